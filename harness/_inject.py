@@ -1,0 +1,341 @@
+"""The one decision "does a fault fire here, now?", and what happens when it does.
+
+One injector serves one case (or one stand-alone wrapper) and is shared by all wrappers of it: it counts occurrences, records what happened, and
+makes effects act through the current runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from harness import runtime, zoo
+from harness._counts import Counts
+from harness.effects import Delay, Effect, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, WrongResult
+from harness.errors import InternalError
+from harness.fault import Fault
+from harness.history import Event, History
+from harness.plan import FaultPlan
+from harness.protocol import DCP, Operation
+from harness.sites import SITES, OperationKind, Site
+
+T = TypeVar("T")
+
+
+class Firing(NamedTuple):
+    """A fault that fired.
+
+    Attributes:
+        fault: its text, as in the plan.
+        rank: the rank it fired on.
+        operation: such as ``save[1]``.
+        nth: the occurrence within the operation.
+    """
+
+    fault: str
+    rank: int
+    operation: str
+    nth: int
+
+
+class Arrival(NamedTuple):
+    """One call of a site, on its way in."""
+
+    site: Site
+    rank: int
+    operation: str
+    nth: int
+    fault: Fault | None
+
+
+class Injector:
+    """Injects the faults of a plan at the sites that wrappers report.
+
+    Args:
+        plan: what to inject.
+        rank: the rank of the caller, where the current runtime cannot know it.
+        coordinator: the coordinator's rank, until a wrapper is told its role.
+        history: where to record; without one nothing is recorded, only counted.
+    """
+
+    def __init__(self, plan: FaultPlan, *, rank: int | None = None, coordinator: int = 0, history: History | None = None) -> None:
+        self.plan = plan
+        self.history = history
+        self._by_site: dict[str, list[Fault]] = {}
+        for fault in plan:
+            self._by_site.setdefault(fault.site, []).append(fault)
+        self._rank = rank
+        self._roles: dict[int, bool] = {}
+        self._coordinator = coordinator
+        self._counts = Counts()
+        self._current: dict[int, str] = {}
+        self._position: dict[tuple[int, str], int] = {}
+        self._told_operations = False
+        self.internal_errors: list[str] = []
+
+    # -- who, and in which operation
+
+    def rank(self) -> int:
+        """The rank of the calling thread."""
+        return runtime.current().rank() if self._rank is None else self._rank
+
+    def learn_role(self, is_coordinator: bool) -> None:
+        """Notes what the engine told the calling rank, so that ``@coordinator`` means the engine's own choice."""
+        self._roles[self.rank()] = is_coordinator
+
+    @contextlib.contextmanager
+    def operation(self, kind: OperationKind) -> Iterator[str]:
+        """Marks the calls of the calling rank, on all its threads, as those of its next operation of ``kind``."""
+        name = self.begin(kind)
+        try:
+            yield name
+        finally:
+            self.end(name)
+
+    def begin(self, kind: OperationKind) -> str:
+        """Starts the calling rank's next operation of ``kind``; returns its name, such as ``save[2]``."""
+        self._told_operations = True
+        rank = self.rank()
+        name = f"{kind}[{self._counts.next(f'{rank} {kind}')[0]}]"
+        self._current[rank] = name
+        self._record("begin", rank, name)
+        return name
+
+    def end(self, name: str) -> None:
+        """Ends an operation of the calling rank."""
+        rank = self.rank()
+        if self._current.get(rank) == name:
+            del self._current[rank]
+        self._record("end", rank, name)
+
+    def _operation_of(self, site: Site, rank: int) -> str:
+        """The operation that a call belongs to. A wrapper that stands alone is not told, and infers it from the order of calls."""
+        if self._told_operations or not self.plan:
+            return self._current.get(rank, "")
+        kind: OperationKind | None = {"writer": "save", "save_planner": "save", "reader": "load", "load_planner": "load"}.get(site.side)  # type: ignore[assignment]  # the values are kinds
+        order = _ORDER.get(kind, {}) if kind else {}
+        if kind is not None and site.name in order:
+            position, last = order[site.name], self._position.get((rank, kind), len(order))
+            if position < last or (position == last and not site.several):
+                self._current[rank] = f"{kind}[{self._counts.next(f'{rank} {kind}')[0]}]"
+            self._position[rank, kind] = position
+        return self._current.get(rank, "")
+
+    # -- the calls that wrappers make
+
+    def call(self, site_name: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Calls ``function(*args, **kwargs)`` with whatever the plan injects at the site.
+
+        Args:
+            site_name: full name of the site.
+            function: the delegate.
+
+        Raises:
+            BaseException: what the fault injects, or what ``function`` raises.
+        """
+        arrival = self.arrive(site_name)
+        fault = arrival.fault
+        if fault is not None and not fault.after:
+            if isinstance(fault.effect, Skip):
+                self.fire(arrival)
+                return _nothing(arrival.site, args, kwargs)  # type: ignore[no-any-return]  # it stands in for whatever the delegate returns
+            if not isinstance(fault.effect, WrongResult):
+                self.act(arrival)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            self._record("raised", arrival.rank, arrival.operation, arrival.site.name, arrival.nth, type(error).__name__)
+            raise
+        if fault is not None and isinstance(fault.effect, WrongResult):
+            self.fire(arrival)
+            result = wrong(result, fault.effect)
+        elif fault is not None and fault.after:
+            self.act(arrival)
+        self._record("exit", arrival.rank, arrival.operation, arrival.site.name, arrival.nth)
+        return result
+
+    def future(self, site_name: str, inner: Any) -> FaultyFuture:
+        """Wraps a future that a method returned. A fault that makes it fail has fired from now on, whether or not anybody looks at it."""
+        arrival = self.arrive(site_name)
+        if arrival.fault is not None and isinstance(arrival.fault.effect, (FailFuture, NeverComplete)):
+            self.fire(arrival)
+        return FaultyFuture(self, arrival, inner)
+
+    def arrive(self, site_name: str) -> Arrival:
+        """Counts a call and finds the fault that strikes it, if any."""
+        try:
+            site, rank = SITES[site_name], self.rank()
+            operation = self._operation_of(site, rank)
+            in_case, in_operation = self._counts.next(f"{rank} {site_name}", f"{rank} {operation} {site_name}")
+            fault = self._find(site_name, rank, in_case, in_operation, operation)
+        except Exception as error:
+            # Recorded before it is raised: an engine would report it as a failure of the checkpoint, and it is one of ours.
+            self.internal_errors.append(f"{type(error).__name__}: {error}")
+            raise InternalError(f"the harness broke at {site_name}: {error}") from error
+        self._record("enter", rank, operation, site_name, in_operation)
+        return Arrival(site, rank, operation, in_operation, fault)
+
+    def _find(self, site: str, rank: int, in_case: int, in_operation: int, operation: str) -> Fault | None:
+        for fault in self._by_site.get(site, ()):
+            addressed = fault.operation is None or fault.operation.matches(operation)
+            if addressed and self._means(fault, rank) and fault.strikes(in_case if fault.operation is None else in_operation):
+                return fault
+        return None
+
+    def _means(self, fault: Fault, rank: int) -> bool:
+        if isinstance(fault.ranks, tuple):
+            return rank in fault.ranks
+        coordinates = self._roles.get(rank, rank == self._coordinator)
+        return {"all": True, "coordinator": coordinates, "others": not coordinates}[fault.ranks]
+
+    # -- acting
+
+    @property
+    def fired(self) -> tuple[Firing, ...]:
+        """The faults that fired, in order; empty, and so false, if none did."""
+        return tuple(Firing(*record) for record in self._counts.logged())
+
+    def fire(self, arrival: Arrival) -> None:
+        """Notes that the fault of ``arrival`` fires."""
+        self._counts.log([str(arrival.fault), arrival.rank, arrival.operation, arrival.nth])
+        self._record("fault", arrival.rank, arrival.operation, arrival.site.name, arrival.nth, str(arrival.fault))
+
+    def act(self, arrival: Arrival) -> None:
+        """Lets a Raise, Delay, Hang or Kill happen now."""
+        assert arrival.fault is not None
+        self.fire(arrival)
+        effect: Effect = arrival.fault.effect
+        here = f"{arrival.site.name} on rank {arrival.rank}"
+        if isinstance(effect, Raise):
+            raise zoo.make(effect.error, f"injected at {here}")
+        if isinstance(effect, Delay):
+            runtime.current().sleep(effect.seconds)
+        elif isinstance(effect, Hang):
+            runtime.current().hang(f"{effect} at {arrival.site.name}")
+        elif isinstance(effect, Kill):
+            runtime.current().die()
+
+    def _record(self, kind: str, rank: int, operation: str = "", site: str = "", nth: int = 0, detail: str = "") -> None:
+        if self.history is not None:
+            self.history.append(Event(runtime.current().now(), rank, kind, operation, site, nth, detail))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "history": None}  # a copy in another process has nobody to read its history; firings travel with the counts
+
+
+class FaultyFuture:
+    """Stands in for the future of ``write_data`` or ``read_data``; everything that is not injected is the inner future's.
+
+    Args:
+        injector: makes the effects act.
+        arrival: the occurrence that the future is.
+        inner: the engine storage's own future.
+    """
+
+    def __init__(self, injector: Injector, arrival: Arrival, inner: Any) -> None:
+        self._injector, self._arrival, self._inner = injector, arrival, inner
+        self._effect = arrival.fault.effect if arrival.fault is not None else None
+        self._acted = False
+        self._error: BaseException | None = None
+
+    def wait(self) -> Any:
+        """Waits for the inner future, unless the plan says otherwise."""
+        self._fail_at("wait")
+        if isinstance(self._effect, NeverComplete):
+            runtime.current().hang(f"{self._effect} at {self._arrival.site.name}")
+        if isinstance(self._effect, (Delay, Hang, Kill)) and not self._acted:
+            self._acted = True
+            self._injector.act(self._arrival)
+        return self._inner.wait()
+
+    def value(self) -> Any:
+        """The inner future's value, unless the plan says otherwise."""
+        self._fail_at("wait", "value")
+        value = self._inner.value()
+        if isinstance(self._effect, WrongResult):
+            if not self._acted:
+                self._acted = True
+                self._injector.fire(self._arrival)
+            return wrong(value, self._effect)
+        return value
+
+    def done(self) -> bool:
+        """Whether the inner future is done; never, for one that never completes."""
+        return not isinstance(self._effect, NeverComplete) and bool(self._inner.done())
+
+    def _fail_at(self, *moments: str) -> None:
+        if isinstance(self._effect, FailFuture) and self._effect.at in moments:
+            if self._error is None:
+                self._error = zoo.make(self._effect.error, f"injected at {self._arrival.site.name} on rank {self._arrival.rank}")
+            raise self._error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class _Done:
+    """A completed future without torch."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def wait(self) -> Any:
+        return self._value
+
+    def value(self) -> Any:
+        return self._value
+
+    def done(self) -> bool:
+        return True
+
+
+def _nothing(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a call that did nothing gives back: its argument where it transforms one, else what an idle success looks like."""
+    if site.name == "writer.write_data":
+        return _Done([])
+    if site.name == "reader.read_data":
+        return _Done(None)
+    if site.result in ("argument", "list"):
+        return args[0] if args else next(iter(kwargs.values()))
+    return None
+
+
+def wrong(result: Any, effect: WrongResult) -> Any:
+    """``result`` as the effect falsifies it; a pair of plans and metadata keeps its metadata."""
+    if effect.kind == "none":
+        return None
+    if isinstance(result, tuple):
+        return (wrong(result[0], effect), *result[1:])
+    return list(result[:-1]) if effect.kind == "short" else [*result[:1], *result]
+
+
+def _positions(operation: Operation) -> dict[str, int]:
+    names = [*operation.before, *(name for step in operation.steps for name in (*step.map, *step.reduce)), *operation.after]
+    return {name: position for position, name in enumerate(names) if not name.startswith(("state.", "stager."))}
+
+
+_ORDER: dict[str, dict[str, int]] = {kind: _positions(operation) for kind, operation in DCP.operations.items()}
+"""Position of each site within its kind of operation; a call at an earlier position than the last one begins a new operation."""
+
+
+def active() -> Injector | None:
+    """The injector that ``inject`` has made current in this process, if any."""
+    return _active[-1] if _active else None
+
+
+@contextlib.contextmanager
+def activated(injector: Injector) -> Iterator[Injector]:
+    """Makes ``injector`` the one that intercepted engine calls consult, on every thread of the process."""
+    with _activation:
+        _active.append(injector)
+    try:
+        yield injector
+    finally:
+        with _activation:
+            _active.remove(injector)
+
+
+_active: list[Injector] = []
+_activation = threading.Lock()

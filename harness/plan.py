@@ -1,0 +1,221 @@
+"""Plans: validated, frozen sets of faults, and their binding to a world."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import zoo
+from harness._grammar import faults_of
+from harness.effects import Effect, FailFuture, Raise
+from harness.errors import PlanError
+from harness.fault import Fault
+from harness.protocol import DCP, Protocol
+from harness.sites import SITES, OperationKind
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """A set of faults as a value: hashable, printable, and parsed back from its text (``FaultPlan.parse(str(plan)) == plan``).
+
+    Attributes:
+        faults: in the order they were written.
+    """
+
+    faults: tuple[Fault, ...] = ()
+
+    def __post_init__(self) -> None:
+        for first, second in itertools.combinations(self.faults, 2):
+            if first.overlaps(second) and _share_a_rank(first, second):
+                raise PlanError(f"two faults on one occurrence: {first} and {second}")
+        for fault in self.faults:
+            _check_coordinator_only(fault)
+
+    @classmethod
+    def parse(cls, text: str, *, side: str | None = None) -> FaultPlan:
+        """Reads a plan.
+
+        Args:
+            text: faults joined by ``;``, each ``[operation[n]/]site[(glob)]@ranks[#nth[xTIMES]][!after]=effect(args)[?]``. A phase (``write``)
+                means its principal site here; see :meth:`expand`.
+            side: ``writer`` or ``reader`` inside a wrapper of that side, where the prefix may be left out.
+
+        Raises:
+            PlanError: syntax or legality, with the value and the valid choices.
+        """
+        if not isinstance(text, str):
+            raise PlanError(f"a plan is text, not {type(text).__name__}: {text!r}")
+        return cls(tuple(fault for meant in faults_of(text, side=side, every_site=False) for fault in meant))
+
+    @classmethod
+    def expand(cls, text: str, *, side: str | None = None) -> tuple[FaultPlan, ...]:
+        """Reads a text in which phases stand for all their sites: one plan a site.
+
+        Raises:
+            PlanError: as :meth:`parse`.
+        """
+        return tuple(cls(choice) for choice in itertools.product(*faults_of(text, side=side, every_site=True)))
+
+    @classmethod
+    def from_fail_conf(cls, conf: Mapping[str, Any], *, side: str) -> FaultPlan:
+        """Reads the dictionary of DCP's own failure tests, such as ``{"fail_write_data": [2]}``.
+
+        The error is a ``ValueError`` every time, as there (``test/distributed/checkpoint/test_checkpoint.py``); ``_async`` after a name
+        means the future that the method returned.
+
+        Args:
+            conf: ``fail_<method>`` or ``fail_<method>_async`` -> ranks. ``ignore_exception_type``, a switch of those tests, is accepted.
+            side: ``writer`` or ``reader``, since both have the same keys.
+
+        Raises:
+            PlanError: an unknown side or key, or ranks that are no list of numbers.
+        """
+        if side not in ("writer", "reader"):
+            raise PlanError(f"side {side!r}; valid: writer, reader")
+        keys = {f"fail_{site.method.removesuffix('.future')}{'_async' * site.is_future}": site for site in SITES.values() if site.side == side}
+        faults = []
+        for key, ranks in conf.items():
+            if key == "ignore_exception_type":
+                continue
+            if key not in keys:
+                raise PlanError(f"unknown key {key!r} for a {side}; valid: {', '.join(keys)}, ignore_exception_type")
+            if isinstance(ranks, str) or not isinstance(ranks, Sequence) or not all(isinstance(rank, int) for rank in ranks):
+                raise PlanError(f"{key}={ranks!r}; valid: a list of ranks, such as [0, 2]")
+            effect: Effect = FailFuture("wait", "ValueError") if keys[key].is_future else Raise("ValueError")
+            if ranks:
+                faults.append(Fault(keys[key].name, tuple(sorted(set(ranks))), effect, times=None))
+        return cls(tuple(faults))
+
+    def bind(self, world_size: int, coordinator: int = 0, protocol: Protocol = DCP) -> BoundPlan:
+        """Checks the plan against a world, before anything runs.
+
+        Args:
+            world_size: number of ranks.
+            coordinator: the rank that coordinates.
+            protocol: the protocol of the engine under test.
+
+        Raises:
+            PlanError: a rank outside the world, a coordinator-only site on another rank, a fault on nobody, two faults on one occurrence,
+                or an error type that cannot be imported.
+        """
+        if world_size < 1 or not 0 <= coordinator < world_size:
+            raise PlanError(f"coordinator {coordinator} of a world of {world_size}; valid: 0 to {max(world_size - 1, 0)}")
+        bound = tuple(BoundFault(fault, _bound_ranks(fault, world_size, coordinator, protocol)) for fault in self.faults)
+        for first, second in itertools.combinations(bound, 2):
+            both = first.ranks & second.ranks
+            if both and first.fault.overlaps(second.fault):
+                raise PlanError(f"two faults on one occurrence, on rank {min(both)}: {first.fault} and {second.fault}")
+        for fault in self.faults:
+            if isinstance(fault.effect, (Raise, FailFuture)):
+                zoo.check(fault.effect.error, load=True)
+        return BoundPlan(self, bound, world_size, coordinator, protocol)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain data."""
+        return [fault.to_json() for fault in self.faults]
+
+    @classmethod
+    def from_json(cls, data: str | Sequence[Mapping[str, Any]]) -> FaultPlan:
+        """Reads what :meth:`to_json` gave, or its JSON text.
+
+        Raises:
+            PlanError: not JSON, or not a plan.
+        """
+        if isinstance(data, str):
+            try:
+                data = json.loads(data)
+            except json.JSONDecodeError as error:
+                raise PlanError(f"not JSON: {error}: {str(data)[:80]!r}") from error
+        if isinstance(data, (str, Mapping)) or not isinstance(data, Sequence):
+            raise PlanError(f"a plan in JSON is a list of faults, not {data!r}")
+        return cls(tuple(Fault.from_json(fault) for fault in data))
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.faults))
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(self.faults)
+
+    def __len__(self) -> int:
+        return len(self.faults)
+
+
+def as_plan(plan: FaultPlan | str, *, side: str | None = None) -> FaultPlan:
+    """A plan from what an API accepts: a plan, or its text."""
+    return plan if isinstance(plan, FaultPlan) else FaultPlan.parse(plan, side=side)
+
+
+@dataclass(frozen=True)
+class BoundFault:
+    """A fault with the ranks of a particular world."""
+
+    fault: Fault
+    ranks: frozenset[int]
+
+
+@dataclass(frozen=True)
+class BoundPlan:
+    """A plan that was checked against a world.
+
+    Attributes:
+        plan: the plan.
+        faults: its faults with their ranks.
+        world_size: number of ranks.
+        coordinator: the rank that coordinates.
+        protocol: the engine's protocol.
+    """
+
+    plan: FaultPlan
+    faults: tuple[BoundFault, ...]
+    world_size: int
+    coordinator: int
+    protocol: Protocol
+
+    def find(self, site: str, rank: int, nth_in_case: int, nth_in_operation: int, operation: str) -> BoundFault | None:
+        """The fault that strikes an occurrence, if any. There is at most one, since overlapping plans are refused."""
+        for bound in self.faults:
+            fault = bound.fault
+            if fault.site != site or rank not in bound.ranks:
+                continue
+            if fault.operation is None:
+                if fault.strikes(nth_in_case):
+                    return bound
+            elif fault.operation.matches(operation) and fault.strikes(nth_in_operation):
+                return bound
+        return None
+
+    def sites(self, kind: OperationKind | None = None) -> frozenset[str]:
+        """The sites that the plan names, of one kind of operation or of all."""
+        return frozenset(bound.fault.site for bound in self.faults if kind is None or kind in bound.fault.at.operations)
+
+
+def _share_a_rank(first: Fault, second: Fault) -> bool:
+    """Whether it is certain, before binding, that both act on a common rank."""
+    if isinstance(first.ranks, str) or isinstance(second.ranks, str):
+        return first.ranks == second.ranks or (first.ranks == "all" or second.ranks == "all")
+    return bool(set(first.ranks) & set(second.ranks))
+
+
+def _check_coordinator_only(fault: Fault) -> None:
+    if fault.at.callers == "coordinator" and (fault.ranks in ("all", "others") or len(fault.ranks) > 1 and not isinstance(fault.ranks, str)):
+        raise PlanError(f"fault {fault}: {fault.site} is called by the coordinator alone; say {fault.site}@coordinator")
+
+
+def _bound_ranks(fault: Fault, world_size: int, coordinator: int, protocol: Protocol) -> frozenset[int]:
+    everyone = frozenset(range(world_size))
+    ranks = {
+        "all": everyone,
+        "coordinator": frozenset({coordinator}),
+        "others": everyone - {coordinator},
+    }.get(str(fault.ranks), frozenset(rank for rank in fault.ranks if isinstance(rank, int)))
+    if not ranks <= everyone:
+        raise PlanError(f"fault {fault}: rank {max(ranks)} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
+    if not ranks:
+        raise PlanError(f"fault {fault} strikes nobody: a world of {world_size} has no ranks but the coordinator")
+    if fault.at.callers == "coordinator" and protocol.collectives and ranks != {coordinator}:
+        told = ", ".join(map(str, sorted(ranks)))
+        raise PlanError(f"fault {fault}: {fault.site} is called by the coordinator (rank {coordinator}) alone, not by rank {told}")
+    return ranks

@@ -1,0 +1,154 @@
+"""The protocol that an engine runs: which sites are called in which protocol step, by whom, in which order.
+
+The tables are those of ``torch/distributed/checkpoint/state_dict_saver.py`` and ``state_dict_loader.py``, torch 2.13.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from harness.sites import OperationKind
+
+
+class Capability(enum.Enum):
+    """What an engine says of itself. A claim that an oracle needs and the engine does not make is reported as not claimed."""
+
+    COLLECTIVES = "collectives"
+    """Ranks learn of each other's failures through collectives."""
+    ANY_COORDINATOR = "any coordinator"
+    """A rank other than 0 can coordinate."""
+    COMMIT_MARKER = "commit marker"
+    """Whether a checkpoint is complete can be read from storage."""
+    SHARED_STORAGE = "shared storage"
+    """A checkpoint written by one process can be read by another."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A protocol step: a map on every rank, then a reduce on the coordinator, then the result told to all.
+
+    Attributes:
+        name: what a ``CheckpointException`` calls it: ``plan``, ``write`` or ``read``.
+        map: sites that every rank calls, in order.
+        reduce: sites that the coordinator calls once every map succeeded, in order.
+    """
+
+    name: str
+    map: tuple[str, ...]
+    reduce: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The course of one kind of operation.
+
+    Attributes:
+        before: unguarded sites ahead of the first step, in order.
+        steps: the guarded part.
+        after: unguarded sites behind the last step.
+    """
+
+    before: tuple[str, ...]
+    steps: tuple[Step, ...]
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The courses of all kinds of operation of an engine.
+
+    Attributes:
+        name: for messages.
+        operations: by kind.
+        collectives: False where each rank is an operation of its own, coordinator and key 0 of itself.
+    """
+
+    name: str
+    operations: dict[OperationKind, Operation]
+    collectives: bool = True
+
+    def step_of(self, site: str, kind: OperationKind) -> str:
+        """The protocol step that guards ``site``, or "" where nothing does."""
+        for step in self.operations[kind].steps:
+            if site in step.map or site in step.reduce:
+                return step.name
+        return ""
+
+    def in_reduce(self, site: str, kind: OperationKind) -> bool:
+        """Whether only the coordinator calls ``site``."""
+        return any(site in step.reduce for step in self.operations[kind].steps)
+
+
+NESTED: dict[str, str] = {
+    "save_planner.resolve_data": "writer.write_data",
+    "load_planner.load_bytes": "reader.read_data",
+    "load_planner.resolve_bytes": "reader.read_data",
+    "load_planner.resolve_tensor": "reader.read_data",
+    "load_planner.commit_tensor": "reader.read_data",
+}
+"""Sites that are called from within another site's call."""
+
+_SAVE_STEPS = (
+    Step(
+        "plan",
+        map=(
+            "writer.storage_meta",
+            "save_planner.set_up_planner",
+            "writer.set_up_storage_writer",
+            "save_planner.create_local_plan",
+            "writer.prepare_local_plan",
+        ),
+        reduce=("save_planner.create_global_plan", "writer.prepare_global_plan"),
+    ),
+    Step(
+        "write",
+        map=("save_planner.finish_plan", "writer.write_data", "save_planner.resolve_data", "writer.write_data.future"),
+        reduce=("writer.finish",),
+    ),
+)
+_SAVE_BEFORE = ("writer.reset", "state.state_dict", "writer.checkpoint_id")
+
+DCP = Protocol(
+    "DCP",
+    {
+        "save": Operation(_SAVE_BEFORE, _SAVE_STEPS),
+        "async_save": Operation(
+            ("state.state_dict", "writer.stage", "stager.stage", "writer.synchronize_staging", "stager.synchronize_staging", *_SAVE_BEFORE),
+            _SAVE_STEPS,
+            ("stager.close",),
+        ),
+        "load": Operation(
+            ("reader.reset", "state.state_dict", "reader.checkpoint_id"),
+            (
+                Step(
+                    "plan",
+                    map=(
+                        "reader.read_metadata",
+                        "load_planner.set_up_planner",
+                        "reader.set_up_storage_reader",
+                        "load_planner.create_local_plan",
+                        "reader.prepare_local_plan",
+                    ),
+                    reduce=("load_planner.create_global_plan", "reader.prepare_global_plan"),
+                ),
+                Step(
+                    "read",
+                    map=(
+                        "load_planner.finish_plan",
+                        "reader.read_data",
+                        "load_planner.load_bytes",
+                        "load_planner.resolve_bytes",
+                        "load_planner.resolve_tensor",
+                        "load_planner.commit_tensor",
+                        "reader.read_data.future",
+                    ),
+                ),
+            ),
+            ("state.load_state_dict",),
+        ),
+    },
+)
+
+DCP_ALONE = Protocol("DCP without a process group", DCP.operations, collectives=False)
+"""``no_dist``: each rank is its own one-rank operation, coordinator and key 0."""

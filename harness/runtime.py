@@ -1,0 +1,85 @@
+"""What a fault needs from whatever runs the ranks: who am I, what time is it, stop here, die.
+
+Wrappers and effects talk to :func:`current` only. The default, :class:`RealRuntime`, serves real processes under any launcher;
+a world installs its own for as long as it runs (see ``harness.worlds``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import NoReturn, Protocol
+
+
+class Runtime(Protocol):
+    """The services that a world gives to the faults that act in it."""
+
+    def rank(self) -> int:
+        """The rank, within the world, that the calling thread belongs to."""
+
+    def now(self) -> float:
+        """Seconds since the world started; virtual where time is simulated."""
+
+    def sleep(self, seconds: float) -> None:
+        """Lets ``seconds`` pass on this rank only."""
+
+    def hang(self, why: str) -> NoReturn:
+        """Never returns. ``why`` names the fault, for the report of who waits where."""
+
+    def die(self) -> NoReturn:
+        """Ends this rank as SIGKILL would: nothing is unwound, flushed or told to anybody."""
+
+
+class RealRuntime:
+    """The services as a real process has them."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def rank(self) -> int:
+        """The rank of the default process group, else the launcher's ``RANK``, else 0."""
+        distributed = sys.modules.get("torch.distributed")
+        if distributed is not None and distributed.is_available() and distributed.is_initialized():
+            return int(distributed.get_rank())
+        return int(os.environ.get("RANK", "0"))
+
+    def now(self) -> float:
+        """Seconds of the monotonic clock since this object was made."""
+        return time.monotonic() - self._started
+
+    def sleep(self, seconds: float) -> None:
+        """Sleeps."""
+        time.sleep(seconds)
+
+    def hang(self, why: str) -> NoReturn:
+        """Waits for an event that nobody sets; a signal still ends the process."""
+        while True:
+            threading.Event().wait()
+
+    def die(self) -> NoReturn:
+        """Sends SIGKILL to this process."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable: SIGKILL cannot be caught")
+
+
+_installed: list[Runtime] = [RealRuntime()]
+
+
+def current() -> Runtime:
+    """The runtime of the world that runs now, or the real one."""
+    return _installed[-1]
+
+
+@contextlib.contextmanager
+def installed(runtime: Runtime) -> Iterator[None]:
+    """Makes ``runtime`` the current one. Worlds may nest: the judge of one may run another."""
+    _installed.append(runtime)
+    try:
+        yield
+    finally:
+        _installed.remove(runtime)

@@ -1,0 +1,1 @@
+"""Worlds run the ranks: simulated in one process, as real processes, or attached to a launcher's."""
