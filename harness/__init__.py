@@ -12,7 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "CheckpointCase": "harness.case",
+    "Case": "harness.case",
     "Delay": "harness.effects",
     "FailFuture": "harness.effects",
     "Fault": "harness.fault",
@@ -31,11 +31,12 @@ _EXPORTS = {
     "OracleViolation": "harness.errors",
     "PlanError": "harness.errors",
     "Raise": "harness.effects",
+    "Rig": "harness.rig",
     "SimulatedWorld": "harness.worlds.simulated",
     "Skip": "harness.effects",
     "StorageConformance": "harness.conformance",
     "WrongResult": "harness.effects",
-    "assert_propagated": "harness.oracles",
+    "assert_propagated": "harness.assertions",
     "inject": "harness.interception",
 }
 

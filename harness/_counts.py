@@ -10,6 +10,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -57,9 +58,14 @@ class Counts:
             return
         import fcntl
 
-        with open(self._path, "a+", encoding="utf-8") as self._file:
+        try:
+            shared = Path(self._path).open("r+", encoding="utf-8")  # noqa: SIM115  (closed by the with statement below)
+        except FileNotFoundError:  # the original is gone and took the file along: this copy goes on alone, from what it knew
+            self._path = None
+            yield
+            return
+        with shared as self._file:
             fcntl.flock(self._file, fcntl.LOCK_EX)
-            self._file.seek(0)
             self._counter.clear()
             self._log.clear()
             for line in self._file:
@@ -81,16 +87,15 @@ class Counts:
                 os.close(handle)
                 weakref.finalize(self, _remove, self._path, os.getpid())
                 lines = [["count", key] for key, count in self._counter.items() for _ in range(count)]
-                with open(self._path, "w", encoding="utf-8") as self._file:
+                with Path(self._path).open("w", encoding="utf-8") as self._file:
                     self._write(*lines, *(["log", *record] for record in self._log))
-        return {"path": self._path}
+            return {"path": self._path, "counter": self._counter.copy(), "log": list(self._log)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]  # the lock cannot be pickled, so every copy makes its own
-        self._path = state["path"]
+        self._path, self._counter, self._log = state["path"], state["counter"], state["log"]
 
 
 def _remove(path: str, owner: int) -> None:
     if os.getpid() == owner:  # a forked copy must not take the file away from the others
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        Path(path).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import cast
 from harness.effects import Effect, FailFuture, Raise, parse_effect
 from harness.errors import PlanError
 from harness.fault import SYMBOLIC, Fault, OperationRef, Ranks
-from harness.sites import OPERATION_KINDS, PHASES, PRINCIPAL, SITES, OperationKind, Phase, Site, direction, of_phase, resolve
+from harness.sites import OPERATION_KINDS, PHASES, PRINCIPAL, SITES, Phase, Site, direction, of_phase, resolve
 
 FORM = "[operation[n]/]site[(glob)]@ranks[#nth[xTIMES]][!after]=effect(args)[?]"
 
@@ -73,7 +73,7 @@ def _operation(text: str, kind: str | None, index: str | None) -> OperationRef |
         raise PlanError(f"operation number {index!r} in {text.strip()!r} is not a number from 1")
     if kind not in OPERATION_KINDS:
         raise PlanError(f"unknown operation {kind!r} in {text.strip()!r}; operations: {', '.join(OPERATION_KINDS)}")
-    return OperationRef(cast(OperationKind, kind), None if index is None else int(index))
+    return OperationRef(kind, None if index is None else int(index))
 
 
 def _ranks(text: str) -> Ranks:
@@ -88,7 +88,7 @@ def _ranks(text: str) -> Ranks:
 def _sites(name: str, operation: OperationRef | None, side: str | None, every_site: bool, ranks: Ranks) -> list[Site]:
     if name not in PHASES:
         return [resolve(name, side=side, operation=None if operation is None else operation.kind)]
-    phase = cast(Phase, name)
+    phase: Phase = name
     ways = [way for way in ("save", "load") if of_phase(phase, way)]
     if phase == "collective":
         ways = ways[:1]

@@ -58,6 +58,10 @@ class Injector:
         rank: the rank of the caller, where the current runtime cannot know it.
         coordinator: the coordinator's rank, until a wrapper is told its role.
         history: where to record; without one nothing is recorded, only counted.
+
+    Attributes:
+        bound_to: the operation that all calls made through this object belong to; None where the calling rank's current one is meant.
+        internal_errors: what broke in the harness itself.
     """
 
     def __init__(self, plan: FaultPlan, *, rank: int | None = None, coordinator: int = 0, history: History | None = None) -> None:
@@ -73,6 +77,8 @@ class Injector:
         self._current: dict[int, str] = {}
         self._position: dict[tuple[int, str], int] = {}
         self._told_operations = False
+        self._healed: set[int] = set()
+        self.bound_to: str | None = None
         self.internal_errors: list[str] = []
 
     # -- who, and in which operation
@@ -84,6 +90,10 @@ class Injector:
     def learn_role(self, is_coordinator: bool) -> None:
         """Notes what the engine told the calling rank, so that ``@coordinator`` means the engine's own choice."""
         self._roles[self.rank()] = is_coordinator
+
+    def ranks_seen(self) -> frozenset[int]:
+        """The ranks that were told a role, so took part in an operation, in this process."""
+        return frozenset(self._roles)
 
     @contextlib.contextmanager
     def operation(self, kind: OperationKind) -> Iterator[str]:
@@ -110,8 +120,20 @@ class Injector:
             del self._current[rank]
         self._record("end", rank, name)
 
+    def heal(self) -> None:
+        """Ends all faults for the calling rank: from now on its calls pass, and are only counted."""
+        self._healed.add(self.rank())
+
+    def during(self, operation: str) -> Injector:
+        """This injector, counts and all, for the calls of one operation: an async save uploads while its rank's next operation runs."""
+        view = object.__new__(Injector)
+        view.__dict__.update(self.__dict__, bound_to=operation)
+        return view
+
     def _operation_of(self, site: Site, rank: int) -> str:
         """The operation that a call belongs to. A wrapper that stands alone is not told, and infers it from the order of calls."""
+        if self.bound_to is not None:
+            return self.bound_to
         if self._told_operations or not self.plan:
             return self._current.get(rank, "")
         kind: OperationKind | None = {"writer": "save", "save_planner": "save", "reader": "load", "load_planner": "load"}.get(site.side)  # type: ignore[assignment]  # the values are kinds
@@ -156,10 +178,12 @@ class Injector:
         self._record("exit", arrival.rank, arrival.operation, arrival.site.name, arrival.nth)
         return result
 
-    def future(self, site_name: str, inner: Any) -> FaultyFuture:
-        """Wraps a future that a method returned. A fault that makes it fail has fired from now on, whether or not anybody looks at it."""
+    def future(self, site_name: str, inner: Any) -> Any:
+        """Wraps a future that a method returned, if the plan wants it. A fault that makes it fail has fired from now on, looked at or not."""
         arrival = self.arrive(site_name)
-        if arrival.fault is not None and isinstance(arrival.fault.effect, (FailFuture, NeverComplete)):
+        if arrival.fault is None:
+            return inner
+        if isinstance(arrival.fault.effect, (FailFuture, NeverComplete)):
             self.fire(arrival)
         return FaultyFuture(self, arrival, inner)
 
@@ -178,13 +202,16 @@ class Injector:
         return Arrival(site, rank, operation, in_operation, fault)
 
     def _find(self, site: str, rank: int, in_case: int, in_operation: int, operation: str) -> Fault | None:
+        if rank in self._healed:
+            return None
         for fault in self._by_site.get(site, ()):
             addressed = fault.operation is None or fault.operation.matches(operation)
-            if addressed and self._means(fault, rank) and fault.strikes(in_case if fault.operation is None else in_operation):
+            if addressed and self.means(fault, rank) and fault.strikes(in_case if fault.operation is None else in_operation):
                 return fault
         return None
 
-    def _means(self, fault: Fault, rank: int) -> bool:
+    def means(self, fault: Fault, rank: int) -> bool:
+        """Whether ``fault`` is addressed to ``rank``, as far as the coordinator is known."""
         if isinstance(fault.ranks, tuple):
             return rank in fault.ranks
         coordinates = self._roles.get(rank, rank == self._coordinator)
@@ -207,9 +234,8 @@ class Injector:
         assert arrival.fault is not None
         self.fire(arrival)
         effect: Effect = arrival.fault.effect
-        here = f"{arrival.site.name} on rank {arrival.rank}"
         if isinstance(effect, Raise):
-            raise zoo.make(effect.error, f"injected at {here}")
+            raise zoo.injected(effect.error, arrival.site.name, arrival.rank)
         if isinstance(effect, Delay):
             runtime.current().sleep(effect.seconds)
         elif isinstance(effect, Hang):
@@ -222,7 +248,10 @@ class Injector:
             self.history.append(Event(runtime.current().now(), rank, kind, operation, site, nth, detail))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "history": None}  # a copy in another process has nobody to read its history; firings travel with the counts
+        # A copy in another process has nobody to read its history; firings travel with the counts. The process of an async save knows its rank
+        # within the group that saves, and faults are addressed to ranks of the world; where no world is known, a launcher is pickling for its ranks.
+        rank = self.rank() if self._rank is None and runtime.known_world_size() is not None else self._rank
+        return {**self.__dict__, "history": None, "_rank": rank}
 
 
 class FaultyFuture:
@@ -268,7 +297,7 @@ class FaultyFuture:
     def _fail_at(self, *moments: str) -> None:
         if isinstance(self._effect, FailFuture) and self._effect.at in moments:
             if self._error is None:
-                self._error = zoo.make(self._effect.error, f"injected at {self._arrival.site.name} on rank {self._arrival.rank}")
+                self._error = zoo.injected(self._effect.error, self._arrival.site.name, self._arrival.rank)
             raise self._error
 
     def __getattr__(self, name: str) -> Any:
@@ -320,22 +349,32 @@ _ORDER: dict[str, dict[str, int]] = {kind: _positions(operation) for kind, opera
 """Position of each site within its kind of operation; a call at an earlier position than the last one begins a new operation."""
 
 
-def active() -> Injector | None:
-    """The injector that ``inject`` has made current in this process, if any."""
-    return _active[-1] if _active else None
+class _Activation(NamedTuple):
+    injector: Injector
+    scope: tuple[runtime.Runtime, int] | None
+
+
+def active() -> tuple[Injector, ...]:
+    """The injectors that the calling rank's engine calls consult, in the order they were activated."""
+    return tuple(one.injector for one in _active if one.scope is None or one.scope == (runtime.current(), runtime.current().rank()))
 
 
 @contextlib.contextmanager
 def activated(injector: Injector) -> Iterator[Injector]:
-    """Makes ``injector`` the one that intercepted engine calls consult, on every thread of the process."""
+    """Makes ``injector`` one of those that intercepted engine calls consult.
+
+    On every thread of the process; but where a rank of a world that shares its process with others says so, for that rank only.
+    """
+    here = runtime.current()
+    activation = _Activation(injector, None if isinstance(here, runtime.RealRuntime) else (here, here.rank()))
     with _activation:
-        _active.append(injector)
+        _active.append(activation)
     try:
         yield injector
     finally:
         with _activation:
-            _active.remove(injector)
+            _active[:] = [one for one in _active if one is not activation]
 
 
-_active: list[Injector] = []
+_active: list[_Activation] = []
 _activation = threading.Lock()

@@ -5,6 +5,294 @@ Nothing else in ``harness`` names a private torch symbol. Import of this module 
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from types import CellType, ModuleType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch._C import _distributed_c10d as _c10d
+from torch.distributed import checkpoint, distributed_c10d
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint._storage_utils import _storage_setup
+
 # --- ranks as threads (used by harness.worlds.simulated) ------------------------------------------------------------
 
+SIMULATED_BACKEND = "simulated"
+"""Name under which ``dist`` knows the process groups of simulated worlds."""
+
+
+def register_backend(create: Callable[..., Any]) -> None:
+    """Makes the simulated backend known to ``dist``; again is harmless.
+
+    The extended form of the creator is used because only it tells the ranks of a sub-group.
+    """
+    if not hasattr(dist.Backend, SIMULATED_BACKEND.upper()):
+        dist.Backend.register_backend(SIMULATED_BACKEND, create, extended_api=True, devices=["cpu"])
+
+
+class RankWorld:
+    """What ``distributed_c10d._world`` holds for one process, for one simulated rank.
+
+    The fields are those of ``torch.testing._internal.distributed.multi_threaded_pg.WorldData``; one that a torch version adds starts as a dict,
+    which is what nearly all of them are.
+    """
+
+    def __init__(self) -> None:
+        self.default_pg: Any = None
+        self.group_count = 0
+        self.comms: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value: dict[Any, Any] = {}
+        self.__dict__[name] = value
+        return value
+
+    @property
+    def pg_config_info(self) -> list[dict[str, Any]]:
+        """What ``dist`` logs about its groups."""
+        return type(_process_world).pg_config_info.fget(self)  # type: ignore[no-any-return, attr-defined]
+
+
+_process_world: Any = distributed_c10d._world
+"""The registry of the process itself, which simulated ranks must neither see nor touch."""
+
+
+class _Worlds:
+    """Stands in for ``distributed_c10d._world`` and answers for the rank that asks; other threads reach the process's own."""
+
+    def __init__(self, real: Any, of_caller: Callable[[], RankWorld | None]) -> None:
+        self.__dict__["_find"] = lambda: of_caller() or real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._find(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._find(), name, value)
+
+
+class _PerRank(MutableMapping[str, Any]):
+    """A dict at class level that has different contents for every rank."""
+
+    def __init__(self, real: dict[str, Any], name: str, of_caller: Callable[[], dict[str, Any] | None]) -> None:
+        self._real, self._name, self._of_caller = real, name, of_caller
+
+    def _dict(self) -> dict[str, Any]:
+        mine = self._of_caller()
+        found: dict[str, Any] = self._real if mine is None else mine.setdefault(self._name, {})
+        return found
+
+    def __getitem__(self, key: str) -> Any:
+        return self._dict()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._dict()[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._dict()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._dict())
+
+    def __len__(self) -> int:
+        return len(self._dict())
+
+
+@contextlib.contextmanager
+def ranks_as_threads(
+    world_of_caller: Callable[[], RankWorld | None],
+    caches_of_caller: Callable[[], dict[str, Any] | None],
+    future_wait: Callable[[Callable[[Any], Any]], Callable[[Any], Any]],
+) -> Iterator[None]:
+    """Makes torch keep per thread what it keeps per process.
+
+    Args:
+        world_of_caller: the registry of groups of the calling thread's rank, or None outside of any.
+        caches_of_caller: where the calling thread's rank keeps its plan caches, or None outside of any.
+        future_wait: wraps ``torch._C.Future.wait``.
+    """
+    planner: Any = sys.modules.get("torch.distributed.checkpoint.planner")
+    replaced: list[tuple[Any, str, Any]] = []
+
+    def replace(owner: Any, name: str, value: Any) -> None:
+        replaced.append((owner, name, owner.__dict__[name]))
+        setattr(owner, name, value)
+
+    # The registry of process groups; every function of dist reads it through this one name.
+    replace(distributed_c10d, "_world", _Worlds(distributed_c10d._world, world_of_caller))
+    # init_process_group rebinds these; they are of the process, not of a rank.
+    for name in ("_backend", "_default_pg_init_method"):
+        if name in distributed_c10d.__dict__:
+            replace(distributed_c10d, name, distributed_c10d.__dict__[name])
+    # init_process_group wraps the hook each time, once a rank.
+    replace(sys, "excepthook", sys.excepthook)
+    # The C++ method, since torch.futures.Future.wait and the functions of torch.futures all end there.
+    replace(torch._C.Future, "wait", future_wait(torch._C.Future.wait))
+    if planner is not None:
+        # Plan caches are keyed by the planner's class name, at class level: ranks in one process would overwrite each other's.
+        for name, value in list(vars(planner.SavePlanner).items()):
+            if name.startswith("_cached_") and isinstance(value, dict):
+                replace(planner.SavePlanner, name, _PerRank(value, name, caches_of_caller))
+    # Functional collectives look groups up by name, in C++, where all ranks of a process would share one table.
+    _c10d._set_thread_isolation_mode(True)
+    try:
+        yield
+    finally:
+        _c10d._set_thread_isolation_mode(False)
+        while replaced:
+            setattr(*replaced.pop())
+
+
+def enter_rank(world: RankWorld) -> None:
+    """Makes the groups of a rank known to a thread that it started: the table of names is per thread."""
+    for group, name in list(world.pg_names.items()):
+        _c10d._register_process_group(name, group)
+
+
+def leave_rank() -> None:
+    """Empties the calling thread's table of names."""
+    _c10d._unregister_all_process_groups()
+
+
+def copy_all(targets: list[Any], sources: list[Any]) -> None:
+    """Copies tensor by tensor in one call: a gather of n ranks to n ranks is n x n copies."""
+    torch._foreach_copy_(targets, sources)
+
 # --- how DCP finds and looks at storage (used by the wrappers and by inject) -------------------------------------------
+# Users hold references to save and load that they imported before inject() began, so replacing module attributes would miss them. Every public entry
+# is a decorator's wrapper (torch 2.6 to 2.13: _dcp_method_logger, _api_bc_check, typing_extensions.deprecated) that calls the function in one of its
+# closure cells; putting another function into the innermost cell reaches every reference, and the decorators run unchanged.
+
+_ENTRIES: dict[str, ModuleType] = {
+    "save": state_dict_saver,
+    "async_save": state_dict_saver,
+    "save_state_dict": state_dict_saver,
+    "load": state_dict_loader,
+    "load_state_dict": state_dict_loader,
+}
+
+RESOLVED_WRITER_STAGES = not hasattr(state_dict_saver, "DefaultStager")
+"""Whether ``async_save`` lets the writer that it resolves from ``checkpoint_id`` stage the state: so it did before there was a DefaultStager."""
+
+
+def replace_entry(name: str, replacement: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
+    """Puts ``replacement(function)`` in the place of the undecorated function behind a public entry of DCP.
+
+    Args:
+        name: ``save``, ``async_save``, ``load``, ``save_state_dict`` or ``load_state_dict``.
+        replacement: makes the new function from the old.
+
+    Returns:
+        What undoes it.
+    """
+    public = getattr(_ENTRIES[name], name)
+    cell, function = _innermost(public)
+    new = replacement(function)
+    if cell is not None:
+        cell.cell_contents = new
+
+        def undo() -> None:
+            cell.cell_contents = function
+
+        return undo
+    homes = [home for home in (_ENTRIES[name], checkpoint) if getattr(home, name) is public]  # an undecorated entry: a version we have not seen
+
+    def put(function: Any) -> None:
+        for home in homes:
+            setattr(home, name, function)
+
+    put(new)
+    return lambda: put(public)
+
+
+def _innermost(function: Any) -> tuple[CellType | None, Any]:
+    """The function behind all decorators, and the closure cell of the last of them that holds it."""
+    cell = None
+    while (wrapped := getattr(function, "__wrapped__", None)) is not None:
+        holding = [one for one in function.__closure__ or () if one.cell_contents is wrapped]
+        if not holding:
+            break
+        cell, function = holding[0], wrapped
+    return cell, function
+
+
+def replace_default_stager(replacement: Callable[[Any], Any]) -> Callable[[], None]:
+    """Lets ``async_save`` use ``replacement(stager)`` where it makes a stager of its own, which nobody else can get hold of.
+
+    Returns:
+        What undoes it.
+    """
+    if RESOLVED_WRITER_STAGES:
+        return lambda: None
+    real = state_dict_saver.DefaultStager
+    state_dict_saver.DefaultStager = lambda *args, **kwargs: replacement(real(*args, **kwargs))  # type: ignore[assignment, misc]
+
+    def undo() -> None:
+        state_dict_saver.DefaultStager = real  # type: ignore[misc]
+
+    return undo
+
+
+def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:
+    """The storage that DCP chooses for a ``checkpoint_id``, chosen by its own code, which is private.
+
+    Raises:
+        RuntimeError: DCP finds none.
+    """
+    return _storage_setup(None, checkpoint_id, reader=reader)
+
+
+# --- what workloads and engines need of DCP's surroundings --------------------------------------------------------------
+# ShardedTensor is deprecated in favour of DTensor but still what DCP's own failure tests shard with; it has no public home.
+# Fsspec's storage classes are documented for users, yet live in a private module (torch 2.6 to 2.13).
+
+from collections.abc import Iterator as _Iterator  # noqa: E402
+from typing import Any as _Any  # noqa: E402
+
+import torch as _torch  # noqa: E402
+from torch.distributed._shard.sharded_tensor import ShardedTensor as _ShardedTensor  # noqa: E402
+from torch.distributed._shard.sharded_tensor import empty as _empty  # noqa: E402
+from torch.distributed._shard.sharding_spec import ChunkShardingSpec as _ChunkShardingSpec  # noqa: E402
+from torch.distributed.checkpoint import load_state_dict as _load_state_dict  # noqa: E402
+from torch.distributed.checkpoint import save_state_dict as _save_state_dict  # noqa: E402
+from torch.distributed.checkpoint.stateful import Stateful as _Stateful  # noqa: E402
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader as FsspecReader  # noqa: E402
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecWriter as FsspecWriter  # noqa: E402
+
+
+def empty_sharded_tensor(world_size: int, count: int) -> _Any:
+    """A one-dimensional float64 ``ShardedTensor`` of ``count`` elements, chunked over all ranks on the CPU; made without a collective."""
+    spec = _ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in range(world_size)])  # type: ignore[arg-type]  # text is parsed
+    return _empty(spec, count, dtype=_torch.float64)
+
+
+def is_sharded_tensor(value: object) -> bool:
+    """Whether ``value`` is a ``ShardedTensor``."""
+    return isinstance(value, _ShardedTensor)
+
+
+def local_shards(sharded: _Any) -> _Iterator[tuple[int, _torch.Tensor]]:
+    """(offset in the whole, tensor) of each shard that the calling rank holds of a one-dimensional sharded tensor."""
+    for shard in sharded.local_shards():
+        yield int(shard.metadata.shard_offsets[0]), shard.tensor
+
+
+def save_with_coordinator(state: dict[str, _Any], writer: _Any, coordinator: int, planner: _Any) -> None:
+    """``save_state_dict``, the only entry that takes a coordinator. Called behind its deprecation wrapper: one warning a save says nothing new."""
+    entry = getattr(_save_state_dict, "__wrapped__", _save_state_dict)
+    entry(state, writer, coordinator_rank=coordinator, planner=planner)
+
+
+def load_with_coordinator(state: dict[str, _Any], reader: _Any, coordinator: int, planner: _Any) -> None:
+    """``load_state_dict``, likewise."""
+    entry = getattr(_load_state_dict, "__wrapped__", _load_state_dict)
+    entry(state, reader, coordinator_rank=coordinator, planner=planner)
+
+
+def is_stateful(value: object) -> bool:
+    """Whether DCP would ask ``value`` for its state."""
+    return isinstance(value, _Stateful)

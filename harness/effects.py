@@ -226,8 +226,8 @@ def parse_effect(text: str) -> Effect:
     name = name.strip()
     if name not in EFFECTS:
         near = difflib.get_close_matches(name, EFFECTS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise PlanError(f"unknown effect {name!r}{hint} Effects: {', '.join(EFFECTS)}")
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise PlanError(f"unknown effect {name!r}; {hint}effects: {', '.join(EFFECTS)}")
     if parenthesis and not rest.endswith(")"):
         raise PlanError(f"effect {text.strip()!r}: the parenthesis is not closed")
     kind = EFFECTS[name]
@@ -238,9 +238,9 @@ def parse_effect(text: str) -> Effect:
         takes = ", ".join(field.name for field in fields) or "no arguments"
         raise PlanError(f"effect {text.strip()!r} has {len(given)} arguments; {name} takes {takes}")
     values: dict[str, object] = {}
-    for field, argument in zip(fields, given):
+    for field, argument in zip(fields, given, strict=False):
         values[field.name] = _number(text, argument) if field.type == "float" else argument
-    return kind(**values)  # type: ignore[arg-type]  # the fields of each kind are str or float, read as such above
+    return kind(**values)
 
 
 def _number(text: str, argument: str) -> float:

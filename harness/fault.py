@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.effects import Effect, check_legal, parse_effect
 from harness.errors import PlanError
-from harness.sites import OPERATION_KINDS, SITES, OperationKind, Site
+from harness.sites import OPERATION_KINDS, OperationKind, Site, named
 
 Ranks = tuple[int, ...] | Literal["coordinator", "others", "all"]
 SYMBOLIC: tuple[str, ...] = ("coordinator", "others", "all")
+LARGEST = 999_999_999
+"""Largest rank, occurrence or operation number; larger ones are typing errors, and a plan's text must stay readable."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class OperationRef:
     def __post_init__(self) -> None:
         if self.kind not in OPERATION_KINDS:
             raise PlanError(f"unknown operation {self.kind!r}; operations: {', '.join(OPERATION_KINDS)}")
-        if self.index is not None and self.index < 1:
-            raise PlanError(f"operation {self}: operations are numbered from 1")
+        if self.index is not None and not 1 <= self.index <= LARGEST:
+            raise PlanError(f"operation {self}: operations are numbered from 1 to {LARGEST}")
 
     def __str__(self) -> str:
         return self.kind if self.index is None else f"{self.kind}[{self.index}]"
@@ -73,31 +76,29 @@ class Fault:
     def __post_init__(self) -> None:
         site = self.at
         check_legal(self.effect, site, after=self.after)
-        self._check_ranks(site)
-        if self.nth < 1 or (self.times is not None and self.times < 1):
-            raise PlanError(f"fault {self}: occurrences are counted from 1, and a fault strikes at least once")
+        self._check_ranks()
+        if not 1 <= self.nth <= LARGEST or (self.times is not None and not 1 <= self.times <= LARGEST):
+            raise PlanError(f"fault {self}: occurrences are counted from 1 to {LARGEST}, and a fault strikes at least once")
         if self.operation is not None and self.operation.kind not in site.operations:
             raise PlanError(f"fault {self}: {site.name} is not called in {self.operation.kind!r}; it is in: {', '.join(site.operations)}")
         if self.glob is not None and site.side != "fs":
             raise PlanError(f"fault {self}: only disk sites (fs.*) are narrowed by a file pattern")
 
-    def _check_ranks(self, site: Site) -> None:
+    def _check_ranks(self) -> None:
         if isinstance(self.ranks, str):
             if self.ranks not in SYMBOLIC:
                 raise PlanError(f"unknown ranks {self.ranks!r}; valid: numbers such as 0,2, or {', '.join(SYMBOLIC)}")
-        elif not self.ranks or any(rank < 0 for rank in self.ranks) or list(self.ranks) != sorted(set(self.ranks)):
-            raise PlanError(f"ranks {self.ranks!r} must be distinct, sorted and not negative")
+        elif not self.ranks or any(not 0 <= rank <= LARGEST for rank in self.ranks) or list(self.ranks) != sorted(set(self.ranks)):
+            raise PlanError(f"ranks {self.ranks!r} must be distinct, sorted and from 0 to {LARGEST}")
 
     @property
     def at(self) -> Site:
         """The site's row of the table.
 
         Raises:
-            PlanError: the site is not in the table.
+            PlanError: the site is not in the table, or reserved.
         """
-        if self.site not in SITES:
-            raise PlanError(f"unknown site {self.site!r}; sites: {', '.join(SITES)}")
-        return SITES[self.site]
+        return named(self.site)
 
     def strikes(self, nth: int) -> bool:
         """Whether the occurrence ``nth`` is among those that it strikes."""
@@ -146,21 +147,35 @@ class Fault:
         """
         allowed = {"site", "ranks", "effect", "nth", "times", "after", "operation", "glob", "optional"}
         if not isinstance(data, Mapping) or not {"site", "ranks", "effect"} <= data.keys() <= allowed:
-            raise PlanError(f"fault {data!r}: needs site, ranks and effect, and may have {', '.join(sorted(allowed))}")
-        ranks, operation = data["ranks"], data.get("operation")
-        try:
-            return cls(
-                site=str(data["site"]),
-                ranks=ranks if isinstance(ranks, str) else tuple(int(rank) for rank in ranks),  # type: ignore[arg-type]  # checked there
-                effect=parse_effect(str(data["effect"])),
-                nth=int(data.get("nth", 1)),
-                times=None if data.get("times", 1) is None else int(data.get("times", 1)),
-                after=bool(data.get("after", False)),
-                operation=None if operation is None else OperationRef(operation["kind"], operation["index"]),
-                glob=data.get("glob"),
-                optional=bool(data.get("optional", False)),
-            )
-        except (TypeError, KeyError, ValueError) as error:
-            if isinstance(error, PlanError):
-                raise
-            raise PlanError(f"fault {data!r}: {type(error).__name__}: {error}") from error
+            raise PlanError(f"fault {reprlib.repr(data)}: needs site, ranks and effect, and may have {', '.join(sorted(allowed))}")
+        ranks, operation, glob = data["ranks"], data.get("operation"), data.get("glob")
+        if not isinstance(ranks, str):
+            ranks = tuple(_typed("rank", rank, int) for rank in _typed("ranks", ranks, list, tuple))
+        times = data.get("times", 1)
+        return cls(
+            site=_typed("site", data["site"], str),
+            ranks=ranks,
+            effect=parse_effect(_typed("effect", data["effect"], str)),
+            nth=_typed("nth", data.get("nth", 1), int),
+            times=None if times is None else _typed("times", times, int),
+            after=_typed("after", data.get("after", False), bool),
+            operation=None if operation is None else _operation(_typed("operation", operation, dict)),
+            glob=None if glob is None else _typed("glob", glob, str),
+            optional=_typed("optional", data.get("optional", False), bool),
+        )
+
+
+def _operation(data: Mapping[str, Any]) -> OperationRef:
+    if data.keys() != {"kind", "index"}:
+        raise PlanError(f"operation {reprlib.repr(data)}: needs kind and index")
+    index = data["index"]
+    return OperationRef(_typed("operation", data["kind"], str), None if index is None else _typed("operation number", index, int))
+
+
+def _typed(what: str, value: Any, *kinds: type) -> Any:
+    """``value``, if it is of one of the kinds. ``true`` is no number here, though Python would count with it, and neither is 1.5."""
+    if type(value) not in kinds:
+        raise PlanError(f"{what} {reprlib.repr(value)} is of the wrong kind; valid: {' or '.join(kind.__name__ for kind in kinds)}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise PlanError(f"{what} is a number of {value.bit_length()} bits; valid: up to {LARGEST}")
+    return value

@@ -96,7 +96,7 @@ class ErrorRecord:
 def _safe(render: Any, value: object) -> str:
     try:
         return str(render(value))
-    except Exception as error:  # an exception class of the user's may not even print
+    except Exception as error:  # noqa: BLE001  (an exception class of the user's may not even print, in whatever way)
         return f"<unprintable: {type(error).__name__}>"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,14 +128,17 @@ class FaultPlan:
         if isinstance(data, str):
             try:
                 data = json.loads(data)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # numbers too long and brackets too deep are no JSONDecodeError
                 raise PlanError(f"not JSON: {error}: {str(data)[:80]!r}") from error
         if isinstance(data, (str, Mapping)) or not isinstance(data, Sequence):
-            raise PlanError(f"a plan in JSON is a list of faults, not {data!r}")
-        return cls(tuple(Fault.from_json(fault) for fault in data))
+            raise PlanError(f"a plan in JSON is a list of faults, not {reprlib.repr(data)}")
+        return cls(tuple(Fault.from_json(fault) for fault in data))  # type: ignore[arg-type]  # each is checked there
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.faults))
+
+    def __repr__(self) -> str:
+        return f"FaultPlan.parse({str(self)!r})"
 
     def __iter__(self) -> Iterator[Fault]:
         return iter(self.faults)
@@ -174,6 +178,9 @@ class BoundPlan:
     coordinator: int
     protocol: Protocol
 
+    def __repr__(self) -> str:
+        return f"{self.plan!r}.bind({self.world_size}, {self.coordinator})"
+
     def find(self, site: str, rank: int, nth_in_case: int, nth_in_operation: int, operation: str) -> BoundFault | None:
         """The fault that strikes an occurrence, if any. There is at most one, since overlapping plans are refused."""
         for bound in self.faults:
@@ -200,7 +207,7 @@ def _share_a_rank(first: Fault, second: Fault) -> bool:
 
 
 def _check_coordinator_only(fault: Fault) -> None:
-    if fault.at.callers == "coordinator" and (fault.ranks in ("all", "others") or len(fault.ranks) > 1 and not isinstance(fault.ranks, str)):
+    if fault.at.callers == "coordinator" and (fault.ranks in ("all", "others") or (len(fault.ranks) > 1 and not isinstance(fault.ranks, str))):
         raise PlanError(f"fault {fault}: {fault.site} is called by the coordinator alone; say {fault.site}@coordinator")
 
 

@@ -67,6 +67,14 @@ class RealRuntime:
         raise AssertionError("unreachable: SIGKILL cannot be caught")
 
 
+def known_world_size() -> int | None:
+    """The size of the default process group, else the launcher's ``WORLD_SIZE``, else None: nobody has said."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_world_size())
+    return int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
+
+
 _installed: list[Runtime] = [RealRuntime()]
 
 

@@ -184,9 +184,24 @@ def resolve(name: str, *, side: str | None = None, operation: OperationKind | No
         return _usable((storage or found)[0])
     if found:
         raise PlanError(f"site {name!r} is ambiguous: {_listed(site.name for site in found)}")
+    raise _unknown(name)
+
+
+def named(name: str) -> Site:
+    """The site with a full name.
+
+    Raises:
+        PlanError: unknown (with the nearest spelling), or reserved for later.
+    """
+    if name not in SITES:
+        raise _unknown(name)
+    return _usable(SITES[name])
+
+
+def _unknown(name: str) -> PlanError:
     near = difflib.get_close_matches(name, [*SITES, *(site.method for site in _TABLE), *PHASES], n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise PlanError(f"unknown site {name!r}{hint} Sites: {_listed(SITES)}; phases: {_listed(PHASES)}")
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return PlanError(f"unknown site {name!r}; {hint}sites: {_listed(SITES)}; phases: {_listed(PHASES)}")
 
 
 def _usable(site: Site) -> Site:

@@ -72,11 +72,7 @@ def _builtin(name: str) -> type[BaseException] | None:
     found = getattr(builtins, name, None)
     if not (isinstance(found, type) and issubclass(found, BaseException)):
         return None
-    try:
-        found("probe")
-    except TypeError:  # needs more than a message: UnicodeDecodeError, ExceptionGroup
-        return None
-    return found
+    return found if _takes_message(found) else None  # not UnicodeDecodeError nor ExceptionGroup, which need more
 
 
 def check(spec: str, *, load: bool = False) -> None:
@@ -113,7 +109,22 @@ def _import(path: str) -> type[BaseException]:
         raise PlanError(f"error {path!r} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, BaseException)):
         raise PlanError(f"error {path!r} is {found!r}, which is not an exception class")
+    if not _takes_message(found):
+        raise PlanError(f"error {path!r} cannot be made from a message alone; valid: a class whose constructor takes one string")
     return found
+
+
+def _takes_message(kind: type[BaseException]) -> bool:
+    try:
+        kind("probe")
+    except Exception:  # noqa: BLE001  (whatever a constructor raises, the error cannot be made)
+        return False
+    return True
+
+
+def injected(spec: str, site: str, rank: int) -> BaseException:
+    """The error that a fault raises: ``spec`` with a message that names the site and the rank, so that the right ones can be told from the wrong."""
+    return make(spec, f"injected at {site} on rank {rank}")
 
 
 def make(spec: str, message: str) -> BaseException:

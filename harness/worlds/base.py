@@ -84,3 +84,10 @@ class World(Protocol):
         Returns:
             One result a rank, in rank order.
         """
+
+    def meet(self, action: Callable[[], None]) -> None:
+        """Called by a rank: waits, outside of any process group, until every rank of the world is here.
+
+        Args:
+            action: what the last one to come does before all go on.
+        """

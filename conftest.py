@@ -1,0 +1,52 @@
+"""What every test and scenario of this repository gets, and what none may leave behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from harness import strategies
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_configure() -> None:
+    """Searches as the profile says that ``CKPT_HARNESS_PROFILE`` names; the same every time, if it names none."""
+    strategies.load_profile()
+
+
+def _torch_state() -> dict[str, object]:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    group = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return {"a default process group": group, "torch's random state": torch.random.get_rng_state().numpy().tobytes()}
+
+
+def _surroundings() -> dict[str, object]:
+    from harness import _inject, runtime
+
+    return {
+        "threads": {thread.name for thread in threading.enumerate() if thread.is_alive()},
+        "the working directory": os.getcwd(),  # noqa: PTH109  (compared, never used as a path)
+        "environment variables": {name for name in os.environ if name.startswith("CKPT_HARNESS")},
+        "an installed runtime": runtime.current(),
+        "an active injector": _inject.active(),
+        **_torch_state(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Fails a test that leaves threads, groups, runtimes, random state or variables behind."""
+    before = _surroundings()
+    yield
+    after = _surroundings()
+    left = [name for name, value in before.items() if name != "threads" and after[name] != value]
+    threads = after["threads"] - before["threads"]  # type: ignore[operator]  # both are sets of names
+    assert not left, f"the test left behind: {', '.join(left)}"
+    assert not threads, f"the test left threads behind: {', '.join(sorted(threads))}"

@@ -1,0 +1,219 @@
+"""Many cases: discover the fault space of an operation, and fail every cell of it.
+
+The space is what a run without faults reaches: every (site, rank, occurrence). Hypothesis is not needed here: the space is finite and swept whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+from harness import zoo
+from harness.case import Case
+from harness.effects import Delay, Effect, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, WrongResult
+from harness.fault import Fault
+from harness.plan import FaultPlan
+from harness.record import Record
+from harness.rig import Rig
+from harness.sites import SITES, OperationKind, Site
+
+Zoo = Literal["sample", "full"]
+_CHUNK = 40
+"""Cases that a worker takes at a time: enough to reuse a fault-free course, few enough for a smooth progress bar."""
+
+
+class Cell(NamedTuple):
+    """A point of the fault space.
+
+    Attributes:
+        site: full name.
+        rank: the rank that calls it.
+        nth: which of its calls on that rank, from 1.
+    """
+
+    site: str
+    rank: int
+    nth: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Which cases a sweep runs.
+
+    Attributes:
+        operations: kinds of operation.
+        sizes: numbers of ranks.
+        coordinators: ranks that coordinate in turn; None for every one that a size has.
+        engine: name of the engine.
+        workload: name of the workload.
+        seed: of the order in which ranks run.
+        zoo: try each special error at one cell of a site and role (``sample``), or at every cell (``full``).
+        pairs: run all pairs of plain errors instead of single faults.
+    """
+
+    operations: tuple[OperationKind, ...] = ("save", "load")
+    sizes: tuple[int, ...] = (2,)
+    coordinators: tuple[int, ...] | None = (0,)
+    engine: str = "filesystem"
+    workload: str = "mixed"
+    seed: int = 0
+    zoo: Zoo = "sample"
+    pairs: bool = False
+
+    def grounds(self) -> Iterator[Case]:
+        """The fault-free case of each operation, size and coordinator."""
+        for operation, size in itertools.product(self.operations, self.sizes):
+            for coordinator in range(size) if self.coordinators is None else self.coordinators:
+                if coordinator == 0 or operation != "async_save":  # async_save has no coordinator to choose
+                    yield Case(FaultPlan(), operation, size, coordinator, self.engine, self.workload, self.seed)
+
+    def cases(self, rig: Rig, ground: Case) -> list[Case]:
+        """All cases on one ground: nothing wrong first, since nothing else means anything if that fails."""
+        cells = space(rig, ground)
+        plans = _pairs(cells) if self.pairs else [*_plain(cells), *_special(cells, ground, self.zoo)]
+        return [ground, *(replace(ground, plan=plan) for plan in plans)]
+
+
+def space(rig: Rig, ground: Case) -> list[Cell]:
+    """The fault space: every call that a run without faults makes.
+
+    Args:
+        rig: runs it.
+        ground: a case; its plan does not matter.
+    """
+    ranks = rig.trace(ground).moments.get(f"{ground.operation}[1]", {})
+    return [Cell(one.site, rank, one.nth) for rank, moments in ranks.items() for one in moments if not one.after]
+
+
+def _fault(cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = False) -> Fault:
+    return Fault(cell.site, (cell.rank,), effect, nth=cell.nth, times=times, after=after)
+
+
+def _error(site: Site, error: str = "InjectedFault") -> Effect:
+    return FailFuture("wait", error) if site.is_future else Raise(error)
+
+
+def _plain(cells: Sequence[Cell]) -> Iterator[FaultPlan]:
+    """Each cell fails with a plain error, once and for ever."""
+    for cell in cells:
+        for times in (1, None):
+            yield FaultPlan((_fault(cell, _error(SITES[cell.site]), times=times),))
+
+
+def _special(cells: Sequence[Cell], ground: Case, zoo_: Zoo) -> Iterator[FaultPlan]:
+    """Each error of the zoo and each other effect: at every cell, or at the first cell of each site and role."""
+    seen: set[tuple[str, bool]] = set()
+    for cell in cells:
+        role = (cell.site, cell.rank == ground.coordinator)
+        if zoo_ == "sample" and role in seen:
+            continue
+        seen.add(role)
+        for effect, after in _effects(SITES[cell.site]):
+            yield FaultPlan((_fault(cell, effect, after=after),))
+
+
+def _effects(site: Site) -> Iterator[tuple[Effect, bool]]:
+    """(effect, after the call) of everything but the plain error."""
+    for error in zoo.SWEPT:
+        yield _error(site, error), False
+    if not site.is_future:
+        yield Raise(), True
+    others: list[Effect] = [Delay(5.0), Hang(), Kill(), Skip(), NeverComplete()]
+    if site.name == "writer.write_data.future":
+        others.append(FailFuture("value"))
+    if WrongResult.legal_at(site):
+        others += [WrongResult(kind) for kind in WrongResult.kinds_at(site)]
+    for effect in others:
+        if effect.legal_at(site):
+            yield effect, False
+
+
+def _pairs(cells: Sequence[Cell]) -> Iterator[FaultPlan]:
+    """All pairs of plain errors at different cells."""
+    guarded = [cell for cell in cells if SITES[cell.site].side != "pg"]
+    for first, second in itertools.combinations(guarded, 2):
+        yield FaultPlan((_fault(first, _error(SITES[first.site])), _fault(second, _error(SITES[second.site], "ValueError"))))
+
+
+# -- running them
+
+
+@dataclass
+class Coverage:
+    """Which cells of a fault space were hit.
+
+    Attributes:
+        reachable: all cells, with the ground they belong to.
+        hit: those in which a fault was planned and fired.
+        sites: every site that was reached.
+    """
+
+    reachable: set[tuple[Case, Cell]] = field(default_factory=set)
+    hit: set[tuple[Case, Cell]] = field(default_factory=set)
+
+    @property
+    def sites(self) -> set[str]:
+        return {cell.site for _, cell in self.reachable}
+
+    def never_reached(self, operations: Iterable[OperationKind]) -> list[str]:
+        """Declared sites of the operations that no run reached."""
+        wanted = set(operations)
+        return [site.name for site in SITES.values() if wanted & set(site.operations) and not site.reserved and site.name not in self.sites]
+
+
+def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:
+    """Discovers the fault space and lists the cases that cover it."""
+    cases, coverage = [], Coverage()
+    for ground in sweep.grounds():
+        coverage.reachable |= {(ground, cell) for cell in space(rig, ground)}
+        cases += sweep.cases(rig, ground)
+    return cases, coverage
+
+
+def run_all(cases: Sequence[Case], jobs: int = 1) -> Iterator[Record]:
+    """Runs cases and gives their records as they come, in any order.
+
+    Args:
+        cases: what to run.
+        jobs: number of processes; 1 runs them here.
+    """
+    chunks = [cases[start : start + _CHUNK] for start in range(0, len(cases), _CHUNK)]
+    if jobs == 1 or len(chunks) == 1:
+        with Rig() as rig:
+            for case in cases:
+                yield run_one(rig, case)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.rig"])  # torch is imported once, by the server that the workers are forked from
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet) as pool:
+        for done in as_completed([pool.submit(_run_chunk, chunk) for chunk in chunks]):
+            yield from done.result()
+
+
+def _run_chunk(cases: Sequence[Case]) -> list[Record]:
+    with Rig() as rig:
+        return [run_one(rig, case) for case in cases]
+
+
+def run_one(rig: Rig, case: Case) -> Record:
+    """Runs a case and keeps what is worth keeping."""
+    started = time.perf_counter()
+    result = rig.run(case)
+    return Record.of(result, rig.register.covered(case.engine, result.evidence), time.perf_counter() - started)
+
+
+def quiet() -> None:
+    """Silences what engines log and warn about faults that were injected on purpose, and keeps torch to one thread a process."""
+    import logging
+    import warnings
+
+    import torch
+
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)

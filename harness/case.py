@@ -1,0 +1,121 @@
+"""One case as a value, what came of it, and the line that replays it. ``harness.rig`` runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.engines.base import find
+from harness.errors import UsageError
+from harness.expectation import Expectation
+from harness.history import History
+from harness.oracles import Evidence, Outcome
+from harness.plan import BoundPlan, FaultPlan
+from harness.protocol import DCP_ALONE, Capability
+from harness.sites import OPERATION_KINDS, OperationKind
+from harness.verdict import Judgement, Verdict
+from harness.workload import workload
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything needed to run once, and again.
+
+    Attributes:
+        plan: what goes wrong.
+        operation: ``save``, ``async_save`` or ``load``.
+        ranks: size of the world.
+        coordinator: the rank that coordinates.
+        engine: name of the engine.
+        workload: name of the workload.
+        seed: of the order in which ranks run.
+        grouped: False to run without a process group (on one rank).
+        retry: whether the ranks try again, healed, after the operation.
+    """
+
+    plan: FaultPlan = FaultPlan()
+    operation: OperationKind = "save"
+    ranks: int = 2
+    coordinator: int = 0
+    engine: str = "filesystem"
+    workload: str = "mixed"
+    seed: int = 0
+    grouped: bool = True
+    retry: bool = True
+
+    def bind(self) -> BoundPlan:
+        """Checks the case, before anything runs.
+
+        Raises:
+            PlanError: the plan does not fit the world.
+            UsageError: an unknown name, or a combination that cannot run.
+        """
+        if self.operation not in OPERATION_KINDS:
+            raise UsageError(f"unknown operation {self.operation!r}; operations: {', '.join(OPERATION_KINDS)}")
+        engine, kind = find(self.engine), workload(self.workload)
+        if not self.grouped and self.ranks != 1:
+            raise UsageError(f"{self.ranks} ranks without a process group: each would be an operation of its own; valid: 1 rank")
+        if self.coordinator and Capability.ANY_COORDINATOR not in engine.capabilities:
+            raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
+        if self.coordinator and self.operation == "async_save":
+            raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
+        if self.coordinator and kind.has_stateful:
+            raise UsageError(f"coordinator {self.coordinator}: workload {kind.name!r} holds a Stateful, which is called with coordinator 0 only")
+        return self.plan.bind(self.ranks, self.coordinator, engine.protocol if self.grouped else DCP_ALONE)
+
+    def replay_line(self) -> str:
+        """A shell line that runs this case again."""
+        words = ["ckpt-harness", "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
+        defaults = Case()
+        for name in ("coordinator", "engine", "workload", "seed"):
+            if getattr(self, name) != getattr(defaults, name):
+                words += [f"--{name}", str(getattr(self, name))]
+        words += ["--no-group"] * (not self.grouped) + ["--no-retry"] * (not self.retry)
+        return shlex.join(words)
+
+    def without_faults(self) -> Case:
+        """The same case with nothing going wrong: what the model learns the course from."""
+        return dataclasses.replace(self, plan=FaultPlan(), retry=False, seed=0)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What came of a case.
+
+    Attributes:
+        case: the case.
+        evidence: what had to come of it, and what was seen.
+        judgements: of all oracles, with known findings marked.
+        history: what happened, in order.
+    """
+
+    case: Case
+    evidence: Evidence
+    judgements: tuple[Judgement, ...]
+    history: History
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst that counts: known findings and unclaimed oracles hold."""
+        return Verdict.worst(one.counts for one in self.judgements)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Ids of the register's entries that this case showed, sorted."""
+        return tuple(sorted({one.known for one in self.judgements if one.known is not None}))
+
+    @property
+    def expectation(self) -> Expectation:
+        """What the first operation had to lead to."""
+        return self.evidence.forecast.expectations[0]
+
+    @property
+    def outcomes(self) -> Mapping[int, Outcome]:
+        """How the first operation ended, rank by rank."""
+        return self.evidence.outcomes.get(self.expectation.operation, {})
+
+    def complaints(self) -> list[str]:
+        """One line for each judgement that counts against the case."""
+        return [f"{one.oracle} {one.verdict.name}: {one.reason}" for one in self.judgements if one.counts is not Verdict.HOLDS]

@@ -1,0 +1,230 @@
+"""The command line. Torch is imported only by the commands that run ranks, so that help and usage errors answer at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError
+from harness.sites import OPERATION_KINDS, OperationKind
+
+if TYPE_CHECKING:
+    from harness.campaign import Sweep
+
+
+class _Commands(click.Group):
+    """Turns the harness's own errors into usage errors: one line, exit status 2, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HarnessError as error:
+            raise click.UsageError(str(error), ctx) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="ckpt-harness")
+def main() -> None:
+    """Injects faults into distributed checkpointing, and judges what every rank saw and what is left on storage.
+
+    Exit status: 0 every claim holds or its violation is known; 1 a claim is violated; 2 usage; 3 vacuous or unknown.
+    """
+
+
+class _Numbers(click.ParamType[tuple[int, ...]]):
+    """``2,3,4``"""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if not all(part.strip().isdecimal() for part in parts):
+            self.fail(f"{value!r} is not a list of numbers such as 2,3,4", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+def _operations(ctx: click.Context, param: click.Parameter, value: str) -> tuple[OperationKind, ...]:
+    names = tuple(part.strip() for part in value.split(","))
+    for name in names:
+        if name not in OPERATION_KINDS:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(OPERATION_KINDS)}", ctx, param)
+    return cast("tuple[OperationKind, ...]", names)
+
+
+def _sizes(ctx: click.Context, param: click.Parameter, value: tuple[int, ...]) -> tuple[int, ...]:
+    for size in value:
+        if not 1 <= size <= 1024:
+            raise click.BadParameter(f"{size} ranks; valid: 1 to 1024", ctx, param)
+    return value
+
+
+def _coordinators(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...] | None:
+    if value == "all":
+        return None
+    if not value.isdecimal():
+        raise click.BadParameter(f"{value!r}; valid: a rank, or all", ctx, param)
+    return (int(value),)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@main.command()
+@click.option("--ranks", "sizes", type=_Numbers(), default="2,3,4", show_default=True, callback=_sizes, help="Sizes of world.")
+@click.option("--coordinator", "coordinators", default="0", show_default=True, callback=_coordinators, help="The rank that coordinates, or all.")
+@click.option("--op", "operations", default="save,load", show_default=True, callback=_operations, help="Operations.")
+@click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
+@click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
+@click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at one cell a site and role, or at all.")
+@click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
+@click.option("--jobs", type=click.IntRange(1), default=_processors, show_default="all processors", help="Processes to spread the cases over.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write one JSON line a case.")
+def sweep(
+    sizes: tuple[int, ...],
+    coordinators: tuple[int, ...] | None,
+    operations: tuple[OperationKind, ...],
+    engine: str,
+    workload: str,
+    zoo: str,
+    pairs: bool,
+    seed: int,
+    jobs: int,
+    json_file: Path | None,
+) -> None:
+    """Fails every cell of the fault space of real checkpoint operations on simulated ranks, and prints who learned what."""
+    from harness.campaign import Sweep
+
+    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs)
+    for ground in wanted.grounds():
+        ground.bind()
+    sys.exit(_sweep(wanted, jobs, json_file))
+
+
+def _sweep(wanted: Sweep, jobs: int, json_file: Path | None) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from harness.campaign import plan_sweep, quiet, run_all
+    from harness.report.summary import Summary
+    from harness.report.terminal import show
+    from harness.rig import Rig
+
+    quiet()
+    started = time.perf_counter()
+    console = Console(highlight=False)
+    console.print(f"ckpt-harness {__version__}, torch {_version('torch')}, engine {wanted.engine}, seed {wanted.seed}")
+    with Rig() as rig:
+        cases, coverage = plan_sweep(wanted, rig)
+        summary = Summary(rig.register, coverage)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    lines = open(json_file, "w", encoding="utf-8") if json_file else None
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("failing every cell", total=len(cases))
+            for record in run_all(cases, jobs):
+                summary.add(record)
+                if lines:
+                    lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+                progress.advance(bar)
+    finally:
+        if lines:
+            lines.close()
+    show(console, summary, wanted.operations, time.perf_counter() - started)
+    return summary.exit_status()
+
+
+def _version(distribution: str) -> str:
+    import importlib.metadata
+
+    return importlib.metadata.version(distribution)
+
+
+@main.command()
+@click.argument("plan")
+@click.option("--op", "operation", type=click.Choice(OPERATION_KINDS), default="save", show_default=True, help="Operation.")
+@click.option("--ranks", type=click.IntRange(1, 1024), default=2, show_default=True, help="Size of the world.")
+@click.option("--coordinator", type=click.IntRange(0), default=0, show_default=True, help="The rank that coordinates.")
+@click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
+@click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
+@click.option("--group/--no-group", "grouped", default=True, help="With or without a process group.")
+@click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
+def replay(**options: Any) -> None:
+    """Runs one case again and tells its story, rank by rank. PLAN is as a report prints it."""
+    from rich.console import Console
+
+    from harness.plan import FaultPlan
+
+    plan = FaultPlan.parse(options.pop("plan"))
+    plan.bind(options["ranks"], options["coordinator"])  # before torch is imported: a bad plan answers at once
+
+    from harness.campaign import quiet
+    from harness.case import Case
+    from harness.report.summary import EXIT
+    from harness.report.terminal import story
+    from harness.rig import Rig
+
+    case = Case(plan=plan, **options)
+    case.bind()
+    quiet()
+    with Rig() as rig:
+        result = rig.run(case)
+    story(Console(highlight=False), result)
+    sys.exit(EXIT[result.verdict])
+
+
+@main.command()
+def sites() -> None:
+    """Prints the table of sites."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.sites import SITES
+
+    table = Table("site", "phase", "in", "called by", "guarded", "what it is", box=None, header_style="bold")
+    for site in SITES.values():
+        about = site.about + (" (reserved: not injectable yet)" if site.reserved else "")
+        table.add_row(site.name, site.phase, ", ".join(site.operations), site.callers, "yes" if site.guarded else "no", about)
+    Console(highlight=False).print(table)
+
+
+@main.command()
+def effects() -> None:
+    """Prints the effects, and the errors that can be raised."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.effects import EFFECTS
+    from harness.sites import SITES
+    from harness.zoo import ZOO
+
+    console = Console(highlight=False)
+    table = Table("effect", "what goes wrong", "!after", "legal at", box=None, header_style="bold")
+    usable = [site for site in SITES.values() if not site.reserved]
+    for name, kind in EFFECTS.items():
+        legal = [site.name for site in usable if kind.legal_at(site)]
+        where = "all sites" if len(legal) == len(usable) else f"{len(legal)} of {len(usable)} sites" if len(legal) > 4 else ", ".join(legal)
+        table.add_row(name, kind.about, "yes" if kind.can_be_after else "no", where)
+    console.print(table, "")
+    errors = Table("error", "special in that it is", box=None, header_style="bold")
+    errors.add_row("ValueError, ...", "any builtin exception that takes a message")
+    errors.add_row("OSError:ENOSPC", "an OSError with an errno")
+    errors.add_row("mypackage.errors.SlowDown", "a class of yours")
+    for name, (about, _) in ZOO.items():
+        errors.add_row(name, about)
+    console.print(errors)
+
+
+if __name__ == "__main__":
+    main()

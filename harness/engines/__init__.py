@@ -1,0 +1,1 @@
+"""Engines: the checkpointing systems under test."""

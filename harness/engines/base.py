@@ -1,0 +1,102 @@
+"""What the harness must know of a checkpoint engine, and where engines are found by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from harness.errors import UsageError
+from harness.protocol import Capability
+from harness.protocol import Protocol as EngineProtocol
+
+
+class Engine(Protocol):
+    """A checkpointing system: how to make its storage objects, how to call it, and how to look at what it left.
+
+    Attributes:
+        name: for the command line.
+        about: one line.
+        protocol: which sites it calls, in which protocol steps.
+        capabilities: what it claims.
+    """
+
+    name: str
+    about: str
+    protocol: EngineProtocol
+    capabilities: frozenset[Capability]
+
+    def place(self, root: Path, name: str) -> str:
+        """Where the checkpoint ``name`` lives, for a case that has the directory ``root`` to itself."""
+
+    def make_writer(self, place: str) -> Any:
+        """A ``StorageWriter`` for the place."""
+
+    def make_reader(self, place: str) -> Any:
+        """A ``StorageReader`` for the place."""
+
+    def make_save_planner(self) -> Any:
+        """The ``SavePlanner`` that a save uses unless told otherwise."""
+
+    def make_load_planner(self) -> Any:
+        """The ``LoadPlanner`` that a load uses unless told otherwise."""
+
+    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, *, coordinator: int) -> None:
+        """Saves, as one rank's part of an operation of all ranks of the default group; without a group, alone.
+
+        Raises:
+            BaseException: what the engine raises.
+        """
+
+    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str) -> Future[Any]:
+        """Starts a save in the background, coordinated by rank 0.
+
+        Returns:
+            A future that completes with the upload.
+        """
+
+    def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, *, coordinator: int) -> None:
+        """Loads into ``state``, likewise."""
+
+    def committed(self, place: str) -> bool:
+        """Whether the place holds a commit marker."""
+
+    def fingerprint(self, place: str) -> Mapping[str, str]:
+        """Everything stored at the place: name -> digest of the content."""
+
+    def discard(self, place: str) -> None:
+        """Removes whatever is stored at the place, if anything."""
+
+
+BUILT_IN: dict[str, str] = {
+    "filesystem": "harness.engines.filesystem:FILESYSTEM",
+    "fsspec-memory": "harness.engines.fsspec_memory:FSSPEC_MEMORY",
+}
+"""Name -> ``module:object``."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An engine of the registry, not yet imported."""
+
+    name: str
+    target: str
+
+
+def find(name: str) -> Engine:
+    """Finds an engine by name, or imports it from ``module:object``.
+
+    Raises:
+        UsageError: unknown, or not importable; the message shows the valid names.
+    """
+    target = BUILT_IN.get(name, name)
+    module, colon, attribute = target.partition(":")
+    if not colon:
+        raise UsageError(f"unknown engine {name!r}; engines: {', '.join(BUILT_IN)}, or module:object of your own")
+    try:
+        return cast(Engine, getattr(importlib.import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"engine {name!r} cannot be imported: {error}; engines: {', '.join(BUILT_IN)}, or module:object") from error

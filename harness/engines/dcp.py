@@ -1,0 +1,42 @@
+"""How ``torch.distributed.checkpoint`` is called; the engines of its family differ in their storage only."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any, cast
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+
+from harness._torch import load_with_coordinator, save_with_coordinator
+
+
+class DcpCalls:
+    """The calls of an engine that runs DCP's own ``save`` and ``load``."""
+
+    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, *, coordinator: int) -> None:
+        """``dcp.save``; with another coordinator than 0 the deprecated ``save_state_dict``, which alone can name one."""
+        if coordinator and dist.is_initialized():
+            save_with_coordinator(state, writer, coordinator, planner)
+        else:
+            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner)
+
+    def make_save_planner(self) -> dcp.DefaultSavePlanner:
+        """DCP's own planner."""
+        return dcp.DefaultSavePlanner()
+
+    def make_load_planner(self) -> dcp.DefaultLoadPlanner:
+        """DCP's own planner."""
+        return dcp.DefaultLoadPlanner()
+
+    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str) -> Future[Any]:
+        """``dcp.async_save`` with its thread executor."""
+        response = dcp.async_save(state, checkpoint_id=place, storage_writer=writer, planner=planner)
+        return cast("Future[Any]", getattr(response, "upload_completion", response))
+
+    def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, *, coordinator: int) -> None:
+        """``dcp.load``; with another coordinator than 0 the deprecated ``load_state_dict``."""
+        if coordinator and dist.is_initialized():
+            load_with_coordinator(state, reader, coordinator, planner)
+        else:
+            dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner)

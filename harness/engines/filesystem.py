@@ -1,0 +1,61 @@
+"""DCP on a file system: ``FileSystemWriter`` and ``FileSystemReader``."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.distributed.checkpoint as dcp
+
+from harness.engines.dcp import DcpCalls
+from harness.protocol import DCP, Capability, Protocol
+
+
+class FileSystemEngine(DcpCalls):
+    """DCP with its own file system storage.
+
+    Args:
+        name: for the command line.
+        about: one line.
+        writer_options: passed to ``FileSystemWriter``.
+    """
+
+    def __init__(self, name: str, about: str, **writer_options: Any) -> None:
+        self.name = name
+        self.about = about
+        self.protocol: Protocol = DCP
+        self.capabilities = frozenset(Capability)
+        self._writer_options = writer_options
+
+    def place(self, root: Path, name: str) -> str:
+        """A directory below ``root``."""
+        return str(root / name)
+
+    def make_writer(self, place: str) -> dcp.FileSystemWriter:
+        """A writer for the directory."""
+        return dcp.FileSystemWriter(place, **self._writer_options)
+
+    def make_reader(self, place: str) -> dcp.FileSystemReader:
+        """A reader for the directory."""
+        return dcp.FileSystemReader(place)
+
+    def committed(self, place: str) -> bool:
+        """Whether ``.metadata`` is there."""
+        return (Path(place) / ".metadata").exists()
+
+    def fingerprint(self, place: str) -> Mapping[str, str]:
+        """Relative name -> SHA-256 of each file."""
+        root = Path(place)
+        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.exists() else []
+        return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    def discard(self, place: str) -> None:
+        """Removes the directory."""
+        shutil.rmtree(place, ignore_errors=True)
+
+
+FILESYSTEM = FileSystemEngine("filesystem", "DCP on a file system, one file per rank, not fsynced", sync_files=False)
+"""Fsync is off: the simulated world's crashes are those of ranks, which fsync does not matter to, and it costs most of a small save's time."""

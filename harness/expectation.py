@@ -1,0 +1,260 @@
+"""What a bound plan must lead to: a pure model of the engine's protocol, which shares no code with what injects or runs.
+
+In each protocol step every rank's map runs; a failure ends the step before its reduce; a failed step ends the operation. So with several faults
+the model says which step fails, which ranks are named, and which faults can no longer fire.
+
+Not modelled: what wrong results lead to (UNDETERMINED), how long a stalled peer waits, and errors of the engine's own making.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from harness import zoo
+from harness.effects import Delay, FailFuture, Hang, Kill, NeverComplete, Raise
+from harness.history import ErrorRecord
+from harness.plan import BoundFault, BoundPlan
+from harness.sites import OperationKind
+from harness.trace import Moment, Trace
+
+DEFAULT_TIMEOUT = 1800.0
+"""Seconds; torch's default for gloo and NCCL groups is 30 and 10 minutes."""
+
+_NEAR = 0.1
+"""How close to the timeout, as a part of it, a delay must come for either outcome to be right."""
+
+
+class Kind(enum.Enum):
+    """How an operation must end."""
+
+    SUCCEEDS = "succeeds"
+    FAILS = "fails"
+    STALLS = "stalls"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A fault that acts.
+
+    Attributes:
+        bound: the fault.
+        rank: where.
+        error: what it raises, as data; None for effects that raise nothing.
+    """
+
+    bound: BoundFault
+    rank: int
+    error: ErrorRecord | None = None
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one operation must lead to.
+
+    Attributes:
+        operation: such as ``save[1]``.
+        ranks: the ranks that take part; one for an operation without collectives.
+        kind: how it must end; exact for SUCCEEDS and FAILS.
+        step: the protocol step that must fail, or "" where nothing guards the site.
+        failures: what a ``CheckpointException`` must name: rank -> error.
+        decisive: the faults that decide the outcome.
+        must_fire: (text of the fault, rank) of every fault that acts.
+        coordinator: the rank that coordinates.
+        agreement: whether all ranks owe the same outcome; not where a rank is lost in the very exchange that tells the others.
+    """
+
+    operation: str
+    ranks: tuple[int, ...]
+    kind: Kind
+    step: str = ""
+    failures: Mapping[int, ErrorRecord] = field(default_factory=dict)
+    decisive: tuple[Acting, ...] = ()
+    must_fire: frozenset[tuple[str, int]] = frozenset()
+    coordinator: int = 0
+    agreement: bool = True
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a case must lead to.
+
+    Attributes:
+        expectations: one an operation; one a rank and operation where there are no collectives.
+        unreachable: (text of the fault, rank) of faults that strike no call of the fault-free course.
+    """
+
+    expectations: tuple[Expectation, ...]
+    unreachable: frozenset[tuple[str, int]]
+
+
+def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT) -> Forecast:
+    """Says what a plan must lead to.
+
+    Args:
+        bound: the plan, bound to the world.
+        trace: the course of the case without faults.
+        timeout: seconds that a collective waits for late ranks.
+    """
+    model = _Model(bound, trace, timeout)
+    expectations: list[Expectation] = []
+    for operation, ranks in trace.moments.items():
+        if bound.protocol.collectives:
+            expectations.append(replace(model.together(operation, tuple(ranks)), coordinator=bound.coordinator))
+        else:
+            expectations.extend(replace(model.alone(operation, rank), coordinator=rank) for rank in ranks)
+    return Forecast(tuple(expectations), frozenset(_unreachable(bound, trace)))
+
+
+def _unreachable(bound: BoundPlan, trace: Trace) -> list[tuple[str, int]]:
+    found = []
+    for one in bound.faults:
+        fault = one.fault
+        for rank in one.ranks:
+            calls = {name: trace.counts[name, rank, fault.site] for name in trace.moments}
+            if fault.operation is None:
+                reachable = sum(calls.values()) >= fault.nth
+            else:
+                reachable = any(count >= fault.nth for name, count in calls.items() if fault.operation.matches(name))
+            if not reachable:
+                found.append((str(fault), rank))
+    return found
+
+
+@dataclass
+class _Part:
+    """What the faults of one stretch of an operation do, over some ranks."""
+
+    raised: dict[int, Acting] = field(default_factory=dict)
+    stalled: list[Acting] = field(default_factory=list)
+    unclear: list[Acting] = field(default_factory=list)
+    fired: set[tuple[str, int]] = field(default_factory=set)
+    late: Counter[int] = field(default_factory=Counter)
+    delays: list[Acting] = field(default_factory=list)
+    lost_in_exchange: bool = False
+
+
+class _Model:
+    def __init__(self, bound: BoundPlan, trace: Trace, timeout: float) -> None:
+        self._bound, self._trace, self._timeout = bound, trace, timeout
+        self._in_case: Counter[tuple[int, str]] = Counter()
+
+    def together(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
+        """An operation of all ranks, joined by collectives."""
+        course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
+        fired: set[tuple[str, int]] = set()
+        late: Counter[int] = Counter()
+        for index, (step, members) in enumerate(self._parts(operation, ranks)):
+            part = self._walk(operation, members, index)
+            fired |= part.fired
+            late.update(part.late)
+            guarded = 0 < index <= 2 * len(course.steps)
+            if index > 2 * len(course.steps):
+                late.clear()  # behind the last collective nobody waits for anybody
+                if part.stalled:  # ... and nobody can be told
+                    return self._unclear(operation, ranks, tuple(part.stalled), fired)
+            decided = self._decide(operation, ranks, step if guarded else "", part, late, fired)
+            if decided is not None:
+                return decided
+            if guarded:
+                late.clear()  # the collective behind each part waits for whoever was late in it
+        return Expectation(operation, ranks, Kind.SUCCEEDS, must_fire=frozenset(fired))
+
+    def alone(self, operation: str, rank: int) -> Expectation:
+        """An operation that one rank does by itself: coordinator of itself, and named 0."""
+        fired: set[tuple[str, int]] = set()
+        for index, (step, _) in enumerate(self._parts(operation, (rank,))):
+            part = self._walk(operation, (rank,), index)
+            fired |= part.fired
+            decided = self._decide(operation, (rank,), step, part, Counter(), fired)
+            if decided is not None:
+                return decided
+        return Expectation(operation, (rank,), Kind.SUCCEEDS, must_fire=frozenset(fired))
+
+    def _parts(self, operation: str, ranks: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
+        """The stretches of an operation: before, then map and reduce of each step, then after; each with those who take part."""
+        course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
+        reducers = (self._bound.coordinator,) if self._bound.protocol.collectives else ranks
+        guarded = [(step.name, members) for step in course.steps for members in (ranks, reducers)]
+        return [("", ranks), *guarded, ("", ranks)]
+
+    def _part_of(self, operation: str, moment: Moment, current: int) -> int:
+        """Index of the stretch that a moment belongs to. A collective belongs to whatever is going on."""
+        course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
+        for index, step in enumerate(course.steps):
+            if moment.site in step.map:
+                return 1 + 2 * index
+            if moment.site in step.reduce:
+                return 2 + 2 * index
+        if moment.site in course.before and current == 0:
+            return 0
+        return 1 + 2 * len(course.steps) if moment.site in course.after else current
+
+    def _walk(self, operation: str, ranks: tuple[int, ...], wanted: int) -> _Part:
+        """Follows each rank through one stretch until a fault ends it there."""
+        part = _Part()
+        for rank in ranks:
+            current = 0
+            for moment in self._trace.moments[operation].get(rank, ()):
+                current = max(current, self._part_of(operation, moment, current))
+                if current > wanted:
+                    break
+                if current == wanted and not self._pass(operation, rank, moment, part):
+                    break
+        return part
+
+    def _pass(self, operation: str, rank: int, moment: Moment, part: _Part) -> bool:
+        """Applies the fault that strikes a moment, if any; False if the rank gets no further."""
+        key = (rank, moment.site)
+        if not moment.after:
+            self._in_case[key] += 1
+        struck = self._bound.find(moment.site, rank, self._in_case[key], moment.nth, operation)
+        if struck is None or struck.fault.after != moment.after:
+            return True
+        effect = struck.fault.effect
+        part.fired.add((str(struck.fault), rank))
+        if isinstance(effect, Delay):
+            part.late[rank] += cast(int, effect.seconds)  # Counter sums floats as well
+            part.delays.append(Acting(struck, rank))
+            return True
+        if moment.site.startswith("pg."):
+            certain = not moment.after and (moment.site not in ("pg.broadcast", "pg.scatter") or rank == self._bound.coordinator)
+            part.lost_in_exchange = True
+            (part.stalled if certain else part.unclear).append(Acting(struck, rank))
+            return False
+        if isinstance(effect, (Raise, FailFuture)):
+            part.raised[rank] = Acting(struck, rank, ErrorRecord.of(zoo.injected(effect.error, moment.site, rank)))
+            return False
+        if isinstance(effect, (Hang, Kill, NeverComplete)):
+            part.stalled.append(Acting(struck, rank))
+            return False
+        part.unclear.append(Acting(struck, rank))
+        return True
+
+    def _decide(
+        self, operation: str, ranks: tuple[int, ...], step: str, part: _Part, late: Counter[int], fired: set[tuple[str, int]]
+    ) -> Expectation | None:
+        """The outcome, if this stretch ends the operation."""
+        fires = frozenset(fired)
+        if part.unclear:
+            decisive = (*part.unclear, *part.raised.values(), *part.stalled)
+            agreement = not (part.lost_in_exchange or part.stalled)
+            return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, decisive, fires, agreement=agreement)
+        skew = max((late[rank] for rank in ranks), default=0) - min((late[rank] for rank in ranks), default=0)
+        if part.stalled or skew > self._timeout * (1 + _NEAR):
+            return Expectation(operation, ranks, Kind.STALLS, step, {}, (*part.stalled, *part.delays), fires)
+        if skew > self._timeout * (1 - _NEAR):
+            return self._unclear(operation, ranks, tuple(part.delays), fired)
+        if part.raised:
+            key = (lambda rank: rank) if self._bound.protocol.collectives else (lambda rank: 0)
+            failures = {key(rank): acting.error for rank, acting in sorted(part.raised.items()) if acting.error is not None}
+            return Expectation(operation, ranks, Kind.FAILS, step, failures, tuple(part.raised.values()), fires)
+        return None
+
+    def _unclear(self, operation: str, ranks: tuple[int, ...], decisive: tuple[Acting, ...], fired: set[tuple[str, int]]) -> Expectation:
+        """Either outcome is right, on each rank for itself."""
+        return Expectation(operation, ranks, Kind.UNDETERMINED, "", {}, decisive, frozenset(fired), agreement=False)

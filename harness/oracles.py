@@ -1,0 +1,261 @@
+"""Oracles: pure checks over what was planned, what each rank saw, and what is on storage.
+
+Each takes the :class:`Evidence` of a case and gives judgements. None imports a wrapper, the injector or a world: the judge shares no code with
+the culprit. An oracle that crashes is UNKNOWN, never a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.expectation import Expectation, Forecast, Kind
+from harness.history import ErrorRecord
+from harness.protocol import Capability
+from harness.verdict import Judgement, Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an operation ended on a rank.
+
+    Attributes:
+        kind: ``returned``, ``raised``, ``hung``, ``dead`` or ``unknown`` (something outside the world did not answer).
+        error: what was raised.
+        where: for a rank that hangs, what it waits for, at which line, and for whom.
+        finished_at: seconds of the world's time.
+    """
+
+    kind: Literal["returned", "raised", "hung", "dead", "unknown"]
+    error: ErrorRecord | None = None
+    where: str = ""
+    finished_at: float = 0.0
+
+    def __str__(self) -> str:
+        if self.kind == "raised":
+            return f"raised {self.error}"
+        return f"{self.kind} ({self.where})" if self.where else self.kind
+
+
+@dataclass(frozen=True)
+class StorageEvidence:
+    """What is on storage once an operation has ended, or the world with it.
+
+    Attributes:
+        committed: whether the operation's own place holds a commit marker.
+        finish_acted: whether the call that commits was made.
+        damaged: other committed checkpoints whose content changed: name -> what changed.
+        mismatches: for each way of loading what was committed (``2 ranks``, ``1 rank``), what came back wrong; empty where all was right.
+    """
+
+    committed: bool | None = None
+    finish_acted: bool = False
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    mismatches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that the oracles may look at.
+
+    Attributes:
+        forecast: what the plan had to lead to.
+        outcomes: operation -> rank -> how it ended.
+        fired: (text of the fault, rank) of the faults that fired.
+        optional: texts of the faults that need not fire.
+        storage: operation -> what it left on storage.
+        loaded: operation (loads) -> rank -> what came back wrong.
+        retry: how the same ranks fared when they tried again with the faults healed: rank -> outcome; None if they did not try.
+        retry_mismatches: what was wrong with what the retry saved or loaded.
+        internal_errors: errors of the harness's own.
+        timeout: seconds that a collective waits for late ranks.
+        capabilities: what the engine claims.
+    """
+
+    forecast: Forecast
+    outcomes: Mapping[str, Mapping[int, Outcome]]
+    fired: frozenset[tuple[str, int]] = frozenset()
+    optional: frozenset[str] = frozenset()
+    storage: Mapping[str, StorageEvidence] = field(default_factory=dict)
+    loaded: Mapping[str, Mapping[int, tuple[str, ...]]] = field(default_factory=dict)
+    retry: Mapping[int, Outcome] | None = None
+    retry_mismatches: tuple[str, ...] = ()
+    internal_errors: tuple[str, ...] = ()
+    timeout: float = 1800.0
+    capabilities: frozenset[Capability] = frozenset(Capability)
+
+    def of(self, expectation: Expectation) -> dict[int, Outcome]:
+        """The outcomes of the ranks that an expectation is about."""
+        found = self.outcomes.get(expectation.operation, {})
+        return {rank: found[rank] for rank in expectation.ranks if rank in found}
+
+
+def bounded(evidence: Evidence) -> Iterator[Judgement]:
+    """Every rank returns promptly, without help from the group's timeout, unless the plan stalls somebody."""
+    for expectation in evidence.forecast.expectations:
+        outcomes = evidence.of(expectation)
+        unknown = {rank: one for rank, one in outcomes.items() if one.kind == "unknown"}
+        missing = [rank for rank in expectation.ranks if rank not in outcomes]
+        if unknown or missing:
+            yield _judge("bounded", Verdict.UNKNOWN, expectation, _told(unknown) or f"no outcome from ranks {missing}")
+        elif expectation.kind in (Kind.SUCCEEDS, Kind.FAILS):
+            late = {
+                rank: one for rank, one in outcomes.items() if one.kind in ("hung", "dead") or one.finished_at >= evidence.timeout
+            }
+            yield _judge("bounded", Verdict.VIOLATED if late else Verdict.HOLDS, expectation, _told(late))
+
+
+def agreement(evidence: Evidence) -> Iterator[Judgement]:
+    """All ranks fail or all succeed, operation by operation. Where somebody stalls, nobody succeeds."""
+    for expectation in evidence.forecast.expectations:
+        if not expectation.agreement:
+            continue
+        live = {rank: one for rank, one in evidence.of(expectation).items() if one.kind not in ("dead", "unknown")}
+        if expectation.kind is Kind.STALLS:
+            wrong = {rank: one for rank, one in live.items() if one.kind == "returned"}
+            yield _judge("agreement", Verdict.VIOLATED if wrong else Verdict.HOLDS, expectation, f"success beside a lost rank: {_told(wrong)}")
+        else:
+            differ = len({one.kind for one in live.values()}) > 1
+            yield _judge("agreement", Verdict.VIOLATED if differ else Verdict.HOLDS, expectation, _told(live))
+
+
+def attribution(evidence: Evidence) -> Iterator[Judgement]:
+    """A ``CheckpointException`` on every live rank names exactly the failed ranks with the original error; and nothing fails of itself."""
+    for expectation in evidence.forecast.expectations:
+        if expectation.kind not in (Kind.SUCCEEDS, Kind.FAILS):
+            continue
+        wrong = {}
+        for rank, one in evidence.of(expectation).items():
+            fault = misattributed(expectation, one)
+            if fault:
+                wrong[rank] = fault
+        reason = "; ".join(f"rank {rank}: {fault}" for rank, fault in wrong.items())
+        yield _judge("attribution", Verdict.VIOLATED if wrong else Verdict.HOLDS, expectation, reason)
+
+
+def misattributed(expectation: Expectation, outcome: Outcome) -> str:
+    """What is wrong with what one rank was told.
+
+    Args:
+        expectation: what the operation had to lead to; SUCCEEDS or FAILS.
+        outcome: how it ended on the rank.
+
+    Returns:
+        The difference in words, or "" if there is none. Hanging is for :func:`bounded` to judge.
+    """
+    if outcome.kind in ("hung", "unknown", "dead"):
+        return ""
+    if expectation.kind is Kind.SUCCEEDS:
+        return f"failed though nothing was injected that fails: {outcome}" if outcome.kind == "raised" else ""
+    if outcome.kind == "returned":
+        return "reported success"
+    assert outcome.error is not None
+    told = outcome.error.failures
+    if told is None:
+        return f"raised {outcome.error} instead of a CheckpointException"
+    if set(told) != set(expectation.failures):
+        return f"names ranks {sorted(told)} instead of {sorted(expectation.failures)}"
+    for named, error in expectation.failures.items():
+        if told[named] != error:
+            return f"says of rank {named}: {_difference(told[named], error)}"
+    if expectation.step and outcome.error.step != expectation.step:
+        return f"reports step {outcome.error.step!r} instead of {expectation.step!r}"
+    return ""
+
+
+def _difference(told: ErrorRecord, injected: ErrorRecord) -> str:
+    if told.type_name != injected.type_name:
+        return f"{told} instead of {injected}"
+    parts = [name for name in ("errno", "message", "args") if getattr(told, name) != getattr(injected, name)]
+    return f"{told} instead of {injected} (differs in {', '.join(parts) or 'what it wraps'})"
+
+
+def fired(evidence: Evidence) -> Iterator[Judgement]:
+    """Every planned fault that could fire did; otherwise the case shows nothing."""
+    for error in evidence.internal_errors:
+        yield Judgement("fired", Verdict.UNKNOWN, f"the harness broke: {error}")
+    missed = {(text, rank) for expectation in evidence.forecast.expectations for text, rank in expectation.must_fire} - evidence.fired
+    never = evidence.forecast.unreachable - evidence.fired
+    reasons = [f"{text} never fired on rank {rank}" for text, rank in sorted(missed) if text not in evidence.optional]
+    reasons += [f"{text} strikes no call on rank {rank}" for text, rank in sorted(never) if text not in evidence.optional]
+    yield Judgement("fired", Verdict.VACUOUS if reasons else Verdict.HOLDS, "; ".join(reasons))
+
+
+def commitment(evidence: Evidence) -> Iterator[Judgement]:
+    """After success everything is there and loads bit-equal; after failure there is no new commit marker unless the commit acted; and no
+    other checkpoint was touched either way."""
+    for operation, storage in evidence.storage.items():
+        relevant = [one for one in evidence.forecast.expectations if one.operation == operation]
+        reasons = [f"checkpoint {name!r} was changed: {what}" for name, what in storage.damaged.items()]
+        outcomes = evidence.outcomes.get(operation, {}).values()
+        succeeded = bool(outcomes) and all(one.kind == "returned" for one in outcomes)
+        failed = any(one.kind is Kind.FAILS or one.kind is Kind.STALLS for one in relevant)
+        if not operation.startswith("load"):
+            if succeeded and storage.committed is False:
+                reasons.append("success without a commit marker")
+            if storage.committed and failed and not storage.finish_acted:
+                reasons.append("a commit marker though finish never acted")
+        if succeeded or storage.committed:
+            reasons += [f"loaded on {how}: {'; '.join(found[:3])}" for how, found in storage.mismatches.items() if found]
+        yield Judgement("commitment", Verdict.VIOLATED if reasons else Verdict.HOLDS, "; ".join(reasons), operation)
+
+
+def filled(evidence: Evidence) -> Iterator[Judgement]:
+    """A load that reports success has filled its targets, bit-equal, with one save's values."""
+    for operation, ranks in evidence.loaded.items():
+        outcomes = evidence.outcomes.get(operation, {})
+        wrong = {rank: found for rank, found in ranks.items() if found and rank in outcomes and outcomes[rank].kind == "returned"}
+        reason = "; ".join(f"rank {rank}: {', '.join(found[:3])}" for rank, found in wrong.items())
+        yield Judgement("filled", Verdict.VIOLATED if wrong else Verdict.HOLDS, reason, operation)
+
+
+def recovery(evidence: Evidence) -> Iterator[Judgement]:
+    """Once the fault is healed, the same ranks and the same group succeed with the same storage objects."""
+    if evidence.retry is None:
+        return
+    wrong = {rank: one for rank, one in evidence.retry.items() if one.kind != "returned"}
+    reasons = [f"the retry failed: {_told(wrong)}"] if wrong else list(evidence.retry_mismatches[:3])
+    yield Judgement("recovery", Verdict.VIOLATED if reasons else Verdict.HOLDS, "; ".join(reasons), "retry")
+
+
+Oracle = Callable[[Evidence], Iterable[Judgement]]
+ORACLES: dict[str, Oracle] = {
+    "bounded": bounded,
+    "agreement": agreement,
+    "attribution": attribution,
+    "fired": fired,
+    "commitment": commitment,
+    "filled": filled,
+    "recovery": recovery,
+}
+"""Name -> oracle, in the order in which they expose bugs."""
+
+NEEDS: dict[str, frozenset[Capability]] = {
+    "commitment": frozenset({Capability.COMMIT_MARKER}),
+}
+"""What an engine must claim for an oracle to judge it."""
+
+
+def judge(evidence: Evidence) -> list[Judgement]:
+    """Asks every oracle.
+
+    Returns:
+        Their judgements; an oracle that crashed is UNKNOWN, and one whose capability the engine does not claim is marked so.
+    """
+    found: list[Judgement] = []
+    for name, oracle in ORACLES.items():
+        claimed = NEEDS.get(name, frozenset()) <= evidence.capabilities
+        try:
+            found += [Judgement(one.oracle, one.verdict, one.reason, one.operation, claimed=claimed) for one in oracle(evidence)]
+        except Exception as error:
+            found.append(Judgement(name, Verdict.UNKNOWN, f"the oracle crashed: {type(error).__name__}: {error}"))
+    return found
+
+
+def _judge(oracle: str, verdict: Verdict, expectation: Expectation, reason: str) -> Judgement:
+    return Judgement(oracle, verdict, "" if verdict is Verdict.HOLDS else reason, expectation.operation)
+
+
+def _told(outcomes: Mapping[int, Outcome]) -> str:
+    return "; ".join(f"rank {rank} {one}" for rank, one in sorted(outcomes.items()))

@@ -1,0 +1,67 @@
+"""What is kept of a case: plain data that crosses processes and is written as one JSON line."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from harness.case import Case, CaseResult
+from harness.plan import FaultPlan
+from harness.verdict import Verdict
+
+SCHEMA = 1
+"""Version of the JSON lines; a reader refuses others."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A case and what came of it.
+
+    Attributes:
+        case: the case.
+        verdict: the worst that counts.
+        expected: how the operation had to end, in words.
+        outcomes: how it ended on each rank, in rank order, in words.
+        complaints: one line for each judgement that counts against the case.
+        known: ids of the findings that it showed.
+        covered: ids of the findings that it could have shown.
+        seconds: real time that it took.
+    """
+
+    case: Case
+    verdict: Verdict
+    expected: str
+    outcomes: tuple[str, ...]
+    complaints: tuple[str, ...]
+    known: tuple[str, ...]
+    covered: tuple[str, ...]
+    seconds: float
+
+    @classmethod
+    def of(cls, result: CaseResult, covered: set[str], seconds: float) -> Record:
+        """What is kept of ``result``."""
+        expectation = result.expectation
+        named = ", ".join(f"rank {rank}: {error}" for rank, error in expectation.failures.items())
+        return cls(
+            case=result.case,
+            verdict=result.verdict,
+            expected=expectation.kind.value + (f" naming {{{named}}}" if named else ""),
+            outcomes=tuple(str(result.outcomes.get(rank, "no outcome")) for rank in expectation.ranks),
+            complaints=tuple(result.complaints()),
+            known=result.known,
+            covered=tuple(sorted(covered)),
+            seconds=seconds,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of a report, readable without the harness."""
+        case = dataclasses.asdict(dataclasses.replace(self.case, plan=FaultPlan()))
+        rest = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in ("case", "verdict")}
+        return {
+            "schema": SCHEMA,
+            "case": {**case, "plan": str(self.case.plan)},
+            "verdict": self.verdict.name,
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in rest.items()},
+            "replay": self.case.replay_line(),
+        }

@@ -1,0 +1,1 @@
+"""Reports: how the outcome of a campaign is shown."""

@@ -1,0 +1,85 @@
+"""Which sites an engine calls, on which rank, in which order, when nothing goes wrong: the course that faults divert.
+
+A trace is read from the history of a fault-free run, or made from the protocol alone where no run is at hand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, cast
+
+from harness.history import History
+from harness.protocol import Protocol
+from harness.sites import SITES, OperationKind
+
+
+class Moment(NamedTuple):
+    """A call of a site begins, or has acted.
+
+    Attributes:
+        site: full name.
+        nth: which call of it on this rank within the operation, from 1.
+        after: False where the call begins, True where it has acted.
+    """
+
+    site: str
+    nth: int
+    after: bool
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The course of a case's operations.
+
+    Attributes:
+        moments: for each operation, in order, and each rank, the moments in order.
+    """
+
+    moments: Mapping[str, Mapping[int, tuple[Moment, ...]]]
+
+    @classmethod
+    def of(cls, history: History) -> Trace:
+        """Reads the trace from the history of a run without faults."""
+        moments: dict[str, dict[int, list[Moment]]] = {}
+        for event in history:
+            if event.kind == "begin":
+                moments.setdefault(event.operation, {}).setdefault(event.rank, [])
+            elif event.kind in ("enter", "exit") and event.operation in moments:
+                moments[event.operation][event.rank].append(Moment(event.site, event.nth, event.kind == "exit"))
+        return cls({name: {rank: tuple(found) for rank, found in sorted(ranks.items())} for name, ranks in moments.items()})
+
+    @classmethod
+    def nominal(cls, operations: Iterable[str], world_size: int, coordinator: int, protocol: Protocol) -> Trace:
+        """The trace that the protocol alone promises: every site once, in order. What it cannot know is how often sites that may be called several times are."""
+        made: dict[str, dict[int, tuple[Moment, ...]]] = {}
+        for name in operations:
+            course = protocol.operations[cast(OperationKind, name.partition("[")[0])]
+            guarded = [site for step in course.steps for site in (*step.map, *step.reduce)]
+            made[name] = {
+                rank: tuple(
+                    Moment(site, 1, after)
+                    for site in (*course.before, *guarded, *course.after)
+                    if SITES[site].callers == "every rank" or rank == coordinator or not protocol.collectives
+                    for after in (False, True)
+                )
+                for rank in range(world_size)
+            }
+        return cls(made)
+
+    @cached_property
+    def counts(self) -> Counter[tuple[str, int, str]]:
+        """How often each (operation, rank, site) is called."""
+        return Counter(
+            (name, rank, moment.site)
+            for name, ranks in self.moments.items()
+            for rank, moments in ranks.items()
+            for moment in moments
+            if not moment.after
+        )
+
+    def reached(self) -> frozenset[str]:
+        """The sites that were called at all."""
+        return frozenset(site for _, _, site in self.counts)

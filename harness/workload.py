@@ -1,0 +1,192 @@
+"""Workloads: the state that operations save, with every element tagged, and targets that start empty.
+
+Needs torch. In a process group the ``sharded`` entries are ``ShardedTensor``; without one they are plain tensors of the same whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from harness._torch import empty_sharded_tensor, is_sharded_tensor, local_shards
+from harness.errors import UsageError
+from harness.tags import Tag
+
+State = dict[str, Any]
+UNFILLED = "<unfilled>"
+"""What objects of a load target hold until they are loaded."""
+
+_REPLICATED, _PER_SHARD = 5, 3  # odd and small: uneven sizes find more, and every element costs time
+
+
+@dataclass(frozen=True)
+class Context:
+    """For whom a state is made.
+
+    Attributes:
+        rank: the rank within the group.
+        size: number of ranks.
+        save: number of the save whose values it holds, from 1; None for an empty target.
+        grouped: whether a process group is there.
+        shards: into how many shards of its own size the state was cut when it was saved; a load may be by another number of ranks.
+    """
+
+    rank: int
+    size: int
+    save: int | None
+    grouped: bool
+    shards: int
+
+    def tensor(self, key: int, count: int, start: int = 0, owner: int = 0) -> torch.Tensor:
+        """``count`` float64 tags from index ``start``; NaN in an empty target."""
+        if self.save is None:
+            return torch.full((count,), float("nan"), dtype=torch.float64)
+        values = [Tag(self.save, owner, key, start + index).encode() for index in range(count)]
+        return torch.tensor(values, dtype=torch.float64)
+
+    def object(self, value: Any) -> Any:
+        """``value``, or the sentinel in an empty target."""
+        return UNFILLED if self.save is None else value
+
+
+class TaggedModule:
+    """A ``Stateful``: what DCP asks for its state and hands it back.
+
+    Args:
+        context: for whom.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.weight = context.tensor(20, _REPLICATED)
+        self.counter = context.object(context.save)
+
+    def state_dict(self) -> State:
+        """The state, by reference."""
+        return {"weight": self.weight, "counter": self.counter}
+
+    def load_state_dict(self, state_dict: State) -> None:
+        """Takes the loaded state."""
+        self.weight, self.counter = state_dict["weight"], state_dict["counter"]
+
+
+def _replicated(context: Context) -> State:
+    return {"replicated": context.tensor(1, _REPLICATED)}
+
+
+def _sharded(context: Context) -> State:
+    if not context.grouped:
+        return {"sharded": context.tensor(2, context.shards * _PER_SHARD)}
+    sharded = empty_sharded_tensor(context.size, context.shards * _PER_SHARD)
+    for offset, shard in local_shards(sharded):
+        shard.copy_(context.tensor(2, len(shard), offset))
+    return {"sharded": sharded}
+
+
+def _nested(context: Context) -> State:
+    layer = {"weight": context.tensor(10, _REPLICATED), "bias": context.tensor(11, 2)}
+    return {"model": {"layer": layer, "list": [context.tensor(12, 1), context.tensor(13, 1)]}}
+
+
+def _objects(context: Context) -> State:
+    return {"epoch": context.object(context.save), "notes": context.object([context.save, "naïve", None])}
+
+
+def _stateful(context: Context) -> State:
+    return {"module": TaggedModule(context)}
+
+
+def _mixed(context: Context) -> State:
+    return {**_replicated(context), **_sharded(context), "epoch": context.object(context.save)}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A kind of state.
+
+    Attributes:
+        name: for the command line.
+        about: one line.
+        make: builds the state for a context.
+        has_stateful: whether it holds a ``Stateful``; DCP does not call those with a coordinator other than 0.
+    """
+
+    name: str
+    about: str
+    make: Callable[[Context], State]
+    has_stateful: bool = False
+
+    def mismatches(self, state: State, context: Context) -> list[str]:
+        """Compares a loaded state with what save number ``context.save`` held, bit by bit.
+
+        Returns:
+            One line for each entry that differs, saying what was found instead.
+        """
+        found = []
+        for (name, actual), (_, expected) in zip(_flat("", state), _flat("", self.make(context))):
+            if isinstance(expected, torch.Tensor):
+                if not (isinstance(actual, torch.Tensor) and actual.dtype == expected.dtype and torch.equal(actual, expected)):
+                    found.append(f"{name}: {_describe(actual, expected)}")
+            elif actual != expected:
+                found.append(f"{name}: {actual!r} instead of {expected!r}")
+        return found
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The leaves of a state with their names; of a sharded tensor, the local shards."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif isinstance(value, TaggedModule):
+        yield from _flat(prefix, value.state_dict())
+    elif isinstance(value, list) and any(isinstance(one, torch.Tensor) for one in value):
+        for index, inner in enumerate(value):
+            yield from _flat(f"{prefix}[{index}]", inner)
+    elif is_sharded_tensor(value):
+        for offset, shard in local_shards(value):
+            yield f"{prefix}@{offset}", shard
+    else:
+        yield prefix, value
+
+
+def _describe(actual: Any, expected: torch.Tensor) -> str:
+    """What a tensor holds instead of what it should: never filled, another save's, another rank's, or noise."""
+    if not isinstance(actual, torch.Tensor) or actual.shape != expected.shape or actual.dtype != expected.dtype:
+        return f"{type(actual).__name__} {getattr(actual, 'shape', '')} instead of {tuple(expected.shape)}"
+    wrong = [(have, want) for have, want in zip(actual.flatten().tolist(), expected.flatten().tolist()) if have != want]
+    have, want = wrong[0]
+    shown = "NaN (never filled)" if have != have else str(Tag.decode(have) or have)
+    return f"{len(wrong)} of {expected.numel()} elements, first {shown} instead of {Tag.decode(want)}"
+
+
+WORKLOADS: dict[str, Workload] = {
+    one.name: one
+    for one in (
+        Workload("replicated", "one tensor, the same on every rank", _replicated),
+        Workload("sharded", "one tensor, chunked over the ranks", _sharded),
+        Workload("nested", "dictionaries and lists of tensors", _nested),
+        Workload("objects", "pickled values", _objects),
+        Workload("stateful", "an object with state_dict and load_state_dict", _stateful, has_stateful=True),
+        Workload("mixed", "a replicated and a sharded tensor, and an object", _mixed),
+    )
+}
+
+
+def workload(name: str) -> Workload:
+    """Finds a workload.
+
+    Raises:
+        UsageError: unknown name; the message lists the valid ones.
+    """
+    if name not in WORKLOADS:
+        raise UsageError(f"unknown workload {name!r}; workloads: {', '.join(WORKLOADS)}")
+    return WORKLOADS[name]
+
+
+def context_here(save: int | None, shards: int) -> Context:
+    """The context of the calling rank, read from its process group."""
+    grouped = dist.is_available() and dist.is_initialized()
+    return Context(dist.get_rank() if grouped else 0, dist.get_world_size() if grouped else 1, save, grouped, shards)

@@ -1,0 +1,26 @@
+"""The simulated world keeps the contract of all worlds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.worlds.contract import checks
+from harness.worlds.simulated import SimulatedWorld
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("check", checks(), ids=lambda check: check.__name__.removeprefix("check_"))
+def test_the_simulated_world_keeps_the_contract(check: Callable[..., None], seed: int, tmp_path: Path) -> None:
+    """Each claim holds in several orders."""
+
+    def make_world(size: int) -> SimulatedWorld:
+        return SimulatedWorld(size, seed=seed)
+
+    if "place" in inspect.signature(check).parameters:
+        check(make_world, tmp_path)
+    else:
+        check(make_world)

@@ -1,0 +1,157 @@
+"""Every site of every wrapper fails where the plan says so, and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+import torch.distributed.checkpoint as dcp
+from storage_doubles import KwargsReader, KwargsWriter, MemoryWriter, StagingWriter, blank, state
+from torch.distributed.checkpoint import CheckpointException
+
+from harness import FaultPlan, FaultyLoadPlanner, FaultySavePlanner, FaultyStager, FaultyStateful, FaultyStorageReader, FaultyStorageWriter
+from harness._inject import Injector
+from harness.sites import SITES, Site
+
+pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+
+
+class Box:
+    """A ``Stateful``."""
+
+    def __init__(self) -> None:
+        self.content = {"count": 1}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.content
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.content = state_dict
+
+
+def _run(faults: Injector) -> None:
+    """An async save and a load through wrappers of everything."""
+    writer, box = StagingWriter(), Box()
+    saved = {**state(), "box": FaultyStateful.sharing(box, faults)}
+    faulty_writer = FaultyStorageWriter.sharing(writer, faults)
+    stager = FaultyStager.sharing(FaultyStorageWriter.sharing(StagingWriter(), faults), faults)
+    planner = FaultySavePlanner.sharing(dcp.DefaultSavePlanner(), faults)
+    future = dcp.async_save(saved, storage_writer=faulty_writer, planner=planner, async_stager=stager, checkpoint_id="any", no_dist=True)
+    future.result(timeout=60)
+    stager.close()
+    loaded = {**blank(), "box": FaultyStateful.sharing(box, faults)}
+    reader = FaultyStorageReader.sharing(_ReaderWithId(writer), faults)
+    dcp.load(loaded, storage_reader=reader, planner=_WithBytes(dcp.DefaultLoadPlanner(), faults), checkpoint_id="any", no_dist=True)
+
+
+class _ReaderWithId(KwargsReader):
+    checkpoint_id = "any"
+
+
+def _WithBytes(inner: Any, faults: Injector) -> Any:  # noqa: N802  (reads as a wrapper)
+    """A load planner whose resolve_bytes is called too, as storages other than DCP's own do."""
+
+    class Asking(FaultyLoadPlanner):
+        def load_bytes(self, item: Any, value: Any) -> Any:
+            self.resolve_bytes(item)
+            return super().load_bytes(item, value)
+
+    inner.resolve_bytes = lambda item: None
+    return Asking.sharing(inner, faults)
+
+
+def _sites() -> list[Site]:
+    return [site for site in SITES.values() if not site.reserved and site.side != "pg"]
+
+
+@pytest.mark.parametrize("site", _sites(), ids=lambda site: site.name)
+def test_every_site_fails_where_the_plan_says_so(site: Site) -> None:
+    """One fault fires, and the caller sees its error: itself, or as the cause that DCP tells."""
+    faults = Injector(FaultPlan.parse(f"{site.name}@0#1x*={'failfuture(wait,OSError:EIO)' if site.is_future else 'raise(OSError:EIO)'}"))
+    with pytest.raises((OSError, CheckpointException)) as caught:
+        _run(faults)
+    told = caught.value.failures[0][0] if isinstance(caught.value, CheckpointException) else caught.value
+    assert f"injected at {site.name} on rank 0" in str(told)
+    assert faults.fired[0].rank == 0
+
+
+@pytest.mark.parametrize("site", _sites(), ids=lambda site: site.name)
+def test_a_fault_of_another_rank_does_not_fire(site: Site) -> None:
+    """The same plan, addressed to rank 1: the operations succeed."""
+    faults = Injector(FaultPlan.parse(f"{site.name}@1={'failfuture' if site.is_future else 'raise'}"))
+    _run(faults)
+    assert not faults.fired
+
+
+def test_after_means_that_the_call_has_acted() -> None:
+    """The lost acknowledgement: the metadata is there, and the save fails."""
+    writer = FaultyStorageWriter(MemoryWriter(), "finish@0!after=raise(OSError:EIO)")
+    with pytest.raises(CheckpointException) as caught:
+        dcp.save(state(), storage_writer=writer, no_dist=True)
+    assert caught.value.failures[0][0].errno == errno.EIO
+    assert writer.metadata is not None
+
+
+def test_a_skipped_write_says_yes_and_stored_nothing() -> None:
+    """The engine goes on to the commit."""
+    writer = FaultyStorageWriter(MemoryWriter(), "write_data@0=skip")
+    dcp.save(state(), storage_writer=writer, no_dist=True)
+    assert writer.data == {}
+    assert writer.metadata is not None
+    assert len(writer.fired) == 1
+
+
+def test_occurrences_are_counted_over_the_life_of_a_wrapper() -> None:
+    """The second save fails; first and third pass. A save's number is inferred from the order of calls."""
+    for plan in ("write_data@0#2=raise", "save[2]/write_data@0=raise"):
+        writer = FaultyStorageWriter(MemoryWriter(), plan)
+        outcomes = []
+        for _ in range(3):
+            try:
+                dcp.save(state(), storage_writer=writer, no_dist=True)
+                outcomes.append("saved")
+            except CheckpointException:
+                outcomes.append("failed")
+        assert outcomes == ["saved", "failed", "saved"]
+        assert [(one.operation, one.rank) for one in writer.fired] == [("save[2]", 0)]
+
+
+@pytest.mark.parametrize("is_coordinator", [True, False])
+def test_the_coordinator_is_who_the_engine_says(is_coordinator: bool) -> None:
+    """``@coordinator`` follows what set-up tells, also before that call acts, for storage and planners alike."""
+    set_ups = [
+        (FaultyStorageWriter(KwargsWriter(), "set_up_storage_writer@coordinator=raise", rank=1), "set_up_storage_writer", (is_coordinator,)),
+        (FaultySavePlanner(dcp.DefaultSavePlanner(), "set_up_planner@coordinator=raise", rank=1), "set_up_planner", ({}, None, is_coordinator)),
+        (FaultyLoadPlanner(dcp.DefaultLoadPlanner(), "set_up_planner@coordinator=raise", rank=1), "set_up_planner", ({}, None, is_coordinator)),
+    ]
+    for wrapper, method, args in set_ups:
+        try:
+            getattr(wrapper, method)(*args)
+        except Exception as error:  # noqa: BLE001  (whatever is injected)
+            assert "injected" in str(error)
+        assert bool(wrapper.fired) is is_coordinator
+
+
+def test_two_wrappers_compose() -> None:
+    """Both plans act: the outer one first, the inner one once the outer one lets the call pass."""
+    inner = FaultyStorageWriter(MemoryWriter(), "finish@0#1=raise(OSError:EIO)")
+    outer = FaultyStorageWriter(inner, "finish@0#1=raise(ValueError)")
+    kinds = []
+    for _ in range(3):
+        try:
+            dcp.save(state(), storage_writer=outer, no_dist=True)
+            kinds.append(None)
+        except CheckpointException as error:
+            kinds.append(type(error.failures[0][0]))
+    assert kinds == [ValueError, OSError, None]
+    assert len(outer.fired) == len(inner.fired) == 1
+
+
+def test_upstreams_failure_dictionary_drives_a_wrapper() -> None:
+    """The dictionary form of DCP's own tests, where every attempt fails."""
+    writer = FaultyStorageWriter(MemoryWriter(), FaultPlan.from_fail_conf({"fail_write_data_async": [0]}, side="writer"))
+    for _ in range(2):
+        with pytest.raises(CheckpointException) as caught:
+            dcp.save(state(), storage_writer=writer, no_dist=True)
+        assert type(caught.value.failures[0][0]) is ValueError

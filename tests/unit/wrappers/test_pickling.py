@@ -1,0 +1,72 @@
+"""A wrapper can be pickled, as process-based async save does for every request, and its copies count together."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import torch.distributed.checkpoint as dcp
+from storage_doubles import KwargsWriter, MemoryWriter, StagingWriter
+from torch.distributed.checkpoint.staging import AsyncStager
+
+from harness import FaultyLoadPlanner, FaultySavePlanner, FaultyStorageWriter
+from harness._wrapping import operation_of
+
+
+def _twin(wrapper: Any) -> Any:
+    return pickle.loads(pickle.dumps(wrapper))
+
+
+@pytest.mark.parametrize("inner", [MemoryWriter(), KwargsWriter(), StagingWriter()])
+def test_a_copy_is_the_same_kind_of_wrapper(inner: Any) -> None:
+    """Its plan, its inner object and whether it is a stager survive."""
+    wrapper = FaultyStorageWriter(inner, "finish@0=raise")
+    twin = _twin(wrapper)
+    assert type(twin) is type(wrapper)
+    assert isinstance(twin, AsyncStager) is isinstance(inner, AsyncStager)
+    assert twin.plan == wrapper.plan
+
+
+def test_copies_count_together_and_tell_the_original_what_fired() -> None:
+    """A fault on the second call fires in the second copy, not in each copy's second call; the original sees it."""
+    wrapper = FaultyStorageWriter(MemoryWriter(), "reset@0#2=raise")
+    _twin(wrapper).reset()
+    with pytest.raises(Exception, match="injected at writer.reset"):
+        _twin(wrapper).reset()
+    _twin(wrapper).reset()
+    assert [firing.operation for firing in wrapper.fired] == ["save[2]"]
+
+
+def test_a_copy_made_by_a_rank_is_that_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is unpickled: the process of an async save counts ranks within the group that saves."""
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "3")
+    wrapper = FaultyStorageWriter(MemoryWriter(), "reset@3=raise")
+    data = pickle.dumps(wrapper)
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(Exception, match="on rank 3"):
+        pickle.loads(data).reset()
+
+
+def test_a_copy_made_by_a_launcher_finds_its_own_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that belongs to no world pickles the arguments of its ranks-to-be."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    data = pickle.dumps(FaultyStorageWriter(MemoryWriter(), "reset@1=raise"))
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(Exception, match="on rank 1"):
+        pickle.loads(data).reset()
+
+
+def test_planners_can_be_pickled() -> None:
+    """They travel in the same request."""
+    assert isinstance(_twin(FaultySavePlanner(dcp.DefaultSavePlanner(), "finish_plan@0=raise")), FaultySavePlanner)
+    assert isinstance(_twin(FaultyLoadPlanner(dcp.DefaultLoadPlanner())), FaultyLoadPlanner)
+
+
+def test_the_operation_that_a_wrapper_was_made_for_travels_with_it() -> None:
+    """So that the save in the other process is not taken for a new one."""
+    wrapper = FaultyStorageWriter(MemoryWriter(), "finish@0=raise")
+    bound = FaultyStorageWriter.sharing(MemoryWriter(), wrapper._faults.during("async_save[2]"))
+    assert operation_of(_twin(bound)) == "async_save[2]"
+    assert operation_of(_twin(wrapper)) is None

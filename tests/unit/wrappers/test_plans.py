@@ -1,0 +1,60 @@
+"""A plan that could never act in a wrapper is refused when the wrapper is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch.distributed.checkpoint as dcp
+from storage_doubles import MemoryReader, MemoryWriter
+
+from harness import FaultPlan, FaultyLoadPlanner, FaultySavePlanner, FaultyStorageReader, FaultyStorageWriter, PlanError
+
+_WRITER = MemoryWriter()
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "inner", "plan", "told"),
+    [
+        (FaultyStorageWriter, _WRITER, "reader.read_data@0=raise", "FaultyStorageReader or inject"),
+        (FaultyStorageReader, MemoryReader(_WRITER), "write_data@0=raise", "FaultyStorageWriter or inject"),
+        (FaultyStorageWriter, _WRITER, "save_planner.resolve_data@0=raise", "FaultySavePlanner or inject"),
+        (FaultySavePlanner, dcp.DefaultSavePlanner(), "load_planner.load_bytes@0=raise", "FaultyLoadPlanner or inject"),
+        (FaultyLoadPlanner, dcp.DefaultLoadPlanner(), "state.state_dict@0=raise", "FaultyStateful or inject"),
+        (FaultyStorageWriter, _WRITER, "pg.gather@0=raise", "simulated worlds only"),
+        (FaultyStorageWriter, _WRITER, "async_save/write_data@0=raise", "cannot tell an async_save from a save"),
+        (FaultyStorageWriter, _WRITER, "write_date@0=raise", "did you mean 'write_data'"),
+        (FaultyStorageWriter, _WRITER, "write_data@0=raise(no.such.module.Error)", "cannot be imported"),
+    ],
+)
+def test_a_plan_of_something_else_names_what_would_inject_it(wrapper: Any, inner: Any, plan: str, told: str) -> None:
+    """With the value, and where it belongs."""
+    with pytest.raises(PlanError, match=told):
+        wrapper(inner, plan)
+
+
+def test_a_rank_outside_the_launchers_world_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ``WORLD_SIZE`` is known before there is a group."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    FaultyStorageWriter(_WRITER, "write_data@1=raise")
+    with pytest.raises(PlanError, match="rank 2 is outside a world of 2; valid: 0 to 1"):
+        FaultyStorageWriter(_WRITER, "write_data@2=raise")
+
+
+def test_the_others_of_a_world_of_one_are_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault on nobody would pass for a test that found nothing."""
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(PlanError, match="strikes nobody"):
+        FaultyStorageWriter(_WRITER, "write_data@others=raise")
+
+
+def test_the_prefix_of_the_side_may_be_left_out() -> None:
+    """Inside a wrapper, ``reset`` and the like mean its own side; a phase means its principal site."""
+    for wrapper, inner, short, full in (
+        (FaultyStorageWriter, _WRITER, "reset@0=raise", "writer.reset@0=raise"),
+        (FaultyStorageReader, MemoryReader(_WRITER), "reset@0=raise", "reader.reset@0=raise"),
+        (FaultySavePlanner, dcp.DefaultSavePlanner(), "finish_plan@0=raise", "save_planner.finish_plan@0=raise"),
+        (FaultyStorageWriter, _WRITER, "write@0=raise", "writer.write_data@0=raise"),
+    ):
+        assert wrapper(inner, short).plan == FaultPlan.parse(full)
+    assert FaultyStorageWriter(_WRITER).plan == FaultPlan()
