@@ -89,24 +89,25 @@ def _sites(name: str, operation: OperationRef | None, side: str | None, every_si
     if name not in PHASES:
         return [resolve(name, side=side, operation=None if operation is None else operation.kind)]
     phase: Phase = name
+    if phase == "disk":
+        return [resolve("fs.write")]
     ways = [way for way in ("save", "load") if of_phase(phase, way)]
     if phase == "collective":
-        ways = ways[:1]
-    if operation is not None:
+        ways = ways[:1]  # saves and loads share the sites
+    elif operation is not None:
         ways = [way for way in ways if way == direction(operation.kind)]
     elif side in ("writer", "reader"):
         ways = [way for way in ways if way == ("save" if side == "writer" else "load")]
-    if phase == "disk":
-        return [resolve("fs.write")]
     if not ways:
         raise PlanError(f"phase {name!r} has no sites {'in ' + str(operation) if operation else 'of the ' + str(side)}; phases: {', '.join(PHASES)}")
     if not every_site:
         if len(ways) > 1:
             raise PlanError(f"phase {name!r} belongs to saves and to loads: say save/{name} or load/{name}, or name a site")
         return [SITES[PRINCIPAL[phase, ways[0]]]]
-    reachable = [site for way in ways for site in of_phase(phase, way) if site.callers == "every rank" or ranks == "coordinator"]
-    if operation is not None:
-        reachable = [site for site in reachable if operation.kind in site.operations]
+    sites = [site for way in ways for site in of_phase(phase, way) if operation is None or operation.kind in site.operations]
+    reachable = [site for site in sites if site.callers == "every rank" or ranks == "coordinator"]
+    if not reachable and len(ranks) == 1:
+        return sites  # the one rank may be the coordinator: binding tells
     if not reachable:
         raise PlanError(f"phase {name!r} has only sites that the coordinator alone calls: say {name}@coordinator")
     return reachable

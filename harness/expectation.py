@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from harness import zoo
-from harness.effects import Delay, FailFuture, Hang, Kill, NeverComplete, Raise
+from harness.effects import Delay, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, WrongResult
 from harness.history import ErrorRecord
 from harness.plan import BoundFault, BoundPlan
 from harness.sites import OperationKind
@@ -65,6 +65,7 @@ class Expectation:
         decisive: the faults that decide the outcome.
         must_fire: (text of the fault, rank) of every fault that acts.
         coordinator: the rank that coordinates.
+        deceived: whether a call said yes and did not do what it should have.
         agreement: whether all ranks owe the same outcome; not where a rank is lost in the very exchange that tells the others.
     """
 
@@ -76,6 +77,7 @@ class Expectation:
     decisive: tuple[Acting, ...] = ()
     must_fire: frozenset[tuple[str, int]] = frozenset()
     coordinator: int = 0
+    deceived: bool = False
     agreement: bool = True
 
 
@@ -243,7 +245,8 @@ class _Model:
         if part.unclear:
             decisive = (*part.unclear, *part.raised.values(), *part.stalled)
             agreement = not (part.lost_in_exchange or part.stalled)
-            return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, decisive, fires, agreement=agreement)
+            deceived = any(isinstance(one.bound.fault.effect, (Skip, WrongResult)) for one in part.unclear)
+            return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, decisive, fires, deceived=deceived, agreement=agreement)
         skew = max((late[rank] for rank in ranks), default=0) - min((late[rank] for rank in ranks), default=0)
         if part.stalled or skew > self._timeout * (1 + _NEAR):
             return Expectation(operation, ranks, Kind.STALLS, step, {}, (*part.stalled, *part.delays), fires)

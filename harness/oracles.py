@@ -7,7 +7,7 @@ the culprit. An oracle that crashes is UNKNOWN, never a pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from harness.expectation import Expectation, Forecast, Kind
@@ -231,12 +231,6 @@ ORACLES: dict[str, Oracle] = {
 }
 """Name -> oracle, in the order in which they expose bugs."""
 
-NEEDS: dict[str, frozenset[Capability]] = {
-    "commitment": frozenset({Capability.COMMIT_MARKER}),
-}
-"""What an engine must claim for an oracle to judge it."""
-
-
 def judge(evidence: Evidence) -> list[Judgement]:
     """Asks every oracle.
 
@@ -245,12 +239,20 @@ def judge(evidence: Evidence) -> list[Judgement]:
     """
     found: list[Judgement] = []
     for name, oracle in ORACLES.items():
-        claimed = NEEDS.get(name, frozenset()) <= evidence.capabilities
         try:
-            found += [Judgement(one.oracle, one.verdict, one.reason, one.operation, claimed=claimed) for one in oracle(evidence)]
+            found += [replace(one, claimed=_claimed(one, evidence)) for one in oracle(evidence)]
         except Exception as error:
             found.append(Judgement(name, Verdict.UNKNOWN, f"the oracle crashed: {type(error).__name__}: {error}"))
     return found
+
+
+def _claimed(judgement: Judgement, evidence: Evidence) -> bool:
+    """Whether the engine claims what a judgement is about. That it leaves other checkpoints alone goes without saying."""
+    if judgement.oracle not in ("commitment", "filled") or any(one.damaged for one in evidence.storage.values()):
+        return True
+    deceived = any(one.deceived for one in evidence.forecast.expectations if one.operation == judgement.operation)
+    needed = {Capability.DETECTS_LIES} if deceived else set()
+    return needed | ({Capability.COMMIT_MARKER} if judgement.oracle == "commitment" else set()) <= evidence.capabilities
 
 
 def _judge(oracle: str, verdict: Verdict, expectation: Expectation, reason: str) -> Judgement:

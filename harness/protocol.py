@@ -20,8 +20,8 @@ class Capability(enum.Enum):
     """A rank other than 0 can coordinate."""
     COMMIT_MARKER = "commit marker"
     """Whether a checkpoint is complete can be read from storage."""
-    SHARED_STORAGE = "shared storage"
-    """A checkpoint written by one process can be read by another."""
+    DETECTS_LIES = "detects lies"
+    """A storage call that says yes and did nothing, or hands back something else, is noticed."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,10 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 
 from harness._torch import load_with_coordinator, save_with_coordinator
+from harness.protocol import Capability
+
+DCP_CAPABILITIES = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
+"""What DCP claims. It does not check what its storage hands back."""
 
 
 class DcpCalls:

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch.distributed.checkpoint as dcp
 
-from harness.engines.dcp import DcpCalls
-from harness.protocol import DCP, Capability, Protocol
+from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls
+from harness.protocol import DCP, Protocol
 
 
 class FileSystemEngine(DcpCalls):
@@ -27,7 +27,7 @@ class FileSystemEngine(DcpCalls):
         self.name = name
         self.about = about
         self.protocol: Protocol = DCP
-        self.capabilities = frozenset(Capability)
+        self.capabilities = DCP_CAPABILITIES
         self._writer_options = writer_options
 
     def place(self, root: Path, name: str) -> str:

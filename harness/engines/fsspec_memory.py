@@ -10,8 +10,8 @@ from pathlib import Path
 import fsspec
 from harness._torch import FsspecReader, FsspecWriter
 
-from harness.engines.dcp import DcpCalls
-from harness.protocol import DCP, Capability, Protocol
+from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls
+from harness.protocol import DCP, Protocol
 
 _numbers = itertools.count()
 _buckets: dict[Path, int] = {}
@@ -23,7 +23,7 @@ class FsspecMemoryEngine(DcpCalls):
     name = "fsspec-memory"
     about = "DCP on fsspec's memory:// store, one per process"
     protocol: Protocol = DCP
-    capabilities = frozenset(Capability)
+    capabilities = DCP_CAPABILITIES
 
     def place(self, root: Path, name: str) -> str:
         """A key prefix. It is numbered, so that no path of the machine shows in what is stored or printed."""

@@ -74,11 +74,11 @@ def test_checkpoint_id_is_there_exactly_when_the_inner_one_has_it(tmp_path: Path
 def test_a_false_storage_stays_false() -> None:
     """DCP takes a storage object that is false for one that was not given."""
 
-    class False_(MemoryWriter):
+    class Empty(MemoryWriter):
         def __bool__(self) -> bool:
             return False
 
-    assert not FaultyStorageWriter(False_())
+    assert not FaultyStorageWriter(Empty())
     assert FaultyStorageWriter(MemoryWriter())
 
 

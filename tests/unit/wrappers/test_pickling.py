@@ -32,7 +32,7 @@ def test_copies_count_together_and_tell_the_original_what_fired() -> None:
     """A fault on the second call fires in the second copy, not in each copy's second call; the original sees it."""
     wrapper = FaultyStorageWriter(MemoryWriter(), "reset@0#2=raise")
     _twin(wrapper).reset()
-    with pytest.raises(Exception, match="injected at writer.reset"):
+    with pytest.raises(Exception, match=r"injected at writer\.reset"):
         _twin(wrapper).reset()
     _twin(wrapper).reset()
     assert [firing.operation for firing in wrapper.fired] == ["save[2]"]

@@ -83,7 +83,7 @@ def test_planners_and_stagers_are_transparent_too(tmp_path: Path) -> None:
 
 
 def test_plan_caches_of_the_inner_planner_keep_working() -> None:
-    """torch caches plans by the planner's class; wrapped planners share the caches of their inner class, and hit them."""
+    """Plans are cached by the planner's class; wrapped planners share the caches of their inner class, and hit them."""
     caches = [cache for name, cache in vars(dcp.SavePlanner).items() if name.startswith("_cached_")]
     before = [dict(cache) for cache in caches]
     try:
@@ -95,6 +95,6 @@ def test_plan_caches_of_the_inner_planner_keep_working() -> None:
             plans, _ = planner.create_global_plan([plan])
             assert planner.finish_plan(plans[0]).items
     finally:
-        for cache, content in zip(caches, before):
+        for cache, content in zip(caches, before, strict=True):
             cache.clear()
             cache.update(content)
