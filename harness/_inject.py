@@ -172,7 +172,8 @@ class Injector:
             raise
         if fault is not None and isinstance(fault.effect, WrongResult):
             self.fire(arrival)
-            result = wrong(result, fault.effect)
+            with self.on_our_account(site_name):
+                result = wrong(result, fault.effect)
         elif fault is not None and fault.after:
             self.act(arrival)
         self._record("exit", arrival.rank, arrival.operation, arrival.site.name, arrival.nth)
@@ -189,17 +190,22 @@ class Injector:
 
     def arrive(self, site_name: str) -> Arrival:
         """Counts a call and finds the fault that strikes it, if any."""
-        try:
+        with self.on_our_account(site_name):
             site, rank = SITES[site_name], self.rank()
             operation = self._operation_of(site, rank)
             in_case, in_operation = self._counts.next(f"{rank} {site_name}", f"{rank} {operation} {site_name}")
             fault = self._find(site_name, rank, in_case, in_operation, operation)
-        except Exception as error:
-            # Recorded before it is raised: an engine would report it as a failure of the checkpoint, and it is one of ours.
-            self.internal_errors.append(f"{type(error).__name__}: {error}")
-            raise InternalError(f"the harness broke at {site_name}: {error}") from error
         self._record("enter", rank, operation, site_name, in_operation)
         return Arrival(site, rank, operation, in_operation, fault)
+
+    @contextlib.contextmanager
+    def on_our_account(self, site_name: str) -> Iterator[None]:
+        """What breaks in here is recorded before it is raised: an engine would report it as a failure of the checkpoint, and it is one of ours."""
+        try:
+            yield
+        except Exception as error:
+            self.internal_errors.append(f"{type(error).__name__}: {error}")
+            raise InternalError(f"the harness broke at {site_name}: {error}") from error
 
     def _find(self, site: str, rank: int, in_case: int, in_operation: int, operation: str) -> Fault | None:
         if rank in self._healed:
@@ -287,7 +293,8 @@ class FaultyFuture:
             if not self._acted:
                 self._acted = True
                 self._injector.fire(self._arrival)
-            return wrong(value, self._effect)
+            with self._injector.on_our_account(self._arrival.site.name):
+                return wrong(value, self._effect)
         return value
 
     def done(self) -> bool:

@@ -55,7 +55,7 @@ class RankWorld:
     @property
     def pg_config_info(self) -> list[dict[str, Any]]:
         """What ``dist`` logs about its groups."""
-        return type(_process_world).pg_config_info.fget(self)  # type: ignore[no-any-return, attr-defined]
+        return type(_process_world).pg_config_info.fget(self)  # type: ignore[no-any-return]
 
 
 _process_world: Any = distributed_c10d._world
@@ -138,11 +138,12 @@ def ranks_as_threads(
             if name.startswith("_cached_") and isinstance(value, dict):
                 replace(planner.SavePlanner, name, _PerRank(value, name, caches_of_caller))
     # Functional collectives look groups up by name, in C++, where all ranks of a process would share one table.
-    _c10d._set_thread_isolation_mode(True)
+    isolate: Any = vars(_c10d)["_set_thread_isolation_mode"]  # missing from torch's stub
+    isolate(True)
     try:
         yield
     finally:
-        _c10d._set_thread_isolation_mode(False)
+        isolate(False)
         while replaced:
             setattr(*replaced.pop())
 

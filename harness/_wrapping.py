@@ -149,9 +149,13 @@ class mirroring:  # noqa: N801  (a decorator)
     def __get__(self, wrapper: Wrapper | None, owner: type | None = None) -> Any:
         if wrapper is None:
             return self._method
-        bound = functools.partial(self._method, wrapper)
-        bound.__signature__ = inspect.signature(getattr(wrapper._inner, self._method.__name__))  # type: ignore[attr-defined]  # read by inspect
-        return bound
+        return _Mirrored(self._method, wrapper)
+
+
+class _Mirrored(functools.partial[Any]):
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(getattr(self.args[0]._inner, self.func.__name__))
 
 
 def _own_plan(cls: type[Wrapper], plan: FaultPlan | str) -> FaultPlan:

@@ -72,11 +72,32 @@ class Sweep:
                 if coordinator == 0 or operation != "async_save":  # async_save has no coordinator to choose
                     yield Case(FaultPlan(), operation, size, coordinator, self.engine, self.workload, self.seed)
 
-    def cases(self, rig: Rig, ground: Case) -> list[Case]:
+    def cases(self, rig: Rig, ground: Case) -> Iterator[Case]:
         """All cases on one ground: nothing wrong first, since nothing else means anything if that fails."""
+        yield ground
         cells = space(rig, ground)
-        plans = _pairs(cells) if self.pairs else [*_plain(cells), *_special(cells, ground, self.zoo)]
-        return [ground, *(replace(ground, plan=plan) for plan in plans)]
+        if self.pairs:
+            yield from (replace(ground, plan=plan) for plan in _pairs(cells))
+            return
+        for cell in cells:
+            plain = _error(SITES[cell.site])
+            yield replace(ground, plan=FaultPlan((_fault(cell, plain),)))
+            # For ever differs from once only while the operation lasts, so the retry would show the same again.
+            yield replace(ground, plan=FaultPlan((_fault(cell, plain, times=None),)), retry=False)
+        for cell in cells if self.zoo == "full" else self._sample(cells, ground):
+            yield from (replace(ground, plan=FaultPlan((_fault(cell, effect, after=after),))) for effect, after in _effects(SITES[cell.site]))
+
+    def _sample(self, cells: Sequence[Cell], ground: Case) -> Iterator[Cell]:
+        """The first cell of each site on the coordinator and on another rank; a site has its turn with one coordinator of each size only."""
+        coordinators = [one.coordinator for one in self.grounds() if (one.operation, one.ranks) == (ground.operation, ground.ranks)]
+        # DCP calls a Stateful with coordinator 0 only.
+        turn = {site: coordinators[0 if site.startswith("state.") else number % len(coordinators)] for number, site in enumerate(SITES)}
+        seen: set[tuple[str, bool]] = set()
+        for cell in cells:
+            role = (cell.site, cell.rank == ground.coordinator)
+            if turn[cell.site] == ground.coordinator and role not in seen:
+                seen.add(role)
+                yield cell
 
 
 def space(rig: Rig, ground: Case) -> list[Cell]:
@@ -96,25 +117,6 @@ def _fault(cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = F
 
 def _error(site: Site, error: str = "InjectedFault") -> Effect:
     return FailFuture("wait", error) if site.is_future else Raise(error)
-
-
-def _plain(cells: Sequence[Cell]) -> Iterator[FaultPlan]:
-    """Each cell fails with a plain error, once and for ever."""
-    for cell in cells:
-        for times in (1, None):
-            yield FaultPlan((_fault(cell, _error(SITES[cell.site]), times=times),))
-
-
-def _special(cells: Sequence[Cell], ground: Case, zoo_: Zoo) -> Iterator[FaultPlan]:
-    """Each error of the zoo and each other effect: at every cell, or at the first cell of each site and role."""
-    seen: set[tuple[str, bool]] = set()
-    for cell in cells:
-        role = (cell.site, cell.rank == ground.coordinator)
-        if zoo_ == "sample" and role in seen:
-            continue
-        seen.add(role)
-        for effect, after in _effects(SITES[cell.site]):
-            yield FaultPlan((_fault(cell, effect, after=after),))
 
 
 def _effects(site: Site) -> Iterator[tuple[Effect, bool]]:

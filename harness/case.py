@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.engines.base import find
-from harness.errors import UsageError
+from harness.errors import OracleViolation, UsageError
 from harness.expectation import Expectation
 from harness.history import History
 from harness.oracles import Evidence, Outcome
@@ -17,6 +17,9 @@ from harness.protocol import DCP_ALONE, Capability
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
 from harness.workload import workload
+
+_LONGEST = 1000
+"""Characters of a line of an explanation: errors may carry a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,14 @@ class Case:
         """
         if self.operation not in OPERATION_KINDS:
             raise UsageError(f"unknown operation {self.operation!r}; operations: {', '.join(OPERATION_KINDS)}")
-        engine, kind = find(self.engine), workload(self.workload)
+        engine = find(self.engine)
+        workload(self.workload)
         if not self.grouped and self.ranks != 1:
             raise UsageError(f"{self.ranks} ranks without a process group: each would be an operation of its own; valid: 1 rank")
         if self.coordinator and Capability.ANY_COORDINATOR not in engine.capabilities:
             raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
         if self.coordinator and self.operation == "async_save":
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
-        if self.coordinator and kind.has_stateful:
-            raise UsageError(f"coordinator {self.coordinator}: workload {kind.name!r} holds a Stateful, which is called with coordinator 0 only")
         return self.plan.bind(self.ranks, self.coordinator, engine.protocol if self.grouped else DCP_ALONE)
 
     def replay_line(self) -> str:
@@ -119,3 +121,27 @@ class CaseResult:
     def complaints(self) -> list[str]:
         """One line for each judgement that counts against the case."""
         return [f"{one.oracle} {one.verdict.name}: {one.reason}" for one in self.judgements if one.counts is not Verdict.HOLDS]
+
+    def explain(self) -> str:
+        """What went wrong, for whom, and what was owed; the last line replays the case."""
+        case, owed = self.case, self.expectation
+        setting = f"{owed.operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
+        named = ", ".join(f"rank {rank}: {error}" for rank, error in owed.failures.items())
+        lines = [
+            f"{self.verdict.name}: {str(case.plan) or 'no fault at all'}",
+            *self.complaints(),
+            f"in {setting}{'' if case.grouped else ', no process group'}, seed {case.seed}",
+            f"owed: {owed.kind.value}{f' in {owed.step!r}' if owed.step else ''}{f' naming {{{named}}}' if named else ''}",
+            *(f"rank {rank}: {self.outcomes.get(rank, 'no outcome')}" for rank in owed.ranks),
+        ]
+        shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..." for line in lines]
+        return "\n".join([*shown, case.replay_line()])
+
+    def check(self) -> None:
+        """Insists that every claim holds, or that its violation is known.
+
+        Raises:
+            OracleViolation: with the evidence and a replay line.
+        """
+        if self.verdict is not Verdict.HOLDS:
+            raise OracleViolation(self.explain())

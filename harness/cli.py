@@ -188,11 +188,11 @@ def replay(**options: Any) -> None:
 def sites() -> None:
     """Prints the table of sites."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from harness.sites import SITES
 
-    table = Table("site", "phase", "in", "called by", "guarded", "what it is", box=None, header_style="bold")
+    table = Table(Column("site", no_wrap=True), "phase", "in", "called by", "guarded", "what it is", box=None, header_style="bold")
     for site in SITES.values():
         about = site.about + (" (reserved: not injectable yet)" if site.reserved else "")
         table.add_row(site.name, site.phase, ", ".join(site.operations), site.callers, "yes" if site.guarded else "no", about)
@@ -203,21 +203,21 @@ def sites() -> None:
 def effects() -> None:
     """Prints the effects, and the errors that can be raised."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from harness.effects import EFFECTS
     from harness.sites import SITES
     from harness.zoo import ZOO
 
     console = Console(highlight=False)
-    table = Table("effect", "what goes wrong", "!after", "legal at", box=None, header_style="bold")
+    table = Table(Column("effect", no_wrap=True), "what goes wrong", "!after", "legal at", box=None, header_style="bold")
     usable = [site for site in SITES.values() if not site.reserved]
     for name, kind in EFFECTS.items():
         legal = [site.name for site in usable if kind.legal_at(site)]
         where = "all sites" if len(legal) == len(usable) else f"{len(legal)} of {len(usable)} sites" if len(legal) > 4 else ", ".join(legal)
         table.add_row(name, kind.about, "yes" if kind.can_be_after else "no", where)
     console.print(table, "")
-    errors = Table("error", "special in that it is", box=None, header_style="bold")
+    errors = Table(Column("error", no_wrap=True), "special in that it is", box=None, header_style="bold")
     errors.add_row("ValueError, ...", "any builtin exception that takes a message")
     errors.add_row("OSError:ENOSPC", "an OSError with an errno")
     errors.add_row("mypackage.errors.SlowDown", "a class of yours")

@@ -257,6 +257,8 @@ class _Run:
     def _attempt(self, storage: Any, save: int, loaded: dict[int, tuple[str, ...]]) -> Outcome:
         """One operation of the calling rank."""
         plain = self._kind.make(context_here(save if self._saves else None, self._case.ranks))
+        if self._case.coordinator:  # DCP calls a Stateful with coordinator 0 only; with others, its users call it themselves
+            plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
         state = {key: FaultyStateful.sharing(value, self._injector) if is_stateful(value) else value for key, value in plain.items()}
         try:
             with self._injector.operation(self._case.operation):

@@ -100,7 +100,7 @@ def _stateful(context: Context) -> State:
 
 
 def _mixed(context: Context) -> State:
-    return {**_replicated(context), **_sharded(context), "epoch": context.object(context.save)}
+    return {**_replicated(context), **_sharded(context), "epoch": context.object(context.save), **_stateful(context)}
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,11 @@ class Workload:
         name: for the command line.
         about: one line.
         make: builds the state for a context.
-        has_stateful: whether it holds a ``Stateful``; DCP does not call those with a coordinator other than 0.
     """
 
     name: str
     about: str
     make: Callable[[Context], State]
-    has_stateful: bool = False
 
     def mismatches(self, state: State, context: Context) -> list[str]:
         """Compares a loaded state with what save number ``context.save`` held, bit by bit.
@@ -169,8 +167,8 @@ WORKLOADS: dict[str, Workload] = {
         Workload("sharded", "one tensor, chunked over the ranks", _sharded),
         Workload("nested", "dictionaries and lists of tensors", _nested),
         Workload("objects", "pickled values", _objects),
-        Workload("stateful", "an object with state_dict and load_state_dict", _stateful, has_stateful=True),
-        Workload("mixed", "a replicated and a sharded tensor, and an object", _mixed),
+        Workload("stateful", "an object with state_dict and load_state_dict", _stateful),
+        Workload("mixed", "a replicated and a sharded tensor, an object, and a Stateful", _mixed),
     )
 }
 

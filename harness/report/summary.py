@@ -5,19 +5,39 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from harness.campaign import Cell, Coverage
+from harness.effects import FailFuture, Raise
 from harness.findings.register import Register
 from harness.plan import FaultPlan
 from harness.record import Record
 from harness.sites import OperationKind
 from harness.verdict import Verdict
 
+_PLAIN = (Raise(), FailFuture())
+
 EXIT = {Verdict.HOLDS: 0, Verdict.VIOLATED: 1, Verdict.VACUOUS: 3, Verdict.UNKNOWN: 3}
 """Exit status by the worst verdict; 2 is for usage errors."""
 
-Square = tuple[OperationKind, str, int, int]
-"""A square of the matrix: operation, site, number of ranks, rank."""
+
+
+class Square(NamedTuple):
+    """A square of the matrix.
+
+    Attributes:
+        operation: the kind of operation.
+        site: where the fault was.
+        ranks: size of the world.
+        rank: on which rank.
+        plain: whether the fault was a plain error, or anything else.
+    """
+
+    operation: OperationKind
+    site: str
+    ranks: int
+    rank: int
+    plain: bool
 
 
 @dataclass
@@ -28,7 +48,7 @@ class Summary:
         register: the known findings.
         coverage: the fault space; None where the campaign did not discover one.
         records: all records, in the order in which they came.
-        squares: verdicts of the cases whose first fault lies in a square, all occurrences, coordinators and effects together.
+        squares: verdicts of the cases whose first fault lies in a square, all occurrences and coordinators together.
         known: finding id -> records that showed it.
     """
 
@@ -49,7 +69,8 @@ class Summary:
         mark = "KNOWN" if record.known and record.verdict is Verdict.HOLDS else record.verdict.name
         for fault in case.plan.faults[:1]:
             for rank in fault.ranks if isinstance(fault.ranks, tuple) else ():
-                self.squares[case.operation, fault.site, case.ranks, rank][mark] += 1
+                plain = fault.effect in _PLAIN and not fault.after
+                self.squares[Square(case.operation, fault.site, case.ranks, rank, plain)][mark] += 1
                 if self.coverage is not None and record.verdict is not Verdict.VACUOUS:
                     self.coverage.hit.add((replace(case, plan=FaultPlan()), Cell(fault.site, rank, fault.nth)))
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.case import CaseResult
-from harness.report.summary import Summary, distinct
+from harness.report.summary import Square, Summary, distinct
 from harness.sites import PHASES, SITES, OperationKind
 from harness.verdict import Verdict
 
@@ -27,18 +27,18 @@ _MOST_SHOWN = 20
 
 def matrix(summary: Summary, operation: OperationKind) -> Table:
     """The failure matrix of an operation: sites by phase, and for each size of world its ranks."""
-    squares = {key[1:]: marks for key, marks in summary.squares.items() if key[0] == operation}
-    columns = sorted({(size, rank) for _, size, rank in squares})
+    squares = {square: marks for square, marks in summary.squares.items() if square.operation == operation}
+    columns = sorted({(square.ranks, square.rank) for square in squares})
     table = Table(title=f"{operation}: who learned what", title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("phase")
     table.add_column("fault at")
     for index, (size, rank) in enumerate(columns):
         first = index == 0 or columns[index - 1][0] != size
-        table.add_column(f"{size} ranks\n{rank}" if first else f"\n{rank}", justify="right" if first else "left")
+        table.add_column(f"{size} ranks\n{rank}" if first else f"\n{rank}", no_wrap=True)
     for phase in PHASES:
-        sites = [name for name, site in SITES.items() if site.phase == phase and any(key[0] == name for key in squares)]
+        sites = [name for name, site in SITES.items() if site.phase == phase and any(square.site == name for square in squares)]
         for number, name in enumerate(sites):
-            row = [_mark(squares.get((name, size, rank))) for size, rank in columns]
+            row = [Text("").join(_mark(squares.get(Square(operation, name, *column, plain))) for plain in (True, False)) for column in columns]
             table.add_row(phase if number == 0 else "", name, *row, end_section=number == len(sites) - 1)
     return table
 
@@ -56,14 +56,14 @@ def legend() -> Text:
     for mark, style, meaning in reversed(_MARKS.values()):
         text.append(f" {mark} ", style=style)
         text.append(f"{meaning}  ", style="dim")
-    return text.append("  blank: the rank never calls it", style="dim")
+    return text.append("\n In each square: a plain error first, then all other errors and effects; blank: the rank never calls the site, or that was not tried", "dim")
 
 
 def show(console: Console, summary: Summary, operations: tuple[OperationKind, ...], seconds: float) -> None:
     """Prints the whole report."""
     console.print()
     for operation in operations:
-        if any(key[0] == operation for key in summary.squares):
+        if any(square.operation == operation for square in summary.squares):
             console.print(matrix(summary, operation), "")
     console.print(legend(), "")
     console.print(totals(summary, operations, seconds))

@@ -249,7 +249,7 @@ def check_the_judge_may_run_another_world(make_world: MakeWorld, place: Path) ->
     """While hung ranks are kept as they are, other ranks can work."""
     inner: list[Any] = []
 
-    def judge(results: Sequence[RankResult]) -> None:
+    def judge(_: Sequence[RankResult]) -> None:
         inner.extend(_values(make_world(2).run(_save_and_load, str(place))))
 
     results = make_world(3).run(_leave_one_behind, judge=judge)

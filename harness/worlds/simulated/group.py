@@ -1,7 +1,8 @@
 """A process group whose ranks are threads of one world.
 
 ``dist`` and the functional collectives call the methods of :class:`SimulatedGroup`; each becomes a :class:`~.collectives.Call` of one rank, and
-waiting for it is a scheduler point. What a rank needs from whom is in :mod:`harness.worlds.simulated.collectives`; here is how data moves.
+waiting for it is a scheduler point. What a rank needs from whom is in :mod:`~harness.worlds.simulated.collectives`, how data moves in
+:mod:`~harness.worlds.simulated.transfers`.
 
 Not modelled: devices (every tensor is on the CPU, under ``backend="nccl"`` too); a collective that was started with ``async_op=True`` and is never
 waited for does not time out; NCCL's default of ending the process when its watchdog fires (here the waiting call raises, as with
@@ -10,30 +11,28 @@ waited for does not time out; NCCL's default of ending the process when its watc
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
 
 from harness import _torch
 from harness.worlds.base import Faults
-from harness.worlds.simulated.collectives import (
-    Call,
-    Dissemination,
-    Everybody,
-    GroupState,
-    Mesh,
-    Move,
-    Operation,
-    Slot,
-    Star,
-    Tree,
-)
-from harness.worlds.simulated.scheduler import Scheduler, Waiting, current_task
+from harness.worlds.simulated import transfers
+from harness.worlds.simulated.collectives import GroupState
+from harness.worlds.simulated.patterns import Call, Dissemination, Everybody, Mesh, Move, Operation, Slot, Star, Tree
+from harness.worlds.simulated.scheduler import Scheduler
+from harness.worlds.simulated.tasks import Waiting, current_task
 
 Backend = Literal["gloo", "nccl"]
+
+if TYPE_CHECKING:
+    # torch's stub declares overloads for calls by hand; dist and the C++ side call with option objects only, and these methods mirror that.
+    class _ProcessGroup:
+        def __init__(self, rank: int, size: int) -> None: ...
+else:
+    _ProcessGroup = dist.ProcessGroup
 
 _SITES = {"gather", "scatter", "broadcast", "all_gather", "barrier"}
 
@@ -83,7 +82,7 @@ class SimulatedWork(dist.Work):
     def _tell(self) -> tuple[str, tuple[int, ...]]:
         return self._group.state.describe(self._call)
 
-    def wait(self, timeout: datetime.timedelta | None = None) -> bool:
+    def wait(self, timeout: dt.timedelta | None = None) -> bool:
         """Parks the calling task until the collective is over; raises what it failed with."""
         call = self._call
         if not call.done:
@@ -144,7 +143,7 @@ class SimulatedWork(dist.Work):
         return future
 
 
-def _seconds(timeout: datetime.timedelta | None) -> float:
+def _seconds(timeout: dt.timedelta | None) -> float:
     return 0.0 if timeout is None else max(timeout.total_seconds(), 0.0)
 
 
@@ -154,7 +153,7 @@ def _flat(value: Any) -> list[torch.Tensor]:
     return [tensor for one in value or () for tensor in _flat(one)]
 
 
-class SimulatedGroup(dist.ProcessGroup):
+class SimulatedGroup(_ProcessGroup):
     """One rank's view of one process group.
 
     Args:
@@ -181,7 +180,7 @@ class SimulatedGroup(dist.ProcessGroup):
     def size(self) -> int:
         return len(self.state.ranks)
 
-    def getBackendName(self) -> str:
+    def getBackendName(self) -> str:  # noqa: N802  (torch calls it so)
         return _torch.SIMULATED_BACKEND
 
     def name(self) -> str:
@@ -198,10 +197,10 @@ class SimulatedGroup(dist.ProcessGroup):
     def _get_backend(self, device: torch.device) -> SimulatedGroup:
         return self
 
-    def _set_default_timeout(self, timeout: datetime.timedelta) -> None:
+    def _set_default_timeout(self, timeout: dt.timedelta) -> None:
         self.seconds = _seconds(timeout)
 
-    def set_timeout(self, timeout: datetime.timedelta) -> None:
+    def set_timeout(self, timeout: dt.timedelta) -> None:
         self.seconds = _seconds(timeout)
 
     def shutdown(self) -> None:
@@ -269,7 +268,9 @@ class SimulatedGroup(dist.ProcessGroup):
         milliseconds = int(seconds * 1000)
         if self._fabric.backend == "nccl":
             kind = getattr(dist, "DistBackendError", RuntimeError)
-            error: Exception = kind(f"Watchdog caught collective operation timeout: {what} ran for {milliseconds} milliseconds before timing out.")
+            error: Exception = kind(
+                f"Watchdog caught collective operation timeout: {what} ran for {milliseconds} milliseconds before timing out."
+            )
         else:
             direction = "send" if call.operation.root not in (None, call.rank) and call.operation.name in ("gather", "send") else "recv"
             error = RuntimeError(f"Timed out waiting {milliseconds}ms for {direction} operation to complete ({what})")
@@ -285,31 +286,31 @@ class SimulatedGroup(dist.ProcessGroup):
             tensors, root = [tensors], int(opts or 0)
         else:
             root = opts.rootRank
-        return self._collective("broadcast", opts, Tree, _move_broadcast, tensors, tensors, root, _unit(tensors))
+        return self._collective("broadcast", opts, Tree, transfers.copy_from_source, tensors, tensors, root, transfers.unit_of(tensors))
 
     def gather(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-        return self._collective("gather", opts, Star, _move_gather, inputs, outputs, opts.rootRank, _unit(inputs))
+        return self._collective("gather", opts, Star, transfers.gather, inputs, outputs, opts.rootRank, transfers.unit_of(inputs))
 
     def scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-        return self._collective("scatter", opts, Star, _move_scatter, inputs, outputs, opts.rootRank, _unit(outputs))
+        return self._collective("scatter", opts, Star, transfers.scatter, inputs, outputs, opts.rootRank, transfers.unit_of(outputs))
 
     def barrier(self, opts: Any = None) -> Any:
-        return self._collective("barrier", opts, Dissemination, _move_nothing, None, None)
+        return self._collective("barrier", opts, Dissemination, transfers.nothing, None, None)
 
     def allgather(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-        return self._collective("all_gather", opts, Everybody, _move_all_gather, inputs, outputs, unit=_unit(inputs))
+        return self._collective("all_gather", opts, Everybody, transfers.all_gather, inputs, outputs, unit=transfers.unit_of(inputs))
 
     def allgather_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
         per_input = [[one[place] for one in outputs] for place in range(len(inputs))]
-        return self._collective("all_gather", opts, Everybody, _move_all_gather, inputs, per_input, unit=_unit(inputs))
+        return self._collective("all_gather", opts, Everybody, transfers.all_gather, inputs, per_input, unit=transfers.unit_of(inputs))
 
-    def all_gather_single(self, output: Any, input: Any, opts: Any = None) -> Any:
-        return self.all_gather_single_coalesced([output], [input], opts)
+    def all_gather_single(self, output: Any, source: Any, opts: Any = None) -> Any:
+        return self.all_gather_single_coalesced([output], [source], opts)
 
     def all_gather_single_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
         parts = [[*output.detach().view(-1).chunk(self.size())] if output.numel() else [] for output in outputs]
         flat = [one.detach().reshape(-1) for one in inputs]
-        return self._collective("all_gather", opts, Everybody, _move_all_gather, flat, parts, unit=_unit(inputs))
+        return self._collective("all_gather", opts, Everybody, transfers.all_gather, flat, parts, unit=transfers.unit_of(inputs))
 
     _allgather_base = all_gather_single
     allgather_into_tensor_coalesced = all_gather_single_coalesced
@@ -317,38 +318,42 @@ class SimulatedGroup(dist.ProcessGroup):
     def allreduce(self, tensors: Any, opts: Any = None, timeout: Any = None) -> Any:
         if isinstance(tensors, torch.Tensor):
             tensors = [tensors]
-        move = _reducing(getattr(opts, "reduceOp", opts), everybody=True)
-        return self._collective("all_reduce", opts, Everybody, move, tensors, tensors, unit=_unit(tensors, opts))
+        move = transfers.reducing(getattr(opts, "reduceOp", opts), everybody=True)
+        return self._collective("all_reduce", opts, Everybody, move, tensors, tensors, unit=transfers.unit_of(tensors, opts))
 
     def allreduce_coalesced(self, tensors: Any, opts: Any = None) -> Any:
         return self.allreduce(tensors, opts)
 
     def reduce(self, tensors: Any, opts: Any = None) -> Any:
-        move = _reducing(opts.reduceOp, everybody=False)
-        return self._collective("reduce", opts, Everybody, move, tensors, tensors, opts.rootRank, _unit(tensors, opts))
+        move = transfers.reducing(opts.reduceOp, everybody=False)
+        return self._collective("reduce", opts, Everybody, move, tensors, tensors, opts.rootRank, transfers.unit_of(tensors, opts))
 
     def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-        return self._collective("reduce_scatter", opts, Mesh, _scattering(opts), inputs, outputs, unit=_unit(outputs, opts))
+        return self._collective(
+            "reduce_scatter", opts, Mesh, transfers.reduce_scattering(opts), inputs, outputs, unit=transfers.unit_of(outputs, opts)
+        )
 
-    def reduce_scatter_single(self, output: Any, input: Any, opts: Any = None) -> Any:
-        return self.reduce_scatter_single_coalesced([output], [input], opts)
+    def reduce_scatter_single(self, output: Any, source: Any, opts: Any = None) -> Any:
+        return self.reduce_scatter_single_coalesced([output], [source], opts)
 
     def reduce_scatter_single_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
         flat = [one.detach().view(-1) for one in outputs]
         parts = [[*one.detach().reshape(-1).chunk(self.size())] for one in inputs]
-        return self._collective("reduce_scatter", opts, Mesh, _scattering(opts), parts, flat, unit=_unit(outputs, opts))
+        return self._collective(
+            "reduce_scatter", opts, Mesh, transfers.reduce_scattering(opts), parts, flat, unit=transfers.unit_of(outputs, opts)
+        )
 
     _reduce_scatter_base = reduce_scatter_single
     reduce_scatter_tensor_coalesced = reduce_scatter_single_coalesced
 
     def alltoall(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-        return self._collective("all_to_all", opts, Mesh, _move_all_to_all, inputs, outputs)
+        return self._collective("all_to_all", opts, Mesh, transfers.all_to_all, inputs, outputs)
 
-    def all_to_all_single(self, output: Any, input: Any, output_sizes: Any, input_sizes: Any, opts: Any = None) -> Any:
+    def all_to_all_single(self, output: Any, source: Any, output_sizes: Any, input_sizes: Any, opts: Any = None) -> Any:
         size = self.size()
         outputs = [*output.detach().split(list(output_sizes) or output.shape[0] // size or 1)]
-        inputs = [*input.detach().split(list(input_sizes) or input.shape[0] // size or 1)]
-        return self._collective("all_to_all", opts, Mesh, _move_all_to_all, inputs, outputs)
+        inputs = [*source.detach().split(list(input_sizes) or source.shape[0] // size or 1)]
+        return self._collective("all_to_all", opts, Mesh, transfers.all_to_all, inputs, outputs)
 
     alltoall_base = all_to_all_single
 
@@ -371,138 +376,9 @@ class SimulatedGroup(dist.ProcessGroup):
         if self._timed_out:
             call.finish(RuntimeError("Application timeout caused pair closure"))
         else:
-            self.state.meet(tag, call, _move_broadcast)
+            self.state.meet(tag, call, transfers.copy_from_source)
         scheduler.pause()
         return work
-
-
-# --- moving data -------------------------------------------------------------------------------------------------------
-
-
-def _unit(tensors: Any, opts: Any = None) -> tuple[Any, ...]:
-    first = tensors[0] if tensors else None
-    reduction = str(_kind(opts.reduceOp)) if opts is not None and hasattr(opts, "reduceOp") else ""
-    return (str(first.dtype), sum(one.numel() for one in tensors), reduction) if first is not None else ("nothing", 0, reduction)
-
-
-def _copy(target: torch.Tensor, source: torch.Tensor) -> None:
-    """Detached, since collectives write to tensors behind autograd's back."""
-    target = target.detach()
-    target.copy_(source.detach() if source.shape == target.shape else source.detach().reshape(target.shape))
-
-
-def _each(calls: Sequence[Call], deliver: Callable[[Call], None]) -> None:
-    """Delivers to every rank; one whose output does not fit fails alone."""
-    for call in calls:
-        try:
-            deliver(call)
-        except Exception as error:  # whatever a tensor refuses with belongs to the rank that passed it
-            call.finish(error)
-
-
-def _move_nothing(calls: Sequence[Call]) -> None:
-    """A barrier carries no data."""
-
-
-@torch.no_grad()
-def _move_broadcast(calls: Sequence[Call]) -> None:
-    source, target = calls
-    for ours, theirs in zip(target.outputs, source.inputs, strict=True):
-        _copy(ours, theirs)
-
-
-@torch.no_grad()
-def _move_gather(calls: Sequence[Call]) -> None:
-    root, sender = calls
-    _copy(root.outputs[0][sender.rank], sender.inputs[0])
-
-
-@torch.no_grad()
-def _move_scatter(calls: Sequence[Call]) -> None:
-    root, receiver = calls
-    _copy(receiver.outputs[0], root.inputs[0][receiver.rank])
-
-
-@torch.no_grad()
-def _move_all_gather(calls: Sequence[Call]) -> None:
-    sources = [[call.inputs[place].detach() for call in calls] for place in range(len(calls[0].inputs))]
-
-    def deliver(call: Call) -> None:
-        for outputs, given in zip(call.outputs, sources, strict=True):
-            if outputs and outputs[0].shape == given[0].shape and len(outputs) == len(given):
-                _torch.copy_all([output.detach() for output in outputs], given)
-            else:
-                for output, one in zip(outputs, given, strict=True):
-                    _copy(output, one)
-
-    _each(calls, deliver)
-
-
-@torch.no_grad()
-def _move_all_to_all(calls: Sequence[Call]) -> None:
-    inputs = [call.inputs for call in calls]
-
-    def deliver(call: Call) -> None:
-        for sender, output in enumerate(call.outputs):
-            _copy(output, inputs[sender][call.rank])
-
-    _each(calls, deliver)
-
-
-def _kind(operation: Any) -> Any:
-    return getattr(operation, "op", operation)
-
-
-def _reduce(tensors: Sequence[torch.Tensor], operation: Any) -> torch.Tensor:
-    """Reduces in rank order, so that rounding is the same in every run."""
-    kind, reduced = _kind(operation), tensors[0].detach().clone()
-    ops = dist.ReduceOp
-    average = kind == ops.AVG
-    functions: list[tuple[Any, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = [
-        (ops.SUM, torch.add),
-        (ops.AVG, torch.add),
-        (ops.PRODUCT, torch.mul),
-        (ops.MIN, torch.minimum),
-        (ops.MAX, torch.maximum),
-        (ops.BAND, torch.bitwise_and),
-        (ops.BOR, torch.bitwise_or),
-        (ops.BXOR, torch.bitwise_xor),
-    ]
-    function = next((function for known, function in functions if kind == known), None)
-    if function is None:
-        raise NotImplementedError(f"reduction {kind} is not simulated")
-    for tensor in tensors[1:]:
-        reduced = function(reduced, tensor.detach())
-    return reduced / len(tensors) if average else reduced
-
-
-def _reducing(operation: Any, everybody: bool) -> Move:
-    operation = dist.ReduceOp.SUM if operation is None else operation
-
-    @torch.no_grad()
-    def move(calls: Sequence[Call]) -> None:
-        results = [_reduce([call.inputs[place] for call in calls], operation) for place in range(len(calls[0].inputs))]
-
-        def deliver(call: Call) -> None:
-            if everybody or call.rank == call.operation.root:
-                for output, result in zip(call.outputs, results, strict=True):
-                    _copy(output, result)
-
-        _each(calls, deliver)
-
-    return move
-
-
-def _scattering(opts: Any) -> Move:
-    @torch.no_grad()
-    def move(calls: Sequence[Call]) -> None:
-        def deliver(call: Call) -> None:
-            for place, output in enumerate(call.outputs):
-                _copy(output, _reduce([one.inputs[place][call.rank] for one in calls], opts.reduceOp))
-
-        _each(calls, deliver)
-
-    return move
 
 
 def create_group(options: Any, _: Any = None) -> SimulatedGroup:

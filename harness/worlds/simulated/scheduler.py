@@ -1,10 +1,10 @@
 """One thread at a time, in an order drawn from a seed, in virtual time; and the proof that nobody can go on.
 
-Every thread of every rank is a :class:`Task`. Exactly one of them holds the baton and runs; it hands the baton over only at *scheduler points*:
+Every thread of every rank is a :class:`~harness.worlds.simulated.tasks.Task`. Exactly one of them holds the baton and runs; it hands the baton over only at *scheduler points*:
 where it waits, sleeps, or yields. Who runs next is drawn from ``random.Random(seed)`` among those that can, and from nothing else, so the same
 seed gives the same order in every process.
 
-When no task can run, what the waiting ones wait for decides (:class:`Claim`):
+When no task can run, what the waiting ones wait for decides (:class:`~harness.worlds.simulated.tasks.Claim`):
 
 * only things that this scheduler owns, and no event to come but timers of collectives: nobody can ever go on. That is the proof of a deadlock.
 * an event is still to come (a delay ends): virtual time jumps to it. Timers of collectives that lie before it fire on the way.
@@ -17,8 +17,8 @@ returns, and after ``external_limit`` real seconds without a scheduler point the
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import enum
 import random
 import threading
 import time
@@ -27,120 +27,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
+from harness.worlds.simulated.tasks import Claim, DeadlineKind, State, Task, Unwind, Waiting, become, current_task
+
 GRACE = 0.25
-"""Real seconds that a wait on something shared with the outside gets before virtual time moves on without it."""
+"""Real seconds that a wait which the outside or another task may end gets before virtual time moves on, so that the other task can."""
 
 _monotonic = time.monotonic
-_local = threading.local()
-
-
-class Unwind(BaseException):
-    """Raised in a parked thread when its world is over, so that the thread can end. Never seen by a verdict."""
-
-
-class Claim(enum.Enum):
-    """Who can end a wait."""
-
-    OWNED = "owned"
-    """Only a task or an event of this scheduler."""
-    IDLE = "idle"
-    """As good as nobody: a worker that waits for work, and that no rank waits for."""
-    SHARED = "shared"
-    """Made inside the world, but a thread outside may hold it too."""
-    OUTSIDE = "outside"
-    """Something outside the world."""
-
-
-class Waiting:
-    """What a parked task waits for.
-
-    Attributes:
-        what: name of the operation, such as ``gather`` or ``sleep``.
-        claim: who can end it, or a function that finds out when it matters, given the task.
-        tell: for an operation with peers: its description and the ranks it waits for, as of now.
-    """
-
-    __slots__ = ("claim", "tell", "what")
-
-    def __init__(
-        self,
-        what: str,
-        claim: Claim | Callable[[Task], Claim] = Claim.OWNED,
-        tell: Callable[[], tuple[str, tuple[int, ...]]] | None = None,
-    ) -> None:
-        self.what = what
-        self.claim = claim
-        self.tell = tell
-
-
-class State(enum.Enum):
-    """What a task is doing."""
-
-    READY = "ready"
-    RUNNING = "running"
-    WAITING = "waiting"
-    DEAD = "dead"
-    DONE = "done"
-
-
-DeadlineKind = Literal["event", "poll", "timer"]
-"""``event``: virtual time jumps to it. ``poll``: the timeout of a wait that the outside may end; it passes in real time.
-``timer``: of a collective; it cannot save anybody from a deadlock."""
-
-
-class Task:
-    """One thread of one rank.
-
-    Attributes:
-        index: position in order of creation, which is the same in every run.
-        rank: the rank it belongs to.
-        main: whether it runs the rank's body.
-        thread: the native thread, once started.
-        joiners: tasks that wait for this one to end.
-    """
-
-    __slots__ = (
-        "baton",
-        "deadline",
-        "deadline_kind",
-        "expired",
-        "index",
-        "joiners",
-        "main",
-        "rank",
-        "real_deadline",
-        "scheduler",
-        "state",
-        "thread",
-        "waiting",
-    )
-
-    def __init__(self, scheduler: Scheduler, index: int, rank: int, main: bool) -> None:
-        self.scheduler, self.index, self.rank, self.main = scheduler, index, rank, main
-        self.baton: LockType = allocate_lock()
-        self.baton.acquire()
-        self.state = State.READY
-        self.waiting: Waiting | None = None
-        self.deadline: float | None = None
-        self.real_deadline = 0.0
-        self.deadline_kind: DeadlineKind = "event"
-        self.expired = False
-        self.joiners: list[Task] = []
-        self.thread: threading.Thread | None = None
-
-    @property
-    def claim(self) -> Claim:
-        """Who can end what this task waits for."""
-        if self.waiting is None:
-            return Claim.OWNED
-        claim = self.waiting.claim
-        return claim if isinstance(claim, Claim) else claim(self)
-
-
-def current_task() -> Task | None:
-    """The task that the calling thread is, or None for a thread of no world."""
-    return getattr(_local, "task", None)
-
 
 End = Literal["done", "deadlock", "outside", "stuck"]
 """Why a world ended: all bodies ended; proved; the outside did not answer in time; a thread never came back to a scheduler point."""
@@ -205,7 +97,7 @@ class Scheduler:
 
     def live(self, task: Task, body: Callable[[], None]) -> None:
         """The life of a task's thread: waits for the baton, runs ``body``, hands the baton on."""
-        _local.task = task
+        become(task)
         task.baton.acquire()
         try:
             if not self.unwinding:
@@ -217,7 +109,7 @@ class Scheduler:
             if not self.over:
                 self._end(task)
                 self._finish(task)
-            _local.task = None
+            become(None)
 
     def _finish(self, task: Task) -> None:
         task.state = State.DONE
@@ -430,10 +322,8 @@ class Scheduler:
         self._bell.acquire(True, max(until - _monotonic(), 0.0))
 
     def _ring(self) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # already rung
             self._bell.release()
-        except RuntimeError:
-            pass  # already rung
 
     def _tend(self) -> None:
         """The world is idle: waits for the outside, for a polling wait's timeout, or for patience to end."""

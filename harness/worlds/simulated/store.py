@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import torch.distributed as dist
 
-from harness.worlds.simulated.scheduler import Scheduler, Task, Waiting, current_task
+from harness.worlds.simulated.scheduler import Scheduler
+from harness.worlds.simulated.tasks import Task, Waiting, current_task
 
 
 class SimulatedStore(dist.Store):
@@ -55,15 +56,15 @@ class SimulatedStore(dist.Store):
     def num_keys(self) -> int:
         return len(self._values)
 
-    def set_timeout(self, timeout: datetime.timedelta) -> None:
+    def set_timeout(self, timeout: dt.timedelta) -> None:
         self._seconds = timeout.total_seconds()
 
     @property
-    def timeout(self) -> datetime.timedelta:
+    def timeout(self) -> dt.timedelta:
         """Longest wait for a key."""
-        return datetime.timedelta(seconds=self._seconds)
+        return dt.timedelta(seconds=self._seconds)
 
-    def wait(self, keys: list[str], timeout: datetime.timedelta | None = None) -> None:
+    def wait(self, keys: list[str], timeout: dt.timedelta | None = None) -> None:
         """Parks the calling rank until all ``keys`` are set."""
         me = current_task()
         if me is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NoReturn
@@ -211,13 +211,13 @@ class _Run:
                     rank=rank.number,
                     world_size=self.world.size,
                     store=self.store,
-                    timeout=datetime.timedelta(seconds=self.world._timeout),
+                    timeout=dt.timedelta(seconds=self.world._timeout),
                 )
             rank.value = self.body(*self.args)
             rank.outcome = "returned"
         except Unwind:
             raise
-        except BaseException as error:  # SystemExit and KeyboardInterrupt of one rank are outcomes too
+        except BaseException as error:  # noqa: BLE001  (SystemExit and KeyboardInterrupt of one rank are outcomes too)
             if self.scheduler.unwinding:
                 raise Unwind from None
             rank.error, rank.outcome = error, "raised"
@@ -247,7 +247,11 @@ class _Run:
             chosen = self.scheduler.stuck
         elif task.waiting is not None and task.waiting.tell is None:
             others = [other for other in self.scheduler.tasks if other.rank == task.rank and other.state is State.WAITING]
-            behind = [other for other in others if other.waiting is not None and (other.waiting.tell or other.claim in (Claim.OUTSIDE, Claim.SHARED))]
+            behind = [
+                other
+                for other in others
+                if other.waiting is not None and (other.waiting.tell or other.claim in (Claim.OUTSIDE, Claim.SHARED))
+            ]
             chosen = behind[0] if behind and (task.waiting.what in _LOOKED_THROUGH) else task
         source = frames.innermost(frames.stack_of(chosen.thread.ident if chosen.thread is not None else None))
         stuck = self.scheduler.stuck
@@ -289,7 +293,7 @@ def _future_wait(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def wait(future: Any) -> Any:
         if current_task() is not None and not future.done():
-            threads.wait_outside("torch future", lambda tell: future.add_done_callback(lambda _: tell()), future.done)
+            wait_outside("torch future", lambda tell: future.add_done_callback(lambda _: tell()), future.done)
         return real(future)
 
     return wait
