@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from harness import runtime, zoo
 from harness._counts import Counts
 from harness.effects import Delay, Effect, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, WrongResult
-from harness.errors import InternalError
+from harness.errors import HarnessError, InternalError
 from harness.fault import Fault
 from harness.history import Event, History
 from harness.plan import FaultPlan
@@ -362,8 +362,14 @@ class _Activation(NamedTuple):
 
 
 def active() -> tuple[Injector, ...]:
-    """The injectors that the calling rank's engine calls consult, in the order they were activated."""
-    return tuple(one.injector for one in _active if one.scope is None or one.scope == (runtime.current(), runtime.current().rank()))
+    """The injectors that the calling rank's engine calls consult, in the order they were activated; none on a thread that is no rank's."""
+    if not _active:
+        return ()
+    try:
+        here = runtime.current(), runtime.current().rank()
+    except HarnessError:
+        return ()
+    return tuple(one.injector for one in _active if one.scope in (None, here))
 
 
 @contextlib.contextmanager

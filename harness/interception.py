@@ -12,6 +12,7 @@ Not modelled: faults of collectives (``pg.*``), which only a simulated world can
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import contextvars
@@ -19,7 +20,6 @@ import functools
 import inspect
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +47,8 @@ def inject(plan: FaultPlan | str) -> Iterator[Injector]:
         plan: the faults, or their text.
 
     Yields:
-        An object with ``plan`` and ``fired``, the faults that fired so far: empty, and so false, if none did.
+        An object with ``plan`` and ``fired``, the faults that fired so far in this process: empty, and so false, if none did. Where ranks are
+        processes, only the rank that a fault struck has it there; the others have the error that they were told.
 
     Raises:
         PlanError: a plan that is malformed or could never act; nothing has been touched then. A rank outside the world is refused as soon as the
@@ -130,7 +131,7 @@ class _Patches:
     """DCP's entries are replaced while anybody needs it: blocks may nest, and those of simulated ranks overlap in any order."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()  # a raw lock, as in _counts: it is never held across a hand-over of a simulated world
         self._users = 0
         self._undo: list[Callable[[], None]] = []
 

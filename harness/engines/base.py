@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
+import operator
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 from harness.errors import UsageError
@@ -73,6 +78,7 @@ class Engine(Protocol):
 
 BUILT_IN: dict[str, str] = {
     "filesystem": "harness.engines.filesystem:FILESYSTEM",
+    "filesystem-threads": "harness.engines.filesystem:FILESYSTEM_THREADS",
     "fsspec-memory": "harness.engines.fsspec_memory:FSSPEC_MEMORY",
 }
 """Name -> ``module:object``."""
@@ -87,16 +93,33 @@ class Found:
 
 
 def find(name: str) -> Engine:
-    """Finds an engine by name, or imports it from ``module:object``.
+    """Finds an engine by name, or imports it from ``module:object`` or ``path/to/file.py:object``; an object may be dotted.
 
     Raises:
         UsageError: unknown, or not importable; the message shows the valid names.
     """
     target = BUILT_IN.get(name, name)
-    module, colon, attribute = target.partition(":")
+    module, colon, attribute = target.rpartition(":")
     if not colon:
-        raise UsageError(f"unknown engine {name!r}; engines: {', '.join(BUILT_IN)}, or module:object of your own")
+        raise UsageError(f"unknown engine {name!r}; engines: {', '.join(BUILT_IN)}, or module:object or file.py:object of your own")
     try:
-        return cast(Engine, getattr(importlib.import_module(module), attribute))
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"engine {name!r} cannot be imported: {error}; engines: {', '.join(BUILT_IN)}, or module:object") from error
+        loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
+        return cast(Engine, operator.attrgetter(attribute)(loaded))
+    except (ImportError, AttributeError, OSError) as error:
+        choices = f"{', '.join(BUILT_IN)}, or module:object or file.py:object"
+        raise UsageError(f"engine {name!r} cannot be imported: {error}; engines: {choices}") from error
+
+
+@functools.cache
+def _of_file(path: Path) -> ModuleType:
+    """The module of a file: the one that a test runner has loaded already, under whatever name, or a new one that finds its neighbours."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__dict__", {}).get("__file__") == str(path):  # not getattr: some modules import others when asked
+            return module
+    spec = importlib.util.spec_from_file_location(f"_engine_in_{path.stem}", path)
+    assert spec is not None and spec.loader is not None, "a name that ends in .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.append(str(path.parent))
+    spec.loader.exec_module(module)
+    return module

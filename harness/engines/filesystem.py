@@ -59,3 +59,7 @@ class FileSystemEngine(DcpCalls):
 
 FILESYSTEM = FileSystemEngine("filesystem", "DCP on a file system, one file per rank, not fsynced", sync_files=False)
 """Fsync is off: the simulated world's crashes are those of ranks, which fsync does not matter to, and it costs most of a small save's time."""
+
+FILESYSTEM_THREADS = FileSystemEngine(
+    "filesystem-threads", "DCP on a file system, each rank writing on four threads", sync_files=False, thread_count=4
+)

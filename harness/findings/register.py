@@ -12,22 +12,20 @@ import importlib.resources
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
 from harness.expectation import Acting, Expectation
-from harness.oracles import Evidence, Outcome
+from harness.findings.signature import ROLES, Signature, matches
+from harness.oracles import ORACLES, Evidence, Outcome
+from harness.sites import OPERATION_KINDS
 from harness.verdict import Judgement, Verdict
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-ROLES = ("victim", "coordinator", "other")
-"""Whose outcome a signature tells: ranks where a decisive fault acts; the coordinator, unless it is one; all others."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Entry:
         sites: patterns of the decisive fault's site.
         effects: patterns of the decisive fault's effect.
         oracles: the oracles whose violation it explains.
-        signatures: alternatives; each maps a role to a pattern of how it ended.
+        ranks: how many ranks it takes to show; a case with fewer may show it, and need not.
+        signatures: the ways in which it shows.
         about: what happens and why, in a few sentences.
         source: torch's file and function.
         reproducer: file name of the stand-alone script.
@@ -60,7 +59,8 @@ class Entry:
     sites: tuple[str, ...]
     effects: tuple[str, ...]
     oracles: tuple[str, ...]
-    signatures: tuple[Mapping[str, str], ...]
+    ranks: int
+    signatures: tuple[Signature, ...]
     about: str
     source: str
     reproducer: str
@@ -68,20 +68,31 @@ class Entry:
     newer: str
     replay: str
 
-    def covers(self, engine: str, expectation: Expectation) -> bool:
-        """Whether the decisive fault of an operation is one that the entry is about."""
-        kind = expectation.operation.partition("[")[0]
-        return kind in self.operations and _any(self.engines, engine) and any(self._decides(acting) for acting in expectation.decisive)
+    def deciding(self, engine: str, expectation: Expectation) -> list[Acting]:
+        """The decisive faults of an operation that the entry is about."""
+        if expectation.operation.partition("[")[0] not in self.operations or not matches(self.engines, engine):
+            return []
+        return [acting for acting in expectation.decisive if self._decides(acting)]
 
     def _decides(self, acting: Acting) -> bool:
-        return _any(self.sites, acting.bound.fault.site) and _any(self.effects, str(acting.bound.fault.effect))
+        return matches(self.sites, acting.bound.fault.site) and matches(self.effects, str(acting.bound.fault.effect))
 
-    def shows(self, observed: Mapping[str, frozenset[str]]) -> bool:
-        """Whether what was seen is one of the entry's signatures, in every role that was there."""
-        return any(
-            all(role in signature and all(fnmatchcase(one, signature[role]) for one in seen) for role, seen in observed.items())
-            for signature in self.signatures
-        )
+    def shows(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> bool:
+        """Whether an operation was struck by one of the entry's faults and ended in one of its ways, on every rank."""
+        deciding = self.deciding(engine, expectation)
+        return any(signature.shows(expectation, outcomes, deciding) for signature in self.signatures)
+
+    def must_show(self, engine: str, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
+        """Whether the entry's faults, and no others, decided an operation of enough ranks: if it does not show then, it is gone.
+
+        Args:
+            engine: the engine's name.
+            expectation: what the operation had to lead to.
+            fired: (text of the fault, rank) of the faults that fired.
+        """
+        deciding = self.deciding(engine, expectation)
+        alone = len(deciding) == len(expectation.decisive) and all((str(one.bound.fault), one.rank) in fired for one in deciding)
+        return bool(deciding) and alone and len(expectation.ranks) >= self.ranks
 
 
 class Register:
@@ -108,15 +119,17 @@ class Register:
 
     @classmethod
     def read(cls, path: Path) -> Register:
-        """An adopter's register file, in place of the shipped one's mechanism: there is no other way to expect a violation.
+        """An adopter's register file, which works as the shipped one does: there is no other way to expect a violation.
 
         Raises:
-            UsageError: unreadable, or an entry lacks a field.
+            UsageError: unreadable, or an entry that lacks a field or holds an unknown or ill-typed one.
         """
         try:
             return cls(_entries(path.read_text("utf-8"), str(path)))
         except OSError as error:
             raise UsageError(f"findings register {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"findings register {path}: not UTF-8: {error.reason}") from error
 
     def __add__(self, other: Register) -> Register:
         return Register((*self.entries, *other.entries))
@@ -131,17 +144,16 @@ class Register:
 
     def _explains(self, judgement: Judgement, engine: str, evidence: Evidence) -> Entry | None:
         for expectation in evidence.forecast.expectations:
-            if expectation.operation != judgement.operation:
-                continue
-            observed = signature(expectation, evidence.outcomes.get(expectation.operation, {}))
-            for entry in self.entries:
-                if judgement.oracle in entry.oracles and entry.covers(engine, expectation) and entry.shows(observed):
-                    return entry
+            if expectation.operation == judgement.operation:
+                outcomes = evidence.of(expectation)
+                for entry in self.entries:
+                    if judgement.oracle in entry.oracles and entry.shows(engine, expectation, outcomes):
+                        return entry
         return None
 
     def covered(self, engine: str, evidence: Evidence) -> set[str]:
-        """Ids of the entries whose decisive fault acted in a case, whether or not they showed."""
-        return {entry.id for entry in self.entries for one in evidence.forecast.expectations if entry.covers(engine, one)}
+        """Ids of the entries that a case had to show, whether or not it did."""
+        return {entry.id for entry in self.entries for one in evidence.forecast.expectations if entry.must_show(engine, one, evidence.fired)}
 
     def recorded_here(self, name: str) -> bool:
         """Whether the entry ``name`` was recorded for the torch that is installed."""
@@ -149,59 +161,66 @@ class Register:
         return any(entry.id == name and installed in entry.versions for entry in self.entries)
 
 
-def signature(expectation: Expectation, outcomes: Mapping[int, Outcome]) -> dict[str, frozenset[str]]:
-    """How each role ended, in words that do not depend on the size of the world.
-
-    Args:
-        expectation: what the operation had to lead to; says who the victims are.
-        outcomes: how it ended on each rank.
-    """
-    victims = {acting.rank for acting in expectation.decisive}
-    seen: dict[str, set[str]] = {}
-    for rank, outcome in outcomes.items():
-        role = "victim" if rank in victims else "coordinator" if rank == expectation.coordinator else "other"
-        seen.setdefault(role, set()).add(_class_of(outcome, expectation))
-    return {role: frozenset(classes) for role, classes in seen.items()}
-
-
-def _class_of(outcome: Outcome, expectation: Expectation) -> str:
-    if outcome.kind == "hung":
-        return f"hung {outcome.where}"
-    if outcome.kind != "raised" or outcome.error is None:
-        return outcome.kind
-    told = outcome.error.failures
-    if told is None:
-        return f"raised {outcome.error.short_name}: {outcome.error.message}"
-    whom = "exact ranks" if set(told) == set(expectation.failures) else "wrong ranks"
-    return f"raised CheckpointException in {outcome.error.step}, {whom}: {', '.join(sorted({error.short_name for error in told.values()}))}"
-
-
-def _any(patterns: Iterable[str], text: str) -> bool:
-    return any(fnmatchcase(text, pattern) for pattern in patterns)
-
+# -- reading
 
 _LISTS = ("engines", "versions", "operations", "sites", "effects", "oracles", "reports")
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
+_FIELDS = (*_TEXTS, *_LISTS, "ranks", "signature")
+_NARROWING = ("sites", "effects")
 
 
 def _entries(text: str, name: str) -> list[Entry]:
     try:
-        tables = tomllib.loads(text).get("finding", [])
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"findings register {name}: {error}") from error
-    return [_entry(table, name) for table in tables]
+    tables = document.pop("finding", [])
+    if document or not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise UsageError(f"findings register {name}: holds {', '.join(map(repr, document)) or 'no list of findings'}; valid: [[finding]] tables alone")
+    return [_entry(table, f"findings register {name}: entry {table.get('id', '?')!r}") for table in tables]
 
 
-def _entry(table: Mapping[str, Any], name: str) -> Entry:
-    wanted = {*_LISTS, *_TEXTS, "signature"}
-    if set(table) != wanted:
-        differs = f"lacks {sorted(wanted - set(table))}, and has unknown {sorted(set(table) - wanted)}"
-        raise UsageError(f"findings register {name}: entry {table.get('id', '?')!r} {differs}; fields: {', '.join(sorted(wanted))}")
-    for signature_ in table["signature"]:
-        if not signature_ or not set(signature_) <= set(ROLES):
-            raise UsageError(f"findings register {name}: entry {table['id']!r}: roles of a signature: {', '.join(ROLES)}; got {sorted(signature_)}")
+def _entry(table: Mapping[str, Any], where: str) -> Entry:
+    lacks, unknown = [key for key in _FIELDS if key not in table], [key for key in table if key not in _FIELDS]
+    if lacks or unknown:
+        wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
+        raise UsageError(f"{where} {' and '.join(wrong)}; fields: {', '.join(_FIELDS)}")
+    for key in _TEXTS:
+        if not isinstance(table[key], str) or not table[key].strip():
+            raise UsageError(f"{where}: {key} is {table[key]!r}; valid: a text")
+    if not isinstance(table["ranks"], int) or table["ranks"] < 1:
+        raise UsageError(f"{where}: ranks is {table['ranks']!r}; valid: a number of ranks, from 1")
+    lists = {key: _texts(table[key], f"{where}: {key}") for key in _LISTS}
+    _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")
+    _known(lists["oracles"], ORACLES, f"{where}: oracles")
+    signatures = table["signature"]
+    if not (isinstance(signatures, list) and signatures):
+        raise UsageError(f"{where}: has no signature; valid: at least one [[finding.signature]] table")
     return Entry(
-        **{key: tuple(table[key]) for key in _LISTS},
-        **{key: str(table[key]).strip() for key in _TEXTS},
-        signatures=tuple(dict(one) for one in table["signature"]),
+        **lists,
+        **{key: table[key].strip() for key in _TEXTS},
+        ranks=table["ranks"],
+        signatures=tuple(_signature(one, f"{where}: signature {number}") for number, one in enumerate(signatures, 1)),
     )
+
+
+def _signature(table: Any, where: str) -> Signature:
+    if not isinstance(table, dict) or not set(table) & set(ROLES):
+        raise UsageError(f"{where} says of no role how it ended; roles: {', '.join(ROLES)}")
+    _known(table, (*ROLES, *_NARROWING), f"{where} has fields that")
+    patterns = {key: _texts([value] if isinstance(value, str) else value, f"{where}: {key}") for key, value in table.items()}
+    narrowing = {key: patterns[key] for key in _NARROWING if key in patterns}
+    return Signature({role: patterns[role] for role in ROLES if role in patterns}, **narrowing)
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise UsageError(f"{where} is {value!r}; valid: a list of texts")
+    return tuple(value)
+
+
+def _known(names: Iterable[str], choices: Iterable[str], where: str) -> None:
+    valid = tuple(choices)
+    unknown = [name for name in names if name not in valid]
+    if unknown:
+        raise UsageError(f"{where} are unknown: {', '.join(unknown)}; valid: {', '.join(valid)}")

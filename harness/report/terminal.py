@@ -34,7 +34,7 @@ def matrix(summary: Summary, operation: OperationKind) -> Table:
     table.add_column("fault at")
     for index, (size, rank) in enumerate(columns):
         first = index == 0 or columns[index - 1][0] != size
-        table.add_column(f"{size} ranks\n{rank}" if first else f"\n{rank}", no_wrap=True)
+        table.add_column(f"of {size}\n{rank}" if first else f"\n{rank}", no_wrap=True)
     for phase in PHASES:
         sites = [name for name, site in SITES.items() if site.phase == phase and any(square.site == name for square in squares)]
         for number, name in enumerate(sites):

@@ -73,6 +73,19 @@ def check_an_error_is_the_outcome_of_its_rank(make_world: MakeWorld) -> None:
     assert (record.type_name, record.errno) == ("OSError", "ENOSPC")
 
 
+def _meet_unless_rank_1(world: World, place: str, all_come: bool) -> None:
+    if all_come or current().rank() != 1:
+        world.meet(lambda: Path(place, "met").touch(exist_ok=False))
+
+
+def check_ranks_can_meet_outside_of_any_group(make_world: MakeWorld, place: Path) -> None:
+    """The last to come acts, once, before all go on; a rank that never comes leaves the others hung."""
+    world = make_world(3)
+    assert _outcomes(world.run(_meet_unless_rank_1, world, str(place), True)) == ["returned"] * 3
+    assert (place / "met").exists()
+    assert _outcomes(world.run(_meet_unless_rank_1, world, str(place), False)) == ["hung", "returned", "hung"]
+
+
 # --- collectives -------------------------------------------------------------------------------------------------------
 
 

@@ -110,7 +110,7 @@ def test_imports_run_strictly_downward() -> None:
 
 def test_the_judge_shares_no_code_with_the_culprit() -> None:
     """Oracles and expectations reach no wrapper, injector or world, however indirectly."""
-    assert {judge: sorted(_reaches(judge) & (WRAPPERS | {"_inject", "worlds"})) for judge in JUDGES} == dict.fromkeys(JUDGES, [])
+    assert {judge: sorted(_reaches(judge) & (WRAPPERS | {"_inject", "worlds"})) for judge in JUDGES} == {judge: [] for judge in JUDGES}
 
 
 def test_a_wrapper_works_under_any_launcher() -> None:

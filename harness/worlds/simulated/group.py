@@ -85,6 +85,7 @@ class SimulatedWork(dist.Work):
     def wait(self, timeout: dt.timedelta | None = None) -> bool:
         """Parks the calling task until the collective is over; raises what it failed with."""
         call = self._call
+        self._group.forget(self)
         if not call.done:
             self._park(_seconds(timeout) or self._group.seconds)
         if call.error is not None:
@@ -171,6 +172,7 @@ class SimulatedGroup(_ProcessGroup):
         self._fabric, self._name, self._my_rank = fabric, name, rank
         self._sequence = 0
         self._timed_out = False
+        self._pending: set[SimulatedWork] = set()
 
     # --- what torch asks of a group ------------------------------------------------------------------------------
 
@@ -232,6 +234,8 @@ class SimulatedGroup(_ProcessGroup):
         def act() -> SimulatedWork:
             work = self._start(Operation(name, root, unit), pattern, move, inputs, outputs)
             asynchronous = getattr(opts, "asyncOp", False)
+            if asynchronous:
+                self._pending.add(work)  # C++ may keep only its own half of it
             if asynchronous or work.is_completed():
                 self.state.scheduler.pause()
             if not asynchronous:
@@ -256,6 +260,10 @@ class SimulatedGroup(_ProcessGroup):
         else:
             self.state.enter(number, call, pattern, move)
         return work
+
+    def forget(self, work: SimulatedWork) -> None:
+        """Somebody waits for ``work``, and so holds it."""
+        self._pending.discard(work)
 
     def _skipped(self, outputs: Any) -> SimulatedWork:
         call = Call(self._my_rank, Operation("skipped"), None, outputs, 0.0)
@@ -386,6 +394,8 @@ def create_group(options: Any, _: Any = None) -> SimulatedGroup:
     task = current_task()
     if task is None:
         raise RuntimeError(f"the {_torch.SIMULATED_BACKEND!r} backend works on the ranks of a simulated world only")
+    for other in task.scheduler.tasks:
+        other.stale = other.stale or (other.rank == task.rank and other is not task)
     fabric: Fabric = task.scheduler.owner.fabric
     ranks = tuple(options.global_ranks_in_group) or tuple(range(options.group_size))
     return SimulatedGroup(fabric, options.group_id, ranks, options.group_rank, _seconds(options.timeout))

@@ -1,9 +1,11 @@
 """Locks and queues for the threads of a world, usable by any other thread, in the world and after it.
 
-A lock is a real lock with a list of tasks that want it. Who can end a wait (see :class:`~harness.worlds.simulated.scheduler.Claim`) is decided when nothing else can run, from what the task waits on:
-a mutex that another task holds, the end of a task, a future of an executor whose workers are tasks: owned. Any other event, condition, queue or
-future may be in the hands of a client library's thread, even if a rank made it (fsspec hands each event it waits on to its own loop), so a rank
-that waits on one is never called deadlocked.
+A lock is a real lock with a list of tasks that want it.
+
+Who can end a wait (see :class:`~harness.worlds.simulated.tasks.Claim`) is decided when nothing else can run, from what the task waits on: a mutex
+that another task holds, the end of a task, a future of an executor whose workers are tasks: owned. Any other event, condition, queue or future
+may be in the hands of a client library's thread, even if a rank made it (fsspec hands each event it waits on to its own loop), so a rank that
+waits on one is never called deadlocked.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One thread at a time, in an order drawn from a seed, in virtual time; and the proof that nobody can go on.
 
-Every thread of every rank is a :class:`~harness.worlds.simulated.tasks.Task`. Exactly one of them holds the baton and runs; it hands the baton over only at *scheduler points*:
-where it waits, sleeps, or yields. Who runs next is drawn from ``random.Random(seed)`` among those that can, and from nothing else, so the same
-seed gives the same order in every process.
+Every thread of every rank is a :class:`~harness.worlds.simulated.tasks.Task`. Exactly one of them holds the baton and runs; it hands the baton
+over only at *scheduler points*: where it waits, sleeps, or yields. Who runs next is drawn from ``random.Random(seed)`` among those that can, and
+from nothing else, so the same seed gives the same order in every process.
 
 When no task can run, what the waiting ones wait for decides (:class:`~harness.worlds.simulated.tasks.Claim`):
 
@@ -45,7 +45,7 @@ class Scheduler:
         seed: of the order.
         on_deadlock: ``end`` ends the world where only timers of collectives are left; ``time_out`` lets them fire.
         external_limit: real seconds that an external wait may take.
-        begin: called on a new task's thread before it runs anything; it holds the baton.
+        begin: called on a task's thread before it runs anything, and again whenever it has become stale; it holds the baton.
         end: called on a task's thread after its last line; it holds the baton.
 
     Attributes:
@@ -224,6 +224,9 @@ class Scheduler:
             me.baton.acquire()
         if self.unwinding:
             raise Unwind
+        if me.stale:
+            me.stale = False
+            self._begin(me)
 
     def _choose(self) -> Task | None:
         """Takes the next task to run; None when nobody can now (the controller has been told)."""

@@ -77,6 +77,7 @@ class Task:
         main: whether it runs the rank's body.
         thread: the native thread, once started.
         joiners: tasks that wait for this one to end.
+        stale: whether what its thread knows of its rank must be made anew before it runs on.
     """
 
     __slots__ = (
@@ -90,6 +91,7 @@ class Task:
         "rank",
         "real_deadline",
         "scheduler",
+        "stale",
         "state",
         "thread",
         "waiting",
@@ -105,6 +107,7 @@ class Task:
         self.real_deadline = 0.0
         self.deadline_kind: DeadlineKind = "event"
         self.expired = False
+        self.stale = False
         self.joiners: list[Task] = []
         self.thread: threading.Thread | None = None
 

@@ -16,8 +16,14 @@ from harness.history import ErrorRecord
 from harness.worlds.base import Faults, Outcome, RankResult, Wait
 from harness.worlds.simulated import frames, threads
 from harness.worlds.simulated.group import Backend, Fabric, create_group
-from harness.worlds.simulated.scheduler import Claim, Scheduler, State, Task, Unwind, Waiting, current_task
+from harness.worlds.simulated.locks import wait_outside
+from harness.worlds.simulated.scheduler import Scheduler
 from harness.worlds.simulated.store import SimulatedStore
+from harness.worlds.simulated.tasks import State, Task, Unwind, Waiting, current_task
+
+
+_one_at_a_time = threading.RLock()
+"""Held by the thread that runs a world: what is replaced for the ranks is replaced for the process. A judge may run worlds within."""
 
 
 class _Rank:
@@ -128,7 +134,8 @@ class SimulatedWorld:
         """Calls ``body(*args)`` on every rank; see :class:`harness.worlds.base.World`."""
         if current_task() is not None:
             raise UsageError("a world cannot be run from a rank of another one; its judge can")
-        return _Run(self, body, args, faults).results(judge)
+        with _one_at_a_time:
+            return _Run(self, body, args, faults).results(judge)
 
     def meet(self, action: Callable[[], None]) -> None:
         """Called by a rank: waits until every rank is here; see :class:`harness.worlds.base.World`."""
@@ -162,13 +169,20 @@ class _Run:
         self._met.append(me)
         meeting = self._meetings
         if len(self._met) == self.world.size:
-            action()
-            self._meetings += 1
             others, self._met = self._met[:-1], []
-            for other in others:
-                self.scheduler.wake(other)
+            try:
+                action()
+            finally:
+                self._meetings += 1
+                for other in others:
+                    self.scheduler.wake(other)
+        waiting = Waiting(_MEETING, tell=self._missing)
         while self._meetings == meeting:
-            self.scheduler.park(Waiting("the other ranks' meeting"))
+            self.scheduler.park(waiting)
+
+    def _missing(self) -> tuple[str, tuple[int, ...]]:
+        here = {task.rank for task in self._met}
+        return _MEETING, tuple(rank.number for rank in self.ranks if rank.number not in here)
 
     def results(self, judge: Callable[[Sequence[RankResult]], None] | None) -> Sequence[RankResult]:
         _torch.register_backend(create_group)
@@ -198,6 +212,7 @@ class _Run:
     # --- on the ranks' threads -----------------------------------------------------------------------------------
 
     def _begin(self, task: Task) -> None:
+        _torch.leave_rank()
         _torch.enter_rank(self.ranks[task.rank].groups)
 
     def _end(self, task: Task) -> None:
@@ -242,29 +257,26 @@ class _Run:
 
     def _wait(self, task: Task, outcome: Outcome) -> Wait:
         """Where a rank waits: looks through the join or future of its main thread to the thread of it that matters."""
-        chosen = task
-        if self.scheduler.stuck is not None and self.scheduler.stuck.rank == task.rank:
-            chosen = self.scheduler.stuck
-        elif task.waiting is not None and task.waiting.tell is None:
+        chosen, stuck = task, self.scheduler.stuck
+        if stuck is not None and stuck.rank == task.rank:
+            chosen = stuck
+        elif task.waiting is not None and task.waiting.what in _LOOKED_THROUGH:
             others = [other for other in self.scheduler.tasks if other.rank == task.rank and other.state is State.WAITING]
-            behind = [
-                other
-                for other in others
-                if other.waiting is not None and (other.waiting.tell or other.claim in (Claim.OUTSIDE, Claim.SHARED))
-            ]
-            chosen = behind[0] if behind and (task.waiting.what in _LOOKED_THROUGH) else task
+            behind = [other for other in others if other.waiting is not None and other.waiting.what not in _LOOKED_THROUGH]
+            chosen = behind[0] if behind else task
         source = frames.innermost(frames.stack_of(chosen.thread.ident if chosen.thread is not None else None))
-        stuck = self.scheduler.stuck
+        name = chosen.thread.name if chosen.thread is not None else ""
         if chosen is stuck:
-            return Wait(f"native code that does not return (thread {chosen.thread.name!r})" if chosen.thread else "native code", source)
+            return Wait(f"native code that does not return (thread {name!r})", source)
         if chosen.waiting is None:
             return Wait("its turn to run", source, (stuck.rank,) if stuck is not None else ())
         what, missing = chosen.waiting.tell() if chosen.waiting.tell is not None else (chosen.waiting.what, ())
         if outcome == "unknown":
-            name = chosen.thread.name if chosen.thread is not None else ""
             what = f"{what} (thread {name!r})"
         return Wait(what, source, missing)
 
+
+_MEETING = "the other ranks' meeting"
 
 _LOOKED_THROUGH = {"thread join", "lock", "queue"}
 

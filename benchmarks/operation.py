@@ -1,0 +1,80 @@
+"""A faulted simulated operation against the same operation bare, in the same world, both failing at the same site; and what verifying adds."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from measure import Row, alternately, seconds
+
+from harness._inject import Injector
+from harness.case import Case
+from harness.history import History
+from harness.plan import FaultPlan
+from harness.planner import FaultySavePlanner
+from harness.rig import Rig
+from harness.storage import FaultyStorageWriter
+from harness.workload import context_here, workload
+from harness.worlds.simulated import SimulatedWorld
+
+RANKS = 4
+PLAN = FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)")
+
+
+class BareFailingWriter(dcp.FileSystemWriter):
+    """Fails as the plan does, without the harness."""
+
+    def write_data(self, plan: Any, planner: Any) -> Any:
+        """Raises on rank 1."""
+        if dist.get_rank() == 1:
+            raise OSError(28, "No space left on device")
+        return super().write_data(plan, planner)
+
+
+def rows(smoke: bool) -> list[Row]:
+    """The measurements."""
+    times = 5 if smoke else 60
+    root = tempfile.mkdtemp(prefix="ckpt-bench-")
+    kind = workload("mixed")
+
+    def bare() -> None:
+        def body() -> None:
+            try:
+                dcp.save(kind.make(context_here(1, RANKS)), storage_writer=BareFailingWriter(root, sync_files=False), checkpoint_id=root)
+            except dcp.CheckpointException:
+                pass
+
+        SimulatedWorld(RANKS).run(body)
+
+    def faulted() -> None:
+        faults = Injector(PLAN, history=History())
+
+        def body() -> None:
+            writer = FaultyStorageWriter.sharing(dcp.FileSystemWriter(root, sync_files=False), faults)
+            planner = FaultySavePlanner.sharing(dcp.DefaultSavePlanner(), faults)
+            try:
+                with faults.operation("save"):
+                    dcp.save(kind.make(context_here(1, RANKS)), storage_writer=writer, planner=planner, checkpoint_id=root)
+            except dcp.CheckpointException:
+                pass
+
+        SimulatedWorld(RANKS).run(body, faults=faults)
+
+    try:
+        with_harness, without, ratio = alternately(faulted, bare, times)
+        with Rig(Path(root) / "rig") as rig:
+            one, retried = Case(PLAN, ranks=RANKS, retry=False), Case(PLAN, ranks=RANKS)
+            rig.run(one), rig.run(retried)
+            verified, _, verified_ratio = alternately(lambda: rig.run(one), faulted, times)
+            full = seconds(lambda: [rig.run(retried) for _ in range(times)]) / times
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return [
+        Row(f"faulted save, {RANKS} ranks, recorded", f"{1e3 * with_harness:.1f} ms, {ratio:.2f}x", f"bare: {1e3 * without:.1f} ms", "at most 1.25x"),
+        Row("the same, judged", f"{1e3 * verified:.1f} ms, {verified_ratio:.2f}x", "recorded only", "under 2x"),
+        Row("the same, tried again and read back", f"{1e3 * full:.1f} ms", "three operations", "reported"),
+    ]

@@ -1,0 +1,36 @@
+"""Runs all benchmarks and prints one table."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from harness.campaign import quiet
+
+sys.path.insert(0, str(Path(__file__).parent))
+NAMES = ("operation", "wrapper", "verdicts", "spawning", "sweep", "scale")
+
+
+@click.command()
+@click.option("--smoke", is_flag=True, help="Each for an instant, to see that it runs.")
+@click.option("--only", type=click.Choice(NAMES), multiple=True, help="Some of them.")
+def main(smoke: bool, only: tuple[str, ...]) -> None:
+    """Measures what the harness costs, side by side with doing the same without it."""
+    quiet()
+    table = Table("measured", "result", "against", "target", title=f"torch {torch.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores")
+    for name in only or NAMES:
+        for row in importlib.import_module(name).rows(smoke):
+            table.add_row(row.what, row.figure, row.against, row.target)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The same fault in torch's own worker-reusing test class; run by ``spawning.py``. Prints RATE and the cases a second."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import unittest
+
+import torch.distributed as dist
+from spawning import RANKS, _fail_once
+from torch.testing._internal.common_distributed import MultiProcContinuousTest
+
+CASES = int(os.environ.get("CKPT_BENCH_CASES", "10"))
+
+
+class Warm(MultiProcContinuousTest):
+    """Workers are started once for all tests; what a test costs beyond its own work is torch's hand-over."""
+
+    world_size = RANKS
+
+    @classmethod
+    def backend_str(cls) -> str:
+        """Gloo, on the CPU."""
+        return "gloo"
+
+    def _case(self) -> None:
+        root = [tempfile.mkdtemp(prefix="ckpt-bench-") if self.rank == 0 else None]
+        dist.broadcast_object_list(root)
+        _fail_once(str(root[0]))
+        dist.barrier()
+        if self.rank == 0:
+            shutil.rmtree(str(root[0]), ignore_errors=True)
+
+
+for number in range(CASES):
+    setattr(Warm, f"test_{number}", lambda self: self._case())
+
+
+def main() -> None:
+    """Times the tests between the first, which pays for the start, and the last."""
+    suite = unittest.defaultTestLoader.loadTestsFromTestCase(Warm)
+    moments: list[float] = []
+
+    class Timed(unittest.TestResult):
+        def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802  (unittest's name)
+            moments.append(time.perf_counter())
+            super().stopTest(test)
+
+    result = suite.run(Timed())
+    if not result.wasSuccessful():
+        raise SystemExit(f"failed: {result.failures[:1]}{result.errors[:1]}")
+    print("RATE", (len(moments) - 1) / (moments[-1] - moments[0]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The mission: if one rank fails while a checkpoint is saved or loaded, every rank learns of it, of who failed and of what; and nobody hangs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Case, FailFuture, Raise
+from harness.expectation import Kind
+from harness.strategies import bound_plans
+from harness.workload import WORKLOADS
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@given(data=st.data())
+def test_every_rank_learns_of_every_failure(ckpt_rig, operation, data):
+    """Whatever fails on whichever ranks of 1 to 5, every rank is told of exactly those ranks, each with its own error."""
+    bound = data.draw(bound_plans(op=operation, max_ranks=5, max_faults=3, effects=(Raise, FailFuture)), label="failures")
+    workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
+    case = Case(bound.plan, operation, bound.world_size, bound.coordinator, workload=workload)
+
+    result = ckpt_rig.check(case)  # every claim: nobody hangs, all agree, nothing half done is committed, a retry works
+
+    if result.expectation.kind is Kind.FAILS and not result.known:
+        for rank, outcome in result.outcomes.items():
+            assert outcome.error is not None, f"rank {rank} was not told: {outcome}"
+            assert outcome.error.failures == result.expectation.failures

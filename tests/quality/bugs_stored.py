@@ -1,0 +1,94 @@
+"""Planted bugs: what is on storage, and what a load makes of it."""
+
+from __future__ import annotations
+
+from planting import DCP, READER, SAVE, WRITE, WRITER, Bug, Edit
+
+from harness.campaign import Sweep
+
+LOADS = Sweep(("load",), (2,))
+_WRITTEN = 'metadata = distW.all_reduce("write", write_data, finish_checkpoint)'
+_SIBLINGS = "[one for one in storage_writer.path.parent.iterdir() if one != storage_writer.path]"
+_SLICED = "item_md = self.storage_data[req.storage_index]"
+_BY_NAME = "self.storage_data[next(index for index in self.storage_data if index.fqn == {0}.storage_index.fqn)]"
+_TRANSFORM = f"{DCP}.default_planner:DefaultSavePlanner.transform_object"
+
+
+def _when_it_fails(*lines: str) -> Edit:
+    cleanup = "\n    ".join((*lines, "raise"))
+    return Edit(SAVE, _WRITTEN, f"try:\n    {_WRITTEN}\nexcept BaseException:\n    import os, shutil\n    {cleanup}")
+
+
+BUGS = (
+    Bug(
+        "a failed save cleans up one directory too high",
+        ("commitment",),
+        (_when_it_fails("for other in storage_writer.path.parent.iterdir():", "    shutil.rmtree(other, ignore_errors=True)"),),
+    ),
+    Bug(
+        "a failed save withdraws the marker of the checkpoint before it",
+        ("commitment",),
+        (_when_it_fails(f"for other in {_SIBLINGS}:", '    (other / ".metadata").unlink(missing_ok=True)'),),
+    ),
+    Bug(
+        "a failed save leaves its note in the checkpoint before it",
+        ("commitment",),
+        (_when_it_fails(f"for other in {_SIBLINGS}:", '    (other / "superseded").touch()'),),
+    ),
+    Bug(
+        "a good save removes the checkpoint before it",
+        ("commitment",),
+        (Edit(SAVE, _WRITTEN, f"{_WRITTEN}\nimport shutil\nfor other in {_SIBLINGS}:\n    shutil.rmtree(other, ignore_errors=True)"),),
+    ),
+    Bug(
+        "what the other ranks wrote is committed although one failed",
+        ("commitment",),
+        (
+            Edit(WRITE, "if len(node_failures) == 0:", "if len(node_failures) < self.get_world_size():"),
+            Edit(WRITE, "reduce_fun(cast(list[T], all_data))", "reduce_fun([one for one in all_data if one not in node_failures.values()])"),
+        ),
+    ),
+    Bug(
+        "the marker is written before the data",
+        ("commitment",),
+        (Edit(f"{WRITER}.prepare_global_plan", "return new_plans", '(self.path / ".metadata").touch()\nreturn new_plans'),),
+    ),
+    Bug("success is reported without a marker", ("commitment",), (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "pass"),)),
+    Bug(
+        "a rank's last item is not written",
+        ("commitment",),
+        (Edit(f"{WRITER}.write_data", "(self.thread_count, plan.items)", '(self.thread_count, plan.items[:-1] if storage_plan.prefix == "__1_" else plan.items)'),),
+    ),
+    Bug(
+        "values are mixed up in worlds of three and more",
+        ("commitment",),
+        (Edit(_TRANSFORM, "return object", "return object.roll(1) if isinstance(object, torch.Tensor) and torch.distributed.get_world_size() >= 3 else object"),),
+        Sweep(("save",), (2, 3), workload="replicated"),
+    ),
+    Bug(
+        "a save keeps the values of the save before it",
+        ("commitment",),
+        (
+            Edit(
+                _TRANSFORM,
+                "return object",
+                "if isinstance(object, torch.Tensor):\n"
+                '    saved = DefaultSavePlanner.transform_object.__dict__.setdefault("saved", {})\n'
+                "    return saved.setdefault((torch.distributed.get_rank(), write_item.index), object.clone())\n"
+                "return object",
+            ),
+        ),
+    ),
+    Bug("two ranks write to one file", ("commitment",), (Edit(f"{WRITER}.prepare_global_plan", 'f"__{i}_"', 'f"__{i // 2}_"'),)),
+    Bug("what was written is left out of the metadata", ("commitment",), (Edit(SAVE, "return all_writes.value()", "return []"),)),
+    Bug("a load leaves out its last item", ("filled",), (Edit(f"{READER}.read_data", "in plan.items:", "in plan.items[:-1]:"),), LOADS),
+    Bug(
+        "a load finds shards by their name alone, and so another rank's",
+        ("filled",),
+        (
+            Edit(f"{READER}.read_data", "self.storage_data[read_item.storage_index]", _BY_NAME.format("read_item")),
+            Edit(f"{READER}.read_data", _SLICED, f"item_md = {_BY_NAME.format('req')}"),
+        ),
+        LOADS,
+    ),
+)

@@ -1,0 +1,67 @@
+"""Planted bugs: who waits for ever, whose future is lost, and what a failure leaves behind for the next attempt."""
+
+from __future__ import annotations
+
+from planting import EXECUTOR, LOAD, PLAN, READ, SAVE, WRITE, Bug, Edit
+
+from harness.campaign import Sweep
+
+LOADS = Sweep(("load",), (2,))
+_PLAN_TOLD = "result = self.scatter_object(all_results)"
+_SAVING = "distW = _DistWrapper(process_group, not no_dist, coordinator_rank)"
+
+BUGS = (
+    Bug("the future of a write is lost", ("attribution",), (Edit(SAVE, "all_writes.wait()\nreturn all_writes.value()", "return getattr(all_writes, '_inner', all_writes).value()"),)),
+    Bug("a write is not waited for", ("agreement",), (Edit(SAVE, "all_writes.wait()", "pass"),)),
+    Bug("a read is not waited for", ("attribution",), (Edit(LOAD, "all_reads.wait()", "pass"),), LOADS),
+    Bug(
+        "on failure the coordinator waits at a barrier that nobody else comes to",
+        ("bounded", "agreement"),
+        (Edit(WRITE, "raise final_result", "if self.is_coordinator:\n    self.barrier()\nraise final_result"),),
+    ),
+    Bug(
+        "on failure all but the last rank wait at a barrier",
+        ("bounded", "agreement"),
+        (Edit(READ, "raise CheckpointException(step, node_failures)", "if self.rank < self.get_world_size() - 1:\n    self.barrier()\nraise CheckpointException(step, node_failures)"),),
+        LOADS,
+    ),
+    Bug(
+        "on failure the coordinator broadcasts while the others wait for a scatter",
+        ("bounded",),
+        (
+            Edit(
+                PLAN,
+                _PLAN_TOLD,
+                f"if self.is_coordinator and isinstance(all_results[0], CheckpointException):\n    result = self.broadcast_object(all_results[0])\nelse:\n    {_PLAN_TOLD}",
+            ),
+        ),
+    ),
+    Bug(
+        "a hang only if two ranks fail",
+        ("bounded", "agreement"),
+        (Edit(READ, "if len(node_failures) > 0:", "if len(node_failures) > 1 and self.is_coordinator:\n    self.barrier()\nif len(node_failures) > 0:"),),
+        Sweep(("load",), (2,), workload="objects", pairs=True),
+    ),
+    Bug(
+        "a failed save is still under way for the next one",
+        ("recovery",),
+        (
+            Edit(SAVE, _SAVING, f'if getattr(storage_writer, "saving", False):\n    raise RuntimeError("a save is under way")\nstorage_writer.saving = True\n{_SAVING}'),
+            Edit(SAVE, "return metadata", "storage_writer.saving = False\nreturn metadata"),
+        ),
+    ),
+    Bug(
+        "the save after a failed one is skipped without a word",
+        ("recovery",),
+        (
+            Edit(SAVE, _SAVING, f'if getattr(storage_writer, "broken", False):\n    return None\nstorage_writer.broken = True\n{_SAVING}'),
+            Edit(SAVE, "return metadata", "storage_writer.broken = False\nreturn metadata"),
+        ),
+    ),
+    Bug(
+        "the future of a failed async save never completes",
+        ("bounded",),
+        (Edit(EXECUTOR, "return f", "told: Future = Future()\nf.add_done_callback(lambda f: f.exception() or told.set_result(None))\nreturn told"),),
+        Sweep(("async_save",), (2,)),
+    ),
+)

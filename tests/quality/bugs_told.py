@@ -1,0 +1,144 @@
+"""Planted bugs: who is told of a failure."""
+
+from __future__ import annotations
+
+from planting import EXECUTOR, FAILURES, LOAD, PLAN, READ, SAVE, WRITE, Bug, Edit
+
+from harness.campaign import Sweep
+
+_RAISED = "if isinstance({0}, CheckpointException):"
+_WRITE_RAISED, _PLAN_RAISED = _RAISED.format("final_result"), _RAISED.format("result")
+_CAUGHT = "except BaseException as e:\n    local_data = _wrap_exception(e)"
+_REDUCE_FAILED = "node_failures[self.rank] = _wrap_exception(e)"
+_TRY = "try:\n    {0}\nexcept Exception:\n    {1}"
+
+LOADS = Sweep(("load",), (2,))
+ASYNC_SAVES = Sweep(("async_save",), (2,))
+
+BUGS = (
+    Bug(
+        "a failed write is told to the coordinator alone",
+        ("agreement", "attribution"),
+        (Edit(WRITE, _WRITE_RAISED, "if isinstance(final_result, CheckpointException) and self.is_coordinator:"),),
+    ),
+    Bug(
+        "a failed write is told to everybody but the coordinator",
+        ("agreement", "attribution"),
+        (Edit(WRITE, _WRITE_RAISED, "if isinstance(final_result, CheckpointException) and not self.is_coordinator:"),),
+    ),
+    Bug(
+        "a failed plan is told to the coordinator alone, and the others go on without it",
+        ("bounded", "agreement"),
+        (Edit(PLAN, _PLAN_RAISED, "if isinstance(result, CheckpointException) and self.is_coordinator:"),),
+    ),
+    Bug(
+        "a failed read is told to the coordinator alone",
+        ("agreement", "attribution"),
+        (Edit(READ, "if len(node_failures) > 0:", "if len(node_failures) > 0 and self.is_coordinator:"),),
+        LOADS,
+    ),
+    Bug(
+        "each rank is told of its own failed read only",
+        ("agreement", "attribution"),
+        (Edit(READ, "if len(node_failures) > 0:", "if self.rank in node_failures:"),),
+        LOADS,
+    ),
+    Bug(
+        "the coordinator raises what fails in global planning, and tells nobody",
+        ("bounded", "agreement"),
+        (Edit(PLAN, _REDUCE_FAILED, "raise CheckpointException(step, {self.rank: _wrap_exception(e)}) from e"),),
+    ),
+    Bug(
+        "the coordinator raises what fails in finish, and tells nobody",
+        ("bounded", "agreement"),
+        (Edit(WRITE, _REDUCE_FAILED, "raise CheckpointException(step, {self.rank: _wrap_exception(e)}) from e"),),
+    ),
+    Bug("an error of finish is ignored", ("attribution",), (Edit(WRITE, _REDUCE_FAILED, "pass"),)),
+    Bug("a rank whose write fails leaves without a word", ("bounded", "agreement", "attribution"), (Edit(WRITE, _CAUGHT, "except ZeroDivisionError:\n    raise"),)),
+    Bug(
+        "SystemExit and KeyboardInterrupt escape where only Exception is caught",
+        ("bounded", "agreement", "attribution"),
+        (Edit(WRITE, _CAUGHT, _CAUGHT.replace("BaseException", "Exception")),),
+    ),
+    Bug(
+        "an interrupted read counts as a good one",
+        ("attribution",),
+        (Edit(READ, "except BaseException as e:", "except KeyboardInterrupt:\n    result = None\nexcept BaseException as e:"),),
+        LOADS,
+    ),
+    Bug("the failure of the last rank is dropped", ("attribution",), (Edit(FAILURES, "enumerate(results)", "enumerate(results[:-1])"),), LOADS),
+    Bug(
+        "failures beyond the third rank are dropped",
+        ("attribution",),
+        (Edit(FAILURES, "enumerate(results)", "enumerate(results[:3])"),),
+        Sweep(("load",), (4,)),
+    ),
+    Bug(
+        "failed writes are noticed only where rank 0 coordinates",
+        ("attribution",),
+        (Edit(WRITE, "if len(node_failures) > 0:", "if len(node_failures) > 0 and self.coordinator_rank == 0:"),),
+        Sweep(("save",), (2,), (1,)),
+    ),
+    Bug(
+        "an error while planning locally means an empty plan",
+        ("attribution",),
+        (
+            Edit(
+                SAVE,
+                "local_plan = planner.create_local_plan()",
+                _TRY.format("local_plan = planner.create_local_plan()", "local_plan = SavePlan([])"),
+            ),
+        ),
+    ),
+    Bug(
+        "an error while finishing the plan is swallowed",
+        ("attribution",),
+        (
+            Edit(
+                SAVE,
+                "final_local_plan = planner.finish_plan(central_plan)",
+                _TRY.format("final_local_plan = planner.finish_plan(central_plan)", "final_local_plan = central_plan"),
+            ),
+        ),
+    ),
+    Bug(
+        "an error while planning globally means no metadata",
+        ("attribution",),
+        (
+            Edit(
+                SAVE,
+                "all_local_plans, global_metadata = planner.create_global_plan(all_local_plans)",
+                _TRY.format("all_local_plans, global_metadata = planner.create_global_plan(all_local_plans)", "global_metadata = Metadata({})"),
+            ),
+        ),
+    ),
+    Bug(
+        "the coordinator swallows its own read errors",
+        ("attribution", "filled"),
+        (
+            Edit(
+                LOAD,
+                "all_reads = storage_reader.read_data(final_local_plan, planner)",
+                _TRY.format("all_reads = storage_reader.read_data(final_local_plan, planner)", "if not distW.is_coordinator:\n        raise\n    return None"),
+            ),
+        ),
+        LOADS,
+    ),
+    Bug(
+        "metadata that cannot be read means that there is nothing to load",
+        ("attribution", "filled"),
+        (Edit(LOAD, 'raise AssertionError("; ".join(error_parts))', "return LoadPlan([])"),),
+        LOADS,
+    ),
+    Bug(
+        "the future of an async save reports success whatever happened",
+        ("attribution",),
+        (Edit(EXECUTOR, "return f", "told: Future = Future()\nf.add_done_callback(lambda f: told.set_result(None))\nreturn told"),),
+        ASYNC_SAVES,
+    ),
+    Bug(
+        "a well-ended save is reported as failed",
+        ("attribution",),
+        (Edit(WRITE, "if len(node_failures) > 0:", "if len(node_failures) >= 0:"),),
+    ),
+)

@@ -1,0 +1,57 @@
+"""Does the sweep find the bug? Each is planted in the real engine, and looked for as a user would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import bugs_named
+import bugs_stored
+import bugs_stuck
+import bugs_told
+import pytest
+from hunting import hunt, replayed, violated
+from planting import Bug, OtherSourceError, planted
+
+from harness.rig import Rig
+from harness.verdict import Verdict
+
+BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS)
+
+
+@pytest.fixture(scope="module")
+def sound() -> Iterator[Rig]:
+    with Rig() as rig:
+        yield rig
+
+
+def test_there_are_many_and_each_is_another() -> None:
+    """At least twenty bugs, with names and edits of their own."""
+    assert len(BUGS) >= 20
+    assert len({bug.name for bug in BUGS}) == len({bug.edits for bug in BUGS}) == len(BUGS)
+
+
+def test_every_oracle_earns_its_place() -> None:
+    """There is a planted bug for each oracle that it must find; ``fired`` alone judges the case and not the engine."""
+    from harness.oracles import ORACLES
+
+    assert {oracle for bug in BUGS for oracle in bug.caught_by} == set(ORACLES) - {"fired"}
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
+def test_a_planted_bug_is_found(bug: Bug, sound: Rig) -> None:
+    """A sweep finds it with a violation that is not known, the named oracles say so, and the replay line shows it again, with the bug only."""
+    try:
+        with planted(bug.edits):
+            pass
+    except OtherSourceError as error:
+        pytest.skip(f"this torch reads differently: {error}")
+    caught = hunt(bug, sound)
+    assert caught is not None, "no case of the sweep is violated"
+    assert caught.result.verdict is Verdict.VIOLATED
+    assert set(bug.caught_by) <= caught.oracles, caught.result.complaints()
+    assert not any(one.known for one in caught.result.judgements if one.oracle in bug.caught_by)
+    line = caught.result.case.replay_line()
+    status, told = replayed(line, bug.edits)
+    assert status == 1, told
+    assert all(f"VIOLATED {oracle}" in told for oracle in bug.caught_by), told
+    assert replayed(line)[0] == 0

@@ -1,0 +1,25 @@
+"""Habits of this repository that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(path for folder in ("tests", "scenarios") for path in (ROOT / folder).rglob("test_*.py"))
+
+
+def _tests(path: Path) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield node
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_every_test_states_what_it_claims(path: Path) -> None:
+    """A docstring, in a sentence."""
+    silent = [f"line {test.lineno}: {test.name}" for test in _tests(path) if not (ast.get_docstring(test) or "").split("\n")[0].endswith(".")]
+    assert silent == []

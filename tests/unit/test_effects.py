@@ -1,0 +1,130 @@
+"""Effects: their text, and where each is legal."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.effects import (
+    EFFECTS,
+    Delay,
+    Effect,
+    FailFuture,
+    Hang,
+    Kill,
+    NeverComplete,
+    Raise,
+    Skip,
+    WrongResult,
+    check_legal,
+    parse_effect,
+)
+from harness.errors import PlanError
+from harness.sites import SITES, Site
+
+USABLE = [site for site in SITES.values() if not site.reserved]
+FUTURES = [site for site in USABLE if site.is_future]
+
+TEXTS = [
+    (Raise(), "raise"),
+    (Raise("ValueError"), "raise(ValueError)"),
+    (Raise("OSError:ENOSPC"), "raise(OSError:ENOSPC)"),
+    (Raise("my.module.Error"), "raise(my.module.Error)"),
+    (FailFuture(), "failfuture"),
+    (FailFuture("value"), "failfuture(value)"),
+    (FailFuture("wait", "OSError:EIO"), "failfuture(wait,OSError:EIO)"),
+    (NeverComplete(), "nevercomplete"),
+    (Delay(), "delay"),
+    (Delay(2.5), "delay(2.5)"),
+    (Delay(1800), "delay(1800)"),
+    (Delay(0.1 + 0.2), "delay(0.30000000000000004)"),
+    (Delay(1e-7), "delay(1e-07)"),
+    (Hang(), "hang"),
+    (Kill(), "kill"),
+    (Skip(), "skip"),
+    (WrongResult(), "wrong"),
+    (WrongResult("short"), "wrong(short)"),
+]
+
+
+@pytest.mark.parametrize(("effect", "text"), TEXTS, ids=[text for _, text in TEXTS])
+def test_the_text_of_an_effect_parses_back(effect: Effect, text: str) -> None:
+    """The shortest text that says it, and back."""
+    assert str(effect) == text
+    assert parse_effect(text) == effect
+
+
+@pytest.mark.parametrize("text", [" raise ( ValueError ) ", "raise(ValueError)"])
+def test_blanks_do_not_matter(text: str) -> None:
+    """Plans are written by hand."""
+    assert parse_effect(text) == Raise("ValueError")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("rais", "unknown effect 'rais'; did you mean 'raise'\\? effects: raise, "),
+        ("@", "unknown effect '@'; effects: raise, "),
+        ("raise(ValueError", "parenthesis is not closed"),
+        ("raise(ValueError,OSError)", "has 2 arguments; raise takes error"),
+        ("hang(1)", "hang takes no arguments"),
+        ("delay(soon)", "'soon' is not a number"),
+        ("delay(0)", "valid: a positive, finite number"),
+        ("delay(-1)", "valid: a positive, finite number"),
+        ("delay(nan)", "valid: a positive, finite number"),
+        ("delay(inf)", "valid: a positive, finite number"),
+        ("failfuture(later)", "valid: wait, value"),
+        ("wrong(long)", "valid: none, short, duplicate"),
+        ("raise(Nonsense)", "unknown error 'Nonsense'"),
+    ],
+)
+def test_a_text_that_is_no_effect_is_refused(text: str, told: str) -> None:
+    """With the value and the choices."""
+    with pytest.raises(PlanError, match=told):
+        parse_effect(text)
+
+
+@pytest.mark.parametrize("site", USABLE, ids=lambda site: site.name)
+def test_every_site_has_an_effect_that_fails_it(site: Site) -> None:
+    """A call can raise; of a future, it is the future that fails."""
+    assert (Raise.legal_at(site), FailFuture.legal_at(site)) == ((False, True) if site.is_future else (True, False))
+    assert NeverComplete.legal_at(site) == site.is_future
+
+
+@pytest.mark.parametrize("site", USABLE, ids=lambda site: site.name)
+def test_every_site_can_be_late_or_last(site: Site) -> None:
+    """A rank can be slow, stuck or dead anywhere."""
+    assert all(kind.legal_at(site) for kind in (Delay, Hang, Kill))
+
+
+def test_nobody_can_skip_what_must_give_something_back() -> None:
+    """Skip means something only where an idle success looks like something."""
+    for name in ("reader.read_metadata", "save_planner.create_local_plan", "save_planner.create_global_plan", "writer.write_data.future"):
+        assert not Skip.legal_at(SITES[name])
+    for name in ("writer.write_data", "writer.finish", "writer.prepare_global_plan", "load_planner.finish_plan"):
+        assert Skip.legal_at(SITES[name])
+
+
+@pytest.mark.parametrize(
+    ("effect", "site", "after", "told"),
+    [
+        (Raise(), "writer.write_data.future", False, "illegal at 'writer.write_data.future'; legal there: failfuture, nevercomplete"),
+        (FailFuture(), "writer.finish", False, "failfuture is legal at: writer.write_data.future, reader.read_data.future"),
+        (Skip(), "pg.gather", False, "illegal at 'pg.gather'"),
+        (WrongResult(), "writer.finish", False, "illegal at 'writer.finish'"),
+        (WrongResult("short"), "writer.storage_meta", False, r"valid there: wrong\(none\)"),
+        (FailFuture("value"), "reader.read_data.future", False, r"valid there: failfuture\(wait\)"),
+        (Skip(), "writer.finish", True, "cannot act after the call; effects that can: raise, delay, hang, kill"),
+        (Hang(), "writer.write_data.future", True, "'!after' means nothing at"),
+    ],
+)
+def test_an_effect_that_means_nothing_there_is_refused(effect: Effect, site: str, after: bool, told: str) -> None:
+    """With the choices, for the site and for the effect."""
+    with pytest.raises(PlanError, match=told):
+        check_legal(effect, SITES[site], after=after)
+
+
+@pytest.mark.parametrize("kind", EFFECTS.values(), ids=EFFECTS)
+def test_every_effect_explains_itself(kind: type[Effect]) -> None:
+    """The table of effects has a line for each, and each is legal somewhere."""
+    assert kind.about
+    assert any(kind.legal_at(site) for site in USABLE)

@@ -1,0 +1,73 @@
+"""The services that faults ask of whatever runs the ranks."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import NoReturn
+
+import pytest
+
+from harness import runtime
+
+
+class Fake:
+    """A runtime that does nothing."""
+
+    def rank(self) -> int:
+        return 7
+
+    def now(self) -> float:
+        return 0.0
+
+    def sleep(self, seconds: float) -> None: ...
+
+    def hang(self, why: str) -> NoReturn:
+        raise AssertionError(why)
+
+    def die(self) -> NoReturn:
+        raise AssertionError
+
+
+def test_the_real_runtime_is_the_default() -> None:
+    """Where no world runs, ranks are processes."""
+    assert isinstance(runtime.current(), runtime.RealRuntime)
+
+
+def test_worlds_may_nest() -> None:
+    """The innermost counts; each gives way to the one before it, also after an error."""
+    real, outer, inner = runtime.current(), Fake(), Fake()
+    with runtime.installed(outer):
+        with pytest.raises(ValueError, match="inside"), runtime.installed(inner):
+            assert runtime.current() is inner
+            raise ValueError("inside")
+        assert runtime.current() is outer
+    assert runtime.current() is real
+
+
+def test_without_a_group_the_launcher_tells_the_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torchrun's RANK, else 0."""
+    monkeypatch.setenv("RANK", "3")
+    assert runtime.RealRuntime().rank() == 3
+    monkeypatch.delenv("RANK")
+    assert runtime.RealRuntime().rank() == 0
+
+
+def test_time_starts_with_the_runtime_and_never_runs_back() -> None:
+    """It is a monotonic clock."""
+    real = runtime.RealRuntime()
+    assert 0 <= real.now() <= real.now() < 60
+
+
+def test_dying_is_sigkill() -> None:
+    """Nothing is unwound."""
+    code = "from harness import runtime\ntry: runtime.current().die()\nfinally: print('unwound', flush=True)"
+    died = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert (died.returncode, died.stdout) == (-signal.SIGKILL, b"")
+
+
+def test_hanging_never_returns() -> None:
+    """Only a signal ends it."""
+    code = "import signal; from harness import runtime\nsignal.alarm(1)\nruntime.current().hang('test')"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == -signal.SIGALRM

@@ -1,0 +1,134 @@
+"""The exception zoo: every member really has the property that it is kept for."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+import sys
+import types
+
+import pytest
+
+from harness import zoo
+from harness.errors import InjectedFault, PlanError
+
+MESSAGE = "injected at writer.write_data on rank 2"
+
+
+def test_unpicklable_cannot_be_pickled() -> None:
+    """``dumps`` fails."""
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+        pickle.dumps(zoo.make("unpicklable", MESSAGE))
+
+
+def test_unloadable_pickles_and_cannot_be_unpickled() -> None:
+    """``dumps`` succeeds and ``loads`` fails."""
+    data = pickle.dumps(zoo.make("unloadable", MESSAGE))
+    with pytest.raises(TypeError):
+        pickle.loads(data)
+
+
+def test_local_is_of_a_class_that_pickle_cannot_find() -> None:
+    """Its class has no importable name."""
+    error = zoo.make("local", MESSAGE)
+    assert "<locals>" in type(error).__qualname__
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(error)
+
+
+def test_control_is_no_exception() -> None:
+    """``except Exception`` lets it through, and it crosses ranks."""
+    error = zoo.make("control", MESSAGE)
+    assert not isinstance(error, Exception)
+    assert str(pickle.loads(pickle.dumps(error))) == MESSAGE
+
+
+def test_caused_has_a_cause() -> None:
+    """It was raised from another error."""
+    cause = zoo.make("caused", MESSAGE).__cause__
+    assert isinstance(cause, OSError)
+    assert cause.errno == errno.EIO
+
+
+def test_huge_has_a_message_of_a_megabyte() -> None:
+    """Exactly, and it starts with what it is about."""
+    text = str(zoo.make("huge", MESSAGE))
+    assert (len(text), text.startswith(MESSAGE)) == (zoo.HUGE, True)
+
+
+def test_unicode_has_text_that_ascii_cannot_hold() -> None:
+    """And it survives pickling."""
+    error = zoo.make("unicode", MESSAGE)
+    assert not str(error).isascii()
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize("name", zoo.ZOO)
+def test_every_member_says_where_it_was_injected(name: str) -> None:
+    """So that the right error can be told from a wrong one."""
+    assert MESSAGE in str(zoo.make(name, MESSAGE))
+
+
+@pytest.mark.parametrize("spec", ["InjectedFault", "ValueError", "SystemExit", "KeyboardInterrupt", "StopIteration", "OSError"])
+def test_plain_errors_cross_ranks(spec: str) -> None:
+    """An error by its own name is of that type, and comes back from pickle as it was."""
+    error = zoo.make(spec, MESSAGE)
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (type(error).__name__, again.args) == (spec, (MESSAGE,))
+
+
+def test_an_os_error_has_the_errno_asked_for() -> None:
+    """With the system's words and the place."""
+    error = zoo.make("OSError:ENOSPC", MESSAGE)
+    assert isinstance(error, OSError)
+    assert error.errno == errno.ENOSPC
+    assert MESSAGE in str(error)
+    assert "No space left" in str(error)
+
+
+def test_a_class_of_the_users_is_found_by_its_path() -> None:
+    """``raise(my.module.Error)`` raises it."""
+    assert type(zoo.make("harness.errors.InjectedFault", MESSAGE)) is InjectedFault
+
+
+@pytest.mark.parametrize("spec", ["InjectedFault", "OSError:EIO", "ValueError", "somewhere.Else", *zoo.SWEPT])
+def test_an_error_that_can_be_raised_is_accepted(spec: str) -> None:
+    """Syntax alone: a path is not imported before a world is there."""
+    zoo.check(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("OSError:ENOPE", "unknown errno 'ENOPE'; valid: E2BIG"),
+        ("ValueError:EIO", "only OSError takes an errno"),
+        ("OSError:", "unknown errno ''"),
+        ("Nonsense", "unknown error 'Nonsense'"),
+        ("print", "unknown error 'print'"),
+        ("UnicodeDecodeError", "a builtin exception that takes a message"),
+        ("", "unknown error ''"),
+    ],
+)
+def test_an_error_that_cannot_be_raised_is_refused(spec: str, told: str) -> None:
+    """With the value and the choices."""
+    with pytest.raises(PlanError, match=told):
+        zoo.check(spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Missing", "cannot be imported"),
+        ("NoError", "is not an exception class"),
+        ("Demanding", "cannot be made from a message alone"),
+    ],
+)
+def test_a_class_that_cannot_be_raised_is_refused_before_anything_runs(name: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not there, no error, or one whose constructor wants more: known before the first rank starts."""
+    module = types.ModuleType("users_errors")
+    module.NoError = int
+    module.Demanding = type("Demanding", (Exception,), {"__init__": lambda self, code, *, response: None})
+    monkeypatch.setitem(sys.modules, "users_errors", module)
+    with pytest.raises(PlanError, match=told):
+        zoo.check(f"users_errors.{name}", load=True)
