@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -43,10 +44,8 @@ def rows(smoke: bool) -> list[Row]:
 
     def bare() -> None:
         def body() -> None:
-            try:
+            with contextlib.suppress(dcp.CheckpointException):
                 dcp.save(kind.make(context_here(1, RANKS)), storage_writer=BareFailingWriter(root, sync_files=False), checkpoint_id=root)
-            except dcp.CheckpointException:
-                pass
 
         SimulatedWorld(RANKS).run(body)
 
@@ -56,11 +55,8 @@ def rows(smoke: bool) -> list[Row]:
         def body() -> None:
             writer = FaultyStorageWriter.sharing(dcp.FileSystemWriter(root, sync_files=False), faults)
             planner = FaultySavePlanner.sharing(dcp.DefaultSavePlanner(), faults)
-            try:
-                with faults.operation("save"):
-                    dcp.save(kind.make(context_here(1, RANKS)), storage_writer=writer, planner=planner, checkpoint_id=root)
-            except dcp.CheckpointException:
-                pass
+            with contextlib.suppress(dcp.CheckpointException), faults.operation("save"):
+                dcp.save(kind.make(context_here(1, RANKS)), storage_writer=writer, planner=planner, checkpoint_id=root)
 
         SimulatedWorld(RANKS).run(body, faults=faults)
 

@@ -15,8 +15,13 @@ import torch
 import torch.distributed as dist
 from torch._C import _distributed_c10d as _c10d
 from torch.distributed import checkpoint, distributed_c10d
+from torch.distributed._shard import sharded_tensor, sharding_spec
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 from torch.distributed.checkpoint._storage_utils import _storage_setup
+from torch.distributed.checkpoint.stateful import Stateful
+
+__all__ = ["FsspecReader", "FsspecWriter"]
 
 # --- ranks as threads (used by harness.worlds.simulated) ------------------------------------------------------------
 
@@ -249,51 +254,38 @@ def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:
 
 # --- what workloads and engines need of DCP's surroundings --------------------------------------------------------------
 # ShardedTensor is deprecated in favour of DTensor but still what DCP's own failure tests shard with; it has no public home.
-# Fsspec's storage classes are documented for users, yet live in a private module (torch 2.6 to 2.13).
-
-from collections.abc import Iterator as _Iterator  # noqa: E402
-from typing import Any as _Any  # noqa: E402
-
-import torch as _torch  # noqa: E402
-from torch.distributed._shard.sharded_tensor import ShardedTensor as _ShardedTensor  # noqa: E402
-from torch.distributed._shard.sharded_tensor import empty as _empty  # noqa: E402
-from torch.distributed._shard.sharding_spec import ChunkShardingSpec as _ChunkShardingSpec  # noqa: E402
-from torch.distributed.checkpoint import load_state_dict as _load_state_dict  # noqa: E402
-from torch.distributed.checkpoint import save_state_dict as _save_state_dict  # noqa: E402
-from torch.distributed.checkpoint.stateful import Stateful as _Stateful  # noqa: E402
-from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader as FsspecReader  # noqa: E402
-from torch.distributed.checkpoint._fsspec_filesystem import FsspecWriter as FsspecWriter  # noqa: E402
+# Fsspec's storage classes, imported above, are documented for users, yet live in a private module (torch 2.6 to 2.13).
 
 
-def empty_sharded_tensor(world_size: int, count: int) -> _Any:
+def empty_sharded_tensor(world_size: int, count: int) -> Any:
     """A one-dimensional float64 ``ShardedTensor`` of ``count`` elements, chunked over all ranks on the CPU; made without a collective."""
-    spec = _ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in range(world_size)])  # type: ignore[arg-type]  # text is parsed
-    return _empty(spec, count, dtype=_torch.float64)
+    spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in range(world_size)])
+    return sharded_tensor.empty(spec, count, dtype=torch.float64)
 
 
 def is_sharded_tensor(value: object) -> bool:
     """Whether ``value`` is a ``ShardedTensor``."""
-    return isinstance(value, _ShardedTensor)
+    return isinstance(value, sharded_tensor.ShardedTensor)
 
 
-def local_shards(sharded: _Any) -> _Iterator[tuple[int, _torch.Tensor]]:
+def local_shards(sharded: Any) -> Iterator[tuple[int, torch.Tensor]]:
     """(offset in the whole, tensor) of each shard that the calling rank holds of a one-dimensional sharded tensor."""
     for shard in sharded.local_shards():
         yield int(shard.metadata.shard_offsets[0]), shard.tensor
 
 
-def save_with_coordinator(state: dict[str, _Any], writer: _Any, coordinator: int, planner: _Any) -> None:
+def save_with_coordinator(state: dict[str, Any], writer: Any, coordinator: int, planner: Any) -> None:
     """``save_state_dict``, the only entry that takes a coordinator. Called behind its deprecation wrapper: one warning a save says nothing new."""
-    entry = getattr(_save_state_dict, "__wrapped__", _save_state_dict)
+    entry = getattr(checkpoint.save_state_dict, "__wrapped__", checkpoint.save_state_dict)
     entry(state, writer, coordinator_rank=coordinator, planner=planner)
 
 
-def load_with_coordinator(state: dict[str, _Any], reader: _Any, coordinator: int, planner: _Any) -> None:
+def load_with_coordinator(state: dict[str, Any], reader: Any, coordinator: int, planner: Any) -> None:
     """``load_state_dict``, likewise."""
-    entry = getattr(_load_state_dict, "__wrapped__", _load_state_dict)
+    entry = getattr(checkpoint.load_state_dict, "__wrapped__", checkpoint.load_state_dict)
     entry(state, reader, coordinator_rank=coordinator, planner=planner)
 
 
 def is_stateful(value: object) -> bool:
     """Whether DCP would ask ``value`` for its state."""
-    return isinstance(value, _Stateful)
+    return isinstance(value, Stateful)

@@ -170,7 +170,8 @@ class Coverage:
 
 def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:
     """Discovers the fault space and lists the cases that cover it."""
-    cases, coverage = [], Coverage()
+    cases: list[Case] = []
+    coverage = Coverage()
     for ground in sweep.grounds():
         coverage.reachable |= {(ground, cell) for cell in space(rig, ground)}
         cases += sweep.cases(rig, ground)

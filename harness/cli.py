@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -39,7 +40,7 @@ def main() -> None:
 
 
 class _Numbers(click.ParamType[tuple[int, ...]]):
-    """``2,3,4``"""
+    """Numbers joined by commas, such as ``2,3,4``."""
 
     name = "N,N,..."
 
@@ -85,7 +86,7 @@ def _processors() -> int:
 @click.option("--op", "operations", default="save,load", show_default=True, callback=_operations, help="Operations.")
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
 @click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
-@click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at one cell a site and role, or at all.")
+@click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at a sample of cells, or at all.")
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @click.option("--jobs", type=click.IntRange(1), default=_processors, show_default="all processors", help="Processes to spread the cases over.")
@@ -128,18 +129,15 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None) -> int:
         cases, coverage = plan_sweep(wanted, rig)
         summary = Summary(rig.register, coverage)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    lines = open(json_file, "w", encoding="utf-8") if json_file else None
-    try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("failing every cell", total=len(cases))
-            for record in run_all(cases, jobs):
-                summary.add(record)
-                if lines:
-                    lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
-                progress.advance(bar)
-    finally:
-        if lines:
-            lines.close()
+    with contextlib.ExitStack() as stack:
+        lines = stack.enter_context(json_file.open("w", encoding="utf-8")) if json_file else None
+        progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+        bar = progress.add_task("failing every cell", total=len(cases))
+        for record in run_all(cases, jobs):
+            summary.add(record)
+            if lines:
+                lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+            progress.advance(bar)
     show(console, summary, wanted.operations, time.perf_counter() - started)
     return summary.exit_status()
 

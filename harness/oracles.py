@@ -183,8 +183,7 @@ def fired(evidence: Evidence) -> Iterator[Judgement]:
 
 
 def commitment(evidence: Evidence) -> Iterator[Judgement]:
-    """After success everything is there and loads bit-equal; after failure there is no new commit marker unless the commit acted; and no
-    other checkpoint was touched either way."""
+    """After success everything loads bit-equal; after failure there is no new commit marker, unless the commit acted; nothing else was touched."""
     for operation, storage in evidence.storage.items():
         relevant = [one for one in evidence.forecast.expectations if one.operation == operation]
         reasons = [f"checkpoint {name!r} was changed: {what}" for name, what in storage.damaged.items()]
@@ -241,7 +240,7 @@ def judge(evidence: Evidence) -> list[Judgement]:
     for name, oracle in ORACLES.items():
         try:
             found += [replace(one, claimed=_claimed(one, evidence)) for one in oracle(evidence)]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever breaks in an oracle, it is no pass)
             found.append(Judgement(name, Verdict.UNKNOWN, f"the oracle crashed: {type(error).__name__}: {error}"))
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +84,7 @@ class Rig:
         self._traces: dict[Case, Trace] = {}
         self._committed: dict[tuple[str, str, int, bool], _Previous] = {}
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> Rig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

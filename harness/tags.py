@@ -6,14 +6,16 @@ Tags fit a float64 exactly, so that load targets can start as NaN.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
+from dataclasses import dataclass
 
 _INDEX_BITS, _KEY_BITS, _RANK_BITS, _SAVE_BITS = 22, 9, 12, 9
 LIMITS = {"save": 1 << _SAVE_BITS, "rank": 1 << _RANK_BITS, "key": 1 << _KEY_BITS, "index": 1 << _INDEX_BITS}
 """How large each part may grow (exclusive)."""
 
 
-class Tag(NamedTuple):
+@dataclass(frozen=True)
+class Tag:
     """What an element says of itself.
 
     Attributes:
@@ -34,7 +36,7 @@ class Tag(NamedTuple):
         Raises:
             ValueError: a part is out of range.
         """
-        for name, value in zip(self._fields, self):
+        for name, value in dataclasses.asdict(self).items():
             if not 0 <= value < LIMITS[name]:
                 raise ValueError(f"tag {self}: {name} {value} is outside 0 to {LIMITS[name] - 1}")
         return ((((self.save << _RANK_BITS) | self.rank) << _KEY_BITS) | self.key) << _INDEX_BITS | self.index

@@ -53,7 +53,7 @@ class Trace:
 
     @classmethod
     def nominal(cls, operations: Iterable[str], world_size: int, coordinator: int, protocol: Protocol) -> Trace:
-        """The trace that the protocol alone promises: every site once, in order. What it cannot know is how often sites that may be called several times are."""
+        """The trace that the protocol alone promises: every site once, in order. How often a per-item site is called it cannot know."""
         made: dict[str, dict[int, tuple[Moment, ...]]] = {}
         for name in operations:
             course = protocol.operations[cast(OperationKind, name.partition("[")[0])]

@@ -5,6 +5,7 @@ Needs torch. In a process group the ``sharded`` entries are ``ShardedTensor``; w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +125,7 @@ class Workload:
             One line for each entry that differs, saying what was found instead.
         """
         found = []
-        for (name, actual), (_, expected) in zip(_flat("", state), _flat("", self.make(context))):
+        for (name, actual), (_, expected) in zip(_flat("", state), _flat("", self.make(context)), strict=True):
             if isinstance(expected, torch.Tensor):
                 if not (isinstance(actual, torch.Tensor) and actual.dtype == expected.dtype and torch.equal(actual, expected)):
                     found.append(f"{name}: {_describe(actual, expected)}")
@@ -154,9 +155,9 @@ def _describe(actual: Any, expected: torch.Tensor) -> str:
     """What a tensor holds instead of what it should: never filled, another save's, another rank's, or noise."""
     if not isinstance(actual, torch.Tensor) or actual.shape != expected.shape or actual.dtype != expected.dtype:
         return f"{type(actual).__name__} {getattr(actual, 'shape', '')} instead of {tuple(expected.shape)}"
-    wrong = [(have, want) for have, want in zip(actual.flatten().tolist(), expected.flatten().tolist()) if have != want]
+    wrong = [(have, want) for have, want in zip(actual.flatten().tolist(), expected.flatten().tolist(), strict=True) if have != want]
     have, want = wrong[0]
-    shown = "NaN (never filled)" if have != have else str(Tag.decode(have) or have)
+    shown = "NaN (never filled)" if math.isnan(have) else str(Tag.decode(have) or have)
     return f"{len(wrong)} of {expected.numel()} elements, first {shown} instead of {Tag.decode(want)}"
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import fsspec
-from harness._torch import FsspecReader, FsspecWriter
 
+from harness._torch import FsspecReader, FsspecWriter
 from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls
 from harness.protocol import DCP, Protocol
 

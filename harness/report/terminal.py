@@ -56,7 +56,8 @@ def legend() -> Text:
     for mark, style, meaning in reversed(_MARKS.values()):
         text.append(f" {mark} ", style=style)
         text.append(f"{meaning}  ", style="dim")
-    return text.append("\n In each square: a plain error first, then all other errors and effects; blank: the rank never calls the site, or that was not tried", "dim")
+    text.append("\n In each square: a plain error first, then all other errors and effects.", "dim")
+    return text.append(" Blank: the rank never calls the site, or that was not tried.", "dim")
 
 
 def show(console: Console, summary: Summary, operations: tuple[OperationKind, ...], seconds: float) -> None:
@@ -75,7 +76,8 @@ def totals(summary: Summary, operations: tuple[OperationKind, ...], seconds: flo
     """Counts, coverage, and the sites that nothing reached."""
     verdicts = summary.verdicts
     known = sum(1 for record in summary.records if record.known and record.verdict is Verdict.HOLDS)
-    counts = ", ".join(f"{verdicts[verdict]} {verdict.name.lower()}" for verdict in sorted(Verdict, reverse=True) if verdicts[verdict] or verdict is Verdict.VIOLATED)
+    shown = [verdict for verdict in sorted(Verdict, reverse=True) if verdicts[verdict] or verdict is Verdict.VIOLATED]
+    counts = ", ".join(f"{verdicts[verdict]} {verdict.name.lower()}" for verdict in shown)
     lines = [Text.assemble((f"{len(summary.records)} cases", "bold"), f" in {seconds:.1f} s: {counts} (of which {known} show a known finding)")]
     if summary.coverage is not None:
         hit, reachable = len(summary.coverage.hit & summary.coverage.reachable), len(summary.coverage.reachable)

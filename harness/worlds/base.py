@@ -15,7 +15,7 @@ Outcome = Literal["returned", "raised", "hung", "dead", "unknown"]
 class Faults(Protocol):
     """What a world asks before a collective acts; implemented by ``harness._inject.Injector``."""
 
-    def call(self, site: str, function: Callable[..., T], *args: Any) -> T:
+    def call(self, site: str, function: Callable[..., T], /, *args: Any) -> T:
         """Calls ``function(*args)``, with whatever the plan injects at ``site`` on the calling rank."""
 
 

@@ -394,8 +394,9 @@ def create_group(options: Any, _: Any = None) -> SimulatedGroup:
     task = current_task()
     if task is None:
         raise RuntimeError(f"the {_torch.SIMULATED_BACKEND!r} backend works on the ranks of a simulated world only")
-    for other in task.scheduler.tasks:
-        other.stale = other.stale or (other.rank == task.rank and other is not task)
+    if not task.scheduler.tasks[-1].main:  # bodies come first, so there are threads that the ranks started
+        for other in task.scheduler.tasks:
+            other.stale = other.stale or (other.rank == task.rank and other is not task)
     fabric: Fabric = task.scheduler.owner.fabric
     ranks = tuple(options.global_ranks_in_group) or tuple(range(options.group_size))
     return SimulatedGroup(fabric, options.group_id, ranks, options.group_rank, _seconds(options.timeout))

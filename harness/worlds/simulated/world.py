@@ -21,7 +21,6 @@ from harness.worlds.simulated.scheduler import Scheduler
 from harness.worlds.simulated.store import SimulatedStore
 from harness.worlds.simulated.tasks import State, Task, Unwind, Waiting, current_task
 
-
 _one_at_a_time = threading.RLock()
 """Held by the thread that runs a world: what is replaced for the ranks is replaced for the process. A judge may run worlds within."""
 
