@@ -90,10 +90,10 @@ def _live(task: Task, thread: Any, run: Callable[[], None]) -> None:
         except BaseException:  # noqa: BLE001  (whatever escapes a thread goes to the hook, as in threading itself)
             thread._invoke_excepthook(thread)
 
-    try:
+    # One that was interrupted late, since its world could not wait for it, may meet that anywhere in here.
+    with contextlib.suppress(Unwind):
         task.scheduler.live(task, body)
-    finally:
-        del thread.run
+    thread.__dict__.pop("run", None)
 
 
 def _start(self: threading.Thread) -> None:
