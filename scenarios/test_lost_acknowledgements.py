@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Case, FaultPlan
+from harness.sites import SITES
 from harness.strategies import coordinators, errors, world_sizes
 
 CALLS = {
@@ -23,7 +24,7 @@ def test_every_rank_is_told_of_a_call_that_acted_and_then_failed(ckpt_rig, opera
     coordinator, rank = (data.draw(coordinators(ranks), label=label) for label in ("coordinator", "rank"))
     site = data.draw(st.sampled_from(CALLS[operation]), label="call")
     error = data.draw(errors(), label="error")
-    where = coordinator if site in ("writer.prepare_global_plan", "writer.finish", "reader.prepare_global_plan") else rank
+    where = coordinator if SITES[site].callers == "coordinator" else rank
 
     ckpt_rig.check(Case(FaultPlan.parse(f"{site}@{where}!after=raise({error})"), operation, ranks, coordinator))
 

@@ -14,7 +14,7 @@ from harness.workload import WORKLOADS
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())
 def test_an_object_store_owes_the_same(ckpt_rig, operation, data):
-    """fsspec's ``memory://``, failing or losing ranks of 1 to 5."""
+    """On fsspec's ``memory://``, failing or losing ranks of 1 to 5."""
     bound = data.draw(bound_plans(op=operation, max_faults=3, effects=(Raise, FailFuture, Kill)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
     ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, "fsspec-memory", workload))

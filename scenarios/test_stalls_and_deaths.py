@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from harness import Case, FaultPlan, Hang, Kill, NeverComplete
 from harness.expectation import Kind
+from harness.sites import SITES
 from harness.strategies import bound_plans, coordinators, storage_sites, world_sizes
 
 
@@ -28,11 +29,11 @@ def test_nobody_succeeds_beside_a_lost_rank(ckpt_rig, operation, data):
 def test_a_rank_that_is_late_within_the_timeout_is_waited_for(ckpt_rig, operation, data):
     """Minutes late, at any call on any rank: the operation succeeds, and all of it is there."""
     ranks = data.draw(world_sizes(5).filter(lambda size: size > 1), label="ranks")
-    coordinator = data.draw(coordinators(ranks), label="coordinator")
+    coordinator, rank = (data.draw(coordinators(ranks), label=label) for label in ("coordinator", "rank"))
     site = data.draw(st.sampled_from(storage_sites(operation)), label="call")
-    where = "coordinator" if site in ("writer.prepare_global_plan", "writer.finish", "reader.prepare_global_plan") else data.draw(coordinators(ranks), label="rank")
+    late = coordinator if SITES[site].callers == "coordinator" else rank
 
-    result = ckpt_rig.check(Case(FaultPlan.parse(f"{site}@{where}=delay(900)"), operation, ranks, coordinator))
+    result = ckpt_rig.check(Case(FaultPlan.parse(f"{site}@{late}=delay(900)"), operation, ranks, coordinator))
 
     assert {outcome.kind for outcome in result.outcomes.values()} == {"returned"}
 

@@ -330,6 +330,25 @@ def test_hung_executors_are_sent_home_in_silence(caplog: pytest.LogCaptureFixtur
     assert not caplog.records
 
 
+def test_unwinding_a_wait_whose_lock_is_taken_is_silent() -> None:
+    """A condition that cannot take its lock back while the world unwinds troubles no hook (pytest would fail on it)."""
+
+    def body() -> None:
+        ready = threading.Condition()
+
+        def wait() -> None:
+            with ready:
+                ready.wait()
+
+        threading.Thread(target=wait).start()
+        time.sleep(1.0)
+        with ready:
+            runtime.current().hang("injected hang")
+
+    (result,) = run(body)
+    assert result.outcome == "hung"
+
+
 def test_everything_is_restored_exactly() -> None:
     """After a run the standard library is the very same objects as before."""
 
