@@ -19,7 +19,7 @@ from harness.errors import UsageError
 from harness.expectation import Acting, Expectation
 from harness.findings.signature import ROLES, Signature, matches
 from harness.oracles import ORACLES, Evidence, Outcome
-from harness.sites import OPERATION_KINDS
+from harness.sites import OPERATION_KINDS, SITES
 from harness.verdict import Judgement, Verdict
 
 if sys.version_info >= (3, 11):
@@ -153,7 +153,9 @@ class Register:
 
     def covered(self, engine: str, evidence: Evidence) -> set[str]:
         """Ids of the entries that a case had to show, whether or not it did."""
-        return {entry.id for entry in self.entries for one in evidence.forecast.expectations if entry.must_show(engine, one, evidence.fired)}
+        return {
+            entry.id for entry in self.entries for one in evidence.forecast.expectations if entry.must_show(engine, one, evidence.fired)
+        }
 
     def recorded_here(self, name: str) -> bool:
         """Whether the entry ``name`` was recorded for the torch that is installed."""
@@ -176,7 +178,9 @@ def _entries(text: str, name: str) -> list[Entry]:
         raise UsageError(f"findings register {name}: {error}") from error
     tables = document.pop("finding", [])
     if document or not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise UsageError(f"findings register {name}: holds {', '.join(map(repr, document)) or 'no list of findings'}; valid: [[finding]] tables alone")
+        raise UsageError(
+            f"findings register {name}: holds {', '.join(map(repr, document)) or 'no list of findings'}; valid: [[finding]] tables alone"
+        )
     return [_entry(table, f"findings register {name}: entry {table.get('id', '?')!r}") for table in tables]
 
 
@@ -193,15 +197,13 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     lists = {key: _texts(table[key], f"{where}: {key}") for key in _LISTS}
     _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")
     _known(lists["oracles"], ORACLES, f"{where}: oracles")
+    _meant(lists["sites"], f"{where}: sites")
     signatures = table["signature"]
     if not (isinstance(signatures, list) and signatures):
         raise UsageError(f"{where}: has no signature; valid: at least one [[finding.signature]] table")
-    return Entry(
-        **lists,
-        **{key: table[key].strip() for key in _TEXTS},
-        ranks=table["ranks"],
-        signatures=tuple(_signature(one, f"{where}: signature {number}") for number, one in enumerate(signatures, 1)),
-    )
+    fields: dict[str, Any] = {**lists, **{key: table[key].strip() for key in _TEXTS}}
+    read = tuple(_signature(one, f"{where}: signature {number}") for number, one in enumerate(signatures, 1))
+    return Entry(**fields, ranks=table["ranks"], signatures=read)
 
 
 def _signature(table: Any, where: str) -> Signature:
@@ -210,6 +212,7 @@ def _signature(table: Any, where: str) -> Signature:
     _known(table, (*ROLES, *_NARROWING), f"{where} has fields that")
     patterns = {key: _texts([value] if isinstance(value, str) else value, f"{where}: {key}") for key, value in table.items()}
     narrowing = {key: patterns[key] for key in _NARROWING if key in patterns}
+    _meant(narrowing.get("sites", ()), f"{where}: sites")
     return Signature({role: patterns[role] for role in ROLES if role in patterns}, **narrowing)
 
 
@@ -224,3 +227,9 @@ def _known(names: Iterable[str], choices: Iterable[str], where: str) -> None:
     unknown = [name for name in names if name not in valid]
     if unknown:
         raise UsageError(f"{where} are unknown: {', '.join(unknown)}; valid: {', '.join(valid)}")
+
+
+def _meant(patterns: Iterable[str], where: str) -> None:
+    lost = [pattern for pattern in patterns if not any(matches((pattern,), site) for site in SITES)]
+    if lost:
+        raise UsageError(f"{where} that are none: {', '.join(lost)}; `ckpt-harness sites` lists them")

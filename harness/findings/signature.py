@@ -38,7 +38,9 @@ class Signature:
             outcomes: how it ended on each rank.
             deciding: the decisive faults that the finding is about.
         """
-        victims = {one.rank for one in deciding if matches(self.sites, one.bound.fault.site) and matches(self.effects, str(one.bound.fault.effect))}
+        victims = {
+            one.rank for one in deciding if matches(self.sites, one.bound.fault.site) and matches(self.effects, str(one.bound.fault.effect))
+        }
         if not victims:
             return False
         return all(self._allows(role, ended) for role, endings in observed(expectation, outcomes, victims).items() for ended in endings)

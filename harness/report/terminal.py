@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.case import CaseResult
+from harness.findings.signature import observed
 from harness.report.summary import Square, Summary, distinct
 from harness.sites import PHASES, SITES, OperationKind
 from harness.verdict import Verdict
@@ -145,6 +146,11 @@ def story(console: Console, result: CaseResult) -> None:
         mark = _MARKS[name]
         note = f" ({judgement.known})" if judgement.known else "" if judgement.claimed else " (not claimed by the engine)"
         console.print(Text.assemble((f"{name:9}", mark[1]), f"{judgement.oracle}{note}  ", (judgement.reason, "dim")))
+    if any(judgement.verdict is Verdict.VIOLATED for judgement in result.judgements):
+        roles = observed(expectation, result.evidence.of(expectation), {one.rank for one in expectation.decisive})
+        console.print(Text("\nas a signature of the findings register", style="dim"))
+        for role, endings in roles.items():
+            console.print(Text(f"  {role}: {' | '.join(sorted(endings))}", style="dim", overflow="fold"))
     console.print(Text.assemble(("\nagain ", "dim"), case.replay_line()))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planting import FAILURES, PLAN, SAVE, WRAP, WRITE, Bug, Edit
+from planting import DCP, FAILURES, PLAN, SAVE, WRAP, WRITE, Bug, Edit
 
 from harness.campaign import Sweep
 
@@ -50,6 +50,11 @@ BUGS = (
         "text that is not ASCII is lost on its way",
         ("attribution",),
         (Edit(WRAP, _WRAPPED, 'exc.args = tuple(one.encode("ascii", "replace").decode() if isinstance(one, str) else one for one in exc.args)\nreturn (exc, summary)'),),
+    ),
+    Bug(
+        "the text of the exception names no rank",
+        ("attribution",),
+        (Edit(f"{DCP}.api:CheckpointException.__str__", "return str", 'return "the checkpoint failed"'),),
     ),
     Bug("a failed plan is reported as a failed write", ("attribution",), (Edit(SAVE, 'distW.reduce_scatter("plan"', 'distW.reduce_scatter("write"'),)),
     Bug(

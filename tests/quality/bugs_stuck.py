@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planting import EXECUTOR, LOAD, PLAN, READ, SAVE, WRITE, Bug, Edit
+from planting import LOAD, PLAN, READ, SAVE, UPLOAD, WRITE, Bug, Edit
 
 from harness.campaign import Sweep
 
@@ -61,7 +61,14 @@ BUGS = (
     Bug(
         "the future of a failed async save never completes",
         ("bounded",),
-        (Edit(EXECUTOR, "return f", "told: Future = Future()\nf.add_done_callback(lambda f: f.exception() or told.set_result(None))\nreturn told"),),
-        Sweep(("async_save",), (2,)),
+        (
+            Edit(
+                UPLOAD,
+                "import save",
+                "import save as upload\n\ndef save(*args, **kwargs):\n    try:\n        return upload(*args, **kwargs)\n    except BaseException:\n"
+                "        if dist.get_rank() == 0:\n            dist.barrier()\n        raise",
+            ),
+        ),
+        Sweep(("async_save",), (2,), workload="objects"),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planting import EXECUTOR, FAILURES, LOAD, PLAN, READ, SAVE, WRITE, Bug, Edit
+from planting import FAILURES, LOAD, PLAN, READ, SAVE, UPLOAD, WRITE, Bug, Edit
 
 from harness.campaign import Sweep
 
@@ -13,7 +13,7 @@ _REDUCE_FAILED = "node_failures[self.rank] = _wrap_exception(e)"
 _TRY = "try:\n    {0}\nexcept Exception:\n    {1}"
 
 LOADS = Sweep(("load",), (2,))
-ASYNC_SAVES = Sweep(("async_save",), (2,))
+ASYNC_SAVES = Sweep(("async_save",), (2,), workload="objects")
 
 BUGS = (
     Bug(
@@ -140,7 +140,13 @@ BUGS = (
     Bug(
         "the future of an async save reports success whatever happened",
         ("attribution",),
-        (Edit(EXECUTOR, "return f", "told: Future = Future()\nf.add_done_callback(lambda f: told.set_result(None))\nreturn told"),),
+        (
+            Edit(
+                UPLOAD,
+                "import save",
+                "import save as upload\n\ndef save(*args, **kwargs):\n    try:\n        return upload(*args, **kwargs)\n    except BaseException:\n        return None",
+            ),
+        ),
         ASYNC_SAVES,
     ),
     Bug(
