@@ -230,7 +230,8 @@ class _Model:
         if struck is None or struck.fault.after != moment.after:
             return True
         effect = struck.fault.effect
-        part.fired.add((str(struck.fault), rank))
+        if not any(one.rank == rank for one in part.unclear):  # behind a wrong result the engine may not get as far as another fault
+            part.fired.add((str(struck.fault), rank))
         if isinstance(effect, Delay):
             part.late[rank] += cast(int, effect.seconds)  # Counter sums floats as well
             part.delays.append(Acting(struck, rank))
@@ -264,6 +265,9 @@ class _Model:
             return Expectation(operation, ranks, Kind.STALLS, step, {}, (*part.stalled, *part.delays), fires)
         if skew > self._timeout * (1 - _NEAR):
             return self._unclear(operation, ranks, tuple(part.delays), fired)
+        if part.raised and not step and self._bound.protocol.collectives and self._may_lose_a_rank():
+            # Nothing holds the others back here, so a fault behind the first step may take a rank that is owed the news.
+            return self._unclear(operation, ranks, tuple(part.raised.values()), fired)
         if part.raised:
             key = (lambda rank: rank) if self._bound.protocol.collectives else (lambda rank: 0)
             failures = {key(rank): acting.error for rank, acting in sorted(part.raised.items()) if acting.error is not None}
@@ -271,7 +275,7 @@ class _Model:
         return None
 
     def _may_lose_a_rank(self) -> bool:
-        """Whether any fault of the plan could stall somebody: behind a wrong result nobody can say which are still reached."""
+        """Whether any fault of the plan could stall somebody, where nobody can say which are still reached."""
         effects = [one.fault.effect for one in self._bound.faults]
         slow = sum(effect.seconds for effect in effects if isinstance(effect, Delay))
         lost = any(isinstance(effect, (Hang, Kill, NeverComplete)) for effect in effects)

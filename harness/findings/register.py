@@ -17,8 +17,10 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.expectation import Acting, Expectation
+from harness.fault import Fault
 from harness.findings.signature import ROLES, Signature, matches
 from harness.oracles import ORACLES, Evidence, Outcome
+from harness.plan import FaultPlan
 from harness.sites import OPERATION_KINDS, SITES
 from harness.verdict import Judgement, Verdict
 
@@ -70,17 +72,28 @@ class Entry:
 
     def deciding(self, engine: str, expectation: Expectation) -> list[Acting]:
         """The decisive faults of an operation that the entry is about."""
-        if expectation.operation.partition("[")[0] not in self.operations or not matches(self.engines, engine):
+        if not self._applies(engine, expectation):
             return []
-        return [acting for acting in expectation.decisive if self._decides(acting)]
+        return [acting for acting in expectation.decisive if self._is_about(acting.bound.fault)]
 
-    def _decides(self, acting: Acting) -> bool:
-        return matches(self.sites, acting.bound.fault.site) and matches(self.effects, str(acting.bound.fault.effect))
+    def _applies(self, engine: str, expectation: Expectation) -> bool:
+        return expectation.operation.partition("[")[0] in self.operations and matches(self.engines, engine)
+
+    def _is_about(self, fault: Fault) -> bool:
+        return matches(self.sites, fault.site) and matches(self.effects, str(fault.effect))
 
     def shows(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> bool:
         """Whether an operation was struck by one of the entry's faults and ended in one of its ways, on every rank."""
         deciding = self.deciding(engine, expectation)
         return any(signature.shows(expectation, outcomes, deciding) for signature in self.signatures)
+
+    def spoils(self, engine: str, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
+        """Whether one of the entry's faults fired in company. What the others then lead to cannot be foretold, so no signature is asked for.
+
+        Nothing hides behind this for long: every fault of such a plan is also tried without company.
+        """
+        faults = [FaultPlan.parse(text).faults[0] for text, _ in sorted(fired)]
+        return len(faults) > 1 and self._applies(engine, expectation) and any(self._is_about(fault) for fault in faults)
 
     def must_show(self, engine: str, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether the entry's faults, and no others, decided an operation of enough ranks: if it does not show then, it is gone.
@@ -143,11 +156,12 @@ class Register:
         return marked
 
     def _explains(self, judgement: Judgement, engine: str, evidence: Evidence) -> Entry | None:
+        entries = [entry for entry in self.entries if judgement.oracle in entry.oracles]
         for expectation in evidence.forecast.expectations:
             if expectation.operation == judgement.operation:
                 outcomes = evidence.of(expectation)
-                for entry in self.entries:
-                    if judgement.oracle in entry.oracles and entry.shows(engine, expectation, outcomes):
+                for entry in entries:
+                    if entry.shows(engine, expectation, outcomes) or entry.spoils(engine, expectation, evidence.fired):
                         return entry
         return None
 

@@ -15,6 +15,8 @@ from planting import Bug, OtherSourceError, planted
 from harness.rig import Rig
 from harness.verdict import Verdict
 
+pytestmark = pytest.mark.usefixtures("silence")
+
 BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS)
 
 

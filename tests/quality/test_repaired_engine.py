@@ -21,6 +21,8 @@ from harness.sites import OperationKind
 from harness.strategies import bound_plans, storage_sites
 from harness.verdict import Verdict
 
+pytestmark = pytest.mark.usefixtures("silence")
+
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:

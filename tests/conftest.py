@@ -1,4 +1,4 @@
-"""Faults by the thousand: what engines log and warn about them is neither captured nor printed."""
+"""What tests that run ranks share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def silence() -> Iterator[None]:
-    """The command line silences a process for good; here it lasts for a test."""
+    """Faults by the thousand: what engines log and warn about them is neither captured nor printed. The command line does so for good."""
+    import torch
+
     disabled, threads = logging.root.manager.disable, torch.get_num_threads()
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)
