@@ -95,6 +95,12 @@ class Entry:
         faults = [FaultPlan.parse(text).faults[0] for text, _ in sorted(fired)]
         return len(faults) > 1 and self._applies(engine, expectation) and any(self._is_about(fault) for fault in faults)
 
+    def struck(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> set[int]:
+        """Ranks that ended as victims of the entry do, whatever became of the others."""
+        deciding = self.deciding(engine, expectation)
+        victims = {rank for signature in self.signatures for rank in signature.victims(deciding)} & outcomes.keys()
+        return {rank for rank in victims if self.shows(engine, expectation, {rank: outcomes[rank]})}
+
     def must_show(self, engine: str, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether the entry's faults, and no others, decided an operation of enough ranks: if it does not show then, it is gone.
 
@@ -156,13 +162,19 @@ class Register:
         return marked
 
     def _explains(self, judgement: Judgement, engine: str, evidence: Evidence) -> Entry | None:
-        entries = [entry for entry in self.entries if judgement.oracle in entry.oracles]
         for expectation in evidence.forecast.expectations:
             if expectation.operation == judgement.operation:
-                outcomes = evidence.of(expectation)
-                for entry in entries:
-                    if entry.shows(engine, expectation, outcomes) or entry.spoils(engine, expectation, evidence.fired):
-                        return entry
+                return self._entry_for(judgement.oracle, engine, expectation, evidence.of(expectation))
+        return None
+
+    def _entry_for(self, oracle: str, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Entry | None:
+        """The entry that explains how all ranks ended; beside its own victims there may be some of other entries, which ended as those say."""
+        struck = {entry.id: entry.struck(engine, expectation, outcomes) for entry in self.entries}
+        for entry in self.entries:
+            beside = set().union(*(ranks for name, ranks in struck.items() if name != entry.id)) - struck[entry.id]
+            rest = {rank: one for rank, one in outcomes.items() if rank not in beside}
+            if oracle in entry.oracles and entry.shows(engine, expectation, rest):
+                return entry
         return None
 
     def covered(self, engine: str, evidence: Evidence) -> set[str]:

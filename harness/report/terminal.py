@@ -16,11 +16,11 @@ from harness.sites import PHASES, SITES, OperationKind
 from harness.verdict import Verdict
 
 _MARKS: dict[str, tuple[str, str, str]] = {
-    "VIOLATED": ("X", "bold red", "a claim is violated"),
+    "VIOLATED": ("X", "bold red", "violated"),
     "UNKNOWN": ("?", "bold magenta", "no verdict"),
-    "VACUOUS": ("0", "yellow", "a fault never fired"),
-    "KNOWN": ("k", "cyan", "a known finding"),
-    "HOLDS": (".", "green", "every rank was told, exactly"),
+    "VACUOUS": ("0", "yellow", "never fired"),
+    "KNOWN": ("k", "cyan", "known finding"),
+    "HOLDS": (".", "green", "every claim holds"),
 }
 """Mark of the worst case of a square, the worst first; its style; what it means."""
 _MOST_SHOWN = 20
@@ -56,9 +56,9 @@ def legend() -> Text:
     text = Text()
     for mark, style, meaning in reversed(_MARKS.values()):
         text.append(f" {mark} ", style=style)
-        text.append(f"{meaning}  ", style="dim")
+        text.append(f"{meaning} ", style="dim")
     text.append("\n In each square: a plain error first, then all other errors and effects.", "dim")
-    return text.append(" Blank: the rank never calls the site, or that was not tried.", "dim")
+    return text.append("\n Blank: the rank never calls the site, or that was not tried.", "dim")
 
 
 def show(console: Console, summary: Summary, operations: tuple[OperationKind, ...], seconds: float) -> None:

@@ -88,6 +88,15 @@ def test_victims_are_those_of_the_entry_itself() -> None:
     assert _known(Register([entry()]), seen) == "T-1"
 
 
+def test_two_known_findings_may_meet() -> None:
+    """Each rank is then held to the entry whose victim it is; a victim of none is new."""
+    seen = evidence("writer.reset@1=raise; writer.checkpoint_id@2=raise")
+    both = Register([entry(), entry(id="T-2", sites=("writer.checkpoint_id",))])
+    assert _known(both, seen) == "T-1"
+    assert _known(Register([entry()]), seen) is None
+    assert _known(both, evidence("writer.reset@1=raise; writer.checkpoint_id@2=raise", {2: Outcome("returned")})) is None
+
+
 def test_a_signature_may_be_for_some_faults_only() -> None:
     """Narrowed by effect, it does not explain what another effect did."""
     signature = Signature({"victim": ("raised *",), "coordinator": ("hung *",), "other": ("hung *",)}, effects=("raise(OSError:*)",))
