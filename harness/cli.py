@@ -188,8 +188,8 @@ def replay(register: Register, **options: Any) -> None:
 
     from harness.campaign import quiet
     from harness.case import Case
+    from harness.report.story import story
     from harness.report.summary import EXIT
-    from harness.report.terminal import story
     from harness.rig import Rig
 
     case = Case(plan=plan, **options)

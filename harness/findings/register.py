@@ -164,7 +164,9 @@ class Register:
     def _explains(self, judgement: Judgement, engine: str, evidence: Evidence) -> Entry | None:
         for expectation in evidence.forecast.expectations:
             if expectation.operation == judgement.operation:
-                return self._entry_for(judgement.oracle, engine, expectation, evidence.of(expectation))
+                entry = self._entry_for(judgement.oracle, engine, expectation, evidence.of(expectation))
+                if entry is not None:
+                    return entry
         return None
 
     def _entry_for(self, oracle: str, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Entry | None:

@@ -37,6 +37,6 @@ def _parts(session: Session) -> Iterator[RenderableType]:
         yield matrix(summary, operation)
         yield ""
     yield legend()
-    yield totals(summary, operations, sum(record.seconds for record in session.records))
+    yield from totals(summary, operations, sum(record.seconds for record in session.records))
     if summary.known:
         yield "known findings: " + ", ".join(f"{name} ({len(records)} cases)" for name, records in sorted(summary.known.items()))
