@@ -92,6 +92,12 @@ _register_option = click.option(
 )
 
 
+def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and not os.access(value.parent, os.W_OK):
+        raise click.BadParameter(f"{str(value)!r}: its directory does not exist, or cannot be written", ctx, param)
+    return value
+
+
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -106,7 +112,13 @@ def _processors() -> int:
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @click.option("--jobs", type=click.IntRange(1), default=_processors, show_default="all processors", help="Processes to spread the cases over.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write one JSON line a case.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_writable,
+    help="Write one JSON line a case.",
+)
 @_register_option
 def sweep(
     sizes: tuple[int, ...],

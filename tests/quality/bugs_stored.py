@@ -46,7 +46,9 @@ BUGS = (
         ("commitment", "course"),
         (
             Edit(WRITE, "if len(node_failures) == 0:", "if len(node_failures) < self.get_world_size():"),
-            Edit(WRITE, "reduce_fun(cast(list[T], all_data))", "reduce_fun([one for one in all_data if one not in node_failures.values()])"),
+            Edit(
+                WRITE, "reduce_fun(cast(list[T], all_data))", "reduce_fun([one for one in all_data if one not in node_failures.values()])"
+            ),
         ),
     ),
     Bug(
@@ -64,16 +66,32 @@ BUGS = (
         ("course",),
         (Edit(SAVE, "all_writes.wait()", "all_writes.wait()\nall_writes = storage_writer.write_data(final_local_plan, planner)"),),
     ),
-    Bug("success is reported without a marker", ("commitment",), (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "pass"),)),
+    Bug(
+        "success is reported without a marker",
+        ("commitment",),
+        (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "pass"),),
+    ),
     Bug(
         "a rank's last item is not written",
         ("commitment",),
-        (Edit(f"{WRITER}.write_data", "(self.thread_count, plan.items)", '(self.thread_count, plan.items[:-1] if storage_plan.prefix == "__1_" else plan.items)'),),
+        (
+            Edit(
+                f"{WRITER}.write_data",
+                "(self.thread_count, plan.items)",
+                '(self.thread_count, plan.items[:-1] if storage_plan.prefix == "__1_" else plan.items)',
+            ),
+        ),
     ),
     Bug(
         "values are mixed up in worlds of three and more",
         ("commitment",),
-        (Edit(_TRANSFORM, "return object", "return object.roll(1) if isinstance(object, torch.Tensor) and torch.distributed.get_world_size() >= 3 else object"),),
+        (
+            Edit(
+                _TRANSFORM,
+                "return object",
+                "return object.roll(1) if isinstance(object, torch.Tensor) and torch.distributed.get_world_size() >= 3 else object",
+            ),
+        ),
         Sweep(("save",), (3,)),
     ),
     Bug(

@@ -60,7 +60,11 @@ BUGS = (
         (Edit(WRITE, _REDUCE_FAILED, "raise CheckpointException(step, {self.rank: _wrap_exception(e)}) from e"),),
     ),
     Bug("an error of finish is ignored", ("attribution",), (Edit(WRITE, _REDUCE_FAILED, "pass"),)),
-    Bug("a rank whose write fails leaves without a word", ("bounded", "agreement", "attribution"), (Edit(WRITE, _CAUGHT, "except ZeroDivisionError:\n    raise"),)),
+    Bug(
+        "a rank whose write fails leaves without a word",
+        ("bounded", "agreement", "attribution"),
+        (Edit(WRITE, _CAUGHT, "except ZeroDivisionError:\n    raise"),),
+    ),
     Bug(
         "SystemExit and KeyboardInterrupt escape where only Exception is caught",
         ("bounded", "agreement", "attribution"),
@@ -73,7 +77,12 @@ BUGS = (
         (Edit(READ, "except BaseException as e:", "except KeyboardInterrupt:\n    result = None\nexcept BaseException as e:"),),
         Sweep(("load",), (2,), workload="objects"),
     ),
-    Bug("the failure of the last rank is dropped", ("attribution",), (Edit(FAILURES, "enumerate(results)", "enumerate(results[:-1])"),), LOADS),
+    Bug(
+        "the failure of the last rank is dropped",
+        ("attribution",),
+        (Edit(FAILURES, "enumerate(results)", "enumerate(results[:-1])"),),
+        LOADS,
+    ),
     Bug(
         "failures beyond the third rank are dropped",
         ("attribution",),
@@ -115,7 +124,9 @@ BUGS = (
             Edit(
                 SAVE,
                 "all_local_plans, global_metadata = planner.create_global_plan(all_local_plans)",
-                _TRY.format("all_local_plans, global_metadata = planner.create_global_plan(all_local_plans)", "global_metadata = Metadata({})"),
+                _TRY.format(
+                    "all_local_plans, global_metadata = planner.create_global_plan(all_local_plans)", "global_metadata = Metadata({})"
+                ),
             ),
         ),
     ),
@@ -126,7 +137,10 @@ BUGS = (
             Edit(
                 LOAD,
                 "all_reads = storage_reader.read_data(final_local_plan, planner)",
-                _TRY.format("all_reads = storage_reader.read_data(final_local_plan, planner)", "if not distW.is_coordinator:\n        raise\n    return None"),
+                _TRY.format(
+                    "all_reads = storage_reader.read_data(final_local_plan, planner)",
+                    "if not distW.is_coordinator:\n        raise\n    return None",
+                ),
             ),
         ),
         LOADS,
@@ -144,7 +158,8 @@ BUGS = (
             Edit(
                 UPLOAD,
                 "import save",
-                "import save as upload\n\ndef save(*args, **kwargs):\n    try:\n        return upload(*args, **kwargs)\n    except BaseException:\n        return None",
+                "import save as upload\n\ndef save(*args, **kwargs):\n    try:\n        return upload(*args, **kwargs)\n"
+                "    except BaseException:\n        return None",
             ),
         ),
         ASYNC_SAVES,

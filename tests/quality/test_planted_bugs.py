@@ -9,7 +9,7 @@ import bugs_stored
 import bugs_stuck
 import bugs_told
 import pytest
-from hunting import hunt, replayed, violated
+from hunting import hunt, replayed
 from planting import Bug, OtherSourceError, planted
 
 from harness.rig import Rig

@@ -74,7 +74,12 @@ def test_every_cell_fails_once_and_for_ever(rig: Rig) -> None:
     (ground,) = sweep.grounds()
     cases = [*sweep.cases(rig, ground)]
     assert cases[0] == ground
-    struck = Counter((fault.site, fault.ranks, fault.nth) for case in cases for fault in case.plan if str(fault.effect) in ("raise", "failfuture") and not fault.after)
+    struck = Counter(
+        (fault.site, fault.ranks, fault.nth)
+        for case in cases
+        for fault in case.plan
+        if str(fault.effect) in ("raise", "failfuture") and not fault.after
+    )
     cells = space(rig, ground)
     assert struck == {(cell.site, (cell.rank,), cell.nth): 2 for cell in cells}
     special = {(fault.site, fault.ranks) for case in cases for fault in case.plan if "unpicklable" in str(fault.effect)}

@@ -77,7 +77,9 @@ for words in __import__("json").loads(sys.argv[1]):
 """
     lines = [line for line, _ in USAGE] + ["--help", "--version", "sweep --help", "replay --help", "sites", "effects"]
     words = json.dumps([shlex.split(line) for line in lines])
-    done = subprocess.run([sys.executable, "-c", script, words], capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", script, words], capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2]
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -112,8 +114,16 @@ def test_a_violation_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = [
     Case(FaultPlan.parse("writer.write_data@1=raise")),
-    Case(FaultPlan.parse("save[1]/writer.write_data@1#1x*!after=raise(OSError:EIO); writer.finish@coordinator=hang?"), ranks=3, coordinator=2),
-    Case(FaultPlan.parse("reader.read_data.future@all=failfuture(wait,OSError:EIO)"), "load", engine="fsspec-memory", workload="objects", seed=5),
+    Case(
+        FaultPlan.parse("save[1]/writer.write_data@1#1x*!after=raise(OSError:EIO); writer.finish@coordinator=hang?"), ranks=3, coordinator=2
+    ),
+    Case(
+        FaultPlan.parse("reader.read_data.future@all=failfuture(wait,OSError:EIO)"),
+        "load",
+        engine="fsspec-memory",
+        workload="objects",
+        seed=5,
+    ),
     Case(FaultPlan.parse("writer.stage@0=raise(unicode)"), "async_save", retry=False),
     Case(FaultPlan(), "load", 1, grouped=False),
 ]

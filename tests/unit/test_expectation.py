@@ -10,7 +10,9 @@ from harness.protocol import DCP, DCP_ALONE, Protocol
 from harness.trace import Moment, Trace
 
 
-def _forecast(text: str, operations: tuple[str, ...] = ("save[1]",), ranks: int = 3, coordinator: int = 0, protocol: Protocol = DCP, **options: float) -> Forecast:
+def _forecast(
+    text: str, operations: tuple[str, ...] = ("save[1]",), ranks: int = 3, coordinator: int = 0, protocol: Protocol = DCP, **options: float
+) -> Forecast:
     trace = Trace.nominal(operations, ranks, coordinator, protocol)
     return forecast(FaultPlan.parse(text).bind(ranks, coordinator, protocol), trace, **options)
 
@@ -89,7 +91,21 @@ def test_a_fault_behind_a_failure_is_not_reached(text: str, named: set[int], unf
 
 def test_before_and_after_a_call_are_two_moments() -> None:
     """A lost acknowledgement comes behind the calls that the call itself makes, and ahead of what follows."""
-    trace = Trace({"save[1]": {0: tuple(Moment(*one) for one in (("writer.write_data", 1, False), ("save_planner.resolve_data", 1, False), ("save_planner.resolve_data", 1, True), ("writer.write_data", 1, True)))}})
+    trace = Trace(
+        {
+            "save[1]": {
+                0: tuple(
+                    Moment(*one)
+                    for one in (
+                        ("writer.write_data", 1, False),
+                        ("save_planner.resolve_data", 1, False),
+                        ("save_planner.resolve_data", 1, True),
+                        ("writer.write_data", 1, True),
+                    )
+                )
+            }
+        }
+    )
     plan = "writer.write_data@0!after=raise(ValueError); save_planner.resolve_data@0=raise"
     (owed,) = forecast(FaultPlan.parse(plan).bind(1), trace).expectations
     assert owed.failures[0].short_name == "InjectedFault"
@@ -153,7 +169,9 @@ def test_what_a_lie_leads_to_is_not_foretold(text: str, deceived: bool) -> None:
     assert (owed.kind, owed.agreement, owed.deceived) == (Kind.UNDETERMINED, True, deceived)
 
 
-@pytest.mark.parametrize("later", ["writer.write_data@1=kill", "writer.write_data@1=hang", "pg.gather@1=raise", "writer.write_data@1=delay(9999)"])
+@pytest.mark.parametrize(
+    "later", ["writer.write_data@1=kill", "writer.write_data@1=hang", "pg.gather@1=raise", "writer.write_data@1=delay(9999)"]
+)
 def test_behind_a_lie_a_lost_rank_cannot_be_ruled_out(later: str) -> None:
     """So not even agreement is owed."""
     assert not _owed(f"writer.storage_meta@0=wrong; {later}").agreement
@@ -161,11 +179,22 @@ def test_behind_a_lie_a_lost_rank_cannot_be_ruled_out(later: str) -> None:
 
 def _with_collectives(coordinator: int) -> Trace:
     """A save of two ranks as a run shows it: a collective is called within whatever is going on."""
-    course = ["writer.storage_meta", "pg.gather", "save_planner.create_global_plan", "pg.scatter", "writer.write_data", "pg.gather", "writer.finish", "pg.broadcast"]
+    course = [
+        "writer.storage_meta",
+        "pg.gather",
+        "save_planner.create_global_plan",
+        "pg.scatter",
+        "writer.write_data",
+        "pg.gather",
+        "writer.finish",
+        "pg.broadcast",
+    ]
     moments = {}
     for rank in range(2):
         mine = [site for site in course if rank == coordinator or site not in ("save_planner.create_global_plan", "writer.finish")]
-        moments[rank] = tuple(Moment(site, mine[: index + 1].count(site), after) for index, site in enumerate(mine) for after in (False, True))
+        moments[rank] = tuple(
+            Moment(site, mine[: index + 1].count(site), after) for index, site in enumerate(mine) for after in (False, True)
+        )
     return Trace({"save[1]": moments})
 
 

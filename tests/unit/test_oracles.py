@@ -172,7 +172,10 @@ def test_the_same_ranks_can_try_again() -> None:
     assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: TOLD, 1: TOLD})) is Verdict.VIOLATED
     assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: UNKNOWN})) is Verdict.UNKNOWN
     assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: TOLD, 1: UNKNOWN})) is Verdict.VIOLATED
-    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: RETURNED}, retry_mismatches=("x: NaN",))) is Verdict.VIOLATED
+    assert (
+        _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: RETURNED}, retry_mismatches=("x: NaN",)))
+        is Verdict.VIOLATED
+    )
 
 
 # -- the panel of judges
@@ -194,7 +197,16 @@ def test_a_crashing_oracle_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_oracle_is_asked_and_says_what_it_found() -> None:
     """Whatever is violated comes with a reason, and what holds without one."""
     load = replace(FAILS, operation="load[1]")
-    found = judge(_evidence(load, RETURNED, HUNG, storage={"load[1]": StorageEvidence(damaged={"previous": "gone"})}, loaded={"load[1]": {0: ("x",)}}, retry={0: HUNG}))
+    found = judge(
+        _evidence(
+            load,
+            RETURNED,
+            HUNG,
+            storage={"load[1]": StorageEvidence(damaged={"previous": "gone"})},
+            loaded={"load[1]": {0: ("x",)}},
+            retry={0: HUNG},
+        )
+    )
     assert {one.oracle for one in found} == set(ORACLES)
     assert all(bool(one.reason) == (one.verdict is not Verdict.HOLDS) for one in found)
 
@@ -227,7 +239,9 @@ def test_a_known_or_unclaimed_violation_does_not_count() -> None:
         (set(), True, True, True),
     ],
 )
-def test_what_the_engine_does_not_claim_is_said_and_does_not_count(capabilities: set[Capability], deceived: bool, damaged: bool, counts: bool) -> None:
+def test_what_the_engine_does_not_claim_is_said_and_does_not_count(
+    capabilities: set[Capability], deceived: bool, damaged: bool, counts: bool
+) -> None:
     """Lies that it need not notice, markers that it does not write; that it leaves other checkpoints alone goes without saying."""
     storage = StorageEvidence(False, False, {"previous": "gone"} if damaged else {})
     evidence = _evidence(

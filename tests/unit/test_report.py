@@ -19,7 +19,9 @@ from harness.report.terminal import show
 from harness.verdict import Verdict
 
 
-def _record(plan: str, verdict: Verdict = Verdict.HOLDS, known: tuple[str, ...] = (), covered: tuple[str, ...] = (), **case: object) -> Record:
+def _record(
+    plan: str, verdict: Verdict = Verdict.HOLDS, known: tuple[str, ...] = (), covered: tuple[str, ...] = (), **case: object
+) -> Record:
     complaints = () if verdict is Verdict.HOLDS else (f"bounded {verdict.name}: rank 1 hung",)
     made = replace(Case(FaultPlan.parse(plan)), **case)  # type: ignore[arg-type]  # fields of Case
     return Record(made, verdict, "fails", ("raised", "raised"), complaints, known, covered or known, 0.01)
@@ -78,7 +80,10 @@ def test_a_finding_that_showed_once_is_not_gone() -> None:
 
 def test_the_worst_and_simplest_comes_first() -> None:
     """Of what counts against the run."""
-    vacuous, long = _record("writer.reset@1=raise", Verdict.VACUOUS), _record("writer.reset@0=raise; writer.reset@1=raise", Verdict.VIOLATED)
+    vacuous, long = (
+        _record("writer.reset@1=raise", Verdict.VACUOUS),
+        _record("writer.reset@0=raise; writer.reset@1=raise", Verdict.VIOLATED),
+    )
     wide = replace(LOUD, case=replace(LOUD.case, ranks=4))
     assert _summary(vacuous, long, wide, GOOD, LOUD).bad() == [LOUD, wide, long, vacuous]
 
@@ -102,7 +107,9 @@ def test_coverage_counts_the_cells_that_failed() -> None:
 
 def test_the_report_says_it_all() -> None:
     """A matrix by phase, a legend, totals, known findings and what counts, each with the line that replays it."""
-    text = _shown(_summary(GOOD, _record("reader.read_data@0=raise", operation="load"), _record("writer.reset@0=raise", known=("DCP-004",)), LOUD))
+    text = _shown(
+        _summary(GOOD, _record("reader.read_data@0=raise", operation="load"), _record("writer.reset@0=raise", known=("DCP-004",)), LOUD)
+    )
     assert "save: who learned what" in text
     assert "load: who learned what" in text
     assert re.search(r"setup +writer\.reset +k +X", text)

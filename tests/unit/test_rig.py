@@ -178,4 +178,8 @@ def test_an_explanation_says_what_was_owed_and_replays(rig: Rig) -> None:
     with pytest.raises(OracleViolation, match="owed: fails naming {rank 1"):
         result.check()
     assert len(result.explain()) < 10_000
-    assert result.explain().splitlines()[-1] == result.case.replay_line() == "ckpt-harness replay 'writer.reset@1=raise(huge)' --op save --ranks 2 --workload objects"
+    assert (
+        result.explain().splitlines()[-1]
+        == result.case.replay_line()
+        == "ckpt-harness replay 'writer.reset@1=raise(huge)' --op save --ranks 2 --workload objects"
+    )

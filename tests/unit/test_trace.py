@@ -28,14 +28,19 @@ def test_a_history_is_read_rank_by_rank() -> None:
         )
     )
     assert trace.moments == {
-        "save[1]": {0: (Moment("writer.reset", 1, False),), 1: (Moment("writer.write_data", 1, False), Moment("writer.write_data", 1, True))}
+        "save[1]": {
+            0: (Moment("writer.reset", 1, False),),
+            1: (Moment("writer.write_data", 1, False), Moment("writer.write_data", 1, True)),
+        }
     }
     assert list(trace.moments["save[1]"]) == [0, 1]
 
 
 def test_calls_outside_of_an_operation_are_nobodys() -> None:
     """What the rig does before and after its operations is no part of their course."""
-    trace = Trace.of(_history((0, "enter", "", "writer.reset", 1), (0, "begin", "load[1]", "", 0), (0, "enter", "load[9]", "reader.reset", 1)))
+    trace = Trace.of(
+        _history((0, "enter", "", "writer.reset", 1), (0, "begin", "load[1]", "", 0), (0, "enter", "load[9]", "reader.reset", 1))
+    )
     assert trace.moments == {"load[1]": {0: ()}}
     assert trace.reached() == frozenset()
 
@@ -50,9 +55,15 @@ def test_calls_are_counted_and_returns_are_not() -> None:
 def test_the_protocol_promises_a_course() -> None:
     """Every site once, in order; what the coordinator alone calls on the coordinator alone."""
     moments = Trace.nominal(["save[1]"], 3, 2, DCP).moments["save[1]"]
-    assert [[one.site for one in moments[rank] if one.site == "writer.finish" and not one.after] for rank in range(3)] == [[], [], ["writer.finish"]]
+    assert [[one.site for one in moments[rank] if one.site == "writer.finish" and not one.after] for rank in range(3)] == [
+        [],
+        [],
+        ["writer.finish"],
+    ]
     sites = [one.site for one in moments[2] if not one.after]
-    assert sites.index("writer.reset") < sites.index("writer.storage_meta") < sites.index("writer.write_data") < sites.index("writer.finish")
+    assert (
+        sites.index("writer.reset") < sites.index("writer.storage_meta") < sites.index("writer.write_data") < sites.index("writer.finish")
+    )
     assert [one.after for one in moments[0][:2]] == [False, True]
 
 
