@@ -92,7 +92,7 @@ class Entry:
 
         Nothing hides behind this for long: every fault of such a plan is also tried without company.
         """
-        faults = [FaultPlan.parse(text).faults[0] for text, _ in sorted(fired)]
+        faults = [FaultPlan.parse(text).faults[0] for text in sorted({text for text, _ in fired})]
         return len(faults) > 1 and self._applies(engine, expectation) and any(self._is_about(fault) for fault in faults)
 
     def struck(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> set[int]:

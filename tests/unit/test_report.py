@@ -89,10 +89,11 @@ def test_the_worst_and_simplest_comes_first() -> None:
 
 
 def test_the_same_way_to_go_wrong_is_told_once() -> None:
-    """Whatever the rank; another effect or oracle is another way."""
+    """Whatever the rank and the effect; another site is another way."""
     again = replace(LOUD, case=replace(LOUD.case, plan=FaultPlan.parse("writer.reset@0=raise")))
-    hang = _record("writer.reset@1=hang", Verdict.VIOLATED)
-    assert [(one, count) for one, count in distinct([LOUD, again, hang])] == [(LOUD, 2), (hang, 1)]
+    hang = replace(LOUD, case=replace(LOUD.case, plan=FaultPlan.parse("writer.reset@1=hang")))
+    elsewhere = replace(LOUD, case=replace(LOUD.case, plan=FaultPlan.parse("writer.finish@0=raise")))
+    assert distinct([LOUD, again, hang, elsewhere]) == [(LOUD, 3), (elsewhere, 1)]
 
 
 def test_coverage_counts_the_cells_that_failed() -> None:
