@@ -17,9 +17,16 @@ from torch._C import _distributed_c10d as _c10d
 from torch.distributed import checkpoint, distributed_c10d
 from torch.distributed._shard import sharded_tensor, sharding_spec
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
-from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 from torch.distributed.checkpoint._storage_utils import _storage_setup
 from torch.distributed.checkpoint.stateful import Stateful
+
+try:  # public from torch 2.15 on, where the old name warns
+    from torch.distributed.checkpoint.fsspec_filesystem import (  # type: ignore[import-not-found, unused-ignore]  # not in the torch we check with
+        FsspecReader,
+        FsspecWriter,
+    )
+except ImportError:
+    from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 
 __all__ = ["FsspecReader", "FsspecWriter"]
 
@@ -254,7 +261,7 @@ def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:
 
 # --- what workloads and engines need of DCP's surroundings --------------------------------------------------------------
 # ShardedTensor is deprecated in favour of DTensor but still what DCP's own failure tests shard with; it has no public home.
-# Fsspec's storage classes, imported above, are documented for users, yet live in a private module (torch 2.6 to 2.13).
+# Fsspec's storage classes, imported above, are documented for users, yet lived in a private module until torch 2.15.
 
 
 def empty_sharded_tensor(world_size: int, count: int) -> Any:

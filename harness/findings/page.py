@@ -20,7 +20,8 @@ with plain torch and real processes, and none of them hides anything else:
   outcome) and the **signature**: how every rank ended, by its role. The *victim* is where the fault struck; a *coordinating victim* is told apart only where it
   ends differently; then there are the *coordinator* and the *others*. What ranks ended with is matched by shell patterns without line numbers and numbers of
   ranks, so that they hold for any size of world. `the injected error` stands for exactly what the plan raised, and `exact ranks` for those where it did.
-- Where several entries' faults decide together, each victim is held to its own entry.
+- Where several entries' faults decide together, each victim is held to its own entry. What other faults lead to beside one of an
+  entry's cannot be foretold: there, the entry explains the violation whatever its signature. Every fault of such a plan is also tried without company.
 - Anything else is new, and fails the run: another fault with the same signature, and the same fault with another one.
 - An entry whose fault alone decided a case, with ranks enough, and that never showed in the whole run is reported as gone. On the versions of torch that it was
   recorded for, this fails the run ("fixed?"): the register must be mended. On other versions it is only told.
