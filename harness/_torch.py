@@ -6,6 +6,7 @@ Nothing else in ``harness`` names a private torch symbol. Import of this module 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from types import CellType, ModuleType
@@ -291,6 +292,11 @@ def load_with_coordinator(state: dict[str, Any], reader: Any, coordinator: int, 
     """``load_state_dict``, likewise."""
     entry = getattr(checkpoint.load_state_dict, "__wrapped__", checkpoint.load_state_dict)
     entry(state, reader, coordinator_rank=coordinator, planner=planner)
+
+
+def timeline_logger() -> logging.Logger:
+    """DCP's own log of every call, with clock times and uuids, at DEBUG; pytest would show pages of it under each failure. It has no public name."""
+    return checkpoint.logger._dcp_logger
 
 
 def is_stateful(value: object) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness._inject import Firing, Injector
+from harness._torch import timeline_logger
 from harness.assertions import assert_propagated
 from harness.errors import OracleViolation
 from harness.expectation import forecast
@@ -63,6 +65,16 @@ class RankResults(Sequence[RankResult]):
             assert_propagated(result.error, self.plan, world_size=len(self), coordinator=self.coordinator)
 
 
+@contextlib.contextmanager
+def _without_timeline() -> Iterator[None]:
+    timeline = timeline_logger()
+    before, timeline.disabled = timeline.disabled, True
+    try:
+        yield
+    finally:
+        timeline.disabled = before
+
+
 class CkptWorld:
     """Simulated ranks for a body of yours.
 
@@ -95,7 +107,7 @@ class CkptWorld:
         faults.bind(self.ranks, coordinator)
         history = History()
         injector = Injector(faults, coordinator=coordinator, history=history)
-        with intercepted(injector):
+        with intercepted(injector), _without_timeline():
             endings = SimulatedWorld(self.ranks, seed=self.seed).run(body, *args, faults=injector)
         results = RankResults(tuple(endings), faults, coordinator, injector.fired)
         if injector.internal_errors:
