@@ -146,12 +146,14 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from harness.campaign import plan_sweep, quiet, run_all
+    from harness.campaign import plan_sweep, quiet, run_all, stay_on_one_processor
     from harness.report.summary import Summary
     from harness.report.terminal import show
     from harness.rig import Rig
 
     quiet()
+    if jobs == 1:
+        stay_on_one_processor(0)
     started = time.perf_counter()
     console = Console(highlight=False)
     console.print(f"ckpt-harness {__version__}, torch {_version('torch')}, engine {wanted.engine}, seed {wanted.seed}")
