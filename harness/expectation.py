@@ -166,7 +166,8 @@ class _Model:
                 late.clear()  # behind the last collective nobody waits for anybody
                 if part.stalled:  # ... and nobody can be told
                     return self._unclear(operation, ranks, tuple(part.stalled), fired)
-            decided = self._decide(operation, ranks, step if guarded else "", part, late, fired)
+            # Ahead of the first collective a rank that is not late yet may still become so.
+            decided = self._decide(operation, ranks, step if guarded else "", part, late if guarded else Counter(), fired)
             if decided is not None:
                 return decided
             if guarded:

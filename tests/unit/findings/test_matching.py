@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from hand_made import entry, evidence, hung, raised
 
+from harness.case import Case
 from harness.findings.register import Register
 from harness.findings.signature import Signature, observed
 from harness.oracles import Outcome
+from harness.plan import FaultPlan
+from harness.rig import Rig
 from harness.verdict import Judgement, Verdict
 
 BOUNDED = Judgement("bounded", Verdict.VIOLATED, "somebody hangs", "save[1]")
@@ -89,12 +92,12 @@ def test_victims_are_those_of_the_entry_itself() -> None:
 
 
 def test_two_known_findings_may_meet() -> None:
-    """Each rank is then held to the entry whose victim it is; a victim of none is new."""
+    """Each rank is held to the entry whose victim it is; and what else they lead to cannot be foretold, so it is known as well."""
     seen = evidence("writer.reset@1=raise; writer.checkpoint_id@2=raise")
     both = Register([entry(), entry(id="T-2", sites=("writer.checkpoint_id",))])
     assert _known(both, seen) == "T-1"
-    assert _known(Register([entry()]), seen) is None
-    assert _known(both, evidence("writer.reset@1=raise; writer.checkpoint_id@2=raise", {2: Outcome("returned")})) is None
+    assert _known(Register([entry(id="T-3", sites=("writer.finish",))]), seen) is None
+    assert _known(both, evidence("writer.reset@1=raise; writer.checkpoint_id@2=raise", {2: Outcome("returned")})) == "T-1"
 
 
 def test_a_signature_may_be_for_some_faults_only() -> None:
@@ -138,3 +141,19 @@ def test_a_checkpoint_exception_is_told_by_what_differs() -> None:
     assert told({1: right}) == "raised CheckpointException in write, exact ranks: the injected error"
     assert told({1: wrong}) == "raised CheckpointException in write, exact ranks: AssertionError: wrong"
     assert told({0: right}) == "raised CheckpointException in write, wrong ranks: the injected error"
+
+
+@pytest.mark.parametrize(
+    ("plan", "operation"),
+    [
+        ("writer.write_data@0=raise; writer.checkpoint_id@0=raise(AttributeError)", "save"),
+        ("writer.set_up_storage_writer@0=skip; writer.prepare_global_plan@coordinator=wrong", "save"),
+        ("reader.set_up_storage_reader@1=raise(unpicklable); reader.reset@0=raise", "load"),
+    ],
+)
+def test_a_known_fault_in_company_is_known_whatever_it_leads_to(plan, operation):
+    """What other faults lead to beside it cannot be foretold; each is also tried without company."""
+    with Rig() as rig:
+        result = rig.run(Case(FaultPlan.parse(plan), operation, ranks=3))
+    assert result.known
+    assert result.verdict is Verdict.HOLDS
