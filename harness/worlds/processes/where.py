@@ -1,0 +1,148 @@
+"""Where the threads of this process are, as evidence: what each is in, at which line, and whether it has run since it was last looked at.
+
+A thread that waits in a collective sits in a function of ``torch.distributed``; one that waits on a lock sits in the futex system call without
+a timeout. Anything else that sleeps is outside: it may be a timer, a disk or a network that ends it.
+
+Not modelled: without ``/proc/PID/task/TID/syscall`` (some hardened kernels) a wait on a lock counts as outside, so a hang there is UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from harness.worlds.processes.messages import Doing, Thread
+from harness.worlds.simulated import frames
+
+_FUTEX = {"x86_64": "202", "aarch64": "98", "riscv64": "98"}.get(platform.machine(), "")
+_C10D = "torch.distributed.distributed_c10d"
+_AROUND = (
+    "torch.distributed.c10d_logger",
+    "torch.distributed._functional_collectives",
+    "torch._ops",
+    "torch.utils._contextlib",
+    "harness._inject",
+)
+"""Modules whose functions may stand between a collective of ``dist`` and the call that waits."""
+_SAME = {
+    "all_gather_into_tensor": "all_gather",
+    "all_gather_coalesced": "all_gather",
+    "all_reduce_coalesced": "all_reduce",
+    "all_to_all_single": "all_to_all",
+    "reduce_scatter_tensor": "reduce_scatter",
+}
+"""Functions of ``dist`` -> what a collective is called wherever it is reported."""
+
+
+_OUTERMOST = "_run"
+"""The function of this package that calls bodies."""
+
+
+class Mark(NamedTuple):
+    """What a thread of a rank says of itself before it goes to sleep.
+
+    Attributes:
+        doing: ``sleeps``, or ``waits``.
+        what: what for.
+    """
+
+    doing: Doing
+    what: str
+
+
+def look(marks: Mapping[int, Mark], idle: Iterable[int]) -> tuple[Thread, ...]:
+    """The threads of this process, but for those that were idle before its job began.
+
+    Args:
+        marks: ident -> what the thread says of itself.
+        idle: idents of threads to leave out.
+    """
+    left_out = {*idle, threading.get_ident()}
+    threads = [thread for thread in threading.enumerate() if thread.ident not in left_out]
+    threads.sort(key=lambda thread: thread is not threading.main_thread())
+    stacks = sys._current_frames()
+    seen = [_see(thread, stacks.get(thread.ident or 0), marks.get(thread.ident or 0)) for thread in threads]
+    known = {_tid(thread) for thread in threading.enumerate()}
+    # A thread of native code that has something to do may be about to wake one of ours. Those that poll look idle, and have seen all there is.
+    if any(_state(int(path.name))[0] in "RD" for path in Path("/proc/self/task").iterdir() if int(path.name) not in known):
+        seen.append(Thread("runs", "native code", "", False, ()))
+    return tuple(seen)
+
+
+def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None) -> Thread:
+    state, switches = _state(_tid(thread))
+    what = mark.what if mark is not None else _collective(frame)
+    direct = what is not None
+    doing: Doing = "waits"
+    if state != "S":
+        doing = "runs"
+    elif mark is not None:
+        doing = mark.doing
+    elif what is None:
+        doing, what = ("waits", "lock") if _on_a_lock(_tid(thread)) else ("outside", f"something outside (thread {thread.name!r})")
+    return Thread(doing, what or "", source(frame), direct, switches)
+
+
+def _tid(thread: threading.Thread) -> int:
+    """The kernel's number of a thread. Before Python 3.12, the main thread of a forked process remembers that of its parent's."""
+    return os.getpid() if thread is threading.main_thread() else thread.native_id or 0
+
+
+def _state(tid: int) -> tuple[str, tuple[int, ...]]:
+    """The kernel's letter for what a thread does, and how often it gave up the processor, of itself and not."""
+    try:
+        lines = Path(f"/proc/self/task/{tid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "X", ()
+    fields = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    return fields["State"].split()[0], tuple(int(fields.get(f"{kind}_ctxt_switches", "0")) for kind in ("voluntary", "nonvoluntary"))
+
+
+def _on_a_lock(tid: int) -> bool:
+    try:
+        number, *arguments = Path(f"/proc/self/task/{tid}/syscall").read_text(encoding="ascii").split()
+    except OSError:
+        return False
+    return number == _FUTEX and len(arguments) > 3 and arguments[3] == "0x0"  # the fourth argument is the timeout
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def _collective(frame: FrameType | None) -> str | None:
+    """The collective that a stack ends in, if it does."""
+    for one in _walk(frame):
+        module = _module(one)
+        if module == _C10D:
+            name = one.f_code.co_name
+            return _SAME.get(name, name)
+        if module not in _AROUND:
+            return None
+    return None
+
+
+def in_collective(frame: FrameType | None) -> bool:
+    """Whether a stack ends in a collective of ``dist``, which has a name."""
+    return _collective(frame) is not None
+
+
+def _walk(frame: FrameType | None) -> Iterator[FrameType]:
+    """The frames of a body's stack, innermost first, without those of this package within and around it."""
+    while frame is not None:
+        if not _module(frame).startswith("harness.worlds.processes."):
+            yield frame
+        elif frame.f_code.co_name == _OUTERMOST:
+            return
+        frame = frame.f_back
+
+
+def source(frame: FrameType | None) -> str:
+    """The innermost line of a stack that says something to a reader; see :mod:`harness.worlds.simulated.frames`."""
+    return frames.innermost(_walk(frame))
