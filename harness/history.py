@@ -46,7 +46,7 @@ class ErrorRecord:
         type_name: the class name, with its module unless it is a builtin.
         args: ``repr`` of each argument.
         errno: symbolic errno (``ENOSPC``) of an ``OSError``, or None.
-        message: ``str`` of the exception.
+        message: ``str`` of the exception; for a ``CheckpointException`` only if it does not tell what ``failures`` holds.
         failures: for a ``CheckpointException``, the error of each rank that it names.
         step: for a ``CheckpointException``, the protocol step it reports.
     """
@@ -66,17 +66,23 @@ class ErrorRecord:
         found = getattr(error, "failures", None)
         failures, step = None, None
         if kind.__name__ == "CheckpointException" and isinstance(found, Mapping):
-            failures = {rank: cls.of(wrapped[0]) for rank, wrapped in found.items()}
+            failures = {rank: cls._of_wrapped(wrapped) for rank, wrapped in found.items()}
             step = str(error.args[0]) if error.args else None
         number = getattr(error, "errno", None) if isinstance(error, OSError) else None
         return cls(
             type_name=name,
             args=() if failures is not None else tuple(_safe(repr, argument) for argument in error.args),
             errno=errno_names.errorcode.get(number) if number is not None else None,
-            message="" if failures is not None else _safe(str, error),
+            message=_safe(str, error) if failures is None else _unnamed(_safe(str, error), failures),
             failures=failures,
             step=step,
         )
+
+    @classmethod
+    def _of_wrapped(cls, wrapped: object) -> ErrorRecord:
+        """Reads what ``failures`` holds for a rank: by torch's word (error, stack); an engine that broke may hold anything."""
+        error = wrapped[0] if isinstance(wrapped, tuple) and wrapped else wrapped
+        return cls.of(error) if isinstance(error, BaseException) else cls("<no exception>", message=_safe(repr, wrapped))
 
     @property
     def short_name(self) -> str:
@@ -91,6 +97,12 @@ class ErrorRecord:
         if len(message) > MESSAGE_LIMIT:
             message = f"{message[:MESSAGE_LIMIT]}... ({len(self.message)} characters)"
         return f"{self.short_name}({message})" if message else self.short_name
+
+
+def _unnamed(text: str, failures: Mapping[int, ErrorRecord]) -> str:
+    """The text of a ``CheckpointException``, if it fails to tell its reader of a rank or an error that ``failures`` holds; else nothing."""
+    told = all(str(rank) in text and error.short_name.rpartition(".")[2] in text for rank, error in failures.items())
+    return "" if told else text
 
 
 def _safe(render: Any, value: object) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 from harness.expectation import Expectation, Forecast, Kind
-from harness.history import ErrorRecord
-from harness.protocol import Capability
+from harness.history import ErrorRecord, Event, History
+from harness.protocol import DCP, NESTED, Capability, Protocol
+from harness.sites import SITES, OperationKind
 from harness.verdict import Judgement, Verdict
 
 
@@ -71,6 +72,8 @@ class Evidence:
         internal_errors: errors of the harness's own.
         timeout: seconds that a collective waits for late ranks.
         capabilities: what the engine claims.
+        protocol: what the engine says that it calls.
+        history: what happened, in order.
     """
 
     forecast: Forecast
@@ -84,6 +87,8 @@ class Evidence:
     internal_errors: tuple[str, ...] = ()
     timeout: float = 1800.0
     capabilities: frozenset[Capability] = frozenset(Capability)
+    protocol: Protocol = DCP
+    history: History = field(default_factory=History)
 
     def of(self, expectation: Expectation) -> dict[int, Outcome]:
         """The outcomes of the ranks that an expectation is about."""
@@ -150,17 +155,23 @@ def misattributed(expectation: Expectation, outcome: Outcome) -> str:
         return f"failed though nothing was injected that fails: {outcome}" if outcome.kind == "raised" else ""
     if outcome.kind == "returned":
         return "reported success"
-    assert outcome.error is not None
-    told = outcome.error.failures
+    assert outcome.error is not None, "an outcome that raised holds what was raised"
+    return _mistold(expectation, outcome.error)
+
+
+def _mistold(expectation: Expectation, raised: ErrorRecord) -> str:
+    told = raised.failures
     if told is None:
-        return f"raised {outcome.error} instead of a CheckpointException"
+        return f"raised {raised} instead of a CheckpointException"
     if set(told) != set(expectation.failures):
         return f"names ranks {sorted(told)} instead of {sorted(expectation.failures)}"
     for named, error in expectation.failures.items():
         if told[named] != error:
             return f"says of rank {named}: {_difference(told[named], error)}"
-    if expectation.step and outcome.error.step != expectation.step:
-        return f"reports step {outcome.error.step!r} instead of {expectation.step!r}"
+    if raised.message:
+        return f"its text does not tell of every rank and error: {raised.message[:200]!r}"
+    if expectation.step and raised.step != expectation.step:
+        return f"reports step {raised.step!r} instead of {expectation.step!r}"
     return ""
 
 
@@ -200,6 +211,47 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
         yield Judgement("commitment", Verdict.VIOLATED if reasons else Verdict.HOLDS, "; ".join(reasons), operation)
 
 
+def course(evidence: Evidence) -> Iterator[Judgement]:
+    """The engine calls what its protocol declares, in that order, by whom and as often as it says; it commits only what every rank has written."""
+    for expectation in evidence.forecast.expectations:
+        events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation]
+        reasons = [text for rank in expectation.ranks for text in _disorder([one for one in events if one.rank == rank], expectation, evidence.protocol)]
+        reasons += _premature(events, expectation)
+        yield _judge("course", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
+
+
+def _disorder(events: list[Event], expectation: Expectation, protocol: Protocol) -> Iterator[str]:
+    """How the calls of one rank differ from the protocol's course. Unguarded sites may come at any point."""
+    steps = protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])].steps
+    order = [site for step in steps for site in (*step.map, *step.reduce)]
+    last = -1
+    for event in events:
+        if event.site not in order:
+            continue
+        position = order.index(NESTED.get(event.site, event.site))
+        if position < last:
+            yield f"rank {event.rank} calls {event.site} after {order[last]}"
+        last = max(last, position)
+        if event.nth > 1 and not SITES[event.site].several:
+            yield f"rank {event.rank} calls {event.site} {event.nth} times"
+        if SITES[event.site].callers == "coordinator" and protocol.collectives and event.rank != expectation.coordinator:
+            yield f"rank {event.rank} calls {event.site}, though rank {expectation.coordinator} coordinates"
+
+
+def _premature(events: list[Event], expectation: Expectation) -> Iterator[str]:
+    """What the commit did not wait for, or should have been kept from by."""
+    commits = [index for index, event in enumerate(events) if event.site == "writer.finish"]
+    if not commits:
+        return
+    written = {event.rank for event in events[: commits[0]] if event.site == "writer.write_data.future"}
+    missing = sorted(set(expectation.ranks) - written)
+    if missing:
+        yield f"finish is called before ranks {missing} have written"
+    failed = sorted(acting.rank for acting in expectation.decisive if acting.bound.fault.site != "writer.finish")
+    if expectation.kind is Kind.FAILS and failed:
+        yield f"finish is called though ranks {failed} have failed"
+
+
 def filled(evidence: Evidence) -> Iterator[Judgement]:
     """A load that reports success has filled its targets, bit-equal, with one save's values."""
     for operation, ranks in evidence.loaded.items():
@@ -225,6 +277,7 @@ ORACLES: dict[str, Oracle] = {
     "attribution": attribution,
     "fired": fired,
     "commitment": commitment,
+    "course": course,
     "filled": filled,
     "recovery": recovery,
 }

@@ -17,7 +17,8 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ import pytest
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from harness._inject import Injector
+    from harness._inject import Firing
     from harness.case import Case, CaseResult
     from harness.findings.register import Register
     from harness.plan import FaultPlan
@@ -38,6 +39,7 @@ FIXTURES = frozenset({"ckpt_world", "ckpt_worlds", "ckpt_rig"})
 PROFILE_VARIABLE = "CKPT_HARNESS_PROFILE"
 _RANKS = 2
 """Ranks of a ``ckpt_world`` without a mark: the fewest among which an error can get lost."""
+_SECTION = "checkpoint-harness"
 _OUTPUT = "ckpt_harness_records"
 """Key under which an xdist worker hands its records to the controller."""
 
@@ -80,11 +82,9 @@ class CkptRig:
             PlanError: the plan does not fit; nothing has run.
             UsageError: an unknown name, or a combination that cannot run.
         """
-        import dataclasses
-
         from harness.record import Record
 
-        case = dataclasses.replace(case, seed=case.seed or self._state.seed)
+        case = replace(case, seed=case.seed or self._state.seed)
         started = time.perf_counter()
         with _quiet():
             result = self._rig.run(case)
@@ -113,18 +113,27 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-class RankResults(tuple["RankResult", ...]):
-    """How each rank ended, in rank order.
+@dataclass(frozen=True)
+class RankResults(Sequence["RankResult"]):
+    """How each rank ended: a sequence in rank order.
 
     Attributes:
+        results: one a rank.
         plan: what was injected.
         coordinator: the rank that coordinated.
-        injector: what injected it; ``fired`` tells which faults fired.
+        fired: the faults that fired, in order.
     """
 
+    results: tuple[RankResult, ...]
     plan: FaultPlan
     coordinator: int
-    injector: Injector
+    fired: tuple[Firing, ...]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.results[index]
+
+    def __len__(self) -> int:
+        return len(self.results)
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -180,6 +189,7 @@ class CkptWorld:
             OracleViolation: a fault that could fire never did, so the test shows nothing. One that need not fire ends in ``?``.
         """
         from harness._inject import Injector
+        from harness.errors import OracleViolation
         from harness.history import History
         from harness.interception import intercepted
         from harness.plan import as_plan
@@ -188,31 +198,29 @@ class CkptWorld:
         __tracebackhide__ = True
         faults = as_plan(plan)
         faults.bind(self.ranks, coordinator)
-        injector = Injector(faults, coordinator=coordinator, history=History())
+        history = History()
+        injector = Injector(faults, coordinator=coordinator, history=history)
         with intercepted(injector):
-            results = RankResults(SimulatedWorld(self.ranks, seed=self.seed).run(body, *args, faults=injector))
-        results.plan, results.coordinator, results.injector = faults, coordinator, injector
-        _assert_fired(results)
+            endings = SimulatedWorld(self.ranks, seed=self.seed).run(body, *args, faults=injector)
+        results = RankResults(tuple(endings), faults, coordinator, injector.fired)
+        if injector.internal_errors:
+            raise OracleViolation(f"UNKNOWN: the harness broke: {'; '.join(injector.internal_errors)}")
+        _assert_fired(results, dict.fromkeys(event.operation for event in history if event.kind == "begin"))
         return results
 
 
-def _assert_fired(results: RankResults) -> None:
+def _assert_fired(results: RankResults, operations: Iterable[str]) -> None:
     """Respx's rule: what was declared and never hit fails the test, unless the model says that an earlier failure stood before it."""
     from harness.errors import OracleViolation
     from harness.expectation import forecast
     from harness.trace import Trace
 
     __tracebackhide__ = True
-    injector = results.injector
-    if injector.internal_errors:
-        raise OracleViolation(f"UNKNOWN: the harness broke: {'; '.join(injector.internal_errors)}")
-    assert injector.history is not None
     bound = results.plan.bind(len(results), results.coordinator)
-    operations = dict.fromkeys(event.operation for event in injector.history if event.kind == "begin")
     expected = forecast(bound, Trace.nominal(operations, len(results), results.coordinator, bound.protocol))
     owed = expected.unreachable.union(*(one.must_fire for one in expected.expectations))
     optional = {str(fault) for fault in results.plan if fault.optional}
-    missed = sorted(owed - {(firing.fault, firing.rank) for firing in injector.fired})
+    missed = sorted(owed - {(firing.fault, firing.rank) for firing in results.fired})
     never = [f"{text} never fired on rank {rank}" for text, rank in missed if text not in optional]
     if never:
         raise OracleViolation(f"VACUOUS: {'; '.join(never)}\n{_told(results)}")
@@ -260,18 +268,18 @@ class _State:
     """What a session keeps: the options, and the records of the cases that ran.
 
     Attributes:
+        seed: of the order in which ranks run.
         used: whether any test of this process asked for a fixture of ours.
         records: of all cases that count, in the order in which they ran.
-        replays: (test, replay line) of failures whose evidence the chosen style of traceback does not show.
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        seed = config.getoption("ckpt_seed")
-        self.seed: int = seed or 0
+        self.seed: int = config.getoption("ckpt_seed") or 0
         self._file: Path | None = config.getoption("ckpt_register")
         self.used = False
         self.records: list[Record] = []
         self._of_test: list[Record] = []
+        self._bad: dict[str, Record] = {}
 
     def register(self) -> Register:
         """The shipped findings, and those of ``--ckpt-register``.
@@ -291,26 +299,27 @@ class _State:
         """Keeps a record until it is known how its test ended."""
         self._of_test.append(record)
 
-    def test_ended(self, report: pytest.TestReport) -> None:
+    def test_ended(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Keeps what the test's cases came to, and makes sure that a failure tells how to replay it, once.
 
-        A violation counts if it is what the test failed of: not the many that hypothesis met while it shrank one, nor those of a test that asked for
-        them.
+        A violation counts if a test failed of it: not the many that hypothesis met while it shrank one, nor those that a test asked for.
         """
-        from harness.verdict import Verdict
-
         ran, self._of_test = self._of_test, []
-        told = str(report.longrepr) if report.failed else ""
-        if report.failed and ran and not any(one.case.replay_line() in told for one in ran):
-            told = ran[-1].case.replay_line()  # the test has its own assertion, about the last case that it ran
-            report.sections.append(("checkpoint-harness", told))
-        shown: set[Case] = set()
-        for record in ran:
-            if record.verdict is Verdict.HOLDS:
-                self.records.append(record)
-            elif record.case.replay_line() in told and record.case not in shown:
-                shown.add(record.case)
-                self.records.append(record)
+        if report.failed and FIXTURES.intersection(getattr(item, "fixturenames", ())) and not _replay_lines(report):
+            # The test has an assertion of its own: about the last case that it ran, or about a body that only it can run.
+            line = ran[-1].case.replay_line() if ran else shlex.join(["pytest", item.nodeid, "--ckpt-seed", str(self.seed)])
+            report.sections.append((_SECTION, line))
+        self.records += [record for record in ran if not record.verdict]
+        self._bad.update({record.case.replay_line(): record for record in ran if record.verdict})
+        for line in _replay_lines(report) if report.failed else ():
+            if line in self._bad:
+                self.records.append(self._bad.pop(line))
+
+
+def _replay_lines(report: pytest.TestReport) -> list[str]:
+    """The lines of a report that replay what failed."""
+    said = [line.removeprefix("E").strip() for line in str(report.longrepr).splitlines()]
+    return [line for line in said if line.startswith("ckpt-harness replay ")] + [text for name, text in report.sections if name == _SECTION]
 
 
 _STATE: pytest.StashKey[_State] = pytest.StashKey()
@@ -335,8 +344,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declares the mark; loads a hypothesis profile if one was asked for."""
+    """Declares the mark; refuses a bad register, and loads a hypothesis profile, if one was asked for."""
     config.addinivalue_line("markers", "ckpt_ranks(n): the number of simulated ranks that ckpt_world runs")
+    if config.getoption("ckpt_register"):
+        _state(config).register()
     profile = config.getoption("ckpt_profile") or os.environ.get(PROFILE_VARIABLE)
     if profile:
         from harness import strategies
@@ -380,14 +391,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield
     state = item.config.stash.get(_STATE, None)
     if state is not None and state.used and call.when == "call":
-        state.test_ended(report)
-        if report.failed and FIXTURES.intersection(getattr(item, "fixturenames", ())) and "ckpt-harness replay" not in _text(report):
-            report.sections.append(("checkpoint-harness", shlex.join(["pytest", item.nodeid, "--ckpt-seed", str(state.seed)])))
+        state.test_ended(item, report)
     return report
-
-
-def _text(report: pytest.TestReport) -> str:
-    return "\n".join([str(report.longrepr), *(content for _, content in report.sections)])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -411,20 +416,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     state = config.stash.get(_STATE, None)
     if state is None:
         return
-    if config.getoption("tbstyle") in ("no", "line"):
-        _show_replay_lines(terminalreporter)
+    if config.getoption("tbstyle") in ("no", "line"):  # which show neither messages nor sections
+        for report in terminalreporter.stats.get("failed", []):
+            for line in _replay_lines(report):
+                terminalreporter.write_line(line)
     if state.records and config.getoption("ckpt_matrix") == "show" and terminalreporter.verbosity >= 0:
-        terminalreporter.section("checkpoint-harness")
+        terminalreporter.section(_SECTION)
         terminalreporter.write_line(_header(config))
         terminalreporter.write(_rendered(_matrices(state), colour=terminalreporter.hasmarkup))
-
-
-def _show_replay_lines(terminalreporter: pytest.TerminalReporter) -> None:
-    """The lines that tracebacks would have shown."""
-    for report in terminalreporter.stats.get("failed", []):
-        for line in _text(report).splitlines():
-            if "ckpt-harness replay" in line:
-                terminalreporter.write_line(f"{report.nodeid}: {line[line.index('ckpt-harness replay'):]}")
 
 
 def _matrices(state: _State) -> Iterator[RenderableType]:

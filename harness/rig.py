@@ -25,6 +25,7 @@ from harness.findings.register import Register
 from harness.history import ErrorRecord, History
 from harness.oracles import Evidence, Outcome, StorageEvidence
 from harness.planner import FaultyLoadPlanner, FaultySavePlanner
+from harness.protocol import DCP_ALONE
 from harness.runtime import current
 from harness.stateful import FaultyStateful
 from harness.storage import FaultyStorageReader, FaultyStorageWriter
@@ -330,4 +331,6 @@ class _Run:
             internal_errors=tuple(self._injector.internal_errors),
             timeout=TIMEOUT,
             capabilities=self._engine.capabilities,
+            protocol=self._engine.protocol if case.grouped else DCP_ALONE,
+            history=self._history,
         )

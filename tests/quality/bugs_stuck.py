@@ -12,7 +12,7 @@ _SAVING = "distW = _DistWrapper(process_group, not no_dist, coordinator_rank)"
 
 BUGS = (
     Bug("the future of a write is lost", ("attribution",), (Edit(SAVE, "all_writes.wait()\nreturn all_writes.value()", "return getattr(all_writes, '_inner', all_writes).value()"),)),
-    Bug("a write is not waited for", ("agreement",), (Edit(SAVE, "all_writes.wait()", "pass"),)),
+    Bug("a write is not waited for", ("agreement",), (Edit(SAVE, "all_writes.wait()", "pass"),), Sweep(("save",), (2,), workload="objects")),
     Bug("a read is not waited for", ("attribution",), (Edit(LOAD, "all_reads.wait()", "pass"),), LOADS),
     Bug(
         "on failure the coordinator waits at a barrier that nobody else comes to",

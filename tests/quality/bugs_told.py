@@ -38,6 +38,12 @@ BUGS = (
         LOADS,
     ),
     Bug(
+        "a failed read is told to everybody but the coordinator",
+        ("agreement", "attribution"),
+        (Edit(READ, "if len(node_failures) > 0:", "if len(node_failures) > 0 and not self.is_coordinator:"),),
+        LOADS,
+    ),
+    Bug(
         "each rank is told of its own failed read only",
         ("agreement", "attribution"),
         (Edit(READ, "if len(node_failures) > 0:", "if self.rank in node_failures:"),),
@@ -59,19 +65,20 @@ BUGS = (
         "SystemExit and KeyboardInterrupt escape where only Exception is caught",
         ("bounded", "agreement", "attribution"),
         (Edit(WRITE, _CAUGHT, _CAUGHT.replace("BaseException", "Exception")),),
+        Sweep(("save",), (2,), workload="objects"),
     ),
     Bug(
         "an interrupted read counts as a good one",
         ("attribution",),
         (Edit(READ, "except BaseException as e:", "except KeyboardInterrupt:\n    result = None\nexcept BaseException as e:"),),
-        LOADS,
+        Sweep(("load",), (2,), workload="objects"),
     ),
     Bug("the failure of the last rank is dropped", ("attribution",), (Edit(FAILURES, "enumerate(results)", "enumerate(results[:-1])"),), LOADS),
     Bug(
         "failures beyond the third rank are dropped",
         ("attribution",),
         (Edit(FAILURES, "enumerate(results)", "enumerate(results[:3])"),),
-        Sweep(("load",), (4,)),
+        Sweep(("load",), (4,), workload="objects"),
     ),
     Bug(
         "failed writes are noticed only where rank 0 coordinates",

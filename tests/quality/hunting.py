@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from click.testing import CliRunner
 from planting import Bug, Edit, planted
 
-from harness.case import CaseResult
+from harness.case import Case, CaseResult
 from harness.cli import main
 from harness.rig import Rig
 from harness.verdict import Verdict
@@ -38,16 +38,23 @@ def hunt(bug: Bug, sound: Rig) -> Caught | None:
     """
     tried = 0
     with Rig() as rig:
-        for ground in bug.search.grounds():
+        cases = _cases(bug, rig)
+        while True:
             with planted(bug.edits):
-                cases = [*bug.search.cases(rig, ground)]
-            for case in cases:
-                with planted(bug.edits):
+                for case in cases:
                     result = rig.run(case)
-                tried += 1
-                if result.verdict is Verdict.VIOLATED and sound.run(case).verdict is Verdict.HOLDS:
-                    return Caught(result, violated(result), tried)
-    return None
+                    tried += 1
+                    if result.verdict is Verdict.VIOLATED:
+                        break
+                else:
+                    return None
+            if sound.run(case).verdict is Verdict.HOLDS:
+                return Caught(result, violated(result), tried)
+
+
+def _cases(bug: Bug, rig: Rig) -> Iterator[Case]:
+    for ground in bug.search.grounds():
+        yield from bug.search.cases(rig, ground)
 
 
 def violated(result: CaseResult) -> frozenset[str]:

@@ -12,8 +12,8 @@ the receive, and a receiver when its sender has sent. Seen with gloo of torch 2.
   ``reduce``) a rank that is no neighbour of the dead one waits on, for the neighbours that failed, until its own timer fires.
 
 A rank that comes with another operation, root, type or size than the first to arrive does not take part: it waits, like its peers, until the
-timer or the proof of the deadlock ends it, and what it waits in names both operations. (gloo: the same where names or roots differ, since their
-messages carry different tags; where sizes differ it aborts the process.)
+timer or the proof of the deadlock ends it, and what it waits in names both operations. (gloo: different operations hang in the same way. With
+different roots or sizes some ranks pair by accident, and may even return wrong data; here none does, so that the mistake shows.)
 
 Not modelled: the bandwidth and latency of a network; which of several simultaneous failures a real rank reports; gloo's ``reduce`` letting some
 ranks go without the root; the step-by-step progress inside a ring or a dissemination barrier after a failure (a rank fails when any of its

@@ -296,16 +296,25 @@ class SimulatedGroup(_ProcessGroup):
             root = opts.rootRank
         return self._collective("broadcast", opts, Tree, transfers.copy_from_source, tensors, tensors, root, transfers.unit_of(tensors))
 
+    def _check_size(self, what: str, given: Any, kind: str) -> None:
+        """Gloo refuses a list of another length than the group's before it sends anything, so that the caller fails alone."""
+        if given and len(given[0]) != self.size():
+            sizes = f"Incorrect {kind} list size {len(given[0])}. {kind.capitalize()} list size should be {self.size()}"
+            raise RuntimeError(f"ProcessGroupGloo::{what}: {sizes}, same as size of the process group.")
+
     def gather(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
+        self._check_size("gather", outputs, "output")
         return self._collective("gather", opts, Star, transfers.gather, inputs, outputs, opts.rootRank, transfers.unit_of(inputs))
 
     def scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
+        self._check_size("scatter", inputs, "input")
         return self._collective("scatter", opts, Star, transfers.scatter, inputs, outputs, opts.rootRank, transfers.unit_of(outputs))
 
     def barrier(self, opts: Any = None) -> Any:
         return self._collective("barrier", opts, Dissemination, transfers.nothing, None, None)
 
     def allgather(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
+        self._check_size("allgather", outputs, "output")
         return self._collective("all_gather", opts, Everybody, transfers.all_gather, inputs, outputs, unit=transfers.unit_of(inputs))
 
     def allgather_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:

@@ -240,6 +240,11 @@ def _shared(frames: list[FrameType], task: Task) -> Claim:
 _WORK_ITEM: Any = concurrent.futures.thread._WorkItem.run.__code__
 
 
+def waiting_outside(what: str) -> Waiting:
+    """A wait that something outside the world may end."""
+    return Waiting(what, _claim_on_something)
+
+
 def wait_outside(what: str, subscribe: Callable[[Callable[[], None]], None], done: Callable[[], bool]) -> None:
     """Parks the calling task until something outside the world says so.
 
@@ -251,6 +256,6 @@ def wait_outside(what: str, subscribe: Callable[[Callable[[], None]], None], don
     me = current_task()
     assert me is not None
     subscribe(functools.partial(me.scheduler.wake, me))
-    waiting = Waiting(what, _claim_on_something)
+    waiting = waiting_outside(what)
     while not done():
         me.scheduler.park(waiting)

@@ -25,12 +25,14 @@ import time
 from _thread import LockType, allocate_lock
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 from harness.worlds.simulated.tasks import Claim, DeadlineKind, State, Task, Unwind, Waiting, become, current_task
 
 GRACE = 0.25
 """Real seconds that a wait which the outside or another task may end gets before virtual time moves on, so that the other task can."""
+
+T = TypeVar("T")
 
 _monotonic = time.monotonic
 
@@ -158,6 +160,23 @@ class Scheduler:
         while self.park(waiting, until):
             pass
 
+    def step_out(self, waiting: Waiting, act: Callable[[], T]) -> T:
+        """Gives the baton away while the calling task blocks in ``act``, natively; ``act`` must return soon once ``unwinding`` is set."""
+        me = self._me()
+        me.waiting, me.deadline, me.state = waiting, None, State.WAITING
+        chosen = self._choose() if self.ended is None else None
+        if chosen is not None:
+            chosen.baton.release()
+        try:
+            return act()
+        finally:
+            self._inbox.append(me)
+            self._ring()
+            me.baton.acquire()
+            me.waiting = None
+            if self.unwinding:
+                raise Unwind
+
     def hang(self, what: str) -> NoReturn:
         """Waits for nothing, which is provable."""
         waiting = Waiting(what)
@@ -196,12 +215,17 @@ class Scheduler:
         if self.running is not None and current_task() is self.running:
             self._make_ready(task)
         else:
+            self._stalled_since = None
             self._inbox.append(task)
             self._ring()
 
     def progress(self) -> None:
         """Says that something really happened: the clock of external waits starts afresh."""
         self._stalled_since = None
+
+    def pass_time(self, until: float) -> None:
+        """Virtual time has reached ``until``: the calling task has waited in real time."""
+        self.now = max(self.now, until)
 
     def check(self) -> None:
         """Raises in a thread whose world is being unwound."""
@@ -233,7 +257,6 @@ class Scheduler:
         while True:
             while self._inbox:
                 self._make_ready(self._inbox.popleft())
-                self._stalled_since = None
             ready = self._ready
             if ready:
                 last = ready.pop()
@@ -330,9 +353,9 @@ class Scheduler:
 
     def _tend(self) -> None:
         """The world is idle: waits for the outside, for a polling wait's timeout, or for patience to end."""
-        assert self._stalled_since is not None
+        stalled_since = self._idle_since if self._stalled_since is None else self._stalled_since
         polls = [task for task in self.tasks if task.state is State.WAITING and task.deadline is not None and task.deadline_kind == "poll"]
-        limit = self._idle_since + GRACE if self._idle == "grace" else self._stalled_since + self._external_limit
+        limit = self._idle_since + GRACE if self._idle == "grace" else stalled_since + self._external_limit
         until = min([limit, *(task.real_deadline for task in polls)])
         if not self._inbox:
             self._listen(until)

@@ -11,11 +11,13 @@ task that is parked holds such a lock and another wants it, the world ends as "u
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import concurrent.futures.thread
 import contextlib
 import functools
 import queue
+import selectors
 import threading
 import time
 import weakref
@@ -23,7 +25,7 @@ from _thread import allocate_lock
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from harness.worlds.simulated.locks import WorldLock, WorldQueue, wait_outside
+from harness.worlds.simulated.locks import WorldLock, WorldQueue, wait_outside, waiting_outside
 from harness.worlds.simulated.scheduler import Scheduler
 from harness.worlds.simulated.tasks import State, Task, Unwind, current_task
 
@@ -31,6 +33,7 @@ _real_monotonic = time.monotonic
 _real_start = threading.Thread.start
 _real_join = threading.Thread.join
 _real_is_alive = threading.Thread.is_alive
+_SELECTORS: list[Any] = [kind for kind in vars(selectors).values() if isinstance(kind, type) and "select" in kind.__dict__]
 _worker: Any = getattr(concurrent.futures.thread, "_worker", None)
 
 # --- threads -----------------------------------------------------------------------------------------------------------
@@ -88,12 +91,13 @@ def _live(task: Task, thread: Any, run: Callable[[], None]) -> None:
         except (Unwind, SystemExit):
             pass
         except BaseException:  # noqa: BLE001  (whatever escapes a thread goes to the hook, as in threading itself)
-            thread._invoke_excepthook(thread)
+            if not task.scheduler.unwinding:  # a lock that unwinding could not take back may be released in vain
+                thread._invoke_excepthook(thread)
 
-    try:
+    # One that was interrupted late, since its world could not wait for it, may meet that anywhere in here.
+    with contextlib.suppress(Unwind):
         task.scheduler.live(task, body)
-    finally:
-        del thread.run
+    thread.__dict__.pop("run", None)
 
 
 def _start(self: threading.Thread) -> None:
@@ -102,7 +106,7 @@ def _start(self: threading.Thread) -> None:
         _real_start(self)
         return
     me.scheduler.check()
-    if getattr(self, "_target", None) is _worker and not any(isinstance(arg, WorldQueue) for arg in _arguments(self)):
+    if _serves_the_process(self):
         _start_native(self)
         return
     task = me.scheduler.add(me.rank)
@@ -110,8 +114,43 @@ def _start(self: threading.Thread) -> None:
     me.scheduler.pause()
 
 
-def _arguments(thread: Any) -> tuple[Any, ...]:
-    return tuple(thread._args)
+def _serves_the_process(thread: Any) -> bool:
+    """Whether a thread works for an executor or an event loop that outlives the world, though a rank happens to start it."""
+    target = getattr(thread, "_target", None)
+    if target is _worker:
+        return not any(isinstance(argument, WorldQueue) for argument in thread._args)
+    return getattr(target, "__name__", "") == "run_forever" and isinstance(getattr(target, "__self__", None), asyncio.AbstractEventLoop)
+
+
+def _selecting(real: Callable[..., Any]) -> Callable[..., Any]:
+    """A selector's ``select`` for tasks: an event loop that a rank runs itself waits for descriptors without the baton."""
+
+    def select(self: Any, timeout: float | None = None) -> Any:
+        me = current_task()
+        if me is None or (timeout is not None and timeout <= 0):
+            return real(self, timeout)
+        scheduler, began = me.scheduler, me.scheduler.now
+        until = None if timeout is None else _real_monotonic() + timeout
+
+        def wait() -> Any:
+            while True:
+                left = _SLICE if until is None else min(_SLICE, until - _real_monotonic())
+                ready = real(self, max(left, 0.0))
+                if ready or left < _SLICE or scheduler.unwinding:
+                    return ready
+
+        ready = scheduler.step_out(waiting_outside("event loop"), wait)
+        if ready:
+            scheduler.progress()
+        elif timeout is not None:
+            scheduler.pass_time(began + timeout)
+        return ready
+
+    return select
+
+
+_SLICE = 0.05
+"""Real seconds after which a task that selects looks whether its world is over."""
 
 
 def _task_of(thread: threading.Thread, scheduler: Scheduler) -> Task | None:
@@ -208,6 +247,7 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         (queue, "time", monotonic),
         (time, "sleep", sleep),
         (time, "monotonic", monotonic),
+        *((kind, "select", _selecting(kind.__dict__["select"])) for kind in _SELECTORS),
         (concurrent.futures.thread, "_global_shutdown_lock", WorldLock()),
         (concurrent.futures.ThreadPoolExecutor, "submit", submit),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
@@ -14,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.futures import Future
 
+from harness.runtime import current
 from harness.worlds.simulated import SimulatedWorld
 
 Outside = Callable[[float, Callable[[], Any]], None]
@@ -64,7 +66,7 @@ def test_a_future_that_nobody_completes_is_unknown() -> None:
             Future().wait()  # type: ignore[no-untyped-call]
         dist.barrier()
 
-    results = SimulatedWorld(2, external_limit=0.05).run(body)
+    results = SimulatedWorld(2, external_limit=0.3).run(body)
     assert [result.outcome for result in results] == ["unknown", "unknown"]
     assert results[1].wait is not None
     assert results[1].wait.what == "torch future (thread 'rank 1')"
@@ -123,7 +125,7 @@ def test_a_rank_that_blocks_in_native_code_is_unknown_and_named() -> None:
         dist.barrier()
 
     try:
-        results = SimulatedWorld(3, external_limit=0.05).run(body)
+        results = SimulatedWorld(3, external_limit=0.3).run(body)
     finally:
         native.release()
     assert [result.outcome for result in results] == ["unknown"] * 3
@@ -134,3 +136,66 @@ def test_a_rank_that_blocks_in_native_code_is_unknown_and_named() -> None:
         if thread.name == "rank 1":
             thread.join(30.0)
             assert not thread.is_alive()
+
+
+async def answer() -> int:
+    await asyncio.sleep(0.1)
+    return 42
+
+
+def test_a_loop_that_a_rank_starts_for_the_process_is_outside() -> None:
+    """As fsspec does it: the first to need the shared loop starts its thread, which outlives the world."""
+    loop = asyncio.new_event_loop()
+
+    def body() -> int:
+        if dist.get_rank() == 0:
+            threading.Thread(target=loop.run_forever, name="shared loop", daemon=True).start()
+        dist.barrier()
+        done, results = threading.Event(), []
+
+        async def run() -> None:
+            results.append(await answer())
+            done.set()
+
+        asyncio.run_coroutine_threadsafe(run(), loop)
+        while not done.wait(1.0):
+            pass
+        return int(results[0])
+
+    try:
+        for _ in range(2):
+            assert [result.value for result in SimulatedWorld(2).run(body)] == [42, 42]
+            loop.call_soon_threadsafe(loop.stop)
+            for thread in threading.enumerate():
+                if thread.name == "shared loop":
+                    thread.join(30.0)
+    finally:
+        loop.close()
+
+
+def test_a_loop_that_a_rank_runs_itself_gives_the_baton_away() -> None:
+    """Coroutines run as the rank; while they wait, peers and the rank's own executor go on."""
+
+    def body() -> tuple[int, int]:
+        async def main() -> tuple[int, int]:
+            in_pool = await asyncio.get_running_loop().run_in_executor(None, current().rank)
+            return await answer(), in_pool
+
+        dist.barrier()
+        value = asyncio.run(main())
+        dist.barrier()
+        return value
+
+    assert [result.value for result in SimulatedWorld(2).run(body)] == [(42, 0), (42, 1)]
+
+
+def test_a_loop_that_waits_for_ever_is_unknown() -> None:
+    """Somebody outside might write to its descriptors."""
+
+    def body() -> None:
+        asyncio.run(asyncio.Event().wait())
+
+    (result,) = SimulatedWorld(1, external_limit=0.3).run(body)
+    assert result.outcome == "unknown"
+    assert result.wait is not None
+    assert "event loop" in result.wait.what

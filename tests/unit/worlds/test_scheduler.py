@@ -112,7 +112,7 @@ def test_a_timer_fires_when_another_event_is_still_to_come() -> None:
 
 def test_a_wait_for_the_outside_is_never_a_deadlock() -> None:
     """It gets real time, and then the end is 'outside'."""
-    scheduler = Scheduler(0, external_limit=0.05)
+    scheduler = Scheduler(0, external_limit=0.3)
     assert run(scheduler, lambda: parked_outside(scheduler, Claim.OUTSIDE), lambda: scheduler.hang("x")) == "outside"
 
 
@@ -146,7 +146,7 @@ def test_a_thread_outside_can_wake_a_task() -> None:
 
 def test_a_thread_that_never_comes_back_ends_the_world() -> None:
     """Native code that holds the baton beyond the limit makes the end 'stuck', not the test run."""
-    scheduler, release = Scheduler(0, external_limit=0.05), threading.Lock()
+    scheduler, release = Scheduler(0, external_limit=0.3), threading.Lock()
     release.acquire()
     threads.start(threading.Thread(target=release.acquire, name="stuck"), scheduler.add(0, main=True))
     assert scheduler.run() == "stuck"

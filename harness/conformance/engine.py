@@ -1,0 +1,76 @@
+"""The engine that a conformance class describes: DCP on the class's writer and reader."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.engines.filesystem import FileSystemEngine
+from harness.errors import UsageError
+from harness.protocol import Capability
+
+
+class Storage(Protocol):
+    """What a conformance class says of its storage."""
+
+    capabilities: Collection[str]
+
+    def make_writer(self, place: str) -> Any:
+        """A storage writer for a directory."""
+
+    def make_reader(self, place: str) -> Any:
+        """A storage reader for a directory."""
+
+    def committed(self, place: str) -> bool:
+        """Whether the directory holds a checkpoint that counts."""
+
+
+class StorageEngine(FileSystemEngine):
+    """DCP on the storage of a class. Places are directories.
+
+    Args:
+        describes: the class; it is made anew for every question, so it keeps no state.
+
+    Raises:
+        UsageError: the class claims an unknown capability, or cannot be found again by the line that replays a case.
+    """
+
+    def __init__(self, describes: type[Storage]) -> None:
+        super().__init__(_address(describes), f"DCP on the storage of {describes.__name__}")
+        self.capabilities = claimed(describes)
+        self._describes = describes
+
+    def make_writer(self, place: str) -> Any:
+        return self._describes().make_writer(place)
+
+    def make_reader(self, place: str) -> Any:
+        return self._describes().make_reader(place)
+
+    def committed(self, place: str) -> bool:
+        return self._describes().committed(place)
+
+
+def claimed(describes: type[Storage]) -> frozenset[Capability]:
+    """The capabilities that a class claims.
+
+    Raises:
+        UsageError: an unknown one; the message lists the valid ones.
+    """
+    known = {one.value: one for one in Capability}
+    unknown = sorted(set(describes.capabilities) - set(known))
+    if unknown:
+        raise UsageError(f"{describes.__name__}.capabilities: unknown {', '.join(map(repr, unknown))}; capabilities: {', '.join(map(repr, known))}")
+    return frozenset(known[name] for name in describes.capabilities)
+
+
+def _address(describes: type[Storage]) -> str:
+    """``path/to/test_file.py:TestClass.engine``, as a replay line needs it."""
+    if "<locals>" in describes.__qualname__:
+        raise UsageError(f"{describes.__qualname__} is made in a function, where no replay line can find it; define it in a module")
+    file = sys.modules[describes.__module__].__file__
+    assert file is not None, "a module that defines a class came from a file"
+    path = Path(file)
+    here = Path.cwd()
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{describes.__qualname__}.engine"

@@ -1,0 +1,1 @@
+"""One stand-alone script for each entry of the register: plain torch, no harness."""

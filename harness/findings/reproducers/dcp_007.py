@@ -1,0 +1,58 @@
+"""DCP-007: an error of a Stateful's load_state_dict is raised on its rank alone, while the others report success. Plain torch; exits 0 if it shows."""
+
+import contextlib
+import multiprocessing
+import queue
+import sys
+import tempfile
+import time
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.multiprocessing import start_processes
+
+RANKS, PATIENCE = 3, 2
+
+
+class Model:
+    def state_dict(self):
+        return {"weight": torch.ones(4)}
+
+    def load_state_dict(self, state_dict):
+        if dist.get_rank() == 1:
+            raise MemoryError("out of memory on rank 1")
+
+
+def act(place):
+    dcp.save({"model": Model()}, checkpoint_id=f"{place}/checkpoint")
+    dcp.load({"model": Model()}, checkpoint_id=f"{place}/checkpoint")
+
+
+def on_rank(rank, place, results):
+    store = dist.FileStore(f"{place}/store", RANKS)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=RANKS, timeout=timedelta(seconds=30))
+    dist.barrier()
+    try:
+        saw = act(place) or "success"
+    except BaseException as error:
+        saw = f"{type(error).__name__}: {error}"
+    results.put((rank, saw))
+    time.sleep(30)  # stays alive: gloo would tell the others of a closed connection, and hide that they hang
+
+
+if __name__ == "__main__":
+    multiprocessing.set_forkserver_preload(["torch.distributed.checkpoint"])
+    results, saw = multiprocessing.get_context("forkserver").Queue(), {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        ranks = start_processes(on_rank, (place, results), RANKS, join=False, daemon=True, start_method="forkserver").processes
+        with contextlib.suppress(queue.Empty):
+            while len(saw) < RANKS:
+                saw.update([results.get(timeout=PATIENCE if saw else 30)])
+        for process in ranks:
+            process.kill()
+    for rank in range(RANKS):
+        print(f"rank {rank}: {saw.get(rank, f'still waiting after {PATIENCE} s')}")
+    shows = saw.get(0) == saw.get(2) == "success" and saw.get(1, "").startswith("MemoryError")
+    sys.exit(print("the finding shows") if shows else "the finding does not show")

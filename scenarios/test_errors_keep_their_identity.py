@@ -1,0 +1,34 @@
+"""What every rank is told is what happened: the type, its arguments, errno and message, not a paraphrase."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Case, FaultPlan
+from harness.strategies import ERRORS, coordinators, world_sizes
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("fault", ["save/writer.write_data@1=raise({})", "load/reader.read_data@1=raise({})", "save/writer.finish@0=raise({})"])
+def test_every_rank_sees_the_error_itself(ckpt_rig, fault, error):
+    """Plain, with an errno, fatal, unpicklable, huge or in Chinese."""
+    plan = FaultPlan.parse(fault.format(error))
+    ckpt_rig.check(Case(plan, plan.faults[0].operation.kind, ranks=3))
+
+
+@given(data=st.data())
+def test_each_rank_that_failed_is_named_with_its_own_error(ckpt_rig, data):
+    """Ranks that fail differently at the same call are not confused with one another."""
+    ranks = data.draw(world_sizes(5), label="ranks")
+    named = data.draw(st.lists(st.sampled_from(["ValueError", "KeyError", "OSError:EIO", "OSError:ENOSPC"]), min_size=ranks, max_size=ranks), label="errors")
+    coordinator = data.draw(coordinators(ranks), label="coordinator")
+    plan = FaultPlan.parse("; ".join(f"writer.write_data@{rank}=raise({error})" for rank, error in enumerate(named)))
+
+    result = ckpt_rig.check(Case(plan, "save", ranks, coordinator))
+
+    for outcome in result.outcomes.values():
+        assert [outcome.error.failures[rank].errno or outcome.error.failures[rank].short_name for rank in range(ranks)] == [
+            error.removeprefix("OSError:") for error in named
+        ]

@@ -1,0 +1,41 @@
+"""The call acted, and then the error came: storage says done, the engine hears failed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Case, FaultPlan
+from harness.sites import SITES
+from harness.strategies import coordinators, errors, world_sizes
+
+CALLS = {
+    "save": ("writer.set_up_storage_writer", "writer.prepare_local_plan", "writer.prepare_global_plan", "writer.write_data", "writer.finish"),
+    "load": ("reader.set_up_storage_reader", "reader.prepare_local_plan", "reader.prepare_global_plan", "reader.read_data"),
+}
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@given(data=st.data())
+def test_every_rank_is_told_of_a_call_that_acted_and_then_failed(ckpt_rig, operation, data):
+    """Every rank hears of it, and what is on storage is old or new, and whole."""
+    ranks = data.draw(world_sizes(5), label="ranks")
+    coordinator, rank = (data.draw(coordinators(ranks), label=label) for label in ("coordinator", "rank"))
+    site = data.draw(st.sampled_from(CALLS[operation]), label="call")
+    error = data.draw(errors(), label="error")
+    where = coordinator if SITES[site].callers == "coordinator" else rank
+
+    ckpt_rig.check(Case(FaultPlan.parse(f"{site}@{where}!after=raise({error})"), operation, ranks, coordinator))
+
+
+@pytest.mark.parametrize("coordinator", [0, 1, 2])
+def test_a_commit_whose_acknowledgement_is_lost_can_be_read(ckpt_rig, coordinator):
+    """All ranks are told that the save failed; the checkpoint is there all the same, and loads bit-equal."""
+    result = ckpt_rig.check(Case(FaultPlan.parse("writer.finish@coordinator!after=raise(OSError:EIO)"), "save", 3, coordinator))
+
+    left = result.evidence.storage["save[1]"]
+    assert {outcome.kind for outcome in result.outcomes.values()} == {"raised"}
+    assert left.committed
+    assert left.mismatches
+    assert not any(left.mismatches.values())

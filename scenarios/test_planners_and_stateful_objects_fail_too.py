@@ -1,0 +1,46 @@
+"""Not only storage fails: planners and the objects whose state is saved run foreign code in every rank."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Case, FaultPlan, Raise
+from harness.strategies import bound_plans, coordinators, errors, world_sizes
+
+PLANNERS = {
+    "save": ("save_planner.set_up_planner", "save_planner.create_local_plan", "save_planner.create_global_plan", "save_planner.finish_plan"),
+    "load": ("load_planner.set_up_planner", "load_planner.create_local_plan", "load_planner.create_global_plan", "load_planner.finish_plan"),
+}
+ITEMS = {
+    "save": ("save_planner.resolve_data",),
+    "load": ("load_planner.load_bytes", "load_planner.resolve_tensor", "load_planner.commit_tensor"),
+}
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@given(data=st.data())
+def test_every_rank_learns_of_a_planner_that_fails(ckpt_rig, operation, data):
+    """A planner's error is told as a storage's is."""
+    bound = data.draw(bound_plans(op=operation, sites=PLANNERS[operation], effects=(Raise,), max_faults=2), label="failures")
+    ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator))
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@given(data=st.data())
+def test_every_rank_learns_of_one_item_that_fails(ckpt_rig, operation, data):
+    """An error deep inside ``write_data`` or ``read_data``, at any item; a rank may have fewer items than that, so the fault is optional."""
+    ranks = data.draw(world_sizes(5), label="ranks")
+    coordinator, rank = (data.draw(coordinators(ranks), label=label) for label in ("coordinator", "rank"))
+    site, nth = data.draw(st.sampled_from(ITEMS[operation]), label="call"), data.draw(st.integers(1, 3), label="item")
+    error = data.draw(errors().filter(lambda name: name != "StopIteration"), label="error")  # leaving a generator, Python itself makes it another
+    plan = FaultPlan.parse(f"{site}@{rank}#{nth}=raise({error})?")
+    ckpt_rig.check(Case(plan, operation, ranks, coordinator))
+
+
+@pytest.mark.parametrize(("operation", "site"), [("save", "state_dict"), ("load", "state_dict"), ("load", "load_state_dict")])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_every_rank_learns_of_an_object_that_cannot_give_or_take_its_state(ckpt_rig, operation, site, rank):
+    """A ``Stateful`` that raises."""
+    ckpt_rig.check(Case(FaultPlan.parse(f"{operation}/state.{site}@{rank}=raise(ValueError)"), operation, 3, workload="stateful"))

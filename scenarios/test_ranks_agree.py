@@ -1,0 +1,40 @@
+"""All ranks fail or all succeed: no rank trains on from a checkpoint that another believes lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Case, Delay, FailFuture, Raise
+from harness.strategies import bound_plans
+
+
+@pytest.mark.parametrize("operation", ["save", "async_save", "load"])
+@given(data=st.data())
+def test_every_rank_ends_the_same_way(ckpt_rig, operation, data):
+    """Errors and lateness of any ranks at any calls leave no rank with an outcome of its own."""
+    strategy = bound_plans(op=operation, max_faults=3, effects=(Raise, FailFuture, Delay))
+    bound = data.draw(strategy if operation != "async_save" else strategy.filter(lambda bound: bound.coordinator == 0), label="failures")
+
+    result = ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator))
+
+    if result.expectation.agreement and not result.known:
+        assert len({outcome.kind for outcome in result.outcomes.values()}) == 1
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@given(data=st.data())
+def test_the_order_in_which_ranks_run_changes_nothing(ckpt_rig, operation, data):
+    """Two schedules of the same failures end the same for every rank."""
+    bound = data.draw(bound_plans(op=operation, max_faults=2, effects=(Raise, FailFuture)), label="failures")
+    seeds = data.draw(st.lists(st.integers(1, 2**16), min_size=2, max_size=2, unique=True), label="seeds")
+
+    first, second = (ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, seed=seed)) for seed in seeds)
+
+    if not (first.known or second.known):
+        assert _endings(first) == _endings(second)
+
+
+def _endings(result):
+    return {rank: (outcome.kind, outcome.error) for rank, outcome in result.outcomes.items()}

@@ -1,0 +1,25 @@
+"""A script without ranks saves too: its one process is told as any rank would be, as rank 0."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Case, FailFuture, Raise
+from harness.expectation import Kind
+from harness.strategies import fault_plans
+from harness.workload import WORKLOADS
+
+
+@pytest.mark.parametrize("operation", ["save", "async_save", "load"])
+@given(data=st.data())
+def test_the_only_process_is_told(ckpt_rig, operation, data):
+    """Errors that no other rank could unpickle arrive here as they are, since nothing crosses ranks."""
+    plan = data.draw(fault_plans(ranks=1, op=operation, max_faults=3, effects=(Raise, FailFuture)), label="failures")
+    workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
+
+    result = ckpt_rig.check(Case(plan, operation, ranks=1, workload=workload, grouped=False))
+
+    if result.expectation.kind is Kind.FAILS and not result.known:
+        assert set(result.outcomes[0].error.failures) == {0}

@@ -1,0 +1,87 @@
+"""The conformance kit on a storage that deserves it, and on storages that do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from third_party_storage import MARKER, ItemFileReader, ItemFileWriter
+
+from harness import StorageConformance
+from harness.conformance.engine import claimed
+from harness.errors import UsageError
+
+HERE = Path(__file__).parent
+
+
+class TestItemFiles(StorageConformance):
+    """A correct storage passes everything."""
+
+    capabilities = {"collectives", "commit marker"}  # noqa: RUF012  (as a user writes it)
+
+    def make_writer(self, place):
+        return ItemFileWriter(place)
+
+    def make_reader(self, place):
+        return ItemFileReader(place)
+
+
+BROKEN = f"""
+from pathlib import Path
+from third_party_storage import CarelessReader, HastyWriter, ItemFileReader, ItemFileWriter, SwallowingWriter
+from harness import StorageConformance
+
+class TestBroken(StorageConformance):
+    def make_writer(self, place): return {{writer}}(place)
+    def make_reader(self, place): return {{reader}}(place)
+    def committed(self, place): return (Path(place) / {MARKER!r}).exists()
+"""
+
+
+def _failing(pytester, writer="ItemFileWriter", reader="ItemFileReader"):
+    """Names of the tests that a storage fails, and the whole report."""
+    pytester.syspathinsert(HERE)
+    pytester.makepyfile(test_broken=BROKEN.format(writer=writer, reader=reader))
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", "-rf", "--ckpt-matrix=hide")
+    report = result.stdout.str()
+    failed = [line.split("::")[-1].split(" - ")[0] for line in report.splitlines() if line.startswith("FAILED ")]
+    return failed, report
+
+
+def _tests(failed):
+    return {name.partition("[")[0] for name in failed}
+
+
+def test_a_writer_that_swallows_its_write_error_fails(pytester):
+    """Every rank reports success of a save that one rank did not finish; each failure has its replay line, once."""
+    failed, report = _failing(pytester, writer="SwallowingWriter")
+    inner = "save_planner.resolve_data@1=raise(OSError:EIO)?"
+    assert f"test_every_rank_learns_of_a_failure[save-2-{inner}]" in failed
+    assert f"test_every_rank_is_told_who_failed_and_of_what[save-2-{inner}]" in failed
+    assert all("resolve_data" in name for name in failed)
+    assert report.count("ckpt-harness replay") == len(failed)
+    assert "--engine test_broken.py:TestBroken.engine" in report
+
+
+def test_a_writer_that_commits_before_it_writes_fails(pytester):
+    """A marker beside data that never came."""
+    failed, _ = _failing(pytester, writer="HastyWriter")
+    assert "test_nothing_half_done_is_committed[save-3-writer.write_data@2=raise(OSError:EIO)]" in failed
+    assert "test_nothing_half_done_is_committed" in _tests(failed)
+
+
+def test_a_reader_that_ignores_a_missing_file_fails(pytester):
+    """A load that reports success with elements that nobody filled; and nothing else is held against it."""
+    failed, report = _failing(pytester, reader="CarelessReader")
+    assert _tests(failed) == {"test_a_missing_file_is_noticed"}
+    assert "NaN (never filled)" in report
+
+
+def test_an_unknown_capability_is_refused():
+    """With the choices."""
+
+    class Boastful(StorageConformance):
+        capabilities = {"collectives", "telepathy"}  # noqa: RUF012  (likewise)
+
+    with pytest.raises(UsageError, match=r"unknown 'telepathy'; capabilities: 'collectives', .*'commit marker'"):
+        claimed(Boastful)
