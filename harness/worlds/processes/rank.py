@@ -25,6 +25,7 @@ import torch.distributed as dist
 from harness import _torch, runtime
 from harness.errors import UsageError
 from harness.history import ErrorRecord, Event, History
+from harness.worlds.base import Faults
 from harness.worlds.processes import hooks, messages, where
 from harness.worlds.processes.messages import Act, Acted, Answer, Ask, Broken, Ended, Happened, Job, Meet, Settle, Settled, Stopping, Where
 from harness.worlds.processes.where import Mark
@@ -114,6 +115,10 @@ class Rank(runtime.RealRuntime):
             finally:
                 self._send(Acted())
                 self._reply()
+
+    def ask_at_collectives(self, faults: Faults) -> None:
+        """Consults ``faults`` at every collective for the rest of the job."""
+        hooks.ask(faults)
 
     def counting_as_waiting(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Wraps a method whose callers are in a collective for as long as it takes, where nothing else says so."""
