@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 from harness.errors import HarnessError
 from harness.worlds.processes import messages
 from harness.worlds.processes.forkserver import Forkserver
-from harness.worlds.processes.messages import Settle, Settled
+from harness.worlds.processes.messages import Form, Settle, Settled
 
-_SETTLE_LIMIT = 5.0
-"""Real seconds that ranks may take to get ready for another job; then they are replaced."""
+_SETTLE_LIMIT = 10.0
+"""Real seconds that ranks may take to get ready for a job; then they are replaced."""
+_ATTEMPTS = 4
+"""How many crews are tried: a machine under load, or an idle crew that was left in disorder, must not fail a case."""
 _MOST_IDLE = 24
 """Idle ranks that are kept; each holds some 30 MB of its own."""
 
@@ -36,7 +38,7 @@ class Terms(NamedTuple):
 
 
 class Crew:
-    """Ranks in one process group, which they make on their first job.
+    """Ranks in one process group, which they begin to make at once.
 
     Args:
         server: where they come from.
@@ -46,16 +48,17 @@ class Crew:
     Attributes:
         pids: process ids, in rank order.
         connections: to each, in rank order.
-        fresh: whether they have not had a job yet.
     """
 
     def __init__(self, server: Forkserver, terms: Terms, store: Path) -> None:
         self.server, self.terms, self.store = server, terms, store
-        self.fresh = True
         forked = server.fork(terms.size)
         self.pids = [pid for pid, _ in forked]
         self.connections = [Connection(ours.detach()) for _, ours in forked]
-        self._settling: set[Connection] = set()
+        self._settling = set(self.connections)
+        file = None if terms.timeout is None else str(store)
+        for rank in range(terms.size):
+            self.send(rank, Form(rank, terms.size, file, terms.timeout or 0.0))
 
     def send(self, rank: int, message: Any) -> None:
         """Sends a message to a rank; one that is dead is found so when it is listened to."""
@@ -68,19 +71,20 @@ class Crew:
         for rank in range(self.terms.size):
             self.send(rank, Settle(number))
 
-    def settled(self) -> bool:
-        """Waits until the ranks are ready; False if they cannot be used again."""
+    def settled(self) -> str:
+        """Waits until the ranks are ready; why they are not, or "" if they are."""
         deadline = time.monotonic() + _SETTLE_LIMIT
         while self._settling:
             ready = wait(list(self._settling), max(0.0, deadline - time.monotonic()))
             for one in ready:
                 assert isinstance(one, Connection)
-                if not _is_settled(one):
-                    return False
+                why = _unsettled(one)
+                if why:
+                    return f"rank {self.connections.index(one)}: {why}"
                 self._settling.discard(one)
             if not ready:
-                return False
-        return True
+                return f"no word from {len(self._settling)} of {self.terms.size} ranks for {_SETTLE_LIMIT:g} s"
+        return ""
 
     def end(self) -> None:
         """Kills the ranks."""
@@ -91,12 +95,12 @@ class Crew:
         self.store.unlink(missing_ok=True)
 
 
-def _is_settled(connection: Connection) -> bool:
+def _unsettled(connection: Connection) -> str:
     try:
         message = messages.receive(connection)
     except EOFError:
-        return False
-    return isinstance(message, Settled) and message.usable
+        return "it has ended"
+    return message.why if isinstance(message, Settled) else f"it says {message!r}"
 
 
 class Crews:
@@ -131,29 +135,45 @@ class Crews:
         return self._server
 
     def take(self, terms: Terms) -> Crew:
-        """A crew that nobody else uses: an idle one, or a new one."""
+        """A crew that nobody else uses: an idle one, or a new one.
+
+        Raises:
+            HarnessError: new ranks cannot form a group.
+        """
         server = self.server()
-        for crew in [one for one in self._idle if one.terms == terms]:
-            self._idle.remove(crew)
-            if crew.settled():
+        why = ""
+        for _ in range(_ATTEMPTS):
+            crew = next((one for one in self._idle if one.terms == terms), None)
+            if crew is None:
+                crew = self._new(server, terms)
+            else:
+                self._idle.remove(crew)
+            why = crew.settled()
+            if not why:
                 self._busy.append(crew)
                 return crew
             crew.end()
-        crew = Crew(server, terms, Path(server.directory, f"group-{next(self._numbers)}"))
-        self._busy.append(crew)
-        return crew
+        raise HarnessError(f"{terms.size} ranks cannot form a group: {why}")
+
+    def _new(self, server: Forkserver, terms: Terms) -> Crew:
+        return Crew(server, terms, Path(server.directory, f"group-{next(self._numbers)}"))
 
     def give_back(self, crew: Crew, *, reusable: bool) -> None:
-        """Takes a crew back; one that was disturbed is ended, since its group is broken, and replaced when next needed."""
-        self._busy.remove(crew)
-        if not reusable:
-            crew.end()
-            return
-        crew.fresh = False
-        crew.settle(next(self._numbers))
+        """Takes a crew back. One that was disturbed is ended, since its group is broken, and its replacement makes itself ready meanwhile."""
+        if reusable:
+            self._busy.remove(crew)
+            crew.settle(next(self._numbers))
+        else:
+            self.discard(crew)
+            crew = self._new(self.server(), crew.terms)
         self._idle.append(crew)
         while sum(one.terms.size for one in self._idle) > _MOST_IDLE and len(self._idle) > 1:
             self._idle.pop(0).end()
+
+    def discard(self, crew: Crew) -> None:
+        """Ends a crew that was taken."""
+        self._busy.remove(crew)
+        crew.end()
 
     def close(self) -> None:
         """Ends everything."""

@@ -24,7 +24,7 @@ from typing import Any
 
 from harness.errors import HarnessError, UsageError
 
-PRELOAD = ("harness.rig", "torch.distributed.checkpoint.filesystem")
+PRELOAD = ("harness.worlds.processes.rank", "harness.rig", "torch.distributed.checkpoint.filesystem")
 """What every rank finds imported. Names, not imports: a world must not depend on what runs in it."""
 _LARGEST = 1 << 16
 _START_LIMIT = 120.0
@@ -71,9 +71,14 @@ class Forkserver:
             raise
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._server.pid
+
+    @property
     def usable(self) -> bool:
         """Whether ranks can be had from it: it runs, and this process started it."""
-        return os.getpid() == self._owner and self._server.poll() is None
+        return os.getpid() == self._owner and self._control.fileno() != -1 and self._server.poll() is None
 
     def fork(self, count: int) -> list[tuple[int, socket.socket]]:
         """Starts ranks; each runs :func:`harness.worlds.processes.rank.live`.
@@ -101,6 +106,14 @@ class Forkserver:
         """Has the server remove a directory too, if this process ends without doing so."""
         self._ask({"do": "adopt", "directory": directory})
 
+    def check(self) -> None:
+        """Makes sure that ranks which died did not do so for the server's sake.
+
+        Raises:
+            HarnessError: it has ended.
+        """
+        self._ask({"do": "nothing"})
+
     def close(self) -> None:
         """Ends the server, and all ranks with it."""
         self._control.close()
@@ -117,6 +130,9 @@ class Forkserver:
         try:
             socket.send_fds(self._control, [json.dumps(request).encode()], list(fds))
             return self._receive()
+        except OSError as error:
+            self._control.close()
+            raise HarnessError(f"the forkserver is gone: {error}") from error
         except BaseException:
             self._control.close()  # an answer that nobody fetched would be taken for that to the next question
             raise

@@ -16,29 +16,38 @@ Doing = Literal["runs", "sleeps", "outside", "waits"]
 
 
 @dataclass(frozen=True)
-class Job:
-    """Run this.
+class Form:
+    """Be this rank. The answer, when all of its group are, is :class:`Settled`.
 
     Attributes:
         rank: of the rank.
         size: of the world.
-        started: when the case began, on the machine's monotonic clock.
-        path: ``sys.path`` of whoever sends the job.
-        main: file of the sender's ``__main__``, where the body is defined there.
-        directory: the sender's working directory.
-        store: file to make a process group with; None for no new group.
-        timeout: of that group, in seconds.
-        work: pickled (body, arguments, faults).
+        store: file to make a process group with; None for no group.
+        timeout: of the group, in seconds.
     """
 
     rank: int
     size: int
+    store: str | None
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """Run this.
+
+    Attributes:
+        started: when the case began, on the machine's monotonic clock.
+        path: ``sys.path`` of whoever sends the job.
+        main: file of the sender's ``__main__``, where the body is defined there.
+        directory: the sender's working directory.
+        work: pickled (body, arguments, faults).
+    """
+
     started: float
     path: tuple[str, ...]
     main: str | None
     directory: str
-    store: str | None
-    timeout: float
     work: bytes
 
 
@@ -144,9 +153,9 @@ class Ended(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Whether the rank can take another job."""
+    """Whether the rank can take a job; ``why`` not, in words, or "" if it can."""
 
-    usable: bool
+    why: str
 
 
 class Broken(NamedTuple):

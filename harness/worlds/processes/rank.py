@@ -27,7 +27,7 @@ from harness.errors import UsageError
 from harness.history import ErrorRecord, Event, History
 from harness.worlds.base import Faults
 from harness.worlds.processes import hooks, messages, where
-from harness.worlds.processes.messages import Act, Acted, Answer, Ask, Broken, Ended, Happened, Job, Meet, Settle, Settled, Stopping, Where
+from harness.worlds.processes.messages import Act, Acted, Answer, Ask, Broken, Ended, Form, Happened, Job, Meet, Settle, Settled, Stopping, Where
 from harness.worlds.processes.where import Mark
 
 MEETING = "the other ranks' meeting"
@@ -75,7 +75,7 @@ class Rank(runtime.RealRuntime):
         self._told: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._marks: dict[int, Mark] = {}
         self._idle: frozenset[int] = frozenset()
-        self._number = 0
+        self._number, self._groups = 0, 0
         threading.Thread(target=self._listen, name="world", daemon=True).start()
 
     # -- what faults ask of a runtime
@@ -166,10 +166,23 @@ class Rank(runtime.RealRuntime):
     def serve(self) -> None:
         """Takes one message and does what it says."""
         message = self._told.get()
-        if isinstance(message, Settle):
+        if isinstance(message, Form):
+            self._send(Settled(self._form(message)))
+        elif isinstance(message, Settle):
             self._send(Settled(self._settle(message.number)))
         elif isinstance(message, Job):
             self._run(message)
+
+    def _form(self, form: Form) -> str:
+        self._number, self._groups = form.rank, 0 if form.store is None else 1
+        if form.store is not None:
+            timeout = dt.timedelta(seconds=form.timeout)
+            try:
+                store = dist.FileStore(form.store, form.size)
+                dist.init_process_group("gloo", store=store, rank=form.rank, world_size=form.size, timeout=timeout)
+            except RuntimeError as error:
+                return f"it cannot join a group: {error}"
+        return ""
 
     def _run(self, job: Job) -> None:
         try:
@@ -190,17 +203,9 @@ class Rank(runtime.RealRuntime):
         self._send(Ended("returned" if record is None else "raised", _pickled(value), record, self.now()))
 
     def _begin(self, job: Job) -> Any:
-        self._number, self._started = job.rank, job.started
+        self._started = job.started
         sys.path[:] = job.path
         os.chdir(job.directory)
-        if job.store is not None:
-            dist.init_process_group(
-                "gloo",
-                store=dist.FileStore(job.store, job.size),
-                rank=job.rank,
-                world_size=job.size,
-                timeout=dt.timedelta(seconds=job.timeout),
-            )
         if job.main is not None and job.main not in _mains:
             from multiprocessing.spawn import import_main_path
 
@@ -208,22 +213,22 @@ class Rank(runtime.RealRuntime):
             import_main_path(job.main)
         return pickle.loads(job.work)
 
-    def _settle(self, number: int) -> bool:
-        """Whether nothing of the last job is left: no thread, no sub-group, no plan cache, and a group in which all are at the same place."""
+    def _settle(self, number: int) -> str:
+        """What is left of the last job: a thread, a sub-group, a group in which not all are at the same place. Plan caches can be emptied."""
         deadline = time.monotonic() + _LINGER
         for thread in threading.enumerate():
             if thread is not threading.main_thread() and thread.ident not in self._idle:
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
-                    return False
+                    return f"thread {thread.name!r} goes on"
         _torch.forget_plans()
-        if not dist.is_initialized():
-            return True
-        if _torch.count_groups() != 1:
-            return False
+        if _torch.count_groups() != self._groups:
+            return f"it is in {_torch.count_groups()} groups"
+        if not self._groups:
+            return ""
         everybody = [torch.zeros(1, dtype=torch.long) for _ in range(dist.get_world_size())]
         dist.all_gather(everybody, torch.tensor([number]))
-        return all(int(one) == number for one in everybody)
+        return "" if all(int(one) == number for one in everybody) else "the ranks of its group are at different places"
 
 
 _mains: set[str] = set()

@@ -34,8 +34,9 @@ class ProcessWorld:
 
     Each rank is in a process group of all ranks (gloo, meeting at a file), with one torch thread. A rank whose body has ended, by returning or
     raising, stays alive until all have: its peers are not told by a closed connection. A rank is hung when no rank of the world makes progress
-    and it sits in a collective, in a wait or in SIGSTOP; this shows within a second, whatever the group's timeout. After a run in which a rank
-    hung, died or was stopped, all ranks are replaced: what is left of their group is of no use.
+    and it sits in a collective, in a wait or in SIGSTOP; this shows within a second, whatever the group's timeout. Where a rank has died, though,
+    those that failed because of it are ended before anybody is called hung, as under a launcher, and the closed connections tell the rest. After
+    a run in which a rank hung, died or was stopped, all ranks are replaced: what is left of their group is of no use.
 
     Args:
         size: number of ranks, at least 1.
@@ -97,17 +98,19 @@ class ProcessWorld:
         work = _work(body, args, faults)
         crews = shared() if self._crews is None else self._crews
         crew = crews.take(self._terms)
-        reusable = False
         try:
             run = _Run(crew, self._external_limit, hear, answer)
-            results = run.results(_job(self._terms, crew, body, work))
-            reusable = not run.disturbed
+            results = run.results(_job(body, work))
+            if any(one.outcome == "dead" for one in results):
+                crew.server.check()
             if judge is not None:
                 run.freeze()
                 judge(results)
-            return results
-        finally:
-            crews.give_back(crew, reusable=reusable)
+        except BaseException:
+            crews.discard(crew)
+            raise
+        crews.give_back(crew, reusable=not run.disturbed)
+        return results
 
     def meet(self, action: Callable[[], None]) -> None:
         """Called by a rank: waits until every rank is here; see :class:`harness.worlds.base.World`."""
@@ -133,11 +136,9 @@ def _work(body: Callable[..., Any], args: tuple[Any, ...], faults: Faults | None
         raise UsageError(f"body {name!r} and its arguments must pickle, as functions of a module do, to reach other processes: {error}") from error
 
 
-def _job(terms: Terms, crew: Crew, body: Callable[..., Any], work: bytes) -> Callable[[int], Job]:
+def _job(body: Callable[..., Any], work: bytes) -> Job:
     main = sys.modules["__main__"].__dict__.get("__file__") if getattr(body, "__module__", None) == "__main__" else None
-    store = str(crew.store) if terms.timeout is not None and crew.fresh else None
-    started, path, directory = time.monotonic(), tuple(sys.path), os.getcwd()  # noqa: PTH109  (sent as text)
-    return lambda rank: Job(rank, terms.size, started, path, main, directory, store, terms.timeout or 0.0, work)
+    return Job(time.monotonic(), tuple(sys.path), main, os.getcwd(), work)  # noqa: PTH109  (sent as text)
 
 
 class _Run:
@@ -159,21 +160,18 @@ class _Run:
         self._results: dict[int, RankResult] = {}
         self._stopped: dict[int, Stopped] = {}
         self._met: list[int] = []
+        self._gone: set[int] = set()
         self._evidence = Evidence()
         self._looks = 0
         self._started = 0.0
         self.disturbed = False
 
-    def results(self, job: Callable[[int], Job]) -> list[RankResult]:
+    def results(self, job: Job) -> list[RankResult]:
         """Sends the job, and listens until every rank has ended or nothing goes on."""
-        self._started = job(0).started
+        self._started = job.started
         for rank in range(self._crew.terms.size):
-            self._crew.send(rank, job(rank))
-        try:
-            self._listen()
-        except BaseException:
-            self.disturbed = True
-            raise
+            self._crew.send(rank, job)
+        self._listen()
         self.disturbed = any(one.outcome not in ("returned", "raised") for one in self._results.values())
         return [self._results[rank] for rank in range(self._crew.terms.size)]
 
@@ -201,10 +199,28 @@ class _Run:
             state = self._evidence.add(found, self._stopped)
             if self._evidence.asleep():
                 heard = now
+            if state == "stuck" and self._let_go():
+                self._evidence.forget()
+                continue
             if state == "stuck" or now - heard > self._limit:
                 self._give_up("hung" if state == "stuck" else "unknown")
                 return
             pause = min(2 * pause, _SLOWEST) if state == "busy" else _QUIET
+
+    def _let_go(self) -> bool:
+        """Where a rank has died, ends those that have failed since, as a launcher would: whoever waits for them is told by its connection.
+
+        Returns:
+            Whether there was one to end.
+        """
+        if not any(one.outcome == "dead" for one in self._results.values()):
+            return False
+        failed = {rank for rank, one in self._results.items() if one.outcome == "raised"} | set(self._met)
+        going = failed - self._gone
+        for rank in going:
+            self._signal(rank, signal.SIGKILL)
+        self._gone |= going
+        return bool(going) and len(self._gone) < self._crew.terms.size
 
     def _news(self, seconds: float) -> bool:
         """Waits for a message, or for the moment to continue a stopped rank; True if there was one."""
@@ -252,7 +268,10 @@ class _Run:
             message = messages.receive(connection)
         except EOFError:
             message = None
-            self._end(connection, RankResult(rank, "dead", finished_at=self._now()))
+            if rank in self._gone:
+                self._end(connection, RankResult(rank, "hung", wait=self._evidence.wait(rank, self._crew.terms.size), finished_at=self._now()))
+            else:
+                self._end(connection, RankResult(rank, "dead", finished_at=self._now()))
         else:
             self._take(rank, connection, message)
         return message
