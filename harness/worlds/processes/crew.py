@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.worlds.processes import messages
 from harness.worlds.processes.forkserver import Forkserver
 from harness.worlds.processes.messages import Form, Settle, Settled
@@ -138,16 +138,18 @@ class Crews:
         """A crew that nobody else uses: an idle one, or a new one.
 
         Raises:
+            UsageError: not on Linux.
             HarnessError: new ranks cannot form a group.
         """
-        server = self.server()
         why = ""
         for _ in range(_ATTEMPTS):
-            crew = next((one for one in self._idle if one.terms == terms), None)
-            if crew is None:
-                crew = self._new(server, terms)
-            else:
-                self._idle.remove(crew)
+            try:
+                crew = self._next(terms)
+            except UsageError:
+                raise
+            except HarnessError as error:  # the server was lost since it was last heard of
+                why = str(error)
+                continue
             why = crew.settled()
             if not why:
                 self._busy.append(crew)
@@ -155,24 +157,34 @@ class Crews:
             crew.end()
         raise HarnessError(f"{terms.size} ranks cannot form a group: {why}")
 
+    def _next(self, terms: Terms) -> Crew:
+        server = self.server()
+        crew = next((one for one in self._idle if one.terms == terms), None)
+        if crew is None:
+            return self._new(server, terms)
+        self._idle.remove(crew)
+        return crew
+
     def _new(self, server: Forkserver, terms: Terms) -> Crew:
         return Crew(server, terms, Path(server.directory, f"group-{next(self._numbers)}"))
 
     def give_back(self, crew: Crew, *, reusable: bool) -> None:
         """Takes a crew back. One that was disturbed is ended, since its group is broken, and its replacement makes itself ready meanwhile."""
-        if reusable:
+        if reusable and crew in self._busy:
             self._busy.remove(crew)
             crew.settle(next(self._numbers))
+            self._idle.append(crew)
         else:
-            self.discard(crew)
-            crew = self._new(self.server(), crew.terms)
-        self._idle.append(crew)
+            with contextlib.suppress(HarnessError):  # of no concern to the run that is over; the next one will be told
+                self.discard(crew)
+                self._idle.append(self._new(self.server(), crew.terms))
         while sum(one.terms.size for one in self._idle) > _MOST_IDLE and len(self._idle) > 1:
             self._idle.pop(0).end()
 
     def discard(self, crew: Crew) -> None:
         """Ends a crew that was taken."""
-        self._busy.remove(crew)
+        if crew in self._busy:  # unless everything was ended meanwhile
+            self._busy.remove(crew)
         crew.end()
 
     def close(self) -> None:

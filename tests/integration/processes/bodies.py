@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,12 @@ def chain() -> None:
     if rank == 0:
         dist.barrier(groups[0])
     dist.barrier(groups[1])
+
+
+def kill(pid: int) -> None:
+    """Kills another process, and waits for what comes of that."""
+    os.kill(pid, signal.SIGKILL)
+    current().hang("hang at a test")
 
 
 def wait_on_a_lock() -> None:
