@@ -40,6 +40,8 @@ _SAME = {
 """Functions of ``dist`` -> what a collective is called wherever it is reported."""
 
 
+_GLOO = "gloo_tcp_loop"
+"""What gloo calls its thread that moves the bytes."""
 _OUTERMOST = "_run"
 """The function of this package that calls bodies."""
 
@@ -69,10 +71,31 @@ def look(marks: Mapping[int, Mark], idle: Iterable[int]) -> tuple[Thread, ...]:
     stacks = sys._current_frames()
     seen = [_see(thread, stacks.get(thread.ident or 0), marks.get(thread.ident or 0)) for thread in threads]
     known = {_tid(thread) for thread in threading.enumerate()}
-    # A thread of native code that has something to do may be about to wake one of ours. Those that poll look idle, and have seen all there is.
-    if any(_state(int(path.name))[0] in "RD" for path in Path("/proc/self/task").iterdir() if int(path.name) not in known):
-        seen.append(Thread("runs", "native code", "", False, ()))
-    return tuple(seen)
+    natives = [int(path.name) for path in Path("/proc/self/task").iterdir() if int(path.name) not in known]
+    return (*seen, *(one for one in map(_see_native, sorted(natives)) if one is not None))
+
+
+def _see_native(tid: int) -> Thread | None:
+    """A thread of native code, if it matters: one that has something to do may be about to wake one of ours; one that polls has seen all there is."""
+    if _read(tid, "comm").strip() != _GLOO:
+        return Thread("runs", "native code", "", False, ()) if _state(tid)[0] in "RD" else None
+    # Gloo's loop spins for ever once a peer is gone. While it is given the processor, and moves no byte, it does nothing for anybody.
+    numbers = [int(line.partition(":")[2]) for line in _read(tid, "io").splitlines() if line.startswith(("rchar", "wchar"))]
+    spent = int((_read(tid, "schedstat").split() or ["0"])[0])
+    before, _spent[tid] = _spent.get(tid, spent), spent
+    waiting_for_the_processor = _state(tid)[0] != "S" and spent == before
+    return Thread("runs" if waiting_for_the_processor or not numbers else "waits", "gloo", "", False, tuple(numbers))
+
+
+_spent: dict[int, int] = {}
+"""Thread -> nanoseconds of the processor that it had used when last looked at."""
+
+
+def _read(tid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/self/task/{tid}/{name}").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None) -> Thread:
@@ -96,20 +119,14 @@ def _tid(thread: threading.Thread) -> int:
 
 def _state(tid: int) -> tuple[str, tuple[int, ...]]:
     """The kernel's letter for what a thread does, and how often it gave up the processor, of itself and not."""
-    try:
-        lines = Path(f"/proc/self/task/{tid}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "X", ()
+    lines = _read(tid, "status").splitlines()
     fields = {name: value for name, _, value in (line.partition(":") for line in lines)}
-    return fields["State"].split()[0], tuple(int(fields.get(f"{kind}_ctxt_switches", "0")) for kind in ("voluntary", "nonvoluntary"))
+    return fields.get("State", "X").split()[0], tuple(int(fields.get(f"{kind}_ctxt_switches", "0")) for kind in ("voluntary", "nonvoluntary"))
 
 
 def _on_a_lock(tid: int) -> bool:
-    try:
-        number, *arguments = Path(f"/proc/self/task/{tid}/syscall").read_text(encoding="ascii").split()
-    except OSError:
-        return False
-    return number == _FUTEX and len(arguments) > 3 and arguments[3] == "0x0"  # the fourth argument is the timeout
+    call = _read(tid, "syscall").split()
+    return len(call) > 4 and call[0] == _FUTEX and call[4] == "0x0"  # the fourth argument is the timeout
 
 
 def _module(frame: FrameType) -> str:
