@@ -137,7 +137,9 @@ class CaseResult:
     def explain(self) -> str:
         """What went wrong, for whom, and what was owed; the last line replays the case."""
         case, owed = self.case, self.expectation
-        setting = f"{owed.operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}{'' if case.world == 'simulated' else f', world {case.world}'}"
+        setting = f"{owed.operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
+        if case.world != "simulated":
+            setting += f", world {case.world}"
         named = ", ".join(f"rank {rank}: {error}" for rank, error in owed.failures.items())
         lines = [
             f"{self.verdict.name}: {str(case.plan) or 'no fault at all'}",

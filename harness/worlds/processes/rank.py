@@ -27,7 +27,22 @@ from harness.errors import UsageError
 from harness.history import ErrorRecord, Event, History
 from harness.worlds.base import Faults
 from harness.worlds.processes import hooks, messages, where
-from harness.worlds.processes.messages import Act, Acted, Answer, Ask, Broken, Ended, Form, Happened, Job, Meet, Settle, Settled, Stopping, Where
+from harness.worlds.processes.messages import (
+    Act,
+    Acted,
+    Answer,
+    Ask,
+    Broken,
+    Ended,
+    Form,
+    Happened,
+    Job,
+    Meet,
+    Settle,
+    Settled,
+    Stopping,
+    Where,
+)
 from harness.worlds.processes.where import Mark
 
 MEETING = "the other ranks' meeting"

@@ -51,7 +51,8 @@ class ProcessWorld:
 
     Not modelled: the network between hosts (ranks talk over the loopback interface); other backends than gloo; a hang of which a thread that keeps
     polling is part, as with a wait in slices of time, is "unknown", never "hung"; a rank that hangs is stopped while the judge looks, so timers
-    of collectives no longer fire in it; for whom a rank waits is told from who is not in the same collective.
+    of collectives no longer fire in it; for whom a rank waits is told from who is not in the same collective. Where a plan stalls a rank, the
+    simulated world lets the timers of its peers fire in virtual time, and they raise; here verdicts do not wait for timers, and they are hung.
     """
 
     def __init__(

@@ -31,6 +31,12 @@ def ranks_of(server: int) -> set[int]:
     return {int(pid) for pid in text.split()}
 
 
+def taken(crews: Crews) -> tuple[int, ...]:
+    """Descriptors, ranks, files and threads."""
+    server = crews.server()
+    return descriptors(), len(ranks_of(server.pid)), len(list(Path(server.directory).iterdir())), threading.active_count()
+
+
 def test_hangs_kills_and_stops_leave_no_process_descriptor_or_file() -> None:
     """What a run takes, it gives back."""
     with Crews() as crews:
@@ -39,13 +45,12 @@ def test_hangs_kills_and_stops_leave_no_process_descriptor_or_file() -> None:
         for disturb in disturbances:
             disturb()
         world.run(bodies.barrier)
-        before = descriptors(), len(ranks_of(crews.server().pid)), len(os.listdir(crews.server().directory)), threading.active_count()
+        before = taken(crews)
         for disturb in disturbances:
             disturb()
             disturb()
         world.run(bodies.barrier)
-        after = descriptors(), len(ranks_of(crews.server().pid)), len(os.listdir(crews.server().directory)), threading.active_count()
-        assert after == before
+        assert taken(crews) == before
 
 
 def test_closing_ends_everything() -> None:
@@ -65,7 +70,8 @@ def test_closing_ends_everything() -> None:
 def test_a_parent_that_is_ended_takes_its_ranks_along(end: signal.Signals) -> None:
     """Idle, waiting and stopped ones, the forkserver, and the directories of both, within seconds."""
     program = [sys.executable, str(Path(__file__).with_name("parent.py"))]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as parent:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as parent:
         assert parent.stdout is not None
         told = json.loads(parent.stdout.readline())
         handles = [os.pidfd_open(pid) for pid in told["pids"]]
