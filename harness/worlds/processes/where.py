@@ -42,6 +42,8 @@ _SAME = {
 
 _GLOO = "gloo_tcp_loop"
 """What gloo calls its thread that moves the bytes."""
+_OF_TORCH = ("pt_gloo_runloop",)
+"""What torch calls its threads that run collectives: they work for whoever is in one."""
 _OUTERMOST = "_run"
 """The function of this package that calls bodies."""
 
@@ -69,15 +71,18 @@ def look(marks: Mapping[int, Mark], idle: Iterable[int]) -> tuple[Thread, ...]:
     threads = [thread for thread in threading.enumerate() if thread.ident not in left_out]
     threads.sort(key=lambda thread: thread is not threading.main_thread())
     stacks = sys._current_frames()
-    seen = [_see(thread, stacks.get(thread.ident or 0), marks.get(thread.ident or 0)) for thread in threads]
     known = {_tid(thread) for thread in threading.enumerate()}
-    natives = [int(path.name) for path in Path("/proc/self/task").iterdir() if int(path.name) not in known]
-    return (*seen, *(one for one in map(_see_native, sorted(natives)) if one is not None))
+    natives = {int(path.name) for path in Path("/proc/self/task").iterdir()} - known
+    names = {tid: _read(tid, "comm").strip() for tid in sorted(natives)}
+    # A lock may be released by a native client's thread, and what that waits for nobody here knows.
+    alone = all(name in (_GLOO, *_OF_TORCH) for name in names.values())
+    seen = [_see(thread, stacks.get(thread.ident or 0), marks.get(thread.ident or 0), alone=alone) for thread in threads]
+    return (*seen, *(one for one in (_see_native(tid, name) for tid, name in names.items()) if one is not None))
 
 
-def _see_native(tid: int) -> Thread | None:
+def _see_native(tid: int, name: str) -> Thread | None:
     """A thread of native code, if it matters: one that has something to do may be about to wake one of ours; one that polls has seen all there is."""
-    if _read(tid, "comm").strip() != _GLOO:
+    if name != _GLOO:
         return Thread("runs", "native code", "", False, ()) if _state(tid)[0] in "RD" else None
     # Gloo's loop spins for ever once a peer is gone. While it is given the processor, and moves no byte, it does nothing for anybody.
     numbers = [int(line.partition(":")[2]) for line in _read(tid, "io").splitlines() if line.startswith(("rchar", "wchar"))]
@@ -98,7 +103,7 @@ def _read(tid: int, name: str) -> str:
         return ""
 
 
-def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None) -> Thread:
+def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None, *, alone: bool) -> Thread:
     state, switches = _state(_tid(thread))
     what = mark.what if mark is not None else _collective(frame)
     direct = what is not None
@@ -108,7 +113,7 @@ def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None) -
     elif mark is not None:
         doing = mark.doing
     elif what is None:
-        doing, what = ("waits", "lock") if _on_a_lock(_tid(thread)) else ("outside", f"something outside (thread {thread.name!r})")
+        doing, what = ("waits", "lock") if alone and _on_a_lock(_tid(thread)) else ("outside", f"something outside (thread {thread.name!r})")
     return Thread(doing, what or "", source(frame), direct, switches)
 
 

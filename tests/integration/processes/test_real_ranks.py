@@ -63,6 +63,14 @@ def test_a_rank_that_computes_is_waited_for_on_a_loaded_machine(world: Make) -> 
             hog.wait()
 
 
+def test_a_rank_that_is_late_beyond_the_timeout_is_not_waited_for(world: Make) -> None:
+    """The timers of the group end it with an error on all, as they do anywhere."""
+    results = world(2, timeout=0.5).run(bodies.late, 1.5)
+    assert outcomes(results) == ["raised", "raised"]
+    assert results[1].record is not None
+    assert "Timed out" in results[1].record.message
+
+
 def test_a_stopped_rank_that_is_continued_was_only_late(world: Make) -> None:
     """SIGCONT comes when it was promised."""
     assert len(values(world(2).run(bodies.stop, 0.4))) == 2
