@@ -17,6 +17,7 @@ from harness import zoo
 from harness.case import Case, WorldName
 from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.fault import Fault
+from harness.findings.register import Register
 from harness.plan import FaultPlan
 from harness.record import Record
 from harness.rig import Rig
@@ -182,28 +183,29 @@ def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:
     return cases, coverage
 
 
-def run_all(cases: Sequence[Case], jobs: int = 1) -> Iterator[Record]:
+def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = None) -> Iterator[Record]:
     """Runs cases and gives their records as they come, in any order.
 
     Args:
         cases: what to run.
         jobs: number of processes; 1 runs them here.
+        register: known findings; by default those that ship with the harness.
     """
     chunks = [cases[start : start + _CHUNK] for start in range(0, len(cases), _CHUNK)]
     if jobs == 1 or len(chunks) == 1:
-        with Rig() as rig:
+        with Rig(register=register) as rig:
             for case in cases:
                 yield run_one(rig, case)
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["harness.rig"])  # torch is imported once, by the server that the workers are forked from
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet) as pool:
-        for done in as_completed([pool.submit(_run_chunk, chunk) for chunk in chunks]):
+        for done in as_completed([pool.submit(_run_chunk, chunk, register) for chunk in chunks]):
             yield from done.result()
 
 
-def _run_chunk(cases: Sequence[Case]) -> list[Record]:
-    with Rig() as rig:
+def _run_chunk(cases: Sequence[Case], register: Register | None) -> list[Record]:
+    with Rig(register=register) as rig:
         return [run_one(rig, case) for case in cases]
 
 

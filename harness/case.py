@@ -157,5 +157,6 @@ class CaseResult:
         Raises:
             OracleViolation: with the evidence and a replay line.
         """
+        __tracebackhide__ = True
         if self.verdict is not Verdict.HOLDS:
             raise OracleViolation(self.explain())

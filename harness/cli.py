@@ -19,6 +19,7 @@ from harness.sites import OPERATION_KINDS, OperationKind
 if TYPE_CHECKING:
     from harness.campaign import Sweep
     from harness.case import WorldName
+    from harness.findings.register import Register
 
 
 class _Commands(click.Group):
@@ -77,6 +78,27 @@ def _coordinators(ctx: click.Context, param: click.Parameter, value: str) -> tup
     return (int(value),)
 
 
+def _registered(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Register:
+    from harness.findings.register import Register
+
+    return Register.shipped() + Register.read(value) if value else Register.shipped()
+
+
+_register_option = click.option(
+    "--register",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    callback=_registered,
+    help="Known findings of your own, beside those that ship with the harness.",
+)
+
+
+def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and not os.access(value.parent, os.W_OK):
+        raise click.BadParameter(f"{str(value)!r}: its directory does not exist, or cannot be written", ctx, param)
+    return value
+
+
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -97,7 +119,14 @@ _world = click.option(
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @_world
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write one JSON line a case.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_writable,
+    help="Write one JSON line a case.",
+)
+@_register_option
 def sweep(
     sizes: tuple[int, ...],
     coordinators: tuple[int, ...] | None,
@@ -110,6 +139,7 @@ def sweep(
     world: WorldName,
     jobs: int | None,
     json_file: Path | None,
+    register: Register,
 ) -> None:
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
@@ -117,10 +147,11 @@ def sweep(
     wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world)
     for ground in wanted.grounds():
         ground.bind()
-    sys.exit(_sweep(wanted, jobs or (_processors() if world == "simulated" else max(1, _processors() // 2)), json_file))
+    chosen = jobs or (_processors() if world == "simulated" else max(1, _processors() // 2))
+    sys.exit(_sweep(wanted, chosen, json_file, register))
 
 
-def _sweep(wanted: Sweep, jobs: int, json_file: Path | None) -> int:
+def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -133,15 +164,15 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None) -> int:
     started = time.perf_counter()
     console = Console(highlight=False)
     console.print(f"ckpt-harness {__version__}, torch {_version('torch')}, engine {wanted.engine}, seed {wanted.seed}")
-    with Rig() as rig:
+    with Rig(register=register) as rig:
         cases, coverage = plan_sweep(wanted, rig)
-        summary = Summary(rig.register, coverage)
+        summary = Summary(register, coverage)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(json_file.open("w", encoding="utf-8")) if json_file else None
         progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         bar = progress.add_task("failing every cell", total=len(cases))
-        for record in run_all(cases, jobs):
+        for record in run_all(cases, jobs, register):
             summary.add(record)
             if lines:
                 lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
@@ -167,7 +198,8 @@ def _version(distribution: str) -> str:
 @click.option("--group/--no-group", "grouped", default=True, help="With or without a process group.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
 @_world
-def replay(**options: Any) -> None:
+@_register_option
+def replay(register: Register, **options: Any) -> None:
     """Runs one case again and tells its story, rank by rank. PLAN is as a report prints it."""
     from rich.console import Console
 
@@ -178,14 +210,14 @@ def replay(**options: Any) -> None:
 
     from harness.campaign import quiet
     from harness.case import Case
+    from harness.report.story import story
     from harness.report.summary import EXIT
-    from harness.report.terminal import story
     from harness.rig import Rig
 
     case = Case(plan=plan, **options)
     case.bind()
     quiet()
-    with Rig() as rig:
+    with Rig(register=register) as rig:
         result = rig.run(case)
     story(Console(highlight=False), result)
     sys.exit(EXIT[result.verdict])
@@ -231,6 +263,26 @@ def effects() -> None:
     for name, (about, _) in ZOO.items():
         errors.add_row(name, about)
     console.print(errors)
+
+
+@main.command()
+@_register_option
+@click.option("--write", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE", help="Write the whole register as a Markdown page.")
+def findings(register: Register, write: Path | None) -> None:
+    """Prints the known findings: what is expected to be violated, so that a run fails on what is new only."""
+    if write:
+        from harness.findings.page import render
+
+        write.write_text(render(register), encoding="utf-8")
+        return
+
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(Column("id", no_wrap=True), "finding", "in", Column("torch", no_wrap=True), box=None, header_style="bold")
+    for entry in register.entries:
+        table.add_row(entry.id, entry.title, ", ".join(entry.operations), ", ".join(entry.versions))
+    Console(highlight=False).print(table)
 
 
 if __name__ == "__main__":

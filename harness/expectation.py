@@ -68,6 +68,7 @@ class Expectation:
         coordinator: the rank that coordinates.
         deceived: whether a call said yes and did not do what it should have.
         agreement: whether all ranks owe the same outcome; not where a rank is lost in the very exchange that tells the others.
+        delayed: seconds of the world's time that the injected delays cost at most.
     """
 
     operation: str
@@ -80,6 +81,7 @@ class Expectation:
     coordinator: int = 0
     deceived: bool = False
     agreement: bool = True
+    delayed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
     expectations: list[Expectation] = []
     for operation, ranks in trace.moments.items():
         if bound.protocol.collectives:
-            expectations.append(replace(model.together(operation, tuple(ranks)), coordinator=bound.coordinator))
+            expectations.append(model.together(operation, tuple(ranks)))
         else:
-            expectations.extend(replace(model.alone(operation, rank), coordinator=rank) for rank in ranks)
+            expectations.extend(model.alone(operation, rank) for rank in ranks)
     return Forecast(tuple(expectations), frozenset(_unreachable(bound, trace)))
 
 
@@ -145,9 +147,14 @@ class _Model:
     def __init__(self, bound: BoundPlan, trace: Trace, timeout: float) -> None:
         self._bound, self._trace, self._timeout = bound, trace, timeout
         self._in_case: Counter[tuple[int, str]] = Counter()
+        self._delayed = 0.0
 
     def together(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
         """An operation of all ranks, joined by collectives."""
+        self._delayed = 0.0
+        return replace(self._together(operation, ranks), coordinator=self._bound.coordinator, delayed=self._delayed)
+
+    def _together(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
         course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
         fired: set[tuple[str, int]] = set()
         late: Counter[int] = Counter()
@@ -169,6 +176,10 @@ class _Model:
 
     def alone(self, operation: str, rank: int) -> Expectation:
         """An operation that one rank does by itself: coordinator of itself, and named 0."""
+        self._delayed = 0.0
+        return replace(self._alone(operation, rank), coordinator=rank, delayed=self._delayed)
+
+    def _alone(self, operation: str, rank: int) -> Expectation:
         fired: set[tuple[str, int]] = set()
         for index, (step, _) in enumerate(self._parts(operation, (rank,))):
             part = self._walk(operation, (rank,), index)
@@ -208,6 +219,7 @@ class _Model:
                     break
                 if current == wanted and not self._pass(operation, rank, moment, part):
                     break
+        self._delayed += max(part.late.values(), default=0)  # the next stretch waits for the latest of this one
         return part
 
     def _pass(self, operation: str, rank: int, moment: Moment, part: _Part) -> bool:
@@ -219,7 +231,8 @@ class _Model:
         if struck is None or struck.fault.after != moment.after:
             return True
         effect = struck.fault.effect
-        part.fired.add((str(struck.fault), rank))
+        if not any(one.rank == rank for one in part.unclear):  # behind a wrong result the engine may not get as far as another fault
+            part.fired.add((str(struck.fault), rank))
         if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
             part.late[rank] += cast(int, effect.seconds)  # Counter sums floats as well
             part.delays.append(Acting(struck, rank))
@@ -245,7 +258,7 @@ class _Model:
         fires = frozenset(fired)
         if part.unclear:
             decisive = (*part.unclear, *part.raised.values(), *part.stalled)
-            agreement = not (part.lost_in_exchange or part.stalled)
+            agreement = not (part.lost_in_exchange or part.stalled or self._may_lose_a_rank())
             deceived = any(isinstance(one.bound.fault.effect, (Skip, WrongResult)) for one in part.unclear)
             return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, decisive, fires, deceived=deceived, agreement=agreement)
         skew = max((late[rank] for rank in ranks), default=0) - min((late[rank] for rank in ranks), default=0)
@@ -253,11 +266,21 @@ class _Model:
             return Expectation(operation, ranks, Kind.STALLS, step, {}, (*part.stalled, *part.delays), fires)
         if skew > self._timeout * (1 - _NEAR):
             return self._unclear(operation, ranks, tuple(part.delays), fired)
+        if part.raised and not step and self._bound.protocol.collectives and self._may_lose_a_rank():
+            # Nothing holds the others back here, so a fault behind the first step may take a rank that is owed the news.
+            return self._unclear(operation, ranks, tuple(part.raised.values()), fired)
         if part.raised:
             key = (lambda rank: rank) if self._bound.protocol.collectives else (lambda rank: 0)
             failures = {key(rank): acting.error for rank, acting in sorted(part.raised.items()) if acting.error is not None}
             return Expectation(operation, ranks, Kind.FAILS, step, failures, tuple(part.raised.values()), fires)
         return None
+
+    def _may_lose_a_rank(self) -> bool:
+        """Whether any fault of the plan could stall somebody, where nobody can say which are still reached."""
+        effects = [one.fault.effect for one in self._bound.faults]
+        slow = sum(effect.seconds for effect in effects if isinstance(effect, Delay))
+        lost = any(isinstance(effect, (Hang, Kill, NeverComplete)) for effect in effects)
+        return lost or slow > self._timeout * (1 - _NEAR) or any(one.fault.at.side == "pg" for one in self._bound.faults)
 
     def _unclear(self, operation: str, ranks: tuple[int, ...], decisive: tuple[Acting, ...], fired: set[tuple[str, int]]) -> Expectation:
         """Either outcome is right, on each rank for itself."""

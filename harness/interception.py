@@ -174,7 +174,7 @@ def _replacement(entry: _Entry, function: Callable[..., Any]) -> Callable[..., A
 def _operate(entry: _Entry, function: Callable[..., Any], call: inspect.BoundArguments, everyone: Sequence[Injector]) -> Any:
     """Runs one operation of the calling rank, with what it uses wrapped."""
     for faults in everyone:
-        _checked(faults.plan)
+        check_world(faults.plan)
         faults.learn_role(_coordinates(call.arguments))
     begun = [(faults, faults.begin(entry.kind)) for faults in everyone]
     views = tuple(faults.during(name) for faults, name in begun)

@@ -105,9 +105,8 @@ def bounded(evidence: Evidence) -> Iterator[Judgement]:
         if unknown or missing:
             yield _judge("bounded", Verdict.UNKNOWN, expectation, _told(unknown) or f"no outcome from ranks {missing}")
         elif expectation.kind in (Kind.SUCCEEDS, Kind.FAILS):
-            late = {
-                rank: one for rank, one in outcomes.items() if one.kind in ("hung", "dead") or one.finished_at >= evidence.timeout
-            }
+            due = evidence.timeout + expectation.delayed
+            late = {rank: one for rank, one in outcomes.items() if one.kind in ("hung", "dead") or one.finished_at >= due}
             yield _judge("bounded", Verdict.VIOLATED if late else Verdict.HOLDS, expectation, _told(late))
 
 
@@ -267,7 +266,9 @@ def recovery(evidence: Evidence) -> Iterator[Judgement]:
         return
     wrong = {rank: one for rank, one in evidence.retry.items() if one.kind != "returned"}
     reasons = [f"the retry failed: {_told(wrong)}"] if wrong else list(evidence.retry_mismatches[:3])
-    yield Judgement("recovery", Verdict.VIOLATED if reasons else Verdict.HOLDS, "; ".join(reasons), "retry")
+    unknown = bool(wrong) and all(one.kind == "unknown" for one in wrong.values())
+    verdict = Verdict.UNKNOWN if unknown else Verdict.VIOLATED if reasons else Verdict.HOLDS
+    yield Judgement("recovery", verdict, "; ".join(reasons), "retry")
 
 
 Oracle = Callable[[Evidence], Iterable[Judgement]]

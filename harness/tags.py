@@ -43,8 +43,8 @@ class Tag:
 
     @classmethod
     def decode(cls, value: float) -> Tag | None:
-        """The tag that an element carries, or None for what no tag encodes (NaN, fractions, negatives)."""
-        if not (value >= 0 and value == int(value) and value < 1 << 53):
+        """The tag that an element carries, or None for what no tag encodes (NaN, infinity, fractions, negatives)."""
+        if not (0 <= value < 1 << 53 and value == int(value)):
             return None
         number = int(value)
         index, number = number & (LIMITS["index"] - 1), number >> _INDEX_BITS

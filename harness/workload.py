@@ -124,8 +124,10 @@ class Workload:
         Returns:
             One line for each entry that differs, saying what was found instead.
         """
-        found = []
-        for (name, actual), (_, expected) in zip(_flat("", state), _flat("", self.make(context)), strict=True):
+        actuals, expecteds = dict(_flat("", state)), dict(_flat("", self.make(context)))
+        found = [f"{name}: not there" for name in expecteds if name not in actuals] + [f"{name}: too many" for name in actuals if name not in expecteds]
+        for name, expected in expecteds.items():
+            actual = actuals.get(name, expected)
             if isinstance(expected, torch.Tensor):
                 if not (isinstance(actual, torch.Tensor) and actual.dtype == expected.dtype and torch.equal(actual, expected)):
                     found.append(f"{name}: {_describe(actual, expected)}")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Case, FailFuture, FaultPlan, Raise
-from harness.strategies import fault_plans, world_sizes
+from harness.strategies import fault_plans, guarded_sites, world_sizes
 from harness.workload import WORKLOADS
 
 
@@ -16,7 +16,7 @@ from harness.workload import WORKLOADS
 def test_the_future_of_every_rank_tells_of_every_failure(ckpt_rig, data):
     """Whatever fails while the ranks upload, each one's future raises what a plain save would have raised."""
     ranks = data.draw(world_sizes(5), label="ranks")
-    plan = data.draw(fault_plans(ranks=ranks, op="async_save", max_faults=3, effects=(Raise, FailFuture)), label="failures")
+    plan = data.draw(fault_plans(ranks=ranks, op="async_save", sites=guarded_sites("async_save"), max_faults=3, effects=(Raise, FailFuture)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
     ckpt_rig.check(Case(plan, "async_save", ranks, workload=workload))
 
@@ -25,7 +25,7 @@ def test_the_future_of_every_rank_tells_of_every_failure(ckpt_rig, data):
 def test_an_async_save_ends_as_a_plain_save_does(ckpt_rig, data):
     """The same failures, the same exceptions on the same ranks, and the same left on storage."""
     ranks = data.draw(world_sizes(4), label="ranks")
-    drawn = data.draw(fault_plans(ranks=ranks, op="save", max_faults=2, effects=(Raise, FailFuture)), label="failures")
+    drawn = data.draw(fault_plans(ranks=ranks, op="save", sites=guarded_sites("save"), max_faults=2, effects=(Raise, FailFuture)), label="failures")
     plan = FaultPlan(tuple(replace(fault, operation=None) for fault in drawn))  # addressed to no kind of operation, so it strikes both
 
     plain, in_background = (ckpt_rig.check(Case(plan, operation, ranks)) for operation in ("save", "async_save"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness import Case, FailFuture, Raise
 from harness.expectation import Kind
-from harness.strategies import bound_plans
+from harness.strategies import bound_plans, guarded_sites
 from harness.workload import WORKLOADS
 
 
@@ -16,7 +16,7 @@ from harness.workload import WORKLOADS
 @given(data=st.data())
 def test_every_rank_learns_of_every_failure(ckpt_rig, operation, data):
     """Whatever fails on whichever ranks of 1 to 5, every rank is told of exactly those ranks, each with its own error."""
-    bound = data.draw(bound_plans(op=operation, max_ranks=5, max_faults=3, effects=(Raise, FailFuture)), label="failures")
+    bound = data.draw(bound_plans(op=operation, sites=guarded_sites(operation), max_ranks=5, max_faults=3, effects=(Raise, FailFuture)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
     case = Case(bound.plan, operation, bound.world_size, bound.coordinator, workload=workload)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Case, FailFuture, FaultPlan, Hang, Kill, NeverComplete, Raise
-from harness.strategies import bound_plans, coordinators, world_sizes
+from harness.strategies import bound_plans, coordinators, guarded_sites, world_sizes
 from harness.workload import WORKLOADS
 
 LOSSES = (Raise, FailFuture, Kill, Hang, NeverComplete)
@@ -16,7 +16,7 @@ LOSSES = (Raise, FailFuture, Kill, Hang, NeverComplete)
 @given(data=st.data())
 def test_a_commit_marker_means_a_whole_checkpoint(ckpt_rig, data):
     """However a save is cut short: either nothing reads as its checkpoint, or all of it loads bit-equal; and the previous one is as it was."""
-    bound = data.draw(bound_plans(op="save", max_faults=3, effects=LOSSES), label="failures")
+    bound = data.draw(bound_plans(op="save", sites=guarded_sites("save"), max_faults=3, effects=LOSSES), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
 
     result = ckpt_rig.check(Case(bound.plan, "save", bound.world_size, bound.coordinator, workload=workload))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Case, FailFuture, Kill, Raise
-from harness.strategies import bound_plans
+from harness.strategies import bound_plans, guarded_sites
 from harness.workload import WORKLOADS
 
 
@@ -15,6 +15,6 @@ from harness.workload import WORKLOADS
 @given(data=st.data())
 def test_an_object_store_owes_the_same(ckpt_rig, operation, data):
     """On fsspec's ``memory://``, failing or losing ranks of 1 to 5."""
-    bound = data.draw(bound_plans(op=operation, max_faults=3, effects=(Raise, FailFuture, Kill)), label="failures")
+    bound = data.draw(bound_plans(op=operation, sites=guarded_sites(operation), max_faults=3, effects=(Raise, FailFuture, Kill)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
     ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, "fsspec-memory", workload))

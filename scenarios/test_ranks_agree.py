@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Case, Delay, FailFuture, Raise
-from harness.strategies import bound_plans
+from harness.strategies import bound_plans, guarded_sites
 
 
 @pytest.mark.parametrize("operation", ["save", "async_save", "load"])
 @given(data=st.data())
 def test_every_rank_ends_the_same_way(ckpt_rig, operation, data):
     """Errors and lateness of any ranks at any calls leave no rank with an outcome of its own."""
-    strategy = bound_plans(op=operation, max_faults=3, effects=(Raise, FailFuture, Delay))
+    strategy = bound_plans(op=operation, sites=guarded_sites(operation), max_faults=3, effects=(Raise, FailFuture, Delay))
     bound = data.draw(strategy if operation != "async_save" else strategy.filter(lambda bound: bound.coordinator == 0), label="failures")
 
     result = ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator))
@@ -27,7 +27,7 @@ def test_every_rank_ends_the_same_way(ckpt_rig, operation, data):
 @given(data=st.data())
 def test_the_order_in_which_ranks_run_changes_nothing(ckpt_rig, operation, data):
     """Two schedules of the same failures end the same for every rank."""
-    bound = data.draw(bound_plans(op=operation, max_faults=2, effects=(Raise, FailFuture)), label="failures")
+    bound = data.draw(bound_plans(op=operation, sites=guarded_sites(operation), max_faults=2, effects=(Raise, FailFuture)), label="failures")
     seeds = data.draw(st.lists(st.integers(1, 2**16), min_size=2, max_size=2, unique=True), label="seeds")
 
     first, second = (ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, seed=seed)) for seed in seeds)

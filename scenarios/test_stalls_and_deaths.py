@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from harness import Case, FaultPlan, Hang, Kill, NeverComplete
 from harness.expectation import Kind
 from harness.sites import SITES
-from harness.strategies import bound_plans, coordinators, storage_sites, world_sizes
+from harness.strategies import bound_plans, coordinators, guarded_sites, storage_sites, world_sizes
 
 
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())
 def test_nobody_succeeds_beside_a_lost_rank(ckpt_rig, operation, data):
     """Whoever is lost at whichever call: the others end with some error or wait as the backend does, and nothing is committed."""
-    bound = data.draw(bound_plans(op=operation, max_faults=2, effects=(Kill, Hang, NeverComplete)), label="losses")
+    bound = data.draw(bound_plans(op=operation, sites=guarded_sites(operation), max_faults=2, effects=(Kill, Hang, NeverComplete)), label="losses")
 
     result = ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator))
 

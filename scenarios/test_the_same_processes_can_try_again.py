@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Case, FailFuture, FaultPlan, Raise
-from harness.strategies import bound_plans
+from harness.strategies import bound_plans, guarded_sites
 from harness.workload import WORKLOADS
 
 
@@ -15,7 +15,7 @@ from harness.workload import WORKLOADS
 @given(data=st.data())
 def test_a_healed_fault_is_forgotten(ckpt_rig, operation, data):
     """After a failed operation the same objects save or load again, and what they save loads bit-equal."""
-    bound = data.draw(bound_plans(op=operation, max_faults=2, effects=(Raise, FailFuture)), label="failures")
+    bound = data.draw(bound_plans(op=operation, sites=guarded_sites(operation), max_faults=2, effects=(Raise, FailFuture)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
 
     result = ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, workload=workload))

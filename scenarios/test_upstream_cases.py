@@ -94,6 +94,7 @@ def _metadata_of(ckpt_worlds, ranks, place, make_state):
     return dcp.FileSystemReader(place).read_metadata().state_dict_metadata
 
 
+@pytest.mark.filterwarnings("ignore:Please use DTensor")
 def test_each_kind_of_entry_has_its_default_metadata(ckpt_worlds, tmp_path):
     """``test_default_metadata``: bytes, a replicated tensor in one chunk, a sharded tensor in a chunk a rank."""
 
@@ -111,6 +112,7 @@ def test_each_kind_of_entry_has_its_default_metadata(ckpt_worlds, tmp_path):
         assert len(found[name].chunks) == chunks
 
 
+@pytest.mark.filterwarnings("ignore:Please use DTensor")
 def test_a_sharding_that_leaves_a_rank_out_is_recorded_as_it_is(ckpt_worlds, tmp_path):
     """``test_tensor_metadata_with_missing_rank_spec``: one chunk, though rank 0 holds none."""
 

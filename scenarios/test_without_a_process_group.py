@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness import Case, FailFuture, Raise
 from harness.expectation import Kind
-from harness.strategies import fault_plans
+from harness.strategies import fault_plans, guarded_sites
 from harness.workload import WORKLOADS
 
 
@@ -16,7 +16,7 @@ from harness.workload import WORKLOADS
 @given(data=st.data())
 def test_the_only_process_is_told(ckpt_rig, operation, data):
     """Errors that no other rank could unpickle arrive here as they are, since nothing crosses ranks."""
-    plan = data.draw(fault_plans(ranks=1, op=operation, max_faults=3, effects=(Raise, FailFuture)), label="failures")
+    plan = data.draw(fault_plans(ranks=1, op=operation, sites=guarded_sites(operation), max_faults=3, effects=(Raise, FailFuture)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
 
     result = ckpt_rig.check(Case(plan, operation, ranks=1, workload=workload, grouped=False))

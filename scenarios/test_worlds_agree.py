@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 from harness.case import Case, CaseResult
 from harness.effects import SIMULABLE, Delay
 from harness.expectation import Kind
-from harness.pytest_plugin import CkptRig
 from harness.strategies import fault_plans
 
 EXAMPLES = max(8, settings.default.max_examples // 4)
@@ -33,7 +33,7 @@ def seen(result: CaseResult) -> dict[str, object]:
 @pytest.mark.parametrize("ranks", [2, 3])
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
-def test_any_plan_shows_the_same_in_both_worlds(ckpt_rig: CkptRig, ranks: int, operation: str, data: st.DataObject) -> None:
+def test_any_plan_shows_the_same_in_both_worlds(ckpt_rig: Any, ranks: int, operation: str, data: st.DataObject) -> None:
     """Verdict, known findings, outcome of each rank, and the ranks that each is told of."""
     plan = data.draw(fault_plans(ranks=ranks, op=operation, max_faults=2, effects=EFFECTS))  # type: ignore[arg-type]  # one of two literals
     case = Case(plan, operation, ranks)  # type: ignore[arg-type]  # likewise

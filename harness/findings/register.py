@@ -17,9 +17,11 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.expectation import Acting, Expectation
+from harness.fault import Fault
 from harness.findings.signature import ROLES, Signature, matches
 from harness.oracles import ORACLES, Evidence, Outcome
-from harness.sites import OPERATION_KINDS
+from harness.plan import FaultPlan
+from harness.sites import OPERATION_KINDS, SITES
 from harness.verdict import Judgement, Verdict
 
 if sys.version_info >= (3, 11):
@@ -70,17 +72,34 @@ class Entry:
 
     def deciding(self, engine: str, expectation: Expectation) -> list[Acting]:
         """The decisive faults of an operation that the entry is about."""
-        if expectation.operation.partition("[")[0] not in self.operations or not matches(self.engines, engine):
+        if not self._applies(engine, expectation):
             return []
-        return [acting for acting in expectation.decisive if self._decides(acting)]
+        return [acting for acting in expectation.decisive if self._is_about(acting.bound.fault)]
 
-    def _decides(self, acting: Acting) -> bool:
-        return matches(self.sites, acting.bound.fault.site) and matches(self.effects, str(acting.bound.fault.effect))
+    def _applies(self, engine: str, expectation: Expectation) -> bool:
+        return expectation.operation.partition("[")[0] in self.operations and matches(self.engines, engine)
+
+    def _is_about(self, fault: Fault) -> bool:
+        return matches(self.sites, fault.site) and matches(self.effects, str(fault.effect))
 
     def shows(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> bool:
         """Whether an operation was struck by one of the entry's faults and ended in one of its ways, on every rank."""
         deciding = self.deciding(engine, expectation)
         return any(signature.shows(expectation, outcomes, deciding) for signature in self.signatures)
+
+    def spoils(self, engine: str, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
+        """Whether one of the entry's faults fired in company. What the others then lead to cannot be foretold, so no signature is asked for.
+
+        Nothing hides behind this for long: every fault of such a plan is also tried without company.
+        """
+        faults = [FaultPlan.parse(text).faults[0] for text in sorted({text for text, _ in fired})]
+        return len(faults) > 1 and self._applies(engine, expectation) and any(self._is_about(fault) for fault in faults)
+
+    def struck(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> set[int]:
+        """Ranks that ended as victims of the entry do, whatever became of the others."""
+        deciding = self.deciding(engine, expectation)
+        victims = {rank for signature in self.signatures for rank in signature.victims(deciding)} & outcomes.keys()
+        return {rank for rank in victims if self.shows(engine, expectation, {rank: outcomes[rank]})}
 
     def must_show(self, engine: str, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether the entry's faults, and no others, decided an operation of enough ranks: if it does not show then, it is gone.
@@ -145,15 +164,26 @@ class Register:
     def _explains(self, judgement: Judgement, engine: str, evidence: Evidence) -> Entry | None:
         for expectation in evidence.forecast.expectations:
             if expectation.operation == judgement.operation:
-                outcomes = evidence.of(expectation)
-                for entry in self.entries:
-                    if judgement.oracle in entry.oracles and entry.shows(engine, expectation, outcomes):
-                        return entry
+                entry = self._entry_for(judgement.oracle, engine, expectation, evidence.of(expectation))
+                if entry is not None:
+                    return entry
+        return None
+
+    def _entry_for(self, oracle: str, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Entry | None:
+        """The entry that explains how all ranks ended; beside its own victims there may be some of other entries, which ended as those say."""
+        struck = {entry.id: entry.struck(engine, expectation, outcomes) for entry in self.entries}
+        for entry in self.entries:
+            beside = set().union(*(ranks for name, ranks in struck.items() if name != entry.id)) - struck[entry.id]
+            rest = {rank: one for rank, one in outcomes.items() if rank not in beside}
+            if oracle in entry.oracles and entry.shows(engine, expectation, rest):
+                return entry
         return None
 
     def covered(self, engine: str, evidence: Evidence) -> set[str]:
         """Ids of the entries that a case had to show, whether or not it did."""
-        return {entry.id for entry in self.entries for one in evidence.forecast.expectations if entry.must_show(engine, one, evidence.fired)}
+        return {
+            entry.id for entry in self.entries for one in evidence.forecast.expectations if entry.must_show(engine, one, evidence.fired)
+        }
 
     def recorded_here(self, name: str) -> bool:
         """Whether the entry ``name`` was recorded for the torch that is installed."""
@@ -176,7 +206,9 @@ def _entries(text: str, name: str) -> list[Entry]:
         raise UsageError(f"findings register {name}: {error}") from error
     tables = document.pop("finding", [])
     if document or not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise UsageError(f"findings register {name}: holds {', '.join(map(repr, document)) or 'no list of findings'}; valid: [[finding]] tables alone")
+        raise UsageError(
+            f"findings register {name}: holds {', '.join(map(repr, document)) or 'no list of findings'}; valid: [[finding]] tables alone"
+        )
     return [_entry(table, f"findings register {name}: entry {table.get('id', '?')!r}") for table in tables]
 
 
@@ -193,15 +225,13 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     lists = {key: _texts(table[key], f"{where}: {key}") for key in _LISTS}
     _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")
     _known(lists["oracles"], ORACLES, f"{where}: oracles")
+    _meant(lists["sites"], f"{where}: sites")
     signatures = table["signature"]
     if not (isinstance(signatures, list) and signatures):
         raise UsageError(f"{where}: has no signature; valid: at least one [[finding.signature]] table")
-    return Entry(
-        **lists,
-        **{key: table[key].strip() for key in _TEXTS},
-        ranks=table["ranks"],
-        signatures=tuple(_signature(one, f"{where}: signature {number}") for number, one in enumerate(signatures, 1)),
-    )
+    fields: dict[str, Any] = {**lists, **{key: table[key].strip() for key in _TEXTS}}
+    read = tuple(_signature(one, f"{where}: signature {number}") for number, one in enumerate(signatures, 1))
+    return Entry(**fields, ranks=table["ranks"], signatures=read)
 
 
 def _signature(table: Any, where: str) -> Signature:
@@ -210,6 +240,7 @@ def _signature(table: Any, where: str) -> Signature:
     _known(table, (*ROLES, *_NARROWING), f"{where} has fields that")
     patterns = {key: _texts([value] if isinstance(value, str) else value, f"{where}: {key}") for key, value in table.items()}
     narrowing = {key: patterns[key] for key in _NARROWING if key in patterns}
+    _meant(narrowing.get("sites", ()), f"{where}: sites")
     return Signature({role: patterns[role] for role in ROLES if role in patterns}, **narrowing)
 
 
@@ -224,3 +255,9 @@ def _known(names: Iterable[str], choices: Iterable[str], where: str) -> None:
     unknown = [name for name in names if name not in valid]
     if unknown:
         raise UsageError(f"{where} are unknown: {', '.join(unknown)}; valid: {', '.join(valid)}")
+
+
+def _meant(patterns: Iterable[str], where: str) -> None:
+    lost = [pattern for pattern in patterns if not any(matches((pattern,), site) for site in SITES)]
+    if lost:
+        raise UsageError(f"{where} that are none: {', '.join(lost)}; `ckpt-harness sites` lists them")

@@ -30,18 +30,25 @@ class Signature:
     sites: tuple[str, ...] = ("*",)
     effects: tuple[str, ...] = ("*",)
 
+    def victims(self, deciding: Sequence[Acting]) -> set[int]:
+        """Ranks where a decisive fault struck that the signature is for.
+
+        Args:
+            deciding: the decisive faults that the finding is about.
+        """
+        return {one.rank for one in deciding if matches(self.sites, one.bound.fault.site) and matches(self.effects, str(one.bound.fault.effect))}
+
     def shows(self, expectation: Expectation, outcomes: Mapping[int, Outcome], deciding: Sequence[Acting]) -> bool:
-        """Whether every rank ended as the signature says.
+        """Whether every rank ended as the signature says, a victim among them.
 
         Args:
             expectation: what the operation had to lead to.
             outcomes: how it ended on each rank.
             deciding: the decisive faults that the finding is about.
         """
-        victims = {one.rank for one in deciding if matches(self.sites, one.bound.fault.site) and matches(self.effects, str(one.bound.fault.effect))}
-        if not victims:
-            return False
-        return all(self._allows(role, ended) for role, endings in observed(expectation, outcomes, victims).items() for ended in endings)
+        victims = self.victims(deciding)
+        endings = observed(expectation, outcomes, victims)
+        return not victims.isdisjoint(outcomes) and all(self._allows(role, ended) for role, seen in endings.items() for ended in seen)
 
     def _allows(self, role: Role, ended: str) -> bool:
         if role == "coordinating_victim" and role not in self.roles:

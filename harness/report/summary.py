@@ -82,7 +82,7 @@ class Summary:
     def bad(self) -> list[Record]:
         """The records that count against the run, the worst first, then the simplest plan first."""
         wrong = [record for record in self.records if record.verdict is not Verdict.HOLDS]
-        return sorted(wrong, key=lambda record: (-record.verdict, len(record.case.plan), record.case.ranks, record.case.coordinator))
+        return sorted(wrong, key=_simplicity)
 
     def gone(self) -> list[str]:
         """Findings that this run covered and that did not show: fixed, perhaps."""
@@ -96,11 +96,16 @@ class Summary:
         return EXIT[worst]
 
 
+def _simplicity(record: Record) -> tuple[int, ...]:
+    case = record.case
+    return (-record.verdict, len(case.plan), case.ranks, case.coordinator, len(str(case.plan)))
+
+
 def distinct(records: Iterable[Record]) -> list[tuple[Record, int]]:
-    """One record for each distinct way to go wrong, with how many share it: the same site, effect and complaints, whatever the rank."""
+    """One record for each distinct way to go wrong, with how many share it: the same sites and oracles, whatever the effect and the rank."""
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
-        faults = tuple((fault.site, fault.effect, fault.after) for fault in record.case.plan)
+        sites = tuple(fault.site for fault in record.case.plan)
         oracles = tuple(complaint.partition(":")[0] for complaint in record.complaints)
-        groups.setdefault((record.case.operation, faults, oracles), []).append(record)
+        groups.setdefault((record.case.operation, sites, oracles), []).append(record)
     return [(group[0], len(group)) for group in groups.values()]

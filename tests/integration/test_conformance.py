@@ -9,6 +9,7 @@ from third_party_storage import MARKER, ItemFileReader, ItemFileWriter
 
 from harness import StorageConformance
 from harness.conformance.engine import claimed
+from harness.engines.base import find
 from harness.errors import UsageError
 
 HERE = Path(__file__).parent
@@ -75,6 +76,13 @@ def test_a_reader_that_ignores_a_missing_file_fails(pytester):
     failed, report = _failing(pytester, reader="CarelessReader")
     assert _tests(failed) == {"test_a_missing_file_is_noticed"}
     assert "NaN (never filled)" in report
+
+
+def test_a_replay_line_finds_the_storage_by_the_file_of_its_class():
+    """So the file needs to be on no path."""
+    name = TestItemFiles.engine.name
+    assert name.endswith("test_conformance.py:TestItemFiles.engine")
+    assert find(name) is TestItemFiles.engine
 
 
 def test_an_unknown_capability_is_refused():

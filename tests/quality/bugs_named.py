@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from planting import FAILURES, PLAN, SAVE, WRAP, WRITE, Bug, Edit
+from planting import DCP, FAILURES, PLAN, SAVE, WRAP, WRITE, Bug, Edit
 
 from harness.campaign import Sweep
 
+ONE_RANK = Sweep(("save",), (1,), workload="objects")
 _WRAPPED = "return (exc, summary)"
 
 BUGS = (
@@ -31,7 +32,13 @@ BUGS = (
     Bug(
         "of two failures only the first is reported",
         ("attribution",),
-        (Edit(FAILURES, "{i: err for i, err in enumerate(results) if _is_wrapped_exception(err)}", "dict([(i, err) for i, err in enumerate(results) if _is_wrapped_exception(err)][:1])"),),
+        (
+            Edit(
+                FAILURES,
+                "{i: err for i, err in enumerate(results) if _is_wrapped_exception(err)}",
+                "dict([(i, err) for i, err in enumerate(results) if _is_wrapped_exception(err)][:1])",
+            ),
+        ),
         Sweep(("load",), (2,), workload="objects", pairs=True),
     ),
     Bug("an error is retyped on its way", ("attribution",), (Edit(WRAP, _WRAPPED, "return (RuntimeError(str(exc)), summary)"),)),
@@ -39,19 +46,41 @@ BUGS = (
         "an OSError loses its errno on its way",
         ("attribution",),
         (Edit(WRAP, _WRAPPED, "return (OSError(str(exc)) if isinstance(exc, OSError) else exc, summary)"),),
+        ONE_RANK,
     ),
     Bug(
         "a long message is cut off on its way",
         ("attribution",),
         (Edit(WRAP, _WRAPPED, "exc.args = tuple(one[:1000] if isinstance(one, str) else one for one in exc.args)\nreturn (exc, summary)"),),
+        ONE_RANK,
     ),
-    Bug("an error is replaced by a timeout", ("attribution",), (Edit(WRAP, _WRAPPED, 'return (TimeoutError("timed out waiting for the rank"), summary)'),)),
+    Bug(
+        "an error is replaced by a timeout",
+        ("attribution",),
+        (Edit(WRAP, _WRAPPED, 'return (TimeoutError("timed out waiting for the rank"), summary)'),),
+    ),
     Bug(
         "text that is not ASCII is lost on its way",
         ("attribution",),
-        (Edit(WRAP, _WRAPPED, 'exc.args = tuple(one.encode("ascii", "replace").decode() if isinstance(one, str) else one for one in exc.args)\nreturn (exc, summary)'),),
+        (
+            Edit(
+                WRAP,
+                _WRAPPED,
+                'exc.args = tuple(one.encode("ascii", "replace").decode() if isinstance(one, str) else one for one in exc.args)\nreturn (exc, summary)',
+            ),
+        ),
+        ONE_RANK,
     ),
-    Bug("a failed plan is reported as a failed write", ("attribution",), (Edit(SAVE, 'distW.reduce_scatter("plan"', 'distW.reduce_scatter("write"'),)),
+    Bug(
+        "the text of the exception names no rank",
+        ("attribution",),
+        (Edit(f"{DCP}.api:CheckpointException.__str__", "return str", 'return "the checkpoint failed"'),),
+    ),
+    Bug(
+        "a failed plan is reported as a failed write",
+        ("attribution",),
+        (Edit(SAVE, 'distW.reduce_scatter("plan"', 'distW.reduce_scatter("write"'),),
+    ),
     Bug(
         "the failures of earlier saves are reported again",
         ("recovery",),

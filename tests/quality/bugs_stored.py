@@ -8,6 +8,7 @@ from harness.campaign import Sweep
 
 LOADS = Sweep(("load",), (2,))
 _WRITTEN = 'metadata = distW.all_reduce("write", write_data, finish_checkpoint)'
+_PLANNED = "local_plan = storage_writer.prepare_local_plan(local_plan)"
 _SIBLINGS = "[one for one in storage_writer.path.parent.iterdir() if one != storage_writer.path]"
 _SLICED = "item_md = self.storage_data[req.storage_index]"
 _BY_NAME = "self.storage_data[next(index for index in self.storage_data if index.fqn == {0}.storage_index.fqn)]"
@@ -42,10 +43,12 @@ BUGS = (
     ),
     Bug(
         "what the other ranks wrote is committed although one failed",
-        ("commitment",),
+        ("commitment", "course"),
         (
             Edit(WRITE, "if len(node_failures) == 0:", "if len(node_failures) < self.get_world_size():"),
-            Edit(WRITE, "reduce_fun(cast(list[T], all_data))", "reduce_fun([one for one in all_data if one not in node_failures.values()])"),
+            Edit(
+                WRITE, "reduce_fun(cast(list[T], all_data))", "reduce_fun([one for one in all_data if one not in node_failures.values()])"
+            ),
         ),
     ),
     Bug(
@@ -53,16 +56,42 @@ BUGS = (
         ("commitment",),
         (Edit(f"{WRITER}.prepare_global_plan", "return new_plans", '(self.path / ".metadata").touch()\nreturn new_plans'),),
     ),
-    Bug("success is reported without a marker", ("commitment",), (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "pass"),)),
+    Bug(
+        "every rank plans for all, not the coordinator alone",
+        ("course",),
+        (Edit(SAVE, _PLANNED, f"{_PLANNED}\nstorage_writer.prepare_global_plan([local_plan])"),),
+    ),
+    Bug(
+        "a rank writes its data twice",
+        ("course",),
+        (Edit(SAVE, "all_writes.wait()", "all_writes.wait()\nall_writes = storage_writer.write_data(final_local_plan, planner)"),),
+    ),
+    Bug(
+        "success is reported without a marker",
+        ("commitment",),
+        (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "pass"),),
+    ),
     Bug(
         "a rank's last item is not written",
         ("commitment",),
-        (Edit(f"{WRITER}.write_data", "(self.thread_count, plan.items)", '(self.thread_count, plan.items[:-1] if storage_plan.prefix == "__1_" else plan.items)'),),
+        (
+            Edit(
+                f"{WRITER}.write_data",
+                "(self.thread_count, plan.items)",
+                '(self.thread_count, plan.items[:-1] if storage_plan.prefix == "__1_" else plan.items)',
+            ),
+        ),
     ),
     Bug(
         "values are mixed up in worlds of three and more",
         ("commitment",),
-        (Edit(_TRANSFORM, "return object", "return object.roll(1) if isinstance(object, torch.Tensor) and torch.distributed.get_world_size() >= 3 else object"),),
+        (
+            Edit(
+                _TRANSFORM,
+                "return object",
+                "return object.roll(1) if isinstance(object, torch.Tensor) and torch.distributed.get_world_size() >= 3 else object",
+            ),
+        ),
         Sweep(("save",), (3,)),
     ),
     Bug(

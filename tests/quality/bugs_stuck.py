@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from planting import EXECUTOR, LOAD, PLAN, READ, SAVE, WRITE, Bug, Edit
+from planting import LOAD, PLAN, READ, SAVE, UPLOAD, WRITE, Bug, Edit
 
 from harness.campaign import Sweep
 
 LOADS = Sweep(("load",), (2,))
 _PLAN_TOLD = "result = self.scatter_object(all_results)"
+_WRITTEN = "all_writes.wait()\nreturn all_writes.value()"
+_ONCE = 'if getattr(storage_writer, "saving", False):\n    raise RuntimeError("a save is under way")\nstorage_writer.saving = True\n'
 _SAVING = "distW = _DistWrapper(process_group, not no_dist, coordinator_rank)"
 
 BUGS = (
-    Bug("the future of a write is lost", ("attribution",), (Edit(SAVE, "all_writes.wait()\nreturn all_writes.value()", "return getattr(all_writes, '_inner', all_writes).value()"),)),
-    Bug("a write is not waited for", ("agreement",), (Edit(SAVE, "all_writes.wait()", "pass"),), Sweep(("save",), (2,), workload="objects")),
+    Bug(
+        "a write whose future fails counts as one of nothing",
+        ("attribution",),
+        (Edit(SAVE, _WRITTEN, "try:\n    all_writes.wait()\n    return all_writes.value()\nexcept Exception:\n    return []"),),
+    ),
+    Bug(
+        "a write is not waited for", ("agreement",), (Edit(SAVE, "all_writes.wait()", "pass"),), Sweep(("save",), (1,), workload="objects")
+    ),
     Bug("a read is not waited for", ("attribution",), (Edit(LOAD, "all_reads.wait()", "pass"),), LOADS),
     Bug(
         "on failure the coordinator waits at a barrier that nobody else comes to",
@@ -22,7 +30,13 @@ BUGS = (
     Bug(
         "on failure all but the last rank wait at a barrier",
         ("bounded", "agreement"),
-        (Edit(READ, "raise CheckpointException(step, node_failures)", "if self.rank < self.get_world_size() - 1:\n    self.barrier()\nraise CheckpointException(step, node_failures)"),),
+        (
+            Edit(
+                READ,
+                "raise CheckpointException(step, node_failures)",
+                "if self.rank < self.get_world_size() - 1:\n    self.barrier()\nraise CheckpointException(step, node_failures)",
+            ),
+        ),
         LOADS,
     ),
     Bug(
@@ -32,21 +46,32 @@ BUGS = (
             Edit(
                 PLAN,
                 _PLAN_TOLD,
-                f"if self.is_coordinator and isinstance(all_results[0], CheckpointException):\n    result = self.broadcast_object(all_results[0])\nelse:\n    {_PLAN_TOLD}",
+                "if self.is_coordinator and isinstance(all_results[0], CheckpointException):\n"
+                f"    result = self.broadcast_object(all_results[0])\nelse:\n    {_PLAN_TOLD}",
             ),
         ),
     ),
     Bug(
         "a hang only if two ranks fail",
         ("bounded", "agreement"),
-        (Edit(READ, "if len(node_failures) > 0:", "if len(node_failures) > 1 and self.is_coordinator:\n    self.barrier()\nif len(node_failures) > 0:"),),
+        (
+            Edit(
+                READ,
+                "if len(node_failures) > 0:",
+                "if len(node_failures) > 1 and self.is_coordinator:\n    self.barrier()\nif len(node_failures) > 0:",
+            ),
+        ),
         Sweep(("load",), (2,), workload="objects", pairs=True),
     ),
     Bug(
         "a failed save is still under way for the next one",
         ("recovery",),
         (
-            Edit(SAVE, _SAVING, f'if getattr(storage_writer, "saving", False):\n    raise RuntimeError("a save is under way")\nstorage_writer.saving = True\n{_SAVING}'),
+            Edit(
+                SAVE,
+                _SAVING,
+                _ONCE + _SAVING,
+            ),
             Edit(SAVE, "return metadata", "storage_writer.saving = False\nreturn metadata"),
         ),
     ),
@@ -61,7 +86,14 @@ BUGS = (
     Bug(
         "the future of a failed async save never completes",
         ("bounded",),
-        (Edit(EXECUTOR, "return f", "told: Future = Future()\nf.add_done_callback(lambda f: f.exception() or told.set_result(None))\nreturn told"),),
-        Sweep(("async_save",), (2,)),
+        (
+            Edit(
+                UPLOAD,
+                "import save",
+                "import save as upload\n\ndef save(*args, **kwargs):\n    try:\n        return upload(*args, **kwargs)\n    except BaseException:\n"
+                "        if dist.get_rank() == 0:\n            dist.barrier()\n        raise",
+            ),
+        ),
+        Sweep(("async_save",), (2,), workload="objects"),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planting import EXECUTOR, FAILURES, LOAD, PLAN, READ, SAVE, WRITE, Bug, Edit
+from planting import FAILURES, LOAD, PLAN, READ, SAVE, UPLOAD, WRITE, Bug, Edit
 
 from harness.campaign import Sweep
 
@@ -13,7 +13,7 @@ _REDUCE_FAILED = "node_failures[self.rank] = _wrap_exception(e)"
 _TRY = "try:\n    {0}\nexcept Exception:\n    {1}"
 
 LOADS = Sweep(("load",), (2,))
-ASYNC_SAVES = Sweep(("async_save",), (2,))
+ASYNC_SAVES = Sweep(("async_save",), (2,), workload="objects")
 
 BUGS = (
     Bug(
@@ -60,7 +60,11 @@ BUGS = (
         (Edit(WRITE, _REDUCE_FAILED, "raise CheckpointException(step, {self.rank: _wrap_exception(e)}) from e"),),
     ),
     Bug("an error of finish is ignored", ("attribution",), (Edit(WRITE, _REDUCE_FAILED, "pass"),)),
-    Bug("a rank whose write fails leaves without a word", ("bounded", "agreement", "attribution"), (Edit(WRITE, _CAUGHT, "except ZeroDivisionError:\n    raise"),)),
+    Bug(
+        "a rank whose write fails leaves without a word",
+        ("bounded", "agreement", "attribution"),
+        (Edit(WRITE, _CAUGHT, "except ZeroDivisionError:\n    raise"),),
+    ),
     Bug(
         "SystemExit and KeyboardInterrupt escape where only Exception is caught",
         ("bounded", "agreement", "attribution"),
@@ -73,7 +77,12 @@ BUGS = (
         (Edit(READ, "except BaseException as e:", "except KeyboardInterrupt:\n    result = None\nexcept BaseException as e:"),),
         Sweep(("load",), (2,), workload="objects"),
     ),
-    Bug("the failure of the last rank is dropped", ("attribution",), (Edit(FAILURES, "enumerate(results)", "enumerate(results[:-1])"),), LOADS),
+    Bug(
+        "the failure of the last rank is dropped",
+        ("attribution",),
+        (Edit(FAILURES, "enumerate(results)", "enumerate(results[:-1])"),),
+        LOADS,
+    ),
     Bug(
         "failures beyond the third rank are dropped",
         ("attribution",),
@@ -115,7 +124,9 @@ BUGS = (
             Edit(
                 SAVE,
                 "all_local_plans, global_metadata = planner.create_global_plan(all_local_plans)",
-                _TRY.format("all_local_plans, global_metadata = planner.create_global_plan(all_local_plans)", "global_metadata = Metadata({})"),
+                _TRY.format(
+                    "all_local_plans, global_metadata = planner.create_global_plan(all_local_plans)", "global_metadata = Metadata({})"
+                ),
             ),
         ),
     ),
@@ -126,7 +137,10 @@ BUGS = (
             Edit(
                 LOAD,
                 "all_reads = storage_reader.read_data(final_local_plan, planner)",
-                _TRY.format("all_reads = storage_reader.read_data(final_local_plan, planner)", "if not distW.is_coordinator:\n        raise\n    return None"),
+                _TRY.format(
+                    "all_reads = storage_reader.read_data(final_local_plan, planner)",
+                    "if not distW.is_coordinator:\n        raise\n    return None",
+                ),
             ),
         ),
         LOADS,
@@ -140,7 +154,14 @@ BUGS = (
     Bug(
         "the future of an async save reports success whatever happened",
         ("attribution",),
-        (Edit(EXECUTOR, "return f", "told: Future = Future()\nf.add_done_callback(lambda f: told.set_result(None))\nreturn told"),),
+        (
+            Edit(
+                UPLOAD,
+                "import save",
+                "import save as upload\n\ndef save(*args, **kwargs):\n    try:\n        return upload(*args, **kwargs)\n"
+                "    except BaseException:\n        return None",
+            ),
+        ),
         ASYNC_SAVES,
     ),
     Bug(

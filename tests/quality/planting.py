@@ -24,7 +24,7 @@ WRITE, PLAN, READ = f"{UTILS}:_DistWrapper.all_reduce", f"{UTILS}:_DistWrapper.r
 FAILURES, WRAP = f"{UTILS}:_get_failure_dict", f"{DCP}.api:_wrap_exception"
 SAVE, LOAD = f"{SAVER}:_save_state_dict", f"{LOADER}:_load_state_dict"
 WRITER, READER = f"{STORAGE}:_FileSystemWriter", f"{STORAGE}:FileSystemReader"
-EXECUTOR = f"{DCP}._async_thread_executor:_ThreadBasedAsyncCheckpointExecutor.execute_save"
+UPLOAD = f"{DCP}._async_thread_executor:save_wrapper"
 
 
 @dataclass(frozen=True)

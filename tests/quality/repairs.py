@@ -38,7 +38,11 @@ _SAVE_BEGINS = (
         "def begin():\n    return _storage_setup(storage_writer, checkpoint_id, reader=False), _stateful_to_state_dict(state_dict)",
     ),
     Edit(f"{SAVER}:save", "state_dict=_stateful_to_state_dict(state_dict),", "state_dict=begin,"),
-    Edit(f"{SAVER}:save_state_dict", "storage_writer.reset()", "def begin():\n    storage_writer.reset()\n    return storage_writer, state_dict"),
+    Edit(
+        f"{SAVER}:save_state_dict",
+        "storage_writer.reset()",
+        "def begin():\n    storage_writer.reset()\n    return storage_writer, state_dict",
+    ),
     Edit(f"{SAVER}:save_state_dict", "_save_state_dict(\n    state_dict,", "_save_state_dict(\n    begin,"),
 )
 
@@ -58,7 +62,11 @@ _LOAD_BEGINS = (
         "        stateful_sd[key] = elem.state_dict() if isinstance(elem, Stateful) else elem\n    return reader, stateful_sd",
     ),
     Edit(f"{LOADER}:load", "state_dict=stateful_sd,", "state_dict=begin,"),
-    Edit(f"{LOADER}:load_state_dict", "storage_reader.reset()", "def begin():\n    storage_reader.reset()\n    return storage_reader, state_dict"),
+    Edit(
+        f"{LOADER}:load_state_dict",
+        "storage_reader.reset()",
+        "def begin():\n    storage_reader.reset()\n    return storage_reader, state_dict",
+    ),
     Edit(f"{LOADER}:load_state_dict", "_load_state_dict(\n    state_dict,", "_load_state_dict(\n    begin,"),
 )
 

@@ -9,11 +9,13 @@ import bugs_stored
 import bugs_stuck
 import bugs_told
 import pytest
-from hunting import hunt, replayed, violated
+from hunting import hunt, replayed
 from planting import Bug, OtherSourceError, planted
 
 from harness.rig import Rig
 from harness.verdict import Verdict
+
+pytestmark = pytest.mark.usefixtures("silence")
 
 BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from planting import OtherSourceError
 from repairs import repaired
 
 from harness.campaign import Sweep
-from harness.case import Case, CaseResult
+from harness.case import Case
 from harness.effects import Raise
 from harness.findings.register import Register
 from harness.plan import BoundPlan, FaultPlan
@@ -20,8 +21,10 @@ from harness.sites import OperationKind
 from harness.strategies import bound_plans, storage_sites
 from harness.verdict import Verdict
 
+pytestmark = pytest.mark.usefixtures("silence")
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def rig() -> Iterator[Rig]:
     """Runs cases on the repaired engine, which no finding excuses."""
     with contextlib.ExitStack() as stack:
@@ -32,17 +35,15 @@ def rig() -> Iterator[Rig]:
         yield stack.enter_context(Rig(register=Register()))
 
 
-def _wrong(result: CaseResult) -> list[str]:
-    return [] if result.verdict is Verdict.HOLDS else [result.case.replay_line(), *result.complaints()]
-
-
 SWEEPS = {
     "save, 2 ranks, rank 0 coordinates": Sweep(("save",), (2,)),
     "save, 2 ranks, rank 1 coordinates": Sweep(("save",), (2,), (1,), workload="objects"),
     "load, 2 ranks, rank 0 coordinates": Sweep(("load",), (2,)),
     "load, 2 ranks, rank 1 coordinates": Sweep(("load",), (2,), (1,), workload="objects"),
-    "save, 3 ranks, rank 2 coordinates": Sweep(("save",), (3,), (2,), workload="replicated"),
-    "load, 3 ranks, rank 2 coordinates": Sweep(("load",), (3,), (2,), workload="sharded"),
+}
+PARTS = {
+    "save, 3 ranks, rank 2 coordinates": Sweep(("save",), (3,), (2,)),
+    "load, 3 ranks, rank 1 coordinates": Sweep(("load",), (3,), (1,)),
 }
 
 
@@ -51,10 +52,20 @@ def test_no_single_fault_violates_a_claim(sweep: Sweep, rig: Rig) -> None:
     """Every reachable cell, plain and with a sample of the zoo: not one case is violated, unknown or vacuous."""
     cases = [case for ground in sweep.grounds() for case in sweep.cases(rig, ground)]
     assert len(cases) > 200
-    assert [wrong for case in cases if (wrong := _wrong(rig.run(case)))] == []
+    for case in cases:
+        rig.run(case).check()
 
 
-def test_the_repairs_are_what_makes_the_difference() -> None:
+@pytest.mark.parametrize("sweep", PARTS.values(), ids=PARTS)
+def test_no_fault_of_a_sample_violates_a_claim(sweep: Sweep, rig: Rig) -> None:
+    """Every seventh case of larger sweeps: three ranks, with a coordinator that is not the first."""
+    cases = [case for ground in sweep.grounds() for case in sweep.cases(rig, ground)][::7]
+    assert len(cases) > 50
+    for case in cases:
+        rig.run(case).check()
+
+
+def test_the_repairs_make_the_difference() -> None:
     """The engine as it is breaks claims that the repaired one keeps."""
     unpicklable = Case(FaultPlan.parse("writer.write_data@1=raise(unpicklable)"))
     with Rig(register=Register()) as rig:
@@ -64,16 +75,20 @@ def test_the_repairs_are_what_makes_the_difference() -> None:
         assert rig.run(unpicklable).verdict is Verdict.VIOLATED
 
 
+def _case(bound: BoundPlan, op: OperationKind, workload: str) -> Case:
+    """A case that is no worse for a fault that strikes no call: plans are drawn without a look at how often a site is called."""
+    plan = FaultPlan(tuple(replace(fault, optional=True) for fault in bound.plan))
+    return Case(plan, op, bound.world_size, bound.coordinator, workload=workload)
+
+
 @pytest.mark.parametrize("op", ["save", "load"])
 def test_no_combination_of_faults_violates_a_claim(op: OperationKind, rig: Rig) -> None:
     """Several faults of every kind, on up to four ranks with any coordinator."""
 
     @given(bound=bound_plans(max_ranks=4, op=op))
-    @settings(max_examples=max(150, settings().max_examples))
+    @settings(max_examples=max(100, settings().max_examples))
     def search(bound: BoundPlan) -> None:
-        optional = FaultPlan.parse("; ".join(f"{fault}".rstrip("?") + "?" for fault in bound.plan))
-        case = Case(optional, op, bound.world_size, bound.coordinator, workload="mixed")
-        assert _wrong(rig.run(case)) == []
+        rig.run(_case(bound, op, "mixed")).check()
 
     search()
 
@@ -82,10 +97,13 @@ def test_no_combination_of_faults_violates_a_claim(op: OperationKind, rig: Rig) 
 def test_no_combination_of_errors_violates_a_claim(op: OperationKind, rig: Rig) -> None:
     """Several errors of the zoo, where the model is exact: who is named, for what, and in which protocol step."""
 
-    @given(bound=bound_plans(max_ranks=3, op=op, max_faults=4, effects=(Raise,), sites=[site for site in storage_sites(op) if not site.endswith(".future")]))
-    @settings(max_examples=max(100, settings().max_examples))
+    @given(
+        bound=bound_plans(
+            max_ranks=3, op=op, max_faults=4, effects=(Raise,), sites=[site for site in storage_sites(op) if not site.endswith(".future")]
+        )
+    )
+    @settings(max_examples=max(60, settings().max_examples))
     def search(bound: BoundPlan) -> None:
-        optional = FaultPlan.parse("; ".join(f"{fault}".rstrip("?") + "?" for fault in bound.plan))
-        assert _wrong(rig.run(Case(optional, op, bound.world_size, bound.coordinator, workload="objects"))) == []
+        rig.run(_case(bound, op, "objects")).check()
 
     search()

@@ -44,10 +44,9 @@ def on_rank(rank, place, results):
 
 
 if __name__ == "__main__":
-    multiprocessing.set_forkserver_preload(["torch.distributed.checkpoint"])
-    results, saw = multiprocessing.get_context("forkserver").Queue(), {}
+    results, saw = multiprocessing.get_context("fork").Queue(), {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-        ranks = start_processes(on_rank, (place, results), RANKS, join=False, daemon=True, start_method="forkserver").processes
+        ranks = start_processes(on_rank, (place, results), RANKS, join=False, daemon=True, start_method="fork").processes
         with contextlib.suppress(queue.Empty):
             while len(saw) < RANKS:
                 saw.update([results.get(timeout=PATIENCE if saw else 30)])

@@ -110,6 +110,26 @@ class WorldLock:
         self._waiters.clear()
 
 
+class LockPerRank:
+    """Stands in for a mutex that a library keeps per process, and simulated ranks must not share: one that dies would take it along."""
+
+    def __init__(self) -> None:
+        self._locks: weakref.WeakKeyDictionary[Any, dict[int, WorldLock]] = weakref.WeakKeyDictionary()
+        self._outside = WorldLock()
+
+    def _mine(self) -> WorldLock:
+        me = current_task()
+        if me is None:
+            return self._outside
+        return self._locks.setdefault(me.scheduler, {}).setdefault(me.rank, WorldLock())
+
+    def __enter__(self) -> bool:
+        return self._mine().acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._mine().release()
+
+
 class WorldQueue:
     """``queue.SimpleQueue`` whose waiters from a world give the baton away; ``put`` may be called from anywhere, even while collecting garbage."""
 

@@ -25,7 +25,7 @@ from _thread import allocate_lock
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from harness.worlds.simulated.locks import WorldLock, WorldQueue, wait_outside, waiting_outside
+from harness.worlds.simulated.locks import LockPerRank, WorldLock, WorldQueue, wait_outside, waiting_outside
 from harness.worlds.simulated.scheduler import Scheduler
 from harness.worlds.simulated.tasks import State, Task, Unwind, current_task
 
@@ -248,7 +248,7 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         (time, "sleep", sleep),
         (time, "monotonic", monotonic),
         *((kind, "select", _selecting(kind.__dict__["select"])) for kind in _SELECTORS),
-        (concurrent.futures.thread, "_global_shutdown_lock", WorldLock()),
+        (concurrent.futures.thread, "_global_shutdown_lock", LockPerRank()),
         (concurrent.futures.ThreadPoolExecutor, "submit", submit),
     ]
 

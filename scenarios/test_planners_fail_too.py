@@ -1,4 +1,4 @@
-"""Not only storage fails: planners and the objects whose state is saved run foreign code in every rank."""
+"""Not only storage fails: planners are foreign code too, and every rank runs them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,6 @@ def test_every_rank_learns_of_one_item_that_fails(ckpt_rig, operation, data):
     ranks = data.draw(world_sizes(5), label="ranks")
     coordinator, rank = (data.draw(coordinators(ranks), label=label) for label in ("coordinator", "rank"))
     site, nth = data.draw(st.sampled_from(ITEMS[operation]), label="call"), data.draw(st.integers(1, 3), label="item")
-    error = data.draw(errors().filter(lambda name: name != "StopIteration"), label="error")  # leaving a generator, Python itself makes it another
+    error = data.draw(errors(), label="error")
     plan = FaultPlan.parse(f"{site}@{rank}#{nth}=raise({error})?")
     ckpt_rig.check(Case(plan, operation, ranks, coordinator))
-
-
-@pytest.mark.parametrize(("operation", "site"), [("save", "state_dict"), ("load", "state_dict"), ("load", "load_state_dict")])
-@pytest.mark.parametrize("rank", [0, 2])
-def test_every_rank_learns_of_an_object_that_cannot_give_or_take_its_state(ckpt_rig, operation, site, rank):
-    """A ``Stateful`` that raises."""
-    ckpt_rig.check(Case(FaultPlan.parse(f"{operation}/state.{site}@{rank}=raise(ValueError)"), operation, 3, workload="stateful"))

@@ -1,0 +1,169 @@
+"""The pytest plugin: ranks without a launcher, cases with their replay lines, and the failure matrix in the summary.
+
+Fixtures: ``ckpt_world`` runs a body of yours on simulated ranks; ``ckpt_worlds`` makes such worlds and ``ckpt_rig`` runs whole cases, both for the
+session, so that hypothesis may call a test many times with them. A test that uses none of them, nor the mark or the options, pays nothing:
+everything else is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.pytest_plugin.cases import CkptRig
+    from harness.pytest_plugin.ranks import CkptWorld
+    from harness.pytest_plugin.session import Session
+
+FIXTURES = frozenset({"ckpt_world", "ckpt_worlds", "ckpt_rig"})
+PROFILE_VARIABLE = "CKPT_HARNESS_PROFILE"
+_RANKS = 2
+"""Ranks of a ``ckpt_world`` without a mark: the fewest among which an error can get lost."""
+_OUTPUT = "ckpt_harness_records"
+"""Key under which an xdist worker hands its records to the controller."""
+
+
+@pytest.fixture(scope="session")
+def ckpt_worlds(pytestconfig: pytest.Config) -> Callable[[int], CkptWorld]:
+    """Makes worlds of simulated ranks: ``ckpt_worlds(4).run(body, plan=...)``. Lives as long as the session, so it may be used under ``@given``."""
+    from harness.pytest_plugin.ranks import CkptWorld
+
+    session = _session(pytestconfig)
+    session.used = True
+    return lambda ranks: CkptWorld(ranks, session.seed)
+
+
+@pytest.fixture
+def ckpt_world(request: pytest.FixtureRequest, ckpt_worlds: Callable[[int], CkptWorld]) -> CkptWorld:
+    """A world of simulated ranks, as many as ``@pytest.mark.ckpt_ranks`` says, else 2."""
+    mark = request.node.get_closest_marker("ckpt_ranks")
+    if mark is None:
+        return ckpt_worlds(_RANKS)
+    if len(mark.args) != 1 or mark.kwargs or not isinstance(mark.args[0], int) or mark.args[0] < 1:
+        raise pytest.UsageError(f"ckpt_ranks takes a number of ranks, at least 1, as in @pytest.mark.ckpt_ranks(4); got {mark.args!r}")
+    return ckpt_worlds(mark.args[0])
+
+
+@pytest.fixture(scope="session")
+def ckpt_rig(pytestconfig: pytest.Config) -> Iterator[CkptRig]:
+    """Runs cases: ``ckpt_rig.check(Case(plan=..., ranks=3))``. Lives as long as the session, so it may be used under ``@given``."""
+    from harness.pytest_plugin.cases import CkptRig
+    from harness.rig import Rig
+
+    session = _session(pytestconfig)
+    session.used = True
+    with Rig(register=session.register()) as rig:
+        yield CkptRig(rig, session)
+
+
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+
+
+def _session(config: pytest.Config) -> Session:
+    if _SESSION not in config.stash:
+        from harness.pytest_plugin.session import Session
+
+        config.stash[_SESSION] = Session(config.getoption("ckpt_seed") or 0, config.getoption("ckpt_register"))
+    return config.stash[_SESSION]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declares the options."""
+    group = parser.getgroup("checkpoint-harness", "fault injection for distributed checkpointing")
+    group.addoption("--ckpt-seed", type=int, metavar="N", help="order in which simulated ranks run; default 0")
+    group.addoption("--ckpt-profile", choices=("quick", "ci", "soak"), help="how long hypothesis searches; default: what CKPT_HARNESS_PROFILE names")
+    group.addoption("--ckpt-register", type=Path, metavar="FILE", help="known findings of your own, beside those that ship with the harness")
+    group.addoption("--ckpt-matrix", choices=("show", "hide"), default="show", help="the failure matrix in the summary, if cases ran")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declares the mark; refuses a bad register, and loads a hypothesis profile, if one was asked for."""
+    config.addinivalue_line("markers", "ckpt_ranks(n): the number of simulated ranks that ckpt_world runs")
+    if config.getoption("ckpt_register"):
+        _session(config).register()
+    profile = config.getoption("ckpt_profile") or os.environ.get(PROFILE_VARIABLE)
+    if profile:
+        from harness import strategies
+        from harness.errors import UsageError
+
+        try:
+            strategies.load_profile(profile)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Versions and seed, where the options say that the plugin is in use."""
+    return _header(config) if _asked_for(config) else None
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
+    """Versions and seed, where the tests say so."""
+    if _asked_for(config) or not any(FIXTURES.intersection(getattr(item, "fixturenames", ())) for item in items):
+        return None
+    return _header(config)
+
+
+def _asked_for(config: pytest.Config) -> bool:
+    return any(config.getoption(name) is not None for name in ("ckpt_seed", "ckpt_profile", "ckpt_register"))
+
+
+def _header(config: pytest.Config) -> str:
+    from importlib.metadata import version
+
+    import harness
+
+    hypothesis = sys.modules.get("hypothesis")
+    profile = f", profile {hypothesis.settings.get_current_profile_name()}" if hypothesis is not None else ""
+    return f"checkpoint-harness {harness.__version__}: torch {version('torch')}, seed {config.getoption('ckpt_seed') or 0}{profile}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Adds to a failure the line that replays it, where its message does not have it."""
+    report: pytest.TestReport = yield
+    session = item.config.stash.get(_SESSION, None)
+    if session is not None and session.used and call.when == "call":
+        session.test_ended(item, report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """An xdist worker hands its records to the controller."""
+    kept = session.config.stash.get(_SESSION, None)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None and kept is not None and kept.records:
+        output[_OUTPUT] = pickle.dumps(kept.records)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The xdist controller takes a worker's records; a worker that crashed has none."""
+    records = getattr(node, "workeroutput", {}).get(_OUTPUT)
+    if records is not None:
+        _session(node.config).records += pickle.loads(records)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The failure matrix of all cases that ran, and what they came to."""
+    session = config.stash.get(_SESSION, None)
+    if session is None:
+        return
+    from harness.pytest_plugin.session import SECTION, replay_lines
+
+    if config.getoption("tbstyle") == "no":  # which shows neither messages nor sections
+        for report in terminalreporter.stats.get("failed", []):
+            for line in replay_lines(report):
+                terminalreporter.write_line(line)
+    if session.records and config.getoption("ckpt_matrix") == "show" and terminalreporter.verbosity >= 0:
+        from harness.pytest_plugin.summary import rendered
+
+        terminalreporter.section(SECTION)
+        terminalreporter.write_line(_header(config))
+        terminalreporter.write(rendered(session, colour=terminalreporter.hasmarkup))

@@ -1,0 +1,82 @@
+"""``ckpt_rig``: whole cases, judged by every oracle, as tests see them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from harness.case import Case, CaseResult
+from harness.pytest_plugin.session import Session
+from harness.record import Record
+from harness.rig import Rig
+
+
+def assert_case(result: CaseResult) -> None:
+    """Insists that every claim holds. A known finding is an expected failure; under ``@given``, where one case says little, it is accepted.
+
+    Raises:
+        OracleViolation: a verdict of VIOLATED, VACUOUS or UNKNOWN; the message has the evidence and the replay line.
+    """
+    __tracebackhide__ = True
+    result.check()
+    if result.known and not _under_given():
+        pytest.xfail(f"known: {', '.join(result.known)}")
+
+
+def _under_given() -> bool:
+    hypothesis = sys.modules.get("hypothesis")
+    return hypothesis is not None and bool(hypothesis.currently_in_test_context())
+
+
+class CkptRig:
+    """Runs cases for tests, and keeps their records for the summary.
+
+    Args:
+        rig: what runs them.
+        session: keeps them.
+    """
+
+    def __init__(self, rig: Rig, session: Session) -> None:
+        self._rig, self._session = rig, session
+
+    def run(self, case: Case) -> CaseResult:
+        """Runs a case and judges it. With ``--ckpt-seed``, a case that names no seed runs in that order.
+
+        Raises:
+            PlanError: the plan does not fit; nothing has run.
+            UsageError: an unknown name, or a combination that cannot run.
+        """
+        case = replace(case, seed=case.seed or self._session.seed)
+        started = time.perf_counter()
+        with _quiet():
+            result = self._rig.run(case)
+        covered = self._rig.register.covered(case.engine, result.evidence)
+        self._session.ran_case(Record.of(result, covered, time.perf_counter() - started))
+        return result
+
+    def check(self, case: Case) -> CaseResult:
+        """Runs a case and insists that every claim holds; see :func:`assert_case`."""
+        __tracebackhide__ = True
+        result = self.run(case)
+        assert_case(result)
+        return result
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what engines log and warn about faults that were injected on purpose."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,123 @@
+"""``ckpt_world``: a body of the test's own, on simulated ranks, while faults strike whatever DCP saves and loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness._inject import Firing, Injector
+from harness.assertions import assert_propagated
+from harness.errors import OracleViolation
+from harness.expectation import forecast
+from harness.history import History
+from harness.interception import intercepted
+from harness.plan import FaultPlan, as_plan, check_simulable
+from harness.trace import Trace
+from harness.worlds.base import RankResult
+from harness.worlds.simulated import SimulatedWorld
+
+
+@dataclass(frozen=True)
+class RankResults(Sequence[RankResult]):
+    """How each rank ended: a sequence in rank order.
+
+    Attributes:
+        results: one a rank.
+        plan: what was injected.
+        coordinator: the rank that coordinated.
+        fired: the faults that fired, in order.
+    """
+
+    results: tuple[RankResult, ...]
+    plan: FaultPlan
+    coordinator: int
+    fired: tuple[Firing, ...]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.results[index]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """``returned``, ``raised``, ``hung`` or ``dead``, rank by rank."""
+        return tuple(result.outcome for result in self)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """What the body returned, rank by rank; None where it did not."""
+        return tuple(result.value for result in self)
+
+    def assert_propagated(self) -> None:
+        """Insists that every rank was told of the injected faults, exactly; see :func:`harness.assert_propagated`.
+
+        Raises:
+            OracleViolation: a rank was not, or was told something else.
+        """
+        __tracebackhide__ = True
+        for result in self:
+            if result.error is None:
+                raise OracleViolation(f"plan {str(self.plan)!r} was not told to rank {result.rank}:\n{_told(self)}")
+            assert_propagated(result.error, self.plan, world_size=len(self), coordinator=self.coordinator)
+
+
+class CkptWorld:
+    """Simulated ranks for a body of yours.
+
+    Args:
+        ranks: how many.
+        seed: of the order in which they run.
+    """
+
+    def __init__(self, ranks: int, seed: int) -> None:
+        self.ranks, self.seed = ranks, seed
+
+    def run(self, body: Callable[..., Any], *args: Any, plan: FaultPlan | str = "", coordinator: int = 0) -> RankResults:
+        """Calls ``body(*args)`` on every rank, inside a process group of all, while the faults of ``plan`` strike whatever DCP saves and loads.
+
+        Args:
+            body: what each rank does. What it raises, ``CheckpointException`` too, is the rank's result.
+            args: its arguments.
+            plan: the faults, or their text. Faults of collectives (``pg.*``) work here.
+            coordinator: the rank that coordinates, where ``body`` names another than 0.
+
+        Returns:
+            How each rank ended: returned, raised, hung (proved, with where it waits for whom), or dead.
+
+        Raises:
+            PlanError: the plan does not fit; nothing has run.
+            OracleViolation: a fault that could fire never did, so the test shows nothing. One that need not fire ends in ``?``.
+        """
+        __tracebackhide__ = True
+        faults = as_plan(plan)
+        faults.bind(self.ranks, coordinator)
+        check_simulable(faults)
+        history = History()
+        injector = Injector(faults, coordinator=coordinator, history=history)
+        with intercepted(injector):
+            endings = SimulatedWorld(self.ranks, seed=self.seed).run(body, *args, faults=injector)
+        results = RankResults(tuple(endings), faults, coordinator, injector.fired)
+        if injector.internal_errors:
+            raise OracleViolation(f"UNKNOWN: the harness broke: {'; '.join(injector.internal_errors)}")
+        _assert_fired(results, dict.fromkeys(event.operation for event in history if event.kind == "begin"))
+        return results
+
+
+def _assert_fired(results: RankResults, operations: Iterable[str]) -> None:
+    """Respx's rule: what was declared and never hit fails the test, unless the model says that an earlier failure stood before it."""
+    __tracebackhide__ = True
+    bound = results.plan.bind(len(results), results.coordinator)
+    expected = forecast(bound, Trace.nominal(operations, len(results), results.coordinator, bound.protocol))
+    owed = expected.unreachable.union(*(one.must_fire for one in expected.expectations))
+    optional = {str(fault) for fault in results.plan if fault.optional}
+    missed = sorted(owed - {(firing.fault, firing.rank) for firing in results.fired})
+    never = [f"{text} never fired on rank {rank}" for text, rank in missed if text not in optional]
+    if never:
+        raise OracleViolation(f"VACUOUS: {'; '.join(never)}\n{_told(results)}")
+
+
+def _told(results: Sequence[RankResult]) -> str:
+    endings = {result.rank: f" {result.record or result.wait or ''}".rstrip() for result in results}
+    return "\n".join(f"rank {result.rank}: {result.outcome}{endings[result.rank]}" for result in results)

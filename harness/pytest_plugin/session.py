@@ -1,0 +1,78 @@
+"""What a test session keeps of the cases that ran, and how a failure tells its replay line."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import UsageError
+from harness.findings.register import Register
+from harness.pytest_plugin import FIXTURES
+
+if TYPE_CHECKING:
+    from harness.record import Record
+
+SECTION = "checkpoint-harness"
+"""Heading of what the plugin adds to a report."""
+
+
+class Session:
+    """What a session keeps: the options, and the records of the cases that ran.
+
+    Args:
+        seed: of the order in which ranks run.
+        register_file: findings beside the shipped ones.
+
+    Attributes:
+        seed: of the order in which ranks run.
+        used: whether any test of this process asked for a fixture of ours.
+        records: of all cases that count, in the order in which they ran.
+    """
+
+    def __init__(self, seed: int, register_file: Path | None) -> None:
+        self.seed = seed
+        self._file = register_file
+        self.used = False
+        self.records: list[Record] = []
+        self._of_test: list[Record] = []
+        self._bad: dict[str, Record] = {}
+
+    def register(self) -> Register:
+        """The shipped findings, and those of ``--ckpt-register``.
+
+        Raises:
+            pytest.UsageError: the file cannot be read.
+        """
+        try:
+            return Register.shipped() + Register.read(self._file) if self._file else Register.shipped()
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def ran_case(self, record: Record) -> None:
+        """Keeps a record until it is known how its test ended."""
+        self._of_test.append(record)
+
+    def test_ended(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Keeps what the test's cases came to, and makes sure that a failure tells how to replay it, once.
+
+        A violation counts if a test failed of it: not the many that hypothesis met while it shrank one, nor those that a test asked for.
+        """
+        ran, self._of_test = self._of_test, []
+        if report.failed and FIXTURES.intersection(getattr(item, "fixturenames", ())) and not replay_lines(report):
+            # The test has an assertion of its own: about the last case that it ran, or about a body that only it can run.
+            line = ran[-1].case.replay_line() if ran else shlex.join(["pytest", item.nodeid, "--ckpt-seed", str(self.seed)])
+            report.sections.append((SECTION, line))
+        self.records += [record for record in ran if not record.verdict]
+        self._bad.update({record.case.replay_line(): record for record in ran if record.verdict})
+        for line in replay_lines(report) if report.failed else ():
+            if line in self._bad:
+                self.records.append(self._bad.pop(line))
+
+
+def replay_lines(report: pytest.TestReport) -> list[str]:
+    """The lines of a report that replay what failed."""
+    said = [line.removeprefix("E").strip() for line in str(report.longrepr).splitlines()]
+    return [line for line in said if line.startswith("ckpt-harness replay ")] + [text for name, text in report.sections if name == SECTION]

@@ -1,0 +1,64 @@
+"""One case, told rank by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.case import CaseResult
+from harness.findings.signature import observed
+from harness.history import Event
+from harness.report.terminal import mark_of, say
+from harness.verdict import Verdict
+
+
+def story(console: Console, result: CaseResult) -> None:
+    """Prints what was planned, what was owed, what each rank did and saw, and what the oracles say."""
+    say(console, [*_setting(result), *_ranks(result), Text(), *_judgements(result), Text()])
+    say(console, [Text.assemble(("again ", "dim"), result.case.replay_line())])
+
+
+def _setting(result: CaseResult) -> Iterator[Text]:
+    case, expectation = result.case, result.expectation
+    group = f"coordinator {case.coordinator}" if case.grouped else "no process group"
+    setting = f"{expectation.operation} on {case.ranks} rank(s), {group}, engine {case.engine}, workload {case.workload}, seed {case.seed}"
+    named = "".join(f"\n      rank {rank}: {error}" for rank, error in expectation.failures.items())
+    step = f" in step {expectation.step!r}" if expectation.step else ""
+    yield Text.assemble(("plan  ", "dim"), str(case.plan) or "(no faults)")
+    yield Text.assemble(("case  ", "dim"), setting)
+    yield Text.assemble(("owed  ", "dim"), f"{expectation.kind.value}{step}{named}")
+
+
+def _ranks(result: CaseResult) -> Iterator[Text]:
+    for rank in result.expectation.ranks:
+        yield Text(f"\nrank {rank}", style="bold")
+        yield from (line for event in result.history.of_rank(rank) for line in _event(event))
+        yield Text(f"  => {result.outcomes.get(rank, 'no outcome')}", style="bold")
+        if result.evidence.retry is not None and rank in result.evidence.retry:
+            yield Text(f"  => healed, tried again: {result.evidence.retry[rank]}")
+
+
+def _event(event: Event) -> Iterator[Text]:
+    when = f"  {event.time:10.3f} s  "
+    if event.kind == "fault":
+        yield Text(f"{when}FAULT {event.detail}", style="red")
+    elif event.kind == "raised":
+        yield Text(f"{when}{event.site} raised {event.detail}")
+    elif event.kind in ("begin", "end"):
+        yield Text(f"{when}{event.kind} {event.operation}")
+    elif event.kind == "enter":
+        yield Text(f"{when}{event.site}{f' #{event.nth}' if event.nth > 1 else ''}", style="dim")
+
+
+def _judgements(result: CaseResult) -> Iterator[Text]:
+    for judgement in result.judgements:
+        name = "KNOWN" if judgement.known else judgement.verdict.name
+        note = f" ({judgement.known})" if judgement.known else "" if judgement.claimed else " (not claimed by the engine)"
+        yield Text.assemble(mark_of(name), " " * (9 - len(name)), f"{judgement.oracle}{note}  ", (judgement.reason, "dim"))
+    if any(judgement.verdict is Verdict.VIOLATED for judgement in result.judgements):
+        expectation = result.expectation
+        roles = observed(expectation, result.evidence.of(expectation), {one.rank for one in expectation.decisive})
+        yield Text("\nas a signature of the findings register", style="dim")
+        yield from (Text(f"  {role}: {' | '.join(sorted(endings))}", style="dim") for role, endings in roles.items())

@@ -1,0 +1,25 @@
+"""The claim is stated for every call into foreign code, also for those that no protocol step guards. DCP breaks it there: known findings."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import Case, FaultPlan
+from harness.sites import OPERATION_KINDS, SITES
+from harness.strategies import storage_sites
+
+UNGUARDED = [(operation, site) for operation in OPERATION_KINDS for site in storage_sites(operation) if not SITES[site].guarded]
+
+
+@pytest.mark.parametrize(("operation", "site"), UNGUARDED)
+@pytest.mark.parametrize("rank", [0, 2])
+def test_every_rank_learns_of_a_call_that_fails_before_the_first_step(ckpt_rig, operation, site, rank):
+    """One rank cannot even begin; the others must not wait for it."""
+    ckpt_rig.check(Case(FaultPlan.parse(f"{operation}/{site}@{rank}=raise(OSError:EIO)"), operation, ranks=3))
+
+
+@pytest.mark.parametrize(("operation", "site"), [("save", "state_dict"), ("load", "state_dict"), ("load", "load_state_dict")])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_every_rank_learns_of_an_object_that_cannot_give_or_take_its_state(ckpt_rig, operation, site, rank):
+    """A ``Stateful`` that raises."""
+    ckpt_rig.check(Case(FaultPlan.parse(f"{operation}/state.{site}@{rank}=raise(ValueError)"), operation, 3, workload="stateful"))

@@ -1,0 +1,22 @@
+"""Engines with a bug, for replay lines to find: ``path/to/broken_engines.py:SECRETIVE``."""
+
+from __future__ import annotations
+
+import torch.distributed as dist
+from torch.distributed.checkpoint import CheckpointException
+
+from harness.engines.filesystem import FileSystemEngine
+
+
+class SecretiveEngine(FileSystemEngine):
+    """Tells the coordinator alone that a save failed; the others report success."""
+
+    def save(self, state, writer, planner, place, *, coordinator):
+        try:
+            super().save(state, writer, planner, place, coordinator=coordinator)
+        except CheckpointException:
+            if dist.get_rank() == coordinator:
+                raise
+
+
+SECRETIVE = SecretiveEngine("secretive", "swallows errors on all ranks but the coordinator", sync_files=False)

@@ -1,0 +1,60 @@
+"""What must fail: if these pass without turning the run red, nothing else here means anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import bugs_stored
+import bugs_told
+import pytest
+from click.testing import CliRunner
+from hunting import hunt
+from planting import planted
+
+from harness import oracles
+from harness.campaign import Sweep
+from harness.cli import main
+from harness.oracles import Evidence
+from harness.rig import Rig
+from harness.verdict import Judgement, Verdict
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+LOUD = next(bug for bug in bugs_told.BUGS if bug.name == "a failed write is told to the coordinator alone")
+BROKEN = next(bug for bug in bugs_stored.BUGS if bug.name == "what was written is left out of the metadata")
+
+
+def test_oracles_that_pass_everything_find_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is the oracles that find planted bugs, and no accident of the rig."""
+
+    def content(evidence: Evidence) -> list[Judgement]:
+        return [Judgement("content", Verdict.HOLDS)]
+
+    for name in oracles.ORACLES:
+        monkeypatch.setitem(oracles.ORACLES, name, content)
+    with Rig() as sound:
+        assert hunt(replace(BROKEN, search=Sweep(("save",), (1,), workload="replicated")), sound) is None
+
+
+@pytest.mark.parametrize("blind", ["agreement", "attribution"])
+def test_one_oracle_may_fail_where_another_does_not(blind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one of them blind, the others still find what shows in several ways."""
+    monkeypatch.setitem(oracles.ORACLES, blind, lambda evidence: [])
+    with Rig() as sound:
+        caught = hunt(LOUD, sound)
+    assert caught is not None
+    assert blind not in caught.oracles
+
+
+def test_a_broken_engine_turns_the_run_red(tmp_path: Path) -> None:
+    """The command line's sweep of an engine that loses what it saves: exit status 1, the finding with its replay line, and the JSON says so too."""
+    lines = tmp_path / "records.jsonl"
+    words = ["sweep", "--ranks", "1", "--op", "save", "--workload", "replicated", "--jobs", "1", "--json", str(lines)]
+    with planted(BROKEN.edits):
+        result = CliRunner().invoke(main, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 1, result.output
+    assert "VIOLATED no fault at all" in result.output
+    assert "ckpt-harness replay '' --op save --ranks 1 --workload replicated" in result.output
+    assert json.loads(lines.read_text("utf-8").splitlines()[0])["verdict"] == "VIOLATED"

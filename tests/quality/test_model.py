@@ -1,0 +1,23 @@
+"""Do the model and the engine agree? All pairs of plain errors, on the engine as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.campaign import Sweep
+from harness.rig import Rig
+from harness.sites import OperationKind
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+@pytest.mark.parametrize("coordinator", [0, 1])
+@pytest.mark.parametrize("op", ["save", "load"])
+def test_all_pairs_of_errors_end_as_the_model_says(op: OperationKind, coordinator: int) -> None:
+    """Two ranks, any two calls: which step fails, and who is named, for what; or a finding that is known."""
+    pairs = Sweep((op,), (2,), (coordinator,), workload="objects", pairs=True)
+    with Rig() as rig:
+        cases = [case for ground in pairs.grounds() for case in pairs.cases(rig, ground)]
+        assert len(cases) > 200
+        for case in cases[coordinator::2]:  # each coordinator has every other pair
+            rig.run(case).check()

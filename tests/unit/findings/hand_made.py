@@ -1,0 +1,68 @@
+"""Evidence made by hand: what a plan had to lead to, and how each rank is said to have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.expectation import forecast
+from harness.findings.register import Entry
+from harness.findings.signature import Signature
+from harness.history import ErrorRecord
+from harness.oracles import Evidence, Outcome
+from harness.plan import FaultPlan
+from harness.protocol import DCP
+from harness.trace import Trace
+
+GATHER = "all_gather for rank 1 at torch/distributed/checkpoint/utils.py:135 in gather_object"
+PLAN = "writer.reset@1=raise"
+
+
+def hung(where: str = GATHER) -> Outcome:
+    return Outcome("hung", where=where)
+
+
+def raised(error: BaseException) -> Outcome:
+    return Outcome("raised", ErrorRecord.of(error))
+
+
+def evidence(
+    plan: str = PLAN,
+    outcomes: Mapping[int, Outcome] | None = None,
+    *,
+    ranks: int = 3,
+    coordinator: int = 0,
+    operation: str = "save[1]",
+    fired: bool = True,
+) -> Evidence:
+    """Of a save (or another operation) under a plan; by default the victims raise what was injected and all others hang."""
+    bound = FaultPlan.parse(plan).bind(ranks, coordinator, DCP)
+    made = forecast(bound, Trace.nominal([operation], ranks, coordinator, DCP))
+    [expectation] = made.expectations
+    usual = {rank: hung() for rank in range(ranks)}
+    usual |= {acting.rank: Outcome("raised", acting.error) for acting in expectation.decisive}
+    struck = frozenset((str(one.fault), rank) for one in bound.faults for rank in one.ranks)
+    return Evidence(made, {operation: {**usual, **(outcomes or {})}}, fired=struck if fired else frozenset())
+
+
+def entry(**fields: object) -> Entry:
+    """About errors of ``reset``; any field may be given."""
+    waits = ("hung * in gather_object",)
+    usual: dict[str, object] = {
+        "id": "T-1",
+        "title": "reset hangs peers",
+        "engines": ("filesystem",),
+        "versions": ("2.13.0",),
+        "operations": ("save",),
+        "sites": ("writer.reset",),
+        "effects": ("raise", "raise(*)"),
+        "oracles": ("bounded", "agreement"),
+        "ranks": 2,
+        "signatures": (Signature({"victim": ("raised the injected error",), "coordinator": waits, "other": waits}),),
+        "about": "it does",
+        "source": "somewhere",
+        "reproducer": "none.py",
+        "reports": (),
+        "newer": "not tried",
+        "replay": "ckpt-harness replay writer.reset@1=raise",
+    }
+    return Entry(**{**usual, **fields})  # type: ignore[arg-type]

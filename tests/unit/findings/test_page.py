@@ -1,0 +1,64 @@
+"""The page and the scripts belong to the register that ships."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import harness.findings
+from harness.cli import main
+from harness.findings.page import render
+from harness.findings.register import Register
+
+ENTRIES = Register.shipped().entries
+SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
+PAGE = Path(harness.findings.__file__).parents[2] / "docs" / "FINDINGS.md"
+
+
+def test_the_page_is_what_the_register_says() -> None:
+    """``ckpt-harness findings --write docs/FINDINGS.md`` brings it up to date."""
+    assert PAGE.read_text(encoding="utf-8") == render(Register.shipped())
+
+
+def test_the_page_is_written_on_request(tmp_path: Path) -> None:
+    """The command writes it where it is told."""
+    done = CliRunner().invoke(main, ["findings", "--write", str(tmp_path / "page.md")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == render(Register.shipped())
+
+
+def test_the_command_lists_every_finding() -> None:
+    """One row each."""
+    done = CliRunner().invoke(main, ["findings"])
+    assert done.exit_code == 0, done.output
+    assert [entry.id for entry in ENTRIES if entry.id not in done.output] == []
+
+
+def test_a_register_that_cannot_be_read_is_a_usage_error() -> None:
+    """One line and exit status 2, for each command that takes one."""
+    for command in (["findings"], ["sweep"], ["replay", "writer.reset@1=raise"]):
+        done = CliRunner().invoke(main, [*command, "--register", "nowhere.toml"])
+        assert done.exit_code == 2
+        assert "findings register nowhere.toml: No such file" in done.output
+
+
+def test_every_entry_has_its_own_script() -> None:
+    """And no script is left over."""
+    assert sorted(entry.reproducer for entry in ENTRIES) == sorted(path.name for path in SCRIPTS.glob("dcp_*.py"))
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("dcp_*.py")), ids=lambda path: path.stem)
+def test_a_script_needs_torch_alone(path: Path) -> None:
+    """Nothing of the harness: a finding counts only where plain torch shows it, in a script as short as a bug report."""
+    text = path.read_text(encoding="utf-8")
+    names = {
+        name.partition(".")[0]
+        for node in ast.walk(ast.parse(text))
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+    }
+    standard = {"contextlib", "datetime", "multiprocessing", "queue", "sys", "tempfile", "threading", "time", "warnings"}
+    assert names <= standard | {"torch"}
+    assert len(text.splitlines()) <= 60

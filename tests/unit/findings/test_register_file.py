@@ -1,0 +1,69 @@
+"""Register files: what is read, and what a mistake in one is answered with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.findings.page import EXAMPLE
+from harness.findings.register import Register
+
+
+def _read(tmp_path: Path, text: str) -> Register:
+    file = tmp_path / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    return Register.read(file)
+
+
+def test_the_example_of_the_page_is_a_register(tmp_path: Path) -> None:
+    """What adopters copy works, and is used beside what ships."""
+    mine = _read(tmp_path, EXAMPLE)
+    [entry] = mine.entries
+    assert entry.id == "S3-001"
+    assert entry.signatures[0].roles["other"] == ("hung broadcast for * in broadcast_object", "returned")
+    both = Register.shipped() + mine
+    assert [one.id for one in both.entries][-1] == "S3-001"
+
+
+def test_an_empty_file_is_an_empty_register(tmp_path: Path) -> None:
+    """No findings are what everybody starts with."""
+    assert _read(tmp_path, "").entries == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda text: "[[finding", "mine.toml: "),
+        (lambda text: 'version = 1\n' + text, "holds 'version'; valid: [[finding]] tables alone"),
+        (lambda text: text.replace('title = "An error of the upload is told to its own rank only"\n', ""), "entry 'S3-001' lacks title; fields: id, title"),
+        (lambda text: text.replace("newer =", "newest ="), "entry 'S3-001' lacks newer and has unknown newest; fields: "),
+        (lambda text: text.replace('"What happens, and why."', '""'), "about is ''; valid: a text"),
+        (lambda text: text.replace("ranks = 2 ", 'ranks = "2" '), "ranks is '2'; valid: a number of ranks, from 1"),
+        (lambda text: text.replace('operations = ["save"]', 'operations = "save"'), "operations is 'save'; valid: a list of texts"),
+        (lambda text: text.replace('operations = ["save"]', 'operations = ["sava"]'), "operations are unknown: sava; valid: save, async_save, load"),
+        (lambda text: text.replace('"bounded", ', '"bound", '), "oracles are unknown: bound; valid: bounded, "),
+        (lambda text: text.replace('["writer.finish"]', '["writer.finnish"]'), "sites that are none: writer.finnish; `ckpt-harness sites` lists them"),
+        (lambda text: text.partition("[[finding.signature]]")[0] + "signature = []\n", "has no signature"),
+        (lambda text: text.replace("victim =", "viktim ="), "signature 1 has fields that are unknown: viktim; valid: victim, "),
+        (lambda text: text.replace("victim =", "#").replace("other =", "#"), "signature 1 says of no role how it ended; roles: victim, "),
+        (lambda text: text.replace('"raised the injected error"', "7"), "signature 1: victim is 7; valid: a list of texts"),
+        (lambda text: text + text, "ids used twice: S3-001"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_answered_with_one_clear_line(tmp_path: Path, change: object, complaint: str) -> None:
+    """The entry, what is wrong with it, and what is valid."""
+    with pytest.raises(UsageError, match=re.escape(complaint)) as refused:
+        _read(tmp_path, change(EXAMPLE))  # type: ignore[operator]
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).startswith("findings register")
+
+
+def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
+    """Missing, a directory, or no text."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for name, complaint in (("nowhere", "No such file"), (".", "directory"), ("binary", "not UTF-8")):
+        with pytest.raises(UsageError, match=complaint):
+            Register.read(tmp_path / name)

@@ -1,0 +1,183 @@
+"""The command line: exit statuses, usage errors in one line, and what can be answered without torch."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.case import Case
+from harness.cli import main
+from harness.plan import FaultPlan
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+def _run(line: str, columns: int = 200) -> Result:
+    return CliRunner().invoke(main, shlex.split(line), env={"COLUMNS": str(columns)})
+
+
+USAGE = [
+    ("replay write_dat@0=raise", "unknown site 'write_dat'; did you mean 'write_data'?"),
+    ("replay writer.write_data@5=raise", "rank 5 is outside a world of 2; valid: 0 to 1"),
+    ("replay writer.finish@1=raise", "called by the coordinator (rank 0) alone"),
+    ("replay writer.write_data@0=raise(NoSuchError)", "unknown error 'NoSuchError'"),
+    ("replay writer.write_data@0=explode", "unknown effect 'explode'"),
+    ("replay writer.write_data@0=raise --ranks two", "'two' is not a valid integer"),
+    ("replay writer.write_data@0=raise --ranks 0", "0 is not in the range 1<=x<=1024"),
+    ("replay writer.write_data@0=raise --coordinator 2", "coordinator 2 of a world of 2; valid: 0 to 1"),
+    ("replay writer.write_data@0=raise --op copy", "'copy' is not one of"),
+    ("sweep --ranks 2,x", "'2,x' is not a list of numbers such as 2,3,4"),
+    ("sweep --ranks 0", "0 ranks; valid: 1 to 1024"),
+    ("sweep --op save,copy", "'copy' is not one of save, async_save, load"),
+    ("sweep --coordinator first", "'first'; valid: a rank, or all"),
+    ("sweep --coordinator -1", "'-1'; valid: a rank, or all"),
+    ("sweep --jobs 0", "0 is not in the range x>=1"),
+    ("sweep --zoo petting", "'petting' is not one of 'sample', 'full'"),
+    ("dance", "No such command 'dance'"),
+]
+LATER = [
+    ("sweep --ranks 2 --coordinator 2", "coordinator 2 of a world of 2; valid: 0 to 1"),
+    ("sweep --ranks 2 --engine tape", "unknown engine 'tape'; engines: filesystem"),
+    ("sweep --ranks 2 --workload huge", "unknown workload 'huge'; workloads: replicated"),
+    ("replay writer.write_data@0=raise --engine tape", "unknown engine 'tape'; engines: filesystem"),
+    ("replay writer.write_data@0=raise --engine no.such:ENGINE", "cannot be imported: No module named 'no'"),
+    ("replay writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
+    ("replay writer.write_data@0=raise --no-group", "2 ranks without a process group"),
+    ("replay writer.write_data@0=raise --op async_save --coordinator 1", "async_save coordinates on rank 0 only"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), [*USAGE, *LATER], ids=[line for line, _ in (*USAGE, *LATER)])
+def test_a_usage_error_is_one_line(line: str, words: str) -> None:
+    """With the value and the choices, exit status 2, and never a traceback."""
+    result = _run(line)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    (told,) = [text for text in result.output.splitlines() if text.startswith("Error: ")]
+    assert words in told
+    assert result.output.rstrip().endswith(told)
+
+
+def test_help_and_usage_errors_do_not_wait_for_torch() -> None:
+    """Nothing that can be answered without ranks imports it."""
+    script = """
+import sys
+from click.testing import CliRunner
+from harness.cli import main
+for words in __import__("json").loads(sys.argv[1]):
+    CliRunner().invoke(main, words)
+    assert "torch" not in sys.modules, words
+"""
+    lines = [line for line, _ in USAGE] + ["--help", "--version", "sweep --help", "replay --help", "sites", "effects"]
+    words = json.dumps([shlex.split(line) for line in lines])
+    done = subprocess.run(
+        [sys.executable, "-c", script, words], capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("replay writer.write_data@1=raise", 0, "HOLDS    attribution"),
+        ("replay 'writer.write_data@1=raise(unpicklable)'", 0, "KNOWN    bounded (DCP-001)"),
+        ("replay '' --op load", 0, "HOLDS    filled"),
+        ("replay writer.write_data@1#2=raise", 3, "VACUOUS  fired"),
+        ("replay writer.write_data@1#2=raise?", 0, "HOLDS    fired"),
+        ("replay 'writer.write_data@0=raise(OSError:EIO)' --ranks 1 --no-group --no-retry", 0, "HOLDS    attribution"),
+    ],
+)
+def test_the_exit_status_of_a_replay(line: str, status: int, words: str) -> None:
+    """0 where all holds or is known, 3 where nothing was shown; the story names each oracle, and ends in the line that tells it again."""
+    result = _run(line)
+    assert result.exit_code == status, result.output
+    assert words in result.output
+    assert result.output.rstrip().splitlines()[-1].startswith("again ckpt-harness replay ")
+
+
+def test_a_violation_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no register explains is violated."""
+    from harness.findings.register import Register
+
+    monkeypatch.setattr(Register, "shipped", classmethod(lambda cls: cls()))
+    result = _run("replay 'writer.write_data@1=raise(unpicklable)'")
+    assert result.exit_code == 1, result.output
+    assert "VIOLATED bounded" in result.output
+
+
+CASES = [
+    Case(FaultPlan.parse("writer.write_data@1=raise")),
+    Case(
+        FaultPlan.parse("save[1]/writer.write_data@1#1x*!after=raise(OSError:EIO); writer.finish@coordinator=hang?"), ranks=3, coordinator=2
+    ),
+    Case(
+        FaultPlan.parse("reader.read_data.future@all=failfuture(wait,OSError:EIO)"),
+        "load",
+        engine="fsspec-memory",
+        workload="objects",
+        seed=5,
+    ),
+    Case(FaultPlan.parse("writer.stage@0=raise(unicode)"), "async_save", retry=False),
+    Case(FaultPlan(), "load", 1, grouped=False),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_replay_line_says_all_of_a_case(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command line reads back from it is the same case."""
+    from harness.rig import Rig
+
+    seen = []
+
+    def run(self: Rig, case: Case) -> None:
+        seen.append(case)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Rig, "run", run)
+    words = shlex.split(case.replay_line())
+    assert words[:2] == ["ckpt-harness", "replay"]
+    result = CliRunner().invoke(main, words[1:])
+    assert seen == [case], result.output
+    assert seen[0].replay_line() == case.replay_line()
+    assert replace(case, seed=case.seed + 1).replay_line() != case.replay_line()
+
+
+def test_a_sweep_reports_and_keeps_its_records(tmp_path: Path) -> None:
+    """A matrix, full coverage, known findings, exit status 0; and one JSON line a case, each with the line that replays it."""
+    file = tmp_path / "records.jsonl"
+    result = _run(f"sweep --ranks 1 --op save --workload objects --jobs 1 --json {file}")
+    assert result.exit_code == 0, result.output
+    assert "save: who learned what" in result.output
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert f"{len(lines)} cases" in result.output
+    assert "0 violated" in result.output
+    (coverage,) = [line.split() for line in result.output.splitlines() if line.startswith("coverage: ")]
+    assert coverage[1] == coverage[3]
+    assert {line["schema"] for line in lines} == {1}
+    assert {line["verdict"] for line in lines} == {"HOLDS"}
+    assert all(line["replay"].startswith("ckpt-harness replay ") for line in lines)
+
+
+def test_a_file_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    """Told in a line, and before the sweep has run."""
+    result = _run(f"sweep --ranks 1 --op save --workload objects --jobs 1 --json {tmp_path / 'none' / 'records.jsonl'}")
+    assert result.exit_code == 2, result.output
+    assert "Error: " in result.output
+
+
+def test_the_tables_are_printed() -> None:
+    """Every site, effect and error by its name."""
+    from harness.effects import EFFECTS
+    from harness.sites import SITES
+    from harness.zoo import ZOO
+
+    sites, effects = _run("sites").output, _run("effects").output
+    assert all(name in sites for name in SITES)
+    assert all(name in effects for name in (*EFFECTS, *ZOO))

@@ -1,0 +1,282 @@
+"""The model, fault by fault: which step fails, who is named, what can no longer fire."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.expectation import Expectation, Forecast, Kind, forecast
+from harness.plan import FaultPlan
+from harness.protocol import DCP, DCP_ALONE, Protocol
+from harness.trace import Moment, Trace
+
+
+def _forecast(
+    text: str, operations: tuple[str, ...] = ("save[1]",), ranks: int = 3, coordinator: int = 0, protocol: Protocol = DCP, **options: float
+) -> Forecast:
+    trace = Trace.nominal(operations, ranks, coordinator, protocol)
+    return forecast(FaultPlan.parse(text).bind(ranks, coordinator, protocol), trace, **options)
+
+
+def _owed(text: str, operation: str = "save[1]", coordinator: int = 0) -> Expectation:
+    (found,) = _forecast(text, (operation,), coordinator=coordinator).expectations
+    return found
+
+
+def _acting(owed: Expectation) -> list[tuple[str, int]]:
+    return sorted((str(one.bound.fault), one.rank) for one in owed.decisive)
+
+
+def test_nothing_planned_succeeds() -> None:
+    """On all ranks, with nothing that must fire."""
+    owed = _owed("")
+    assert (owed.kind, owed.ranks, owed.failures, owed.must_fire) == (Kind.SUCCEEDS, (0, 1, 2), {}, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("operation", "site", "step"),
+    [
+        ("save[1]", "writer.reset", ""),
+        ("save[1]", "writer.storage_meta", "plan"),
+        ("save[1]", "writer.prepare_local_plan", "plan"),
+        ("save[1]", "save_planner.finish_plan", "write"),
+        ("save[1]", "writer.write_data", "write"),
+        ("load[1]", "reader.checkpoint_id", ""),
+        ("load[1]", "reader.read_metadata", "plan"),
+        ("load[1]", "load_planner.commit_tensor", "read"),
+        ("load[1]", "state.load_state_dict", ""),
+        ("async_save[1]", "writer.stage", ""),
+        ("async_save[1]", "writer.write_data", "write"),
+    ],
+)
+def test_one_error_fails_its_step_everywhere(operation: str, site: str, step: str) -> None:
+    """Its rank is named with its error, and the fault must fire; the same claim is stated for sites that nothing guards."""
+    owed = _owed(f"{site}@2=raise(OSError:EIO)", operation)
+    assert (owed.kind, owed.step, set(owed.failures)) == (Kind.FAILS, step, {2})
+    assert owed.failures[2].errno == "EIO"
+    assert f"injected at {site} on rank 2" in owed.failures[2].message
+    assert owed.must_fire == {(f"{site}@2=raise(OSError:EIO)", 2)}
+
+
+@pytest.mark.parametrize("coordinator", [0, 2])
+def test_what_fails_in_the_reduce_is_the_coordinators(coordinator: int) -> None:
+    """Whoever coordinates."""
+    owed = _owed("writer.finish@coordinator=raise", coordinator=coordinator)
+    assert (owed.step, set(owed.failures), owed.coordinator) == ("write", {coordinator}, coordinator)
+
+
+def test_all_who_fail_in_one_map_are_named() -> None:
+    """Every rank's map runs, whatever happens on the others."""
+    owed = _owed("writer.write_data@0=raise; save_planner.finish_plan@2=raise(ValueError)")
+    assert {rank: error.short_name for rank, error in owed.failures.items()} == {0: "InjectedFault", 2: "ValueError"}
+    assert len(owed.must_fire) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "unfired"),
+    [
+        ("writer.storage_meta@1=raise; writer.write_data@0=raise", {1}, "writer.write_data@0=raise"),
+        ("writer.storage_meta@1=raise; writer.prepare_local_plan@1=raise", {1}, "writer.prepare_local_plan@1=raise"),
+        ("writer.prepare_local_plan@2=raise; save_planner.create_global_plan@0=raise", {2}, "save_planner.create_global_plan@0=raise"),
+        ("writer.write_data@1=raise; writer.finish@0=raise", {1}, "writer.finish@0=raise"),
+        ("writer.write_data@1!after=raise; writer.write_data.future@1=failfuture", {1}, "writer.write_data.future@1=failfuture"),
+        ("writer.reset@0=raise; writer.storage_meta@1=raise", {0}, "writer.storage_meta@1=raise"),
+    ],
+)
+def test_a_fault_behind_a_failure_is_not_reached(text: str, named: set[int], unfired: str) -> None:
+    """A failure ends its step before the reduce, its step the operation, and its call the rank's map."""
+    owed = _owed(text)
+    assert set(owed.failures) == named
+    assert unfired not in {fault for fault, _ in owed.must_fire}
+
+
+def test_before_and_after_a_call_are_two_moments() -> None:
+    """A lost acknowledgement comes behind the calls that the call itself makes, and ahead of what follows."""
+    trace = Trace(
+        {
+            "save[1]": {
+                0: tuple(
+                    Moment(*one)
+                    for one in (
+                        ("writer.write_data", 1, False),
+                        ("save_planner.resolve_data", 1, False),
+                        ("save_planner.resolve_data", 1, True),
+                        ("writer.write_data", 1, True),
+                    )
+                )
+            }
+        }
+    )
+    plan = "writer.write_data@0!after=raise(ValueError); save_planner.resolve_data@0=raise"
+    (owed,) = forecast(FaultPlan.parse(plan).bind(1), trace).expectations
+    assert owed.failures[0].short_name == "InjectedFault"
+    (owed,) = forecast(FaultPlan.parse("writer.write_data@0!after=raise").bind(1), trace).expectations
+    assert set(owed.failures) == {0}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "delayed"),
+    [
+        ("writer.write_data@1=delay(5)", Kind.SUCCEEDS, 5),
+        ("writer.write_data@1=delay(80)", Kind.SUCCEEDS, 80),
+        ("writer.write_data@1=delay(100)", Kind.UNDETERMINED, 100),
+        ("writer.write_data@1=delay(120)", Kind.STALLS, 120),
+        ("writer.write_data@all=delay(500)", Kind.SUCCEEDS, 500),
+        ("writer.storage_meta@0=delay(80); writer.write_data@1=delay(80)", Kind.SUCCEEDS, 160),
+        ("writer.storage_meta@0=delay(60); writer.prepare_local_plan@0=delay(60)", Kind.STALLS, 120),
+        ("writer.reset@0=delay(60); writer.prepare_local_plan@0=delay(60)", Kind.STALLS, 120),
+        ("writer.finish@0=delay(120)", Kind.STALLS, 120),
+        ("writer.write_data@1=delay(5); writer.write_data@2=raise", Kind.FAILS, 5),
+        ("writer.write_data@1=delay(120); writer.write_data@2=raise", Kind.STALLS, 120),
+    ],
+)
+def test_lateness_is_measured_against_the_others(text: str, kind: Kind, delayed: float) -> None:
+    """Within the group's timeout (100 s here) a late rank is waited for, beyond it not, and close to it either is right; nobody is late if all are."""
+    (owed,) = _forecast(text, timeout=100.0).expectations
+    assert (owed.kind, owed.delayed) == (kind, delayed)
+
+
+@pytest.mark.parametrize("effect", ["hang", "kill"])
+@pytest.mark.parametrize("site", ["writer.reset@1", "writer.storage_meta@1", "writer.write_data@1", "writer.finish@0"])
+def test_a_lost_rank_stalls_its_peers(site: str, effect: str) -> None:
+    """They may wait as long as the backend does; nobody succeeds."""
+    owed = _owed(f"{site}={effect}")
+    assert (owed.kind, owed.agreement, owed.failures) == (Kind.STALLS, True, {})
+
+
+def test_a_future_that_never_completes_stalls() -> None:
+    """As a hang does; but not behind an error of the call that returns it."""
+    assert _owed("writer.write_data.future@1=nevercomplete").kind is Kind.STALLS
+    assert _owed("writer.write_data@1=raise; writer.write_data.future@1=nevercomplete").kind is Kind.FAILS
+
+
+def test_a_stall_outweighs_an_error_beside_it() -> None:
+    """The error is never told, since the exchange never takes place."""
+    owed = _owed("writer.write_data@1=raise; writer.write_data@2=hang")
+    assert owed.kind is Kind.STALLS
+    assert _acting(owed) == [("writer.write_data@2=hang", 2)]
+
+
+def test_a_stall_behind_the_last_collective_concerns_nobody_else() -> None:
+    """The others have been told of success by then."""
+    owed = _owed("state.load_state_dict@1=hang", "load[1]")
+    assert (owed.kind, owed.agreement) == (Kind.UNDETERMINED, False)
+
+
+@pytest.mark.parametrize(("text", "deceived"), [("writer.write_data@1=skip", True), ("writer.prepare_local_plan@1=wrong", True)])
+def test_what_a_lie_leads_to_is_not_foretold(text: str, deceived: bool) -> None:
+    """Only agreement is owed, and what storage shows is judged only where the engine claims to notice."""
+    owed = _owed(text)
+    assert (owed.kind, owed.agreement, owed.deceived) == (Kind.UNDETERMINED, True, deceived)
+
+
+@pytest.mark.parametrize(
+    "later", ["writer.write_data@1=kill", "writer.write_data@1=hang", "pg.gather@1=raise", "writer.write_data@1=delay(9999)"]
+)
+def test_behind_a_lie_a_lost_rank_cannot_be_ruled_out(later: str) -> None:
+    """So not even agreement is owed."""
+    assert not _owed(f"writer.storage_meta@0=wrong; {later}").agreement
+
+
+def _with_collectives(coordinator: int) -> Trace:
+    """A save of two ranks as a run shows it: a collective is called within whatever is going on."""
+    course = [
+        "writer.storage_meta",
+        "pg.gather",
+        "save_planner.create_global_plan",
+        "pg.scatter",
+        "writer.write_data",
+        "pg.gather",
+        "writer.finish",
+        "pg.broadcast",
+    ]
+    moments = {}
+    for rank in range(2):
+        mine = [site for site in course if rank == coordinator or site not in ("save_planner.create_global_plan", "writer.finish")]
+        moments[rank] = tuple(
+            Moment(site, mine[: index + 1].count(site), after) for index, site in enumerate(mine) for after in (False, True)
+        )
+    return Trace({"save[1]": moments})
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("pg.gather@0=raise", Kind.STALLS),
+        ("pg.gather@1=raise", Kind.STALLS),
+        ("pg.gather@1#2=kill", Kind.STALLS),
+        ("pg.gather@1!after=raise", Kind.UNDETERMINED),
+        ("pg.scatter@0=raise", Kind.STALLS),
+        ("pg.scatter@1=raise", Kind.UNDETERMINED),
+        ("pg.broadcast@0=hang", Kind.STALLS),
+        ("pg.broadcast@1=hang", Kind.UNDETERMINED),
+    ],
+)
+def test_a_rank_lost_in_the_exchange_itself(text: str, kind: Kind) -> None:
+    """If its part is missing the others are stuck; if it only did not hear, they may have succeeded, and agreement is not owed."""
+    (owed,) = forecast(FaultPlan.parse(text).bind(2), _with_collectives(0)).expectations
+    assert owed.kind is kind
+    if kind is Kind.UNDETERMINED:
+        assert not owed.agreement
+
+
+def test_a_late_collective_is_late_like_anything_else() -> None:
+    """A delay there loses nobody."""
+    (owed,) = forecast(FaultPlan.parse("pg.gather@1=delay(5)").bind(2), _with_collectives(0)).expectations
+    assert owed.kind is Kind.SUCCEEDS
+
+
+# -- alone, several operations, occurrences
+
+
+def test_alone_each_rank_owes_for_itself() -> None:
+    """Without collectives the failing rank fails, naming itself 0, and nobody else is concerned."""
+    found = _forecast("writer.write_data@1=raise", ranks=2, protocol=DCP_ALONE).expectations
+    assert [(one.ranks, one.kind, set(one.failures), one.coordinator) for one in found] == [
+        ((0,), Kind.SUCCEEDS, set(), 0),
+        ((1,), Kind.FAILS, {0}, 1),
+    ]
+
+
+def test_alone_a_late_rank_makes_nobody_wait() -> None:
+    """There is no timeout without a group."""
+    assert {one.kind for one in _forecast("writer.write_data@0=delay(9999)", ranks=2, protocol=DCP_ALONE).expectations} == {Kind.SUCCEEDS}
+
+
+@pytest.mark.parametrize(
+    ("text", "failing"),
+    [
+        ("writer.write_data@1=raise", ["save[1]"]),
+        ("writer.write_data@1#2=raise", ["save[2]"]),
+        ("writer.write_data@1#1x2=raise", ["save[1]", "save[2]"]),
+        ("writer.write_data@1#2x*=raise", ["save[2]", "save[3]"]),
+        ("save[2]/writer.write_data@1=raise", ["save[2]"]),
+        ("save/writer.write_data@1=raise", ["save[1]", "save[2]", "save[3]"]),
+        ("writer.write_data@1#4=raise", []),
+    ],
+)
+def test_occurrences_are_counted(text: str, failing: list[str]) -> None:
+    """Over the case, or within the operation that a fault is addressed to."""
+    found = _forecast(text, ("save[1]", "save[2]", "save[3]"))
+    assert [one.operation for one in found.expectations if one.kind is Kind.FAILS] == failing
+    assert bool(found.unreachable) == (not failing)
+
+
+def test_a_call_that_a_failure_prevents_is_not_counted() -> None:
+    """The second save's write is the first that takes place, if the first save already failed at planning."""
+    found = _forecast("writer.storage_meta@0=raise; writer.write_data@1#2=raise", ("save[1]", "save[2]", "save[3]"))
+    assert [(one.operation, set(one.failures)) for one in found.expectations] == [("save[1]", {0}), ("save[2]", set()), ("save[3]", {1})]
+
+
+@pytest.mark.parametrize(
+    ("text", "unreachable"),
+    [
+        ("writer.write_data@1#2=raise", {1}),
+        ("writer.write_data@all#2=raise", {0, 1, 2}),
+        ("save[2]/writer.write_data@1=raise", {1}),
+        ("reader.read_data@0=raise", {0}),
+        ("writer.write_data@1=raise", set()),
+    ],
+)
+def test_what_strikes_no_call_is_said(text: str, unreachable: set[int]) -> None:
+    """A fault that no run could fire, rank by rank."""
+    assert {rank for _, rank in _forecast(text).unreachable} == unreachable

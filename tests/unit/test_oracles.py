@@ -1,0 +1,252 @@
+"""Oracles on evidence written by hand: what each accepts, and what it rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from harness import oracles
+from harness.errors import InjectedFault
+from harness.expectation import Expectation, Forecast, Kind
+from harness.history import ErrorRecord
+from harness.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge, misattributed
+from harness.protocol import Capability
+from harness.verdict import Judgement, Verdict
+
+ERROR = ErrorRecord.of(OSError(28, "No space left on device"))
+OTHER = ErrorRecord.of(InjectedFault("elsewhere"))
+FAULT = "writer.write_data@1=raise(OSError:ENOSPC)"
+
+SUCCEEDS = Expectation("save[1]", (0, 1), Kind.SUCCEEDS)
+FAILS = Expectation("save[1]", (0, 1), Kind.FAILS, "write", {1: ERROR}, must_fire=frozenset({(FAULT, 1)}))
+STALLS = Expectation("save[1]", (0, 1), Kind.STALLS, "write")
+UNDETERMINED = Expectation("save[1]", (0, 1), Kind.UNDETERMINED, "write")
+
+RETURNED, DEAD, UNKNOWN = Outcome("returned"), Outcome("dead"), Outcome("unknown", where="a native thread")
+HUNG = Outcome("hung", where="gather for rank 1 at utils.py:1 in gather_object")
+
+
+def _told(failures: Mapping[int, ErrorRecord], step: str = "write", text: str = "") -> Outcome:
+    kind = "torch.distributed.checkpoint.api.CheckpointException"
+    return Outcome("raised", ErrorRecord(kind, failures=failures, step=step, message=text))
+
+
+TOLD = _told({1: ERROR})
+PLAIN = Outcome("raised", ERROR)
+
+
+def _evidence(expectation: Expectation, *outcomes: Outcome, **more: object) -> Evidence:
+    told = {expectation.operation: dict(enumerate(outcomes))}
+    evidence = Evidence(Forecast((expectation,), frozenset()), told, fired=frozenset({(FAULT, 1)}))
+    return replace(evidence, **more)  # type: ignore[arg-type]  # fields of Evidence
+
+
+def _verdict(oracle: str, evidence: Evidence) -> Verdict:
+    return Verdict.worst(one.verdict for one in ORACLES[oracle](evidence))
+
+
+@pytest.mark.parametrize(
+    ("oracle", "expectation", "outcomes", "verdict"),
+    [
+        ("bounded", SUCCEEDS, (RETURNED, RETURNED), Verdict.HOLDS),
+        ("bounded", FAILS, (TOLD, PLAIN), Verdict.HOLDS),
+        ("bounded", SUCCEEDS, (replace(RETURNED, finished_at=1799.0), RETURNED), Verdict.HOLDS),
+        ("bounded", SUCCEEDS, (replace(RETURNED, finished_at=1800.0), RETURNED), Verdict.VIOLATED),
+        ("bounded", replace(SUCCEEDS, delayed=60.0), (replace(RETURNED, finished_at=1859.0), RETURNED), Verdict.HOLDS),
+        ("bounded", replace(SUCCEEDS, delayed=60.0), (replace(RETURNED, finished_at=1860.0), RETURNED), Verdict.VIOLATED),
+        ("bounded", FAILS, (TOLD, HUNG), Verdict.VIOLATED),
+        ("bounded", FAILS, (TOLD, DEAD), Verdict.VIOLATED),
+        ("bounded", STALLS, (HUNG, DEAD), Verdict.HOLDS),
+        ("bounded", UNDETERMINED, (HUNG, TOLD), Verdict.HOLDS),
+        ("bounded", FAILS, (TOLD, UNKNOWN), Verdict.UNKNOWN),
+        ("bounded", STALLS, (UNKNOWN, UNKNOWN), Verdict.UNKNOWN),
+        ("bounded", FAILS, (TOLD,), Verdict.UNKNOWN),
+        ("agreement", SUCCEEDS, (RETURNED, RETURNED), Verdict.HOLDS),
+        ("agreement", FAILS, (TOLD, PLAIN), Verdict.HOLDS),
+        ("agreement", FAILS, (TOLD, RETURNED), Verdict.VIOLATED),
+        ("agreement", SUCCEEDS, (RETURNED, TOLD), Verdict.VIOLATED),
+        ("agreement", FAILS, (TOLD, HUNG), Verdict.VIOLATED),
+        ("agreement", UNDETERMINED, (TOLD, RETURNED), Verdict.VIOLATED),
+        ("agreement", replace(UNDETERMINED, agreement=False), (TOLD, RETURNED), Verdict.HOLDS),
+        ("agreement", STALLS, (HUNG, TOLD), Verdict.HOLDS),
+        ("agreement", STALLS, (PLAIN, DEAD), Verdict.HOLDS),
+        ("agreement", STALLS, (RETURNED, DEAD), Verdict.VIOLATED),
+        ("attribution", SUCCEEDS, (RETURNED, RETURNED), Verdict.HOLDS),
+        ("attribution", SUCCEEDS, (RETURNED, TOLD), Verdict.VIOLATED),
+        ("attribution", FAILS, (TOLD, TOLD), Verdict.HOLDS),
+        ("attribution", FAILS, (RETURNED, RETURNED), Verdict.VIOLATED),
+        ("attribution", FAILS, (TOLD, PLAIN), Verdict.VIOLATED),
+        ("attribution", FAILS, (TOLD, HUNG), Verdict.HOLDS),
+        ("attribution", FAILS, (_told({0: ERROR}), TOLD), Verdict.VIOLATED),
+        ("attribution", FAILS, (_told({0: ERROR, 1: ERROR}), TOLD), Verdict.VIOLATED),
+        ("attribution", FAILS, (_told({}), TOLD), Verdict.VIOLATED),
+        ("attribution", FAILS, (_told({1: OTHER}), TOLD), Verdict.VIOLATED),
+        ("attribution", FAILS, (_told({1: replace(ERROR, errno=None)}), TOLD), Verdict.VIOLATED),
+        ("attribution", FAILS, (_told({1: ERROR}, step="plan"), TOLD), Verdict.VIOLATED),
+        ("attribution", FAILS, (_told({1: ERROR}, text="it failed"), TOLD), Verdict.VIOLATED),
+        ("attribution", replace(FAILS, step=""), (_told({1: ERROR}, step="setup"), TOLD), Verdict.HOLDS),
+        ("attribution", STALLS, (PLAIN, DEAD), Verdict.HOLDS),
+        ("attribution", UNDETERMINED, (PLAIN, PLAIN), Verdict.HOLDS),
+    ],
+)
+def test_who_ends_how(oracle: str, expectation: Expectation, outcomes: tuple[Outcome, ...], verdict: Verdict) -> None:
+    """Bounded, agreement and attribution, on two ranks."""
+    assert _verdict(oracle, _evidence(expectation, *outcomes)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (RETURNED, "reported success"),
+        (PLAIN, "raised OSError([Errno 28] No space left on device) instead of a CheckpointException"),
+        (_told({0: ERROR}), "names ranks [0] instead of [1]"),
+        (_told({1: OTHER}), "says of rank 1: InjectedFault(elsewhere) instead of OSError([Errno 28] No space left on device)"),
+        (_told({1: replace(ERROR, errno=None)}), "differs in errno"),
+        (_told({1: replace(ERROR, message="[Errno 28]")}), "differs in message"),
+        (_told({1: replace(ERROR, args=("28",))}), "differs in args"),
+        (_told({1: ERROR}, step="plan"), "reports step 'plan' instead of 'write'"),
+        (_told({1: ERROR}, text="it failed"), "its text does not tell of every rank and error: 'it failed'"),
+        (TOLD, ""),
+    ],
+)
+def test_what_is_wrong_with_an_attribution_is_said(outcome: Outcome, words: str) -> None:
+    """The difference, in words that name both sides."""
+    told = misattributed(FAILS, outcome)
+    assert words in told
+    assert bool(words) == bool(told)
+
+
+def test_a_fault_that_never_fired_makes_a_case_vacuous() -> None:
+    """Unless it is optional; what broke in the harness itself makes it unknown."""
+    assert _verdict("fired", _evidence(FAILS, TOLD, TOLD)) is Verdict.HOLDS
+    silent = _evidence(FAILS, TOLD, TOLD, fired=frozenset())
+    assert _verdict("fired", silent) is Verdict.VACUOUS
+    assert _verdict("fired", replace(silent, fired=frozenset({(FAULT, 0)}))) is Verdict.VACUOUS
+    assert _verdict("fired", replace(silent, optional=frozenset({FAULT}))) is Verdict.HOLDS
+    assert _verdict("fired", replace(silent, internal_errors=("KeyError: 1",))) is Verdict.UNKNOWN
+    unreachable = replace(silent, forecast=Forecast((SUCCEEDS,), frozenset({(FAULT, 1)})))
+    assert _verdict("fired", unreachable) is Verdict.VACUOUS
+    assert _verdict("fired", replace(unreachable, fired=frozenset({(FAULT, 1)}))) is Verdict.HOLDS
+
+
+@pytest.mark.parametrize(
+    ("expectation", "outcomes", "storage", "verdict"),
+    [
+        (SUCCEEDS, (RETURNED, RETURNED), StorageEvidence(True, True, {}, {"2 ranks": ()}), Verdict.HOLDS),
+        (SUCCEEDS, (RETURNED, RETURNED), StorageEvidence(False, True), Verdict.VIOLATED),
+        (SUCCEEDS, (RETURNED, RETURNED), StorageEvidence(True, True, {}, {"2 ranks": (), "1 rank": ("x: NaN",)}), Verdict.VIOLATED),
+        (FAILS, (TOLD, TOLD), StorageEvidence(False, False), Verdict.HOLDS),
+        (FAILS, (TOLD, TOLD), StorageEvidence(True, False), Verdict.VIOLATED),
+        (STALLS, (HUNG, DEAD), StorageEvidence(True, False), Verdict.VIOLATED),
+        (FAILS, (TOLD, TOLD), StorageEvidence(True, True, {}, {"2 ranks": ()}), Verdict.HOLDS),
+        (FAILS, (TOLD, TOLD), StorageEvidence(True, True, {}, {"2 ranks": ("x: NaN",)}), Verdict.VIOLATED),
+        (FAILS, (TOLD, TOLD), StorageEvidence(False, False, {"previous": ".metadata is gone"}), Verdict.VIOLATED),
+        (SUCCEEDS, (RETURNED, RETURNED), StorageEvidence(True, True, {"previous": "x is new"}), Verdict.VIOLATED),
+        (UNDETERMINED, (TOLD, TOLD), StorageEvidence(True, False), Verdict.HOLDS),
+        (replace(SUCCEEDS, operation="load[1]"), (RETURNED, RETURNED), StorageEvidence(None), Verdict.HOLDS),
+        (replace(FAILS, operation="load[1]"), (TOLD, TOLD), StorageEvidence(None, damaged={"previous": "x is gone"}), Verdict.VIOLATED),
+    ],
+)
+def test_what_is_committed(expectation: Expectation, outcomes: tuple[Outcome, ...], storage: StorageEvidence, verdict: Verdict) -> None:
+    """A marker after success and not after failure, whole if it is there, and nothing else touched."""
+    assert _verdict("commitment", _evidence(expectation, *outcomes, storage={expectation.operation: storage})) is verdict
+
+
+def test_a_load_that_reports_success_is_filled() -> None:
+    """What a failed load left in its targets does not matter."""
+    load = replace(SUCCEEDS, operation="load[1]")
+    wrong = {"load[1]": {0: (), 1: ("x: 5 of 5 elements, first NaN",)}}
+    assert _verdict("filled", _evidence(load, RETURNED, RETURNED, loaded=wrong)) is Verdict.VIOLATED
+    assert _verdict("filled", _evidence(load, RETURNED, TOLD, loaded=wrong)) is Verdict.HOLDS
+    assert _verdict("filled", _evidence(load, RETURNED, RETURNED, loaded={"load[1]": {0: (), 1: ()}})) is Verdict.HOLDS
+    assert _verdict("filled", _evidence(load, RETURNED, RETURNED)) is Verdict.HOLDS
+
+
+def test_the_same_ranks_can_try_again() -> None:
+    """Healed, all of them succeed, and what they then stored is right; where nobody tried, nothing is owed."""
+    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD)) is Verdict.HOLDS
+    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: RETURNED})) is Verdict.HOLDS
+    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: HUNG})) is Verdict.VIOLATED
+    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: TOLD, 1: TOLD})) is Verdict.VIOLATED
+    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: UNKNOWN})) is Verdict.UNKNOWN
+    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: TOLD, 1: UNKNOWN})) is Verdict.VIOLATED
+    assert (
+        _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: RETURNED}, retry_mismatches=("x: NaN",)))
+        is Verdict.VIOLATED
+    )
+
+
+# -- the panel of judges
+
+
+def test_a_crashing_oracle_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never a pass; the others are heard all the same."""
+
+    def broken(evidence: Evidence) -> list[Judgement]:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setitem(oracles.ORACLES, "agreement", broken)
+    found = {one.oracle: one for one in judge(_evidence(FAILS, RETURNED, RETURNED))}
+    assert found["agreement"].verdict is Verdict.UNKNOWN
+    assert "the oracle crashed: ZeroDivisionError: oops" in found["agreement"].reason
+    assert found["attribution"].verdict is Verdict.VIOLATED
+
+
+def test_every_oracle_is_asked_and_says_what_it_found() -> None:
+    """Whatever is violated comes with a reason, and what holds without one."""
+    load = replace(FAILS, operation="load[1]")
+    found = judge(
+        _evidence(
+            load,
+            RETURNED,
+            HUNG,
+            storage={"load[1]": StorageEvidence(damaged={"previous": "gone"})},
+            loaded={"load[1]": {0: ("x",)}},
+            retry={0: HUNG},
+        )
+    )
+    assert {one.oracle for one in found} == set(ORACLES)
+    assert all(bool(one.reason) == (one.verdict is not Verdict.HOLDS) for one in found)
+
+
+def test_the_worst_verdict_wins() -> None:
+    """Violated over unknown over vacuous over holds; no verdict at all holds."""
+    assert Verdict.worst([Verdict.HOLDS, Verdict.UNKNOWN, Verdict.VACUOUS]) is Verdict.UNKNOWN
+    assert Verdict.worst([Verdict.VIOLATED, Verdict.UNKNOWN]) is Verdict.VIOLATED
+    assert Verdict.worst([Verdict.VACUOUS, Verdict.HOLDS]) is Verdict.VACUOUS
+    assert Verdict.worst([]) is Verdict.HOLDS
+
+
+def test_a_known_or_unclaimed_violation_does_not_count() -> None:
+    """They stay what they are, and hold as far as the run's result is concerned."""
+    violated = Judgement("filled", Verdict.VIOLATED, "x")
+    assert violated.counts is Verdict.VIOLATED
+    assert replace(violated, known="DCP-001").counts is Verdict.HOLDS
+    assert replace(violated, claimed=False).counts is Verdict.HOLDS
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "deceived", "damaged", "counts"),
+    [
+        (set(Capability), False, False, True),
+        (set(Capability), True, False, True),
+        ({Capability.COMMIT_MARKER}, False, False, True),
+        ({Capability.COMMIT_MARKER}, True, False, False),
+        (set(), False, False, False),
+        (set(), False, True, True),
+        (set(), True, True, True),
+    ],
+)
+def test_what_the_engine_does_not_claim_is_said_and_does_not_count(
+    capabilities: set[Capability], deceived: bool, damaged: bool, counts: bool
+) -> None:
+    """Lies that it need not notice, markers that it does not write; that it leaves other checkpoints alone goes without saying."""
+    storage = StorageEvidence(False, False, {"previous": "gone"} if damaged else {})
+    evidence = _evidence(
+        replace(SUCCEEDS, deceived=deceived), RETURNED, RETURNED, storage={"save[1]": storage}, capabilities=frozenset(capabilities)
+    )
+    (found,) = [one for one in judge(evidence) if one.oracle == "commitment"]
+    assert found.verdict is Verdict.VIOLATED
+    assert (found.counts is Verdict.VIOLATED) == counts == found.claimed

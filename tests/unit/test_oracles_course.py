@@ -1,0 +1,86 @@
+"""The oracle that reads the history: who called what, in which order, and how often."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.expectation import Expectation, Forecast, Kind, forecast
+from harness.history import Event, History
+from harness.oracles import Evidence, course
+from harness.plan import FaultPlan
+from harness.protocol import DCP, DCP_ALONE, Protocol
+from harness.trace import Trace
+from harness.verdict import Verdict
+
+Calls = list[tuple[int, str]]
+GOOD: Calls = [
+    (0, "writer.reset"),
+    (1, "writer.reset"),
+    (1, "writer.storage_meta"),
+    (0, "writer.storage_meta"),
+    (0, "pg.gather"),
+    (0, "save_planner.create_global_plan"),
+    (0, "writer.write_data"),
+    (0, "save_planner.resolve_data"),
+    (0, "save_planner.resolve_data"),
+    (0, "writer.write_data.future"),
+    (1, "writer.write_data"),
+    (1, "writer.write_data.future"),
+    (0, "writer.finish"),
+]
+SUCCEEDS = Expectation("save[1]", (0, 1), Kind.SUCCEEDS)
+
+
+def _reason(calls: Calls, expectation: Expectation = SUCCEEDS, protocol: Protocol = DCP) -> str:
+    history, seen = History(), []
+    for rank, site in calls:
+        seen.append((rank, site))
+        history.append(Event(0.0, rank, "enter", "save[1]", site, seen.count((rank, site))))
+    (found,) = course(Evidence(Forecast((expectation,), frozenset()), {}, history=history, protocol=protocol))
+    assert (found.verdict is Verdict.VIOLATED) == bool(found.reason)
+    return found.reason
+
+
+def _moved(call: tuple[int, str], before: tuple[int, str]) -> Calls:
+    calls = [one for one in GOOD if one != call]
+    calls.insert(calls.index(before), call)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("calls", "words"),
+    [
+        (GOOD, ""),
+        ([], ""),
+        (GOOD[:6], ""),
+        (_moved((1, "writer.write_data"), (1, "writer.storage_meta")), "rank 1 calls writer.storage_meta after writer.write_data"),
+        ([*GOOD, (1, "writer.finish")], "rank 1 calls writer.finish, though rank 0 coordinates"),
+        ([*GOOD, (0, "writer.finish")], "rank 0 calls writer.finish 2 times"),
+        (_moved((0, "writer.finish"), (1, "writer.write_data.future")), "finish is called before ranks [1] have written"),
+    ],
+)
+def test_a_course_is_followed(calls: Calls, words: str) -> None:
+    """In order, by whom it is due, as often as declared; an operation that stops early is in order, and items come in any number."""
+    reason = _reason(calls)
+    assert words in reason
+    assert bool(words) == bool(reason)
+
+
+def test_nothing_is_committed_that_a_rank_could_not_write() -> None:
+    """A commit after a failure is a violation, even if its checkpoint were whole; a failure of the commit itself is not."""
+
+    def owed(text: str) -> Expectation:
+        trace = Trace.nominal(["save[1]"], 2, 0, DCP)
+        (found,) = forecast(FaultPlan.parse(text).bind(2), trace).expectations
+        assert found.kind is Kind.FAILS
+        return found
+
+    assert "finish is called though ranks [1] have failed" in _reason(GOOD, owed("writer.write_data@1!after=raise"))
+    assert _reason(GOOD[:-1], owed("writer.write_data@1!after=raise")) == ""
+    assert _reason(GOOD, owed("writer.finish@0=raise")) == ""
+
+
+def test_alone_every_rank_may_commit() -> None:
+    """Without collectives each rank coordinates itself."""
+    alone = [(1, site) for rank, site in GOOD if rank == 0]
+    assert _reason(alone, Expectation("save[1]", (1,), Kind.SUCCEEDS, coordinator=1), DCP_ALONE) == ""

@@ -1,0 +1,185 @@
+"""The rig: what it puts a case through, what it hands to the oracles, and what it leaves behind."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.case import Case
+from harness.errors import PlanError, UsageError
+from harness.expectation import Kind
+from harness.findings.register import Register
+from harness.plan import FaultPlan
+from harness.rig import Rig
+from harness.sites import OPERATION_KINDS
+from harness.verdict import Verdict
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    with Rig() as made:
+        yield made
+
+
+def _case(plan: str = "", operation: str = "save", **more: object) -> Case:
+    return replace(Case(FaultPlan.parse(plan)), operation=operation, **more)  # type: ignore[arg-type]  # fields of Case
+
+
+@pytest.mark.parametrize("operation", OPERATION_KINDS)
+@pytest.mark.parametrize("engine", ["filesystem", "fsspec-memory"])
+def test_nothing_wrong_holds(rig: Rig, operation: str, engine: str) -> None:
+    """Every operation on every engine, with all that was saved read back or filled."""
+    result = rig.run(_case(operation=operation, engine=engine, workload="mixed"))
+    assert result.complaints() == []
+    assert {one.kind for one in result.outcomes.values()} == {"returned"}
+    assert result.evidence.retry is None
+    if operation != "load":
+        storage = result.evidence.storage[f"{operation}[1]"]
+        assert (storage.committed, storage.finish_acted, storage.damaged) == (True, True, {})
+        assert storage.mismatches == {"2 rank(s)": (), "1 rank(s)": ()}
+
+
+def test_a_failed_save_is_tried_again(rig: Rig) -> None:
+    """By the same ranks, healed; unless the case says no, or the commit acted and is to be read instead."""
+    failed = _case("writer.write_data@1=raise")
+    assert {one.kind for one in (rig.run(failed).evidence.retry or {}).values()} == {"returned"}
+    assert rig.run(replace(failed, retry=False)).evidence.retry is None
+    acted = rig.run(_case("writer.finish@0!after=raise"))
+    assert (acted.verdict, acted.evidence.retry) == (Verdict.HOLDS, None)
+    assert acted.evidence.storage["save[1]"].committed
+
+
+def test_no_retry_is_owed_once_a_rank_was_lost(rig: Rig) -> None:
+    """A group with a dead member is not what the same processes can try again with."""
+    result = rig.run(_case("writer.write_data@1=kill"))
+    assert (result.expectation.kind, result.evidence.retry, result.verdict) == (Kind.STALLS, None, Verdict.HOLDS)
+    assert result.outcomes[1].kind == "dead"
+
+
+def test_alone_means_without_a_group(rig: Rig) -> None:
+    """One rank fails by itself, names itself 0, and tries again."""
+    result = rig.run(_case("writer.write_data@0=raise(OSError:EIO)", ranks=1, grouped=False))
+    assert (result.verdict, set(result.expectation.failures)) == (Verdict.HOLDS, {0})
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (_case(operation="copy"), "unknown operation 'copy'; operations: save, async_save, load"),
+        (_case(engine="tape"), "unknown engine 'tape'; engines: filesystem"),
+        (_case(engine="no.such.module:ENGINE"), "cannot be imported"),
+        (_case(workload="huge"), "unknown workload 'huge'; workloads: replicated"),
+        (_case(grouped=False), "2 ranks without a process group"),
+        (_case(operation="async_save", coordinator=1), "async_save coordinates on rank 0 only"),
+    ],
+)
+def test_an_impossible_case_is_refused(rig: Rig, case: Case, words: str) -> None:
+    """With the value and the choices, before anything runs."""
+    with pytest.raises(UsageError, match=words):
+        rig.run(case)
+
+
+@pytest.mark.parametrize(("plan", "coordinator"), [("", 2), ("", -1), ("writer.write_data@2=raise", 0), ("writer.finish@0=raise", 1)])
+def test_a_plan_that_does_not_fit_is_refused(rig: Rig, plan: str, coordinator: int) -> None:
+    """A rank or a coordinator outside the world."""
+    with pytest.raises(PlanError, match="valid|alone"):
+        rig.run(_case(plan, coordinator=coordinator))
+
+
+def test_the_fault_free_course_is_run_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases that differ in their plan and seed share it."""
+    first = rig.trace(_case("writer.write_data@1=raise"))
+    assert rig.trace(_case("writer.finish@0=raise", seed=7)) is first
+    assert rig.trace(_case(workload="objects")) is not first
+
+
+def test_damage_to_the_checkpoint_before_is_seen_and_repaired(tmp_path: Path) -> None:
+    """The case that did it is violated, by name of what changed; the next one finds a whole checkpoint again."""
+    with Rig(tmp_path, Register()) as rig:
+        case = _case()
+        rig.trace(case)  # the course without faults is known, so the next run is the case's own
+        previous = Path(rig.previous(case).place)
+        (previous / "surplus").touch()
+        (previous / ".metadata").write_bytes(b"")
+        (previous / "__1_0.distcp").unlink()
+        hurt = rig.run(case)
+        (told,) = hurt.complaints()
+        assert told.startswith("commitment VIOLATED: checkpoint 'previous' was changed")
+        assert all(text in told for text in ("surplus is new", ".metadata is changed", "__1_0.distcp is gone"))
+        assert rig.run(case).verdict is Verdict.HOLDS
+        assert rig.run(_case(operation="load")).verdict is Verdict.HOLDS
+        shutil.rmtree(rig.previous(case).place)
+        assert rig.run(case).verdict is Verdict.VIOLATED
+        assert rig.run(case).verdict is Verdict.HOLDS
+
+
+def test_an_engine_that_cannot_even_save_is_told_from_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What broke before the case began is reported as that."""
+    from harness.engines.filesystem import FILESYSTEM
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FILESYSTEM, "save", broken, raising=False)
+    with Rig(register=Register()) as rig:
+        result = rig.run(_case("writer.write_data@1=raise"))
+    assert result.verdict is Verdict.VIOLATED
+    assert any("attribution VIOLATED" in line and "No space left" in line for line in result.complaints())
+
+
+def test_errors_do_not_show_where_the_rig_works(tmp_path: Path) -> None:
+    """The same case reads the same on every machine."""
+    with Rig(tmp_path / "deep", Register()) as rig:
+        case = _case(operation="load")
+        rig.trace(case)
+        for file in Path(rig.previous(case).place).glob("*.distcp"):
+            file.unlink()
+        result = rig.run(case)
+    assert "<root>" in result.explain()
+    assert str(tmp_path) not in result.explain() + result.history.to_jsonl()
+
+
+def test_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No file, no directory and no thread, after cases that fail, hang and die."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    threads = threading.active_count()
+    with Rig() as rig:
+        for _ in range(5):
+            for plan in ("", "writer.write_data@1=raise", "writer.write_data@1=hang", "writer.write_data@1=kill", "writer.reset@0=raise"):
+                rig.run(_case(plan, workload="objects"))
+            rig.run(_case("writer.write_data@0=kill", operation="async_save", workload="objects"))
+        assert list(tmp_path.iterdir()) != []
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == threads
+
+
+def test_a_directory_of_the_callers_stays() -> None:
+    """Only what the rig stored there is removed."""
+    with tempfile.TemporaryDirectory() as name:
+        with Rig(Path(name)) as rig:
+            rig.run(_case(workload="objects"))
+        assert list(Path(name).iterdir()) == []
+
+
+def test_an_explanation_says_what_was_owed_and_replays(rig: Rig) -> None:
+    """And a violated case is an assertion that carries it."""
+    from harness.errors import OracleViolation
+
+    rig.register = Register()
+    result = rig.run(_case("writer.reset@1=raise(huge)", workload="objects"))
+    with pytest.raises(OracleViolation, match="owed: fails naming {rank 1"):
+        result.check()
+    assert len(result.explain()) < 10_000
+    assert (
+        result.explain().splitlines()[-1]
+        == result.case.replay_line()
+        == "ckpt-harness replay 'writer.reset@1=raise(huge)' --op save --ranks 2 --workload objects"
+    )

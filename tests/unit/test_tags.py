@@ -1,0 +1,40 @@
+"""Tags: every element of a checkpoint says whose it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.tags import LIMITS, Tag
+
+TAGS = st.builds(Tag, **{name: st.integers(0, limit - 1) for name, limit in LIMITS.items()})
+
+
+@given(TAGS)
+def test_a_tag_survives_a_float(tag: Tag) -> None:
+    """Every tag is a whole number below 2**53, so a float64 holds it exactly."""
+    assert Tag.decode(float(tag.encode())) == tag
+
+
+@given(TAGS, TAGS)
+def test_different_elements_differ(one: Tag, other: Tag) -> None:
+    """No two tags share a code."""
+    assert (one == other) == (one.encode() == other.encode())
+
+
+@pytest.mark.parametrize("noise", [math.nan, math.inf, -math.inf, -1.0, 0.5, float(1 << 53), 1e300])
+def test_noise_is_no_tag(noise: float) -> None:
+    """What no save wrote is recognised: never filled, fractions, negatives, too large."""
+    assert Tag.decode(noise) is None
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_part_out_of_range_is_refused(name: str) -> None:
+    """Instead of spilling into the part next to it."""
+    for value in (-1, LIMITS[name]):
+        with pytest.raises(ValueError, match=f"{name} {value} is outside 0 to {LIMITS[name] - 1}"):
+            replace(Tag(0, 0, 0, 0), **{name: value}).encode()

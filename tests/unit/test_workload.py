@@ -1,0 +1,80 @@
+"""Workloads: what is saved is recognisable element by element, and what is not filled is seen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.errors import UsageError
+from harness.tags import Tag
+from harness.workload import UNFILLED, WORKLOADS, Context, workload
+
+ALONE = Context(rank=0, size=1, save=2, grouped=False, shards=3)
+EMPTY = Context(rank=0, size=1, save=None, grouped=False, shards=3)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_state_equals_itself_and_no_other_save(name: str) -> None:
+    """Bit by bit, every entry of one save differs from every entry of another, and from an empty target."""
+    kind = workload(name)
+    other = Context(rank=0, size=1, save=3, grouped=False, shards=3)
+    state = kind.make(ALONE)
+    assert kind.mismatches(state, ALONE) == []
+    assert len(kind.mismatches(state, other)) == len(kind.mismatches(kind.make(EMPTY), ALONE)) > 0
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_an_empty_target_holds_nothing_of_a_save(name: str) -> None:
+    """Tensors start as NaN and objects as a sentinel, so that what a load leaves out shows."""
+    told = workload(name).mismatches(workload(name).make(EMPTY), ALONE)
+    assert all("never filled" in line or UNFILLED in line for line in told)
+
+
+def test_what_is_wrong_is_told_in_words() -> None:
+    """How many elements, and what the first holds instead: another save's value, another rank's, noise, or nothing at all."""
+    kind = workload("replicated")
+    state = kind.make(ALONE)
+    tensor = state["replicated"]
+
+    def told() -> str:
+        (line,) = kind.mismatches(state, ALONE)
+        return line
+
+    tensor[1] = float("nan")
+    assert told().startswith("replicated: 1 of 5 elements, first NaN (never filled) instead of Tag(save=2, rank=0, key=1, index=1)")
+    tensor[1] = Tag(1, 0, 1, 1).encode()
+    assert "first Tag(save=1, rank=0, key=1, index=1) instead of" in told()
+    tensor[1] = 0.5
+    assert "first 0.5 instead of" in told()
+    state["replicated"] = tensor[:3]
+    assert "instead of (5,)" in told()
+    state["replicated"] = tensor.to(torch.float32)
+    assert "Tensor" in told()
+    state["replicated"] = None
+    assert "NoneType" in told()
+
+
+def test_an_entry_that_is_gone_is_told() -> None:
+    """A loaded state with fewer entries is not equal to the whole one."""
+    kind = workload("nested")
+    state = kind.make(ALONE)
+    del state["model"]["layer"]
+    assert kind.mismatches(state, ALONE) != []
+    assert workload("mixed").mismatches({}, ALONE) != []
+
+
+def test_an_entry_too_many_is_told() -> None:
+    """A loaded state with more entries is not equal either."""
+    kind = workload("objects")
+    assert kind.mismatches({**kind.make(ALONE), "surplus": 1}, ALONE) != []
+
+
+def test_alone_the_sharded_entry_is_the_whole() -> None:
+    """Without a group it holds all the elements of the ranks that saved it."""
+    assert workload("sharded").make(ALONE)["sharded"].shape == (9,)
+
+
+def test_an_unknown_workload_is_refused_with_the_choices() -> None:
+    """One line, with the value and what is valid."""
+    with pytest.raises(UsageError, match="unknown workload 'huge'; workloads: replicated, sharded, nested, objects, stateful, mixed"):
+        workload("huge")
