@@ -53,6 +53,7 @@ class ProcessWorld:
     polling is part, as with a wait in slices of time, is "unknown", never "hung"; a rank that hangs is stopped while the judge looks, so timers
     of collectives no longer fire in it; for whom a rank waits is told from who is not in the same collective. Where a plan stalls a rank, the
     simulated world lets the timers of its peers fire in virtual time, and they raise; here verdicts do not wait for timers, and they are hung.
+    It also keeps ranks that failed because of a death, so that who waits for one of them is hung there, and told by its connection here.
     """
 
     def __init__(
