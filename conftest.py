@@ -15,8 +15,13 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure() -> None:
-    """Searches as the profile says that ``CKPT_HARNESS_PROFILE`` names; the same every time, if it names none."""
+    """Searches as the profile says that ``CKPT_HARNESS_PROFILE`` names; the same every time, if it names none. Each xdist worker has its processor."""
     strategies.load_profile()
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:
+        from harness import campaign
+
+        campaign.stay_on_one_processor(int(worker.removeprefix("gw")))
 
 
 def _torch_state() -> dict[str, object]:

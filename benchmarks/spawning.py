@@ -61,7 +61,7 @@ def _warm(cases: int) -> float:
 def rows(smoke: bool) -> list[Row]:
     """The measurements."""
     cases = 10 if smoke else 200
-    case = Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)"), ranks=RANKS, retry=False)
+    case = Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)"), ranks=RANKS, workload="replicated", retry=False)
     with Rig() as rig:
         rig.run(case)
         started = time.perf_counter()

@@ -65,6 +65,9 @@ class Session:
             # The test has an assertion of its own: about the last case that it ran, or about a body that only it can run.
             line = ran[-1].case.replay_line() if ran else shlex.join(["pytest", item.nodeid, "--ckpt-seed", str(self.seed)])
             report.sections.append((SECTION, line))
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if crash is not None and replay_lines(report):
+            crash.message = crash.message.partition("\n")[0]  # under CI pytest's short summary would repeat the whole message
         self.records += [record for record in ran if not record.verdict]
         self._bad.update({record.case.replay_line(): record for record in ran if record.verdict})
         for line in replay_lines(report) if report.failed else ():

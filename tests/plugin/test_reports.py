@@ -64,6 +64,13 @@ def test_every_style_of_traceback_has_the_replay_line_once(run, style):
     assert len(_replay_lines(report)) == 1
 
 
+def test_the_replay_line_is_there_once_under_ci_too(run, monkeypatch):
+    """Where pytest's short summary does not shorten messages."""
+    monkeypatch.setenv("CI", "true")
+    _, report = run(BROKEN)
+    assert len(_replay_lines(report)) == 1
+
+
 def test_an_assertion_of_the_tests_own_has_the_replay_line_of_the_case_it_is_about(run):
     """The last one that ran."""
     result, report = run(IMPORTS + """
