@@ -9,7 +9,6 @@ import operator
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -82,14 +81,6 @@ BUILT_IN: dict[str, str] = {
     "fsspec-memory": "harness.engines.fsspec_memory:FSSPEC_MEMORY",
 }
 """Name -> ``module:object``."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """An engine of the registry, not yet imported."""
-
-    name: str
-    target: str
 
 
 def find(name: str) -> Engine:

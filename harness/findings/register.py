@@ -165,9 +165,11 @@ class Register:
         for expectation in evidence.forecast.expectations:
             if expectation.operation == judgement.operation:
                 entry = self._entry_for(judgement.oracle, engine, expectation, evidence.of(expectation))
-                spoilers = [one for one in self.entries if judgement.oracle in one.oracles and one.spoils(engine, expectation, evidence.fired)]
-                if entry is not None or spoilers:
-                    return entry or spoilers[0]
+                if entry is not None:
+                    return entry
+                for one in self.entries:
+                    if judgement.oracle in one.oracles and one.spoils(engine, expectation, evidence.fired):
+                        return one
         return None
 
     def _entry_for(self, oracle: str, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Entry | None:
