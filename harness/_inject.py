@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from harness import runtime, zoo
 from harness._counts import Counts
-from harness.effects import Delay, Effect, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, WrongResult
+from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.errors import HarnessError, InternalError
 from harness.fault import Fault
 from harness.history import Event, History
@@ -205,6 +205,7 @@ class Injector:
             yield
         except Exception as error:
             self.internal_errors.append(f"{type(error).__name__}: {error}")
+            self._record("internal", self.rank(), site=site_name, detail=f"{type(error).__name__}: {error}")
             raise InternalError(f"the harness broke at {site_name}: {error}") from error
 
     def _find(self, site: str, rank: int, in_case: int, in_operation: int, operation: str) -> Fault | None:
@@ -236,7 +237,7 @@ class Injector:
         self._record("fault", arrival.rank, arrival.operation, arrival.site.name, arrival.nth, str(arrival.fault))
 
     def act(self, arrival: Arrival) -> None:
-        """Lets a Raise, Delay, Hang or Kill happen now."""
+        """Lets a Raise, Delay, Hang, Kill, Stop or Exit happen now."""
         assert arrival.fault is not None
         self.fire(arrival)
         effect: Effect = arrival.fault.effect
@@ -246,8 +247,12 @@ class Injector:
             runtime.current().sleep(effect.seconds)
         elif isinstance(effect, Hang):
             runtime.current().hang(f"{effect} at {arrival.site.name}")
+        elif isinstance(effect, Stop):
+            runtime.current().stop(effect.seconds, f"{effect} at {arrival.site.name}")
         elif isinstance(effect, Kill):
             runtime.current().die()
+        elif isinstance(effect, Exit):
+            runtime.current().exit()
 
     def _record(self, kind: str, rank: int, operation: str = "", site: str = "", nth: int = 0, detail: str = "") -> None:
         if self.history is not None:
@@ -280,7 +285,7 @@ class FaultyFuture:
         self._fail_at("wait")
         if isinstance(self._effect, NeverComplete):
             runtime.current().hang(f"{self._effect} at {self._arrival.site.name}")
-        if isinstance(self._effect, (Delay, Hang, Kill)) and not self._acted:
+        if isinstance(self._effect, (Delay, Hang, Kill, Stop, Exit)) and not self._acted:
             self._acted = True
             self._injector.act(self._arrival)
         return self._inner.wait()

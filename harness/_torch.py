@@ -172,6 +172,23 @@ def leave_rank() -> None:
     _c10d._unregister_all_process_groups()
 
 
+# --- ranks as processes (used by harness.worlds.processes) -----------------------------------------------------------
+
+
+def count_groups() -> int:
+    """How many process groups this process is in: a body may leave sub-groups behind, and only the registry knows."""
+    return len(distributed_c10d._world.pg_map)
+
+
+def forget_plans() -> None:
+    """Empties DCP's plan caches: they are kept at class level, so a rank that is used again would remember the plans of another case."""
+    planner: Any = sys.modules.get("torch.distributed.checkpoint.planner")
+    if planner is not None:
+        for name, value in list(vars(planner.SavePlanner).items()):
+            if name.startswith("_cached_") and isinstance(value, dict):
+                value.clear()
+
+
 def copy_all(targets: list[Any], sources: list[Any]) -> None:
     """Copies tensor by tensor in one call: a gather of n ranks to n ranks is n x n copies."""
     torch._foreach_copy_(targets, sources)

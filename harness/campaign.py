@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from harness import zoo
-from harness.case import Case
-from harness.effects import Delay, Effect, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, WrongResult
+from harness.case import Case, WorldName
+from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.fault import Fault
 from harness.findings.register import Register
 from harness.plan import FaultPlan
@@ -59,6 +59,7 @@ class Sweep:
         seed: of the order in which ranks run.
         zoo: try each special error at one cell of a site and role (``sample``), or at every cell (``full``).
         pairs: run all pairs of plain errors instead of single faults.
+        world: what runs the ranks.
     """
 
     operations: tuple[OperationKind, ...] = ("save", "load")
@@ -69,13 +70,14 @@ class Sweep:
     seed: int = 0
     zoo: Zoo = "sample"
     pairs: bool = False
+    world: WorldName = "simulated"
 
     def grounds(self) -> Iterator[Case]:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
             for coordinator in range(size) if self.coordinators is None else self.coordinators:
                 if coordinator == 0 or operation != "async_save":  # async_save has no coordinator to choose
-                    yield Case(FaultPlan(), operation, size, coordinator, self.engine, self.workload, self.seed)
+                    yield Case(FaultPlan(), operation, size, coordinator, self.engine, self.workload, self.seed, world=self.world)
 
     def cases(self, rig: Rig, ground: Case) -> Iterator[Case]:
         """All cases on one ground: nothing wrong first, since nothing else means anything if that fails."""
@@ -90,7 +92,7 @@ class Sweep:
             # For ever differs from once only while the operation lasts, so the retry would show the same again.
             yield replace(ground, plan=FaultPlan((_fault(cell, plain, times=None),)), retry=False)
         for cell in cells if self.zoo == "full" else self._sample(cells, ground):
-            yield from (replace(ground, plan=FaultPlan((_fault(cell, effect, after=after),))) for effect, after in _effects(SITES[cell.site]))
+            yield from (replace(ground, plan=FaultPlan((_fault(cell, effect, after=after),))) for effect, after in _effects(SITES[cell.site], ground.world))
 
     def _sample(self, cells: Sequence[Cell], ground: Case) -> Iterator[Cell]:
         """The first cell of each site on the coordinator and on another rank; a site has its turn with one coordinator of each size only."""
@@ -124,13 +126,15 @@ def _error(site: Site, error: str = "InjectedFault") -> Effect:
     return FailFuture("wait", error) if site.is_future else Raise(error)
 
 
-def _effects(site: Site) -> Iterator[tuple[Effect, bool]]:
-    """(effect, after the call) of everything but the plain error."""
+def _effects(site: Site, world: WorldName) -> Iterator[tuple[Effect, bool]]:
+    """(effect, after the call) of everything but the plain error that the world can show. Real seconds are spent; simulated ones cost nothing."""
     for error in zoo.SWEPT:
         yield _error(site, error), False
     if not site.is_future:
         yield Raise(), True
-    others: list[Effect] = [Delay(5.0), Hang(), Kill(), Skip(), NeverComplete()]
+    others: list[Effect] = [Delay(5.0 if world == "simulated" else 0.3), Hang(), Kill(), Skip(), NeverComplete()]
+    if world == "processes":
+        others += [Stop(), Exit()]
     if site.name == "writer.write_data.future":
         others.append(FailFuture("value"))
     if WrongResult.legal_at(site):

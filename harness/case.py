@@ -6,17 +6,21 @@ import dataclasses
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.engines.base import find
 from harness.errors import OracleViolation, UsageError
 from harness.expectation import Expectation
 from harness.history import History
 from harness.oracles import Evidence, Outcome
-from harness.plan import BoundPlan, FaultPlan
+from harness.plan import BoundPlan, FaultPlan, check_simulable
 from harness.protocol import DCP_ALONE, Capability
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
 from harness.workload import workload
+
+WorldName = Literal["simulated", "processes"]
+WORLDS: tuple[WorldName, ...] = ("simulated", "processes")
 
 _LONGEST = 1000
 """Characters of a line of an explanation: errors may carry a megabyte."""
@@ -36,6 +40,7 @@ class Case:
         seed: of the order in which ranks run.
         grouped: False to run without a process group (on one rank).
         retry: whether the ranks try again, healed, after the operation.
+        world: what runs the ranks: ``simulated``, or ``processes``.
     """
 
     plan: FaultPlan = FaultPlan()
@@ -47,6 +52,7 @@ class Case:
     seed: int = 0
     grouped: bool = True
     retry: bool = True
+    world: WorldName = "simulated"
 
     def bind(self) -> BoundPlan:
         """Checks the case, before anything runs.
@@ -59,6 +65,12 @@ class Case:
             raise UsageError(f"unknown operation {self.operation!r}; operations: {', '.join(OPERATION_KINDS)}")
         engine = find(self.engine)
         workload(self.workload)
+        if self.world not in WORLDS:
+            raise UsageError(f"unknown world {self.world!r}; worlds: {', '.join(WORLDS)}")
+        if self.world == "processes" and engine.one_process:
+            raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world 'processes' do not share; valid: world 'simulated'")
+        if self.world == "simulated":
+            check_simulable(self.plan)
         if not self.grouped and self.ranks != 1:
             raise UsageError(f"{self.ranks} ranks without a process group: each would be an operation of its own; valid: 1 rank")
         if self.coordinator and Capability.ANY_COORDINATOR not in engine.capabilities:
@@ -71,7 +83,7 @@ class Case:
         """A shell line that runs this case again."""
         words = ["ckpt-harness", "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
-        for name in ("coordinator", "engine", "workload", "seed"):
+        for name in ("coordinator", "engine", "workload", "seed", "world"):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
         words += ["--no-group"] * (not self.grouped) + ["--no-retry"] * (not self.retry)
@@ -126,6 +138,8 @@ class CaseResult:
         """What went wrong, for whom, and what was owed; the last line replays the case."""
         case, owed = self.case, self.expectation
         setting = f"{owed.operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
+        if case.world != "simulated":
+            setting += f", world {case.world}"
         named = ", ".join(f"rank {rank}: {error}" for rank, error in owed.failures.items())
         lines = [
             f"{self.verdict.name}: {str(case.plan) or 'no fault at all'}",

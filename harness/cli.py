@@ -18,6 +18,7 @@ from harness.sites import OPERATION_KINDS, OperationKind
 
 if TYPE_CHECKING:
     from harness.campaign import Sweep
+    from harness.case import WorldName
     from harness.findings.register import Register
 
 
@@ -102,6 +103,11 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_world = click.option(
+    "--world", type=click.Choice(["simulated", "processes"]), default="simulated", show_default=True, help="What runs the ranks."
+)
+
+
 @main.command()
 @click.option("--ranks", "sizes", type=_Numbers(), default="2,3,4", show_default=True, callback=_sizes, help="Sizes of world.")
 @click.option("--coordinator", "coordinators", default="0", show_default=True, callback=_coordinators, help="The rank that coordinates, or all.")
@@ -111,7 +117,8 @@ def _processors() -> int:
 @click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at a sample of cells, or at all.")
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
-@click.option("--jobs", type=click.IntRange(1), default=_processors, show_default="all processors", help="Processes to spread the cases over.")
+@_world
+@click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
 @click.option(
     "--json",
     "json_file",
@@ -129,17 +136,19 @@ def sweep(
     zoo: str,
     pairs: bool,
     seed: int,
-    jobs: int,
+    world: WorldName,
+    jobs: int | None,
     json_file: Path | None,
     register: Register,
 ) -> None:
-    """Fails every cell of the fault space of real checkpoint operations on simulated ranks, and prints who learned what."""
+    """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
 
-    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs)
+    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world)
     for ground in wanted.grounds():
         ground.bind()
-    sys.exit(_sweep(wanted, jobs, json_file, register))
+    chosen = jobs or (_processors() if world == "simulated" else max(1, _processors() // 2))
+    sys.exit(_sweep(wanted, chosen, json_file, register))
 
 
 def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register) -> int:
@@ -190,6 +199,7 @@ def _version(distribution: str) -> str:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @click.option("--group/--no-group", "grouped", default=True, help="With or without a process group.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
+@_world
 @_register_option
 def replay(register: Register, **options: Any) -> None:
     """Runs one case again and tells its story, rank by rank. PLAN is as a report prints it."""

@@ -24,11 +24,13 @@ class Effect:
         name: the word in a plan.
         can_be_after: whether the effect makes sense once the delegated call has acted (the lost acknowledgement).
         about: one line for the reader of the table.
+        needs_processes: whether only a rank that is an operating system process can suffer it.
     """
 
     name: ClassVar[str] = ""
     can_be_after: ClassVar[bool] = True
     about: ClassVar[str] = ""
+    needs_processes: ClassVar[bool] = False
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -151,6 +153,41 @@ class Kill(Effect):
 
 
 @dataclass(frozen=True)
+class Stop(Effect):
+    """The rank is stopped by SIGSTOP, as when its host is paused or a debugger holds it: it keeps its connections, and does nothing.
+
+    Attributes:
+        seconds: when SIGCONT comes; by default never, while the case lasts.
+    """
+
+    seconds: float = math.inf
+    name: ClassVar[str] = "stop"
+    about: ClassVar[str] = "SIGSTOP: stop, or stop(2.5) with SIGCONT after so many seconds; real processes only"
+    needs_processes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0:
+            raise PlanError(f"stop for {self.seconds!r}: valid: a positive number of seconds")
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Exit(Effect):
+    """The rank ends by ``os._exit``, as native code that gives up does: nothing is unwound or flushed, and the exit looks orderly."""
+
+    name: ClassVar[str] = "exit"
+    about: ClassVar[str] = "the rank ends at once, as by os._exit; real processes only"
+    needs_processes: ClassVar[bool] = True
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
 class Skip(Effect):
     """The call says yes and did nothing."""
 
@@ -192,7 +229,9 @@ class WrongResult(Effect):
         return ("none", "short", "duplicate") if site.result in ("list", "plans", "future") else ("none",)
 
 
-EFFECTS: dict[str, type[Effect]] = {kind.name: kind for kind in (Raise, FailFuture, NeverComplete, Delay, Hang, Kill, Skip, WrongResult)}
+EFFECTS: dict[str, type[Effect]] = {kind.name: kind for kind in (Raise, FailFuture, NeverComplete, Delay, Hang, Kill, Stop, Exit, Skip, WrongResult)}
+SIMULABLE: tuple[type[Effect], ...] = tuple(kind for kind in EFFECTS.values() if not kind.needs_processes)
+"""The effects that every world can show."""
 
 
 def check_legal(effect: Effect, site: Site, *, after: bool) -> None:

@@ -9,13 +9,14 @@ Not modelled: what wrong results lead to (UNDETERMINED), how long a stalled peer
 from __future__ import annotations
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from harness import zoo
-from harness.effects import Delay, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, WrongResult
+from harness.effects import Delay, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.history import ErrorRecord
 from harness.plan import BoundFault, BoundPlan
 from harness.sites import OperationKind
@@ -233,7 +234,7 @@ class _Model:
         effect = struck.fault.effect
         if not any(one.rank == rank for one in part.unclear):  # behind a wrong result the engine may not get as far as another fault
             part.fired.add((str(struck.fault), rank))
-        if isinstance(effect, Delay):
+        if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
             part.late[rank] += cast(int, effect.seconds)  # Counter sums floats as well
             part.delays.append(Acting(struck, rank))
             return True
@@ -245,7 +246,7 @@ class _Model:
         if isinstance(effect, (Raise, FailFuture)):
             part.raised[rank] = Acting(struck, rank, ErrorRecord.of(zoo.injected(effect.error, moment.site, rank)))
             return False
-        if isinstance(effect, (Hang, Kill, NeverComplete)):
+        if isinstance(effect, (Hang, Kill, Stop, Exit, NeverComplete)):
             part.stalled.append(Acting(struck, rank))
             return False
         part.unclear.append(Acting(struck, rank))

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import zoo
 from harness._grammar import faults_of
-from harness.effects import Effect, FailFuture, Raise
+from harness.effects import SIMULABLE, Effect, FailFuture, Raise
 from harness.errors import PlanError
 from harness.fault import Fault
 from harness.protocol import DCP, Protocol
@@ -145,6 +145,18 @@ class FaultPlan:
 
     def __len__(self) -> int:
         return len(self.faults)
+
+
+def check_simulable(plan: FaultPlan) -> None:
+    """Refuses a plan that only real processes can suffer.
+
+    Raises:
+        PlanError: with the effect and the choices.
+    """
+    for fault in plan:
+        if fault.effect.needs_processes:
+            here = ", ".join(kind.name for kind in SIMULABLE)
+            raise PlanError(f"fault {fault}: {fault.effect.name} needs real processes (world 'processes'); effects of simulated ranks: {here}")
 
 
 def as_plan(plan: FaultPlan | str, *, side: str | None = None) -> FaultPlan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,27 +17,30 @@ from typing import Any, Literal
 
 from harness import oracles
 from harness._inject import Injector
-from harness._torch import is_stateful
+from harness.attempt import ATTEMPT, PREVIOUS, RETRY, Attempt, Wrong, in_process
 from harness.case import Case, CaseResult
 from harness.engines.base import Engine, find
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.findings.register import Register
 from harness.history import ErrorRecord, History
 from harness.oracles import Evidence, Outcome, StorageEvidence
-from harness.planner import FaultyLoadPlanner, FaultySavePlanner
 from harness.protocol import DCP_ALONE
-from harness.runtime import current
-from harness.stateful import FaultyStateful
-from harness.storage import FaultyStorageReader, FaultyStorageWriter
 from harness.trace import Trace
-from harness.workload import State, Workload, context_here, workload
+from harness.workload import context_here, workload
 from harness.worlds.base import RankResult, World
+from harness.worlds.processes import ProcessWorld, shared
+from harness.worlds.processes.forkserver import Forkserver
 from harness.worlds.simulated import SimulatedWorld
 
-PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
-"""Numbers of the saves of a case, as the tags in their elements carry them."""
 TIMEOUT = 1800.0
 """Virtual seconds that a collective of a case waits; torch's default for gloo."""
+PROCESS_TIMEOUT = 20.0
+"""Real seconds, where ranks are processes. Verdicts do not wait for it, but a rank that is late beyond it is waited for as long."""
+
+
+def timeout_of(case: Case) -> float:
+    """Seconds that a collective of a case waits, in the time of its world."""
+    return PROCESS_TIMEOUT if case.world == "processes" else TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Rig:
         self._root = Path(tempfile.mkdtemp(prefix="ckpt-harness-")) if root is None else root
         self._owned = root is None
         self.register = Register.shipped() if register is None else register
+        self._keeper: Forkserver | None = None
         self._traces: dict[Case, Trace] = {}
         self._committed: dict[tuple[str, str, int, bool], _Previous] = {}
 
@@ -106,7 +110,7 @@ class Rig:
             UsageError: an unknown name, or a combination that cannot run.
         """
         bound = case.bind()
-        expected = forecast(bound, self.trace(case), timeout=TIMEOUT)
+        expected = forecast(bound, self.trace(case), timeout=timeout_of(case))
         evidence, history = _Run(self, case, expected).observe()
         judgements = self.register.mark(oracles.judge(evidence), case.engine, evidence)
         return CaseResult(case, evidence, tuple(judgements), history)
@@ -152,10 +156,21 @@ class Rig:
         """Where the case's own checkpoint goes."""
         return find(case.engine).place(self._root, "attempt")
 
+    def share_fate_with_ranks(self) -> None:
+        """Has the forkserver remove this rig's directory too, should this process be killed."""
+        server = shared().server()
+        if self._owned and self._keeper is not server:
+            server.adopt(str(self._root))
+            self._keeper = server
+
     def outcome(self, result: RankResult) -> Outcome:
         """A world's result for a rank, as the oracles want it."""
         where = str(result.wait) if result.wait is not None else ""
         return Outcome(result.outcome, self.scrub(result.record), where, result.finished_at)
+
+    def scrubbed(self, outcome: Outcome) -> Outcome:
+        """The outcome with its error scrubbed."""
+        return dataclasses.replace(outcome, error=self.scrub(outcome.error))
 
     def scrub(self, record: ErrorRecord | None) -> ErrorRecord | None:
         """An error without the path of this rig's directory, so that the same case reads the same everywhere."""
@@ -192,14 +207,12 @@ class Rig:
 
 
 class _Run:
-    """One run of one case."""
+    """One run of one case. It is the :class:`harness.attempt.Course` of its ranks, or the far end of theirs."""
 
     def __init__(self, rig: Rig, case: Case, expected: Forecast) -> None:
         self._rig, self._case, self._expected = rig, case, expected
         self._engine: Engine = find(case.engine)
-        self._kind: Workload = workload(case.workload)
         self._history = History()
-        self._injector = Injector(case.plan, coordinator=case.coordinator, history=self._history)
         self._previous = rig.previous(case)
         self._saves = case.operation != "load"
         self._place = rig.new_place(case) if self._saves else self._previous.place
@@ -208,15 +221,13 @@ class _Run:
 
     def observe(self) -> tuple[Evidence, History]:
         """Runs the case; returns what was seen, unjudged, and the history."""
-        case = self._case
         if not self._previous.usable:
             return self._unprepared(), self._history
-        stalls = any(one.kind is Kind.STALLS for one in self._expected.expectations)
-        on_deadlock: Literal["end", "time_out"] = "time_out" if stalls else "end"
-        self._world: World = SimulatedWorld(case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.grouped)
+        attempt = Attempt(self._case, self._place)
         try:
-            self._world.run(self._rank, faults=self._injector, judge=self._look)
-            return self._evidence(), self._history
+            if self._case.world == "processes":
+                return self._in_processes(attempt), self._history
+            return self._simulated(attempt), self._history
         finally:
             if self._saves:
                 self._engine.discard(self._place)
@@ -227,22 +238,62 @@ class _Run:
         expected = Expectation("preparation", ranks, Kind.SUCCEEDS)
         return Evidence(Forecast((expected,), frozenset()), {"preparation": self._previous.outcomes}, timeout=TIMEOUT)
 
-    # -- on each rank
+    def _simulated(self, attempt: Attempt) -> Evidence:
+        """All ranks share this process, and one injector."""
+        case = self._case
+        stalls = any(one.kind is Kind.STALLS for one in self._expected.expectations)
+        on_deadlock: Literal["end", "time_out"] = "time_out" if stalls else "end"
+        injector = Injector(case.plan, coordinator=case.coordinator, history=self._history)
+        self._world: World = SimulatedWorld(case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.grouped)
 
-    def _rank(self) -> None:
-        """What each rank does: the operation, and if it failed everywhere, the same again with the faults healed."""
-        course, rank = self._course, self._injector.rank()
-        storage = self._faulty_storage()
-        course.outcomes[rank] = self._attempt(storage, ATTEMPT, course.loaded)
-        if not self._case.retry:
-            return
-        # Nobody tries again before all have ended, or a rank's retry could stand in for the attempt that its peers still wait for.
-        self._world.meet(self._meet)
-        if course.retry is not None:
-            self._injector.heal()
-            course.retry[rank] = self._attempt(storage, RETRY, course.retry_loaded)
+        def look(results: Sequence[RankResult]) -> None:
+            injector.history = None  # what ranks do while they are unwound never happened
+            self._look(results)
 
-    def _meet(self) -> None:
+        self._world.run(lambda: attempt.run(injector, self), faults=injector, judge=look)
+        return self._evidence({(firing.fault, firing.rank) for firing in injector.fired}, injector.internal_errors)
+
+    def _in_processes(self, attempt: Attempt) -> Evidence:
+        """Each rank has an injector of its own, and reports all that happens to it."""
+        case = self._case
+        self._rig.share_fate_with_ranks()
+        world = ProcessWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=case.grouped)
+        world.run(in_process, attempt, judge=self._look, hear=self._history.append, answer=self._answer)
+        self._history.events.sort(key=lambda event: event.time)  # heard rank by rank; on one machine, clocks agree on what came before what
+        fired = {(event.detail, event.rank) for event in self._history.of_kind("fault")}
+        return self._evidence(fired, [event.detail for event in self._history.of_kind("internal")])
+
+    # -- the course of a case, as its ranks tell it
+
+    def ended(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
+        """See :class:`harness.attempt.Course`, as for the other three."""
+        self._course.outcomes[rank] = self._rig.scrubbed(outcome)
+        if wrong is not None:
+            self._course.loaded[rank] = wrong
+
+    def retries(self) -> bool:
+        self._world.meet(self._met)
+        return self._course.retry is not None
+
+    def retried(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
+        assert self._course.retry is not None, "ranks try again when told so"
+        self._course.retry[rank] = self._rig.scrubbed(outcome)
+        if wrong is not None:
+            self._course.retry_loaded[rank] = wrong
+
+    def over(self) -> bool:
+        return self._seen is not None
+
+    def _answer(self, rank: int, asked: Any) -> Any:
+        """The far end of a :class:`harness.attempt.Distant`."""
+        name, *args = asked
+        methods: dict[str, Callable[..., Any]] = {"ended": self.ended, "met": self._met, "again": self._again, "retried": self.retried}
+        return methods[name](*args)
+
+    def _again(self) -> bool:
+        return self._course.retry is not None
+
+    def _met(self) -> None:
         """All ranks have ended: looks at storage before a retry changes it, and decides whether there is one."""
         self._course.storage = self._storage()
         owed = any(one.kind is Kind.FAILS for one in self._expected.expectations)  # a group that lost a rank or timed out owes nothing more
@@ -250,46 +301,10 @@ class _Run:
         if owed and failed and not self._course.storage.committed:  # a commit whose acknowledgement was lost is to be read back, not overwritten
             self._course.retry = {}
 
-    def _faulty_storage(self) -> Any:
-        if self._saves:
-            return FaultyStorageWriter.sharing(self._engine.make_writer(self._place), self._injector)
-        return FaultyStorageReader.sharing(self._engine.make_reader(self._place), self._injector)
-
-    def _attempt(self, storage: Any, save: int, loaded: dict[int, tuple[str, ...]]) -> Outcome:
-        """One operation of the calling rank."""
-        plain = self._kind.make(context_here(save if self._saves else None, self._case.ranks))
-        if self._case.coordinator:  # DCP calls a Stateful with coordinator 0 only; with others, its users call it themselves
-            plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
-        state = {key: FaultyStateful.sharing(value, self._injector) if is_stateful(value) else value for key, value in plain.items()}
-        try:
-            with self._injector.operation(self._case.operation):
-                self._act(state, storage)
-        except BaseException as error:  # whatever an engine raises is the outcome
-            if self._seen is not None:
-                raise  # the world is over, and this is how it ends the rank
-            return Outcome("raised", self._rig.scrub(ErrorRecord.of(error)), finished_at=current().now())
-        if not self._saves:
-            result = {key: plain[key] if is_stateful(plain[key]) else value for key, value in state.items()}
-            loaded[self._injector.rank()] = tuple(self._kind.mismatches(result, context_here(PREVIOUS, self._case.ranks)))
-        return Outcome("returned", finished_at=current().now())
-
-    def _act(self, state: State, storage: Any) -> None:
-        coordinator = self._case.coordinator
-        if self._case.operation == "load":
-            planner = FaultyLoadPlanner.sharing(self._engine.make_load_planner(), self._injector)
-            self._engine.load(state, storage, planner, self._place, coordinator=coordinator)
-            return
-        save_planner = FaultySavePlanner.sharing(self._engine.make_save_planner(), self._injector)
-        if self._case.operation == "async_save":
-            self._engine.async_save(state, storage, save_planner, self._place).result()
-        else:
-            self._engine.save(state, storage, save_planner, self._place, coordinator=coordinator)
-
     # -- afterwards
 
     def _look(self, results: Sequence[RankResult]) -> None:
         """The world has ended; hung and dead ranks are still as they were."""
-        self._injector.history = None  # what they do while they are unwound never happened
         course = self._course
         outcomes, retry = dict(course.outcomes), None if course.retry is None else dict(course.retry)
         for result in results:
@@ -307,7 +322,7 @@ class _Run:
         committed = self._engine.committed(self._place) if self._saves else None
         return StorageEvidence(committed, acted, self._rig.damage(self._case))
 
-    def _evidence(self) -> Evidence:
+    def _evidence(self, fired: Iterable[tuple[str, int]], internal_errors: Iterable[str]) -> Evidence:
         course, case = self._seen, self._case
         assert course is not None and course.storage is not None, "the world shows its results before it returns"
         operation = f"{case.operation}[1]"
@@ -322,14 +337,14 @@ class _Run:
         return Evidence(
             forecast=self._expected,
             outcomes={operation: course.outcomes},
-            fired=frozenset((firing.fault, firing.rank) for firing in self._injector.fired),
+            fired=frozenset(fired),
             optional=frozenset(str(fault) for fault in case.plan if fault.optional),
             storage={operation: storage},
             loaded={operation: course.loaded} if not self._saves else {},
             retry=course.retry,
             retry_mismatches=retry_wrong,
-            internal_errors=tuple(self._injector.internal_errors),
-            timeout=TIMEOUT,
+            internal_errors=tuple(internal_errors),
+            timeout=timeout_of(case),
             capabilities=self._engine.capabilities,
             protocol=self._engine.protocol if case.grouped else DCP_ALONE,
             history=self._history,

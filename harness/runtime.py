@@ -7,8 +7,10 @@ a world installs its own for as long as it runs (see ``harness.worlds``).
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -33,6 +35,17 @@ class Runtime(Protocol):
 
     def die(self) -> NoReturn:
         """Ends this rank as SIGKILL would: nothing is unwound, flushed or told to anybody."""
+
+    def stop(self, seconds: float, why: str) -> None:
+        """Stops this rank as SIGSTOP would, until SIGCONT comes.
+
+        Args:
+            seconds: when the world sends SIGCONT; ``inf`` for never.
+            why: names the fault, for the report of who waits where.
+        """
+
+    def exit(self) -> NoReturn:
+        """Ends this rank as ``os._exit`` would."""
 
 
 class RealRuntime:
@@ -65,6 +78,17 @@ class RealRuntime:
         """Sends SIGKILL to this process."""
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable: SIGKILL cannot be caught")
+
+    def stop(self, seconds: float, why: str) -> None:
+        """Sends SIGSTOP to this process; where ``seconds`` is finite, a child of it sends SIGCONT when they have passed."""
+        waker = subprocess.Popen(["/bin/sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"]) if math.isfinite(seconds) else None
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if waker is not None:
+            waker.wait()
+
+    def exit(self) -> NoReturn:
+        """Ends the process with status 1."""
+        os._exit(1)
 
 
 def known_world_size() -> int | None:

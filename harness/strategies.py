@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
-from harness.effects import EFFECTS, Delay, Effect, FailFuture, Raise, WrongResult
+from harness.effects import SIMULABLE, Delay, Effect, FailFuture, Raise, WrongResult
 from harness.errors import UsageError
 from harness.fault import Fault, OperationRef, Ranks
 from harness.plan import BoundPlan, FaultPlan
@@ -119,7 +119,7 @@ def effects_at(site: str, effects: Sequence[type[Effect]] | None = None, errors:
 
 
 def _legal(site: Site, effects: Sequence[type[Effect]] | None) -> list[type[Effect]]:
-    return [kind for kind in (EFFECTS.values() if effects is None else effects) if kind.legal_at(site)]
+    return [kind for kind in (SIMULABLE if effects is None else effects) if kind.legal_at(site)]
 
 
 def _up_to(choices: Sequence[object]) -> st.SearchStrategy[int]:
@@ -187,7 +187,7 @@ class _Menu:
         yes, few = st.booleans(), st.integers(0, _VARIANTS - 1)
         mask = st.lists(yes, min_size=min(width, _WIDE), max_size=min(width, _WIDE))
         addressing = st.integers(0, self.operations + 1)
-        return st.tuples(_up_to(self.sites), mask, yes, addressing, few, yes, yes, _up_to([*EFFECTS]), _up_to(self.errors), few)
+        return st.tuples(_up_to(self.sites), mask, yes, addressing, few, yes, yes, _up_to(SIMULABLE), _up_to(self.errors), few)
 
     def fault(self, numbers: Numbers, ranks: int, coordinator: int) -> Fault:
         at, mask, in_words, addressing, nth, for_ever, after, kind, error, variant = numbers
@@ -246,7 +246,7 @@ def fault_plans(
         max_faults: most faults in a plan.
         coordinator: the rank that coordinates.
         operations: how many operations of the kind a case runs; with more than one, later ones are struck too.
-        effects: the effect types to draw from, simplest first; all, if left out.
+        effects: the effect types to draw from, simplest first; if left out, all that every world can show.
         errors: the errors to draw from, simplest first.
         sites: full names of the sites to strike, simplest first; :func:`storage_sites`, if left out.
 

@@ -26,12 +26,14 @@ class Engine(Protocol):
         about: one line.
         protocol: which sites it calls, in which protocol steps.
         capabilities: what it claims.
+        one_process: whether what it stores lives in the process that stored it, so that only ranks of one process can share it.
     """
 
     name: str
     about: str
     protocol: EngineProtocol
     capabilities: frozenset[Capability]
+    one_process: bool
 
     def place(self, root: Path, name: str) -> str:
         """Where the checkpoint ``name`` lives, for a case that has the directory ``root`` to itself."""

@@ -18,6 +18,8 @@ DCP_CAPABILITIES = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR
 class DcpCalls:
     """The calls of an engine that runs DCP's own ``save`` and ``load``."""
 
+    one_process = False
+
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, *, coordinator: int) -> None:
         """``dcp.save``; with another coordinator than 0 the deprecated ``save_state_dict``, which alone can name one."""
         if coordinator and dist.is_initialized():

@@ -24,6 +24,7 @@ class FsspecMemoryEngine(DcpCalls):
     about = "DCP on fsspec's memory:// store, one per process"
     protocol: Protocol = DCP
     capabilities = DCP_CAPABILITIES
+    one_process = True
 
     def place(self, root: Path, name: str) -> str:
         """A key prefix. It is numbered, so that no path of the machine shows in what is stored or printed."""

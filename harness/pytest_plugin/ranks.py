@@ -14,7 +14,7 @@ from harness.errors import OracleViolation
 from harness.expectation import forecast
 from harness.history import History
 from harness.interception import intercepted
-from harness.plan import FaultPlan, as_plan
+from harness.plan import FaultPlan, as_plan, check_simulable
 from harness.trace import Trace
 from harness.worlds.base import RankResult
 from harness.worlds.simulated import SimulatedWorld
@@ -105,6 +105,7 @@ class CkptWorld:
         __tracebackhide__ = True
         faults = as_plan(plan)
         faults.bind(self.ranks, coordinator)
+        check_simulable(faults)
         history = History()
         injector = Injector(faults, coordinator=coordinator, history=history)
         with intercepted(injector), _without_timeline():

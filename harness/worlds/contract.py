@@ -7,6 +7,7 @@ with a gloo-like group, whose hang verdicts come by themselves, and ``place`` is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -234,7 +235,8 @@ def check_peers_of_a_dead_rank_are_told(make_world: MakeWorld) -> None:
     results = make_world(2).run(_die_between_barriers)
     assert _outcomes(results) == ["raised", "dead"], results
     assert results[0].record is not None
-    assert "Connection closed by peer" in results[0].record.message
+    # Real gloo says that it was closed or reset, whichever the kernel tells it.
+    assert re.search(r"Connection (closed|reset) by peer", results[0].record.message), results[0].record.message
 
 
 def _write_and_die(place: str) -> NoReturn:

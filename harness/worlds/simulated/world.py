@@ -70,6 +70,12 @@ class _Runtime:
         self._fabric.die(rank)
         self._scheduler.die(rank)
 
+    def stop(self, seconds: float, why: str) -> None:
+        raise HarnessError(f"{why}: a thread cannot be stopped; valid in worlds of processes")
+
+    def exit(self) -> NoReturn:
+        raise HarnessError("a thread cannot exit its process; valid in worlds of processes")
+
 
 class SimulatedWorld:
     """Runs ranks as threads of this process, one at a time, in an order drawn from a seed.

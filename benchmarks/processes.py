@@ -1,0 +1,49 @@
+"""Real ranks: faulted cases a second, and how long verdicts and replacements take."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from measure import Row, seconds
+
+from harness.case import Case
+from harness.plan import FaultPlan
+from harness.rig import Rig
+from harness.worlds.contract import _leave_one_behind, _who_am_i
+from harness.worlds.processes import ProcessWorld
+
+RANKS = 4
+
+
+def rows(smoke: bool) -> list[Row]:
+    """Runs each kind of case over and over in one rig."""
+    times = 2 if smoke else 30
+    with Rig() as rig:
+
+        def rate(plan: str, *, retry: bool) -> float:
+            case = Case(FaultPlan.parse(plan), "save", RANKS, retry=retry, world="processes")
+            rig.run(case)
+            started = time.perf_counter()
+            for _ in range(times):
+                rig.run(case)
+            return times / (time.perf_counter() - started)
+
+        raised, retried = (rate("writer.write_data@1=raise(OSError:EIO)", retry=retry) for retry in (False, True))
+        killed, hung = rate("writer.write_data@1=kill", retry=False), rate("writer.write_data@1=hang", retry=False)
+    world = ProcessWorld(RANKS)
+
+    def replaced() -> None:
+        world.run(_who_am_i, "back")
+
+    verdicts, returns = [], []
+    for _ in range(max(2, times // 3)):
+        replaced()
+        verdicts.append(seconds(lambda: world.run(_leave_one_behind)))
+        returns.append(seconds(replaced))
+    return [
+        Row("faulted cases a second, 4 warm processes", f"{raised:.1f}/s", f"{retried:.1f}/s with a healed retry and its reading back", ">= 15/s"),
+        Row("the same where a rank dies, or hangs", f"{killed:.1f}/s, {hung:.1f}/s", "all ranks replaced each time", ""),
+        Row("hang verdict with 4 processes", f"{statistics.median(verdicts):.2f} s", f"worst {max(verdicts):.2f} s", "< 1 s"),
+        Row("back with replaced ranks", f"{statistics.median(returns):.2f} s", f"worst {max(returns):.2f} s", "< 1 s"),
+    ]

@@ -1,0 +1,71 @@
+"""A thousand hang, kill and stop cases in one run: nothing may leak, and memory and descriptors of the parent stay flat.
+
+Run by itself: ``python benchmarks/stress_processes.py [CASES]``. Exits with 1 if something grew.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+from pathlib import Path
+
+from harness.campaign import quiet
+from harness.case import Case
+from harness.plan import FaultPlan
+from harness.rig import Rig
+from harness.verdict import Verdict
+from harness.worlds.processes import shared
+
+EFFECTS = ("hang", "kill", "stop", "exit", "raise(unpicklable)")
+_WARM = 50
+"""Cases before the first measure: caches fill, and allocators settle."""
+_MEMORY = 24.0
+"""MB that the parent may grow by in a thousand cases; a leaked case would be far more than 24 kB."""
+
+
+def taken() -> dict[str, float]:
+    """What the parent holds, and what it has started."""
+    gc.collect()
+    server = shared().server()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    resident = int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii").split()
+    return {
+        "MB": round(resident, 1),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "threads": threading.active_count(),
+        "ranks": len(children),
+        "files": len(list(Path(server.directory).iterdir())),
+    }
+
+
+def main() -> int:
+    """Runs the cases and compares what is taken after them with what was taken before."""
+    quiet()
+    cases = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    before: dict[str, float] = {}
+    started = time.monotonic()
+    with Rig() as rig:
+        for number in range(cases + _WARM):
+            if number == _WARM:
+                before, started = taken(), time.monotonic()
+                print("before", before, flush=True)
+            plan = f"writer.write_data@{number % 2}={EFFECTS[number % len(EFFECTS)]}"
+            result = rig.run(Case(FaultPlan.parse(plan), "save", 2, world="processes", retry=False))
+            if result.verdict is not Verdict.HOLDS:
+                print(result.explain())
+                return 1
+            if number % 200 == 0:
+                print(number, taken(), f"{time.monotonic() - started:.0f} s", flush=True)
+    after = taken()
+    print("after", after, f"{cases / (time.monotonic() - started):.1f} cases/s")
+    grown = [name for name in before if after[name] > before[name] + (_MEMORY if name == "MB" else 0)]
+    print(f"grown: {', '.join(grown) or 'nothing'}")
+    shared().close()
+    return 1 if grown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

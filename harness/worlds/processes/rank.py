@@ -1,0 +1,278 @@
+"""A process that is a rank: it takes jobs from a world, one after another, and reports what happens as it happens.
+
+Its main thread runs the bodies. A second one reads what the world says, so that a rank which hangs can still say where, and which notices at
+once when the world is gone.
+"""
+
+from __future__ import annotations
+
+import _thread
+import datetime as dt
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+
+from harness import _torch, runtime
+from harness.errors import UsageError
+from harness.history import ErrorRecord, Event, History
+from harness.worlds.base import Faults
+from harness.worlds.processes import hooks, messages, where
+from harness.worlds.processes.messages import (
+    Act,
+    Acted,
+    Answer,
+    Ask,
+    Broken,
+    Ended,
+    Form,
+    Happened,
+    Job,
+    Meet,
+    Settle,
+    Settled,
+    Stopping,
+    Where,
+)
+from harness.worlds.processes.where import Mark
+
+MEETING = "the other ranks' meeting"
+"""What a rank waits for in :meth:`Rank.meet`; the simulated world calls it the same."""
+_LINGER = 0.2
+"""Seconds that a thread of a body may take to end after it."""
+
+
+def live(fd: int) -> NoReturn:
+    """What a forked process does: be a rank until the world is gone."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    rank = Rank(Connection(fd))
+    _here.append(rank)
+    hooks.install(rank.counting_as_waiting)
+    with runtime.installed(rank):
+        while True:
+            rank.serve()
+
+
+_here: list[Rank] = []
+
+
+def here() -> Rank:
+    """The rank that this process is.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not _here:
+        raise UsageError("only the ranks of a world of processes have a world to talk to")
+    return _here[0]
+
+
+class Rank(runtime.RealRuntime):
+    """A rank, from inside.
+
+    Args:
+        connection: to the world.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+        self._sending = _thread.allocate_lock()
+        self._told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._marks: dict[int, Mark] = {}
+        self._idle: frozenset[int] = frozenset()
+        self._number, self._groups = 0, 0
+        threading.Thread(target=self._listen, name="world", daemon=True).start()
+
+    # -- what faults ask of a runtime
+
+    def rank(self) -> int:
+        return self._number
+
+    def sleep(self, seconds: float) -> None:
+        self._marked(Mark("sleeps", "delay"), time.sleep, seconds)
+
+    def hang(self, why: str) -> NoReturn:
+        while True:
+            self._marked(Mark("waits", why), threading.Event().wait)
+
+    def stop(self, seconds: float, why: str) -> None:
+        self._send(Stopping(seconds, why, where.source(sys._getframe())))
+        with self._sending:  # or another thread might be stopped in the middle of a frame
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    # -- what a body may ask of its world
+
+    def tell(self, event: Event) -> None:
+        """Reports an event; it is safe with the world when this returns."""
+        self._send(Happened(event))
+
+    def ask(self, message: Any) -> Any:
+        """Asks whoever runs the world; see :meth:`harness.worlds.processes.ProcessWorld.run`."""
+        self._send(Ask(message))
+        return self._reply().value
+
+    def meet(self, action: Callable[[], None]) -> None:
+        """Waits until every rank is here; see :class:`harness.worlds.base.World`."""
+        self._send(Meet())
+        if isinstance(self._marked(Mark("waits", MEETING), self._reply), Act):
+            try:
+                action()
+            finally:
+                self._send(Acted())
+                self._reply()
+
+    def ask_at_collectives(self, faults: Faults) -> None:
+        """Consults ``faults`` at every collective for the rest of the job."""
+        hooks.ask(faults)
+
+    def counting_as_waiting(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Wraps a method whose callers are in a collective for as long as it takes, where nothing else says so."""
+
+        def wait(*args: Any, **kwargs: Any) -> Any:
+            if where.in_collective(sys._getframe(1)):
+                return method(*args, **kwargs)
+            return self._marked(Mark("waits", "collective"), method, *args, **kwargs)
+
+        return wait
+
+    def _marked(self, mark: Mark, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        me = threading.get_ident()
+        before = self._marks.get(me)
+        self._marks[me] = mark
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if before is None:
+                del self._marks[me]
+            else:
+                self._marks[me] = before
+
+    # -- the two threads
+
+    def _send(self, message: Any) -> None:
+        with self._sending:
+            messages.send(self._connection, message)
+
+    def _reply(self) -> Any:
+        return self._told.get()
+
+    def _listen(self) -> None:
+        """Answers and passes on, until the world is gone; then so is the rank."""
+        try:
+            while True:
+                message = messages.receive(self._connection)
+                if isinstance(message, Where):
+                    self._send(Answer(message.number, where.look(self._marks, self._idle)))
+                else:
+                    self._told.put(message)
+        finally:
+            os._exit(1)
+
+    def serve(self) -> None:
+        """Takes one message and does what it says."""
+        message = self._told.get()
+        if isinstance(message, Form):
+            self._send(Settled(self._form(message)))
+        elif isinstance(message, Settle):
+            self._send(Settled(self._settle(message.number)))
+        elif isinstance(message, Job):
+            self._run(message)
+
+    def _form(self, form: Form) -> str:
+        self._number, self._groups = form.rank, 0 if form.store is None else 1
+        if form.store is not None:
+            timeout = dt.timedelta(seconds=form.timeout)
+            try:
+                store = dist.FileStore(form.store, form.size)
+                dist.init_process_group("gloo", store=store, rank=form.rank, world_size=form.size, timeout=timeout)
+            except RuntimeError as error:
+                return f"it cannot join a group: {error}"
+        return ""
+
+    def _run(self, job: Job) -> None:
+        try:
+            body, args, faults = self._begin(job)
+        except BaseException as error:  # noqa: BLE001  (whatever an import or a rendezvous raises)
+            self._send(Broken(f"{type(error).__name__}: {error}"))
+            return
+        self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread is not threading.main_thread() and thread.ident)
+        value: Any
+        hooks.ask(faults)
+        try:
+            value = body(*args)
+            record = None
+        except BaseException as error:  # noqa: BLE001  (SystemExit and KeyboardInterrupt of one rank are outcomes too)
+            value, record = error, ErrorRecord.of(error)
+        finally:
+            hooks.ask(None)
+        self._send(Ended("returned" if record is None else "raised", _pickled(value), record, self.now()))
+
+    def _begin(self, job: Job) -> Any:
+        self._started = job.started
+        sys.path[:] = job.path
+        os.chdir(job.directory)
+        if job.main is not None and job.main not in _mains:
+            from multiprocessing.spawn import import_main_path
+
+            _mains.add(job.main)
+            import_main_path(job.main)
+        return pickle.loads(job.work)
+
+    def _settle(self, number: int) -> str:
+        """What is left of the last job: a thread, a sub-group, a group in which not all are at the same place. Plan caches can be emptied."""
+        deadline = time.monotonic() + _LINGER
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and thread.ident not in self._idle:
+                thread.join(max(0.0, deadline - time.monotonic()))
+                if thread.is_alive():
+                    return f"thread {thread.name!r} goes on"
+        _torch.forget_plans()
+        if _torch.count_groups() != self._groups:
+            return f"it is in {_torch.count_groups()} groups"
+        if not self._groups:
+            return ""
+        everybody = [torch.zeros(1, dtype=torch.long) for _ in range(dist.get_world_size())]
+        dist.all_gather(everybody, torch.tensor([number]))
+        return "" if all(int(one) == number for one in everybody) else "the ranks of its group are at different places"
+
+
+_mains: set[str] = set()
+
+
+class Reported(History):
+    """A history whose events are with the world before the rank goes on."""
+
+    def append(self, event: Event) -> None:
+        here().tell(event)
+
+
+class WorldHere:
+    """What a world is to one of its own ranks: somewhere to meet.
+
+    Args:
+        size: number of ranks.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def meet(self, action: Callable[[], None]) -> None:
+        """See :class:`harness.worlds.base.World`."""
+        here().meet(action)
+
+
+def _pickled(value: Any) -> bytes | None:
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception:  # noqa: BLE001  (whatever an object raises that does not want to be pickled)
+        return None

@@ -1,0 +1,170 @@
+"""Where the threads of this process are, as evidence: what each is in, at which line, and whether it has run since it was last looked at.
+
+A thread that waits in a collective sits in a function of ``torch.distributed``; one that waits on a lock sits in the futex system call without
+a timeout. Anything else that sleeps is outside: it may be a timer, a disk or a network that ends it.
+
+Not modelled: without ``/proc/PID/task/TID/syscall`` (some hardened kernels) a wait on a lock counts as outside, so a hang there is UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from harness.worlds.processes.messages import Doing, Thread
+from harness.worlds.simulated import frames
+
+_FUTEX = {"x86_64": "202", "aarch64": "98", "riscv64": "98"}.get(platform.machine(), "")
+_C10D = "torch.distributed.distributed_c10d"
+_AROUND = (
+    "torch.distributed.c10d_logger",
+    "torch.distributed._functional_collectives",
+    "torch._ops",
+    "torch.utils._contextlib",
+    "harness._inject",
+)
+"""Modules whose functions may stand between a collective of ``dist`` and the call that waits."""
+_SAME = {
+    "all_gather_into_tensor": "all_gather",
+    "all_gather_coalesced": "all_gather",
+    "all_reduce_coalesced": "all_reduce",
+    "all_to_all_single": "all_to_all",
+    "reduce_scatter_tensor": "reduce_scatter",
+}
+"""Functions of ``dist`` -> what a collective is called wherever it is reported."""
+
+
+_GLOO = "gloo_tcp_loop"
+"""What gloo calls its thread that moves the bytes."""
+_OF_TORCH = ("pt_gloo_runloop",)
+"""What torch calls its threads that run collectives: they work for whoever is in one."""
+_OUTERMOST = "_run"
+"""The function of this package that calls bodies."""
+
+
+class Mark(NamedTuple):
+    """What a thread of a rank says of itself before it goes to sleep.
+
+    Attributes:
+        doing: ``sleeps``, or ``waits``.
+        what: what for.
+    """
+
+    doing: Doing
+    what: str
+
+
+def look(marks: Mapping[int, Mark], idle: Iterable[int]) -> tuple[Thread, ...]:
+    """The threads of this process, but for those that were idle before its job began.
+
+    Args:
+        marks: ident -> what the thread says of itself.
+        idle: idents of threads to leave out.
+    """
+    left_out = {*idle, threading.get_ident()}
+    threads = [thread for thread in threading.enumerate() if thread.ident not in left_out]
+    threads.sort(key=lambda thread: thread is not threading.main_thread())
+    stacks = sys._current_frames()
+    known = {_tid(thread) for thread in threading.enumerate()}
+    natives = {int(path.name) for path in Path("/proc/self/task").iterdir()} - known
+    names = {tid: _read(tid, "comm").strip() for tid in sorted(natives)}
+    # A lock may be released by a native client's thread, and what that waits for nobody here knows.
+    alone = all(name in (_GLOO, *_OF_TORCH) for name in names.values())
+    seen = [_see(thread, stacks.get(thread.ident or 0), marks.get(thread.ident or 0), alone=alone) for thread in threads]
+    return (*seen, *(one for one in (_see_native(tid, name) for tid, name in names.items()) if one is not None))
+
+
+def _see_native(tid: int, name: str) -> Thread | None:
+    """A thread of native code, if it matters: one that has something to do may be about to wake one of ours; one that polls has seen all there is."""
+    if name != _GLOO:
+        return Thread("runs", "native code", "", False, ()) if _state(tid)[0] in "RD" else None
+    # Gloo's loop spins for ever once a peer is gone. While it is given the processor, and moves no byte, it does nothing for anybody.
+    numbers = [int(line.partition(":")[2]) for line in _read(tid, "io").splitlines() if line.startswith(("rchar", "wchar"))]
+    spent = int((_read(tid, "schedstat").split() or ["0"])[0])
+    before, _spent[tid] = _spent.get(tid, spent), spent
+    waiting_for_the_processor = _state(tid)[0] != "S" and spent == before
+    return Thread("runs" if waiting_for_the_processor or not numbers else "waits", "gloo", "", False, tuple(numbers))
+
+
+_spent: dict[int, int] = {}
+"""Thread -> nanoseconds of the processor that it had used when last looked at."""
+
+
+def _read(tid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/self/task/{tid}/{name}").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None, *, alone: bool) -> Thread:
+    state, switches = _state(_tid(thread))
+    what = mark.what if mark is not None else _collective(frame)
+    direct = what is not None
+    doing: Doing = "waits"
+    if state != "S":
+        doing = "runs"
+    elif mark is not None:
+        doing = mark.doing
+    elif what is None:
+        doing, what = ("waits", "lock") if alone and _on_a_lock(_tid(thread)) else ("outside", f"something outside (thread {thread.name!r})")
+    return Thread(doing, what or "", source(frame), direct, switches)
+
+
+def _tid(thread: threading.Thread) -> int:
+    """The kernel's number of a thread. Before Python 3.12, the main thread of a forked process remembers that of its parent's."""
+    return os.getpid() if thread is threading.main_thread() else thread.native_id or 0
+
+
+def _state(tid: int) -> tuple[str, tuple[int, ...]]:
+    """The kernel's letter for what a thread does, and how often it gave up the processor, of itself and not."""
+    lines = _read(tid, "status").splitlines()
+    fields = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    return fields.get("State", "X").split()[0], tuple(int(fields.get(f"{kind}_ctxt_switches", "0")) for kind in ("voluntary", "nonvoluntary"))
+
+
+def _on_a_lock(tid: int) -> bool:
+    call = _read(tid, "syscall").split()
+    return len(call) > 4 and call[0] == _FUTEX and call[4] == "0x0"  # the fourth argument is the timeout
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def _collective(frame: FrameType | None) -> str | None:
+    """The collective that a stack ends in, if it does."""
+    for one in _walk(frame):
+        module = _module(one)
+        if module == _C10D:
+            name = one.f_code.co_name
+            return _SAME.get(name, name)
+        if module not in _AROUND:
+            return None
+    return None
+
+
+def in_collective(frame: FrameType | None) -> bool:
+    """Whether a stack ends in a collective of ``dist``, which has a name."""
+    return _collective(frame) is not None
+
+
+def _walk(frame: FrameType | None) -> Iterator[FrameType]:
+    """The frames of a body's stack, innermost first, without those of this package within and around it."""
+    while frame is not None:
+        if not _module(frame).startswith("harness.worlds.processes."):
+            yield frame
+        elif frame.f_code.co_name == _OUTERMOST:
+            return
+        frame = frame.f_back
+
+
+def source(frame: FrameType | None) -> str:
+    """The innermost line of a stack that says something to a reader; see :mod:`harness.worlds.simulated.frames`."""
+    return frames.innermost(_walk(frame))

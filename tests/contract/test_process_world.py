@@ -1,0 +1,21 @@
+"""Real processes keep the contract of all worlds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.worlds.contract import checks
+from harness.worlds.processes import ProcessWorld
+
+
+@pytest.mark.parametrize("check", checks(), ids=lambda check: check.__name__.removeprefix("check_"))
+def test_the_process_world_keeps_the_contract(check: Callable[..., None], tmp_path: Path) -> None:
+    """Each claim holds for real ranks too."""
+    if "place" in inspect.signature(check).parameters:
+        check(ProcessWorld, tmp_path)
+    else:
+        check(ProcessWorld)

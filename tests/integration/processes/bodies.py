@@ -1,0 +1,123 @@
+"""What ranks do in the tests of the process world: functions of a module, so that they can be sent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch.distributed as dist
+
+from harness import zoo
+from harness.runtime import current
+
+
+def who() -> tuple[int, int]:
+    return current().rank(), os.getpid()
+
+
+def barrier() -> int:
+    dist.barrier()
+    return os.getpid()
+
+
+def late(seconds: float) -> int:
+    """Rank 0 is late for a barrier."""
+    if current().rank() == 0:
+        current().sleep(seconds)
+    return barrier()
+
+
+def busy(rounds: int) -> int:
+    """Rank 0 computes before it comes to a barrier."""
+    total = 0
+    if current().rank() == 0:
+        for number in range(rounds):
+            total += number * number % 7
+    return barrier()
+
+
+def leave_behind() -> None:
+    """Rank 0 waits in a barrier to which nobody else comes."""
+    if current().rank() == 0:
+        dist.barrier()
+
+
+def stop(seconds: float) -> int:
+    if current().rank() == 1:
+        current().stop(seconds, "stop at a test")
+    return barrier()
+
+
+def end(how: str) -> int:
+    """Rank 1 ends while the others are on their way to a barrier."""
+    dist.barrier()
+    if current().rank() == 1:
+        {"die": current().die, "exit": current().exit}[how]()
+    return barrier()
+
+
+def chain() -> None:
+    """Rank 0 hears of nobody but rank 1, which dies; rank 2 of nobody but rank 0."""
+    rank = dist.get_rank()
+    groups = [dist.new_group([0, 1]), dist.new_group([0, 2])]
+    dist.barrier()
+    if rank == 1:
+        current().die()
+    if rank == 0:
+        dist.barrier(groups[0])
+    dist.barrier(groups[1])
+
+
+def kill(pid: int) -> None:
+    """Kills another process, and waits for what comes of that."""
+    os.kill(pid, signal.SIGKILL)
+    current().hang("hang at a test")
+
+
+def wait_on_a_lock() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def wait_for_a_thread() -> None:
+    """Rank 0's other thread waits in a barrier; its main thread for that thread."""
+    if current().rank() == 0:
+        thread = threading.Thread(target=dist.barrier, name="uploads", daemon=True)
+        thread.start()
+        thread.join()
+
+
+def wait_outside(handle: int) -> bytes:
+    """Waits for a pipe that nobody of this world writes to."""
+    reader, _ = os.pipe()
+    return os.read(reader, handle)
+
+
+def leave_a_thread() -> int:
+    threading.Thread(target=threading.Event().wait, name="left", daemon=True).start()
+    return os.getpid()
+
+
+def leave_a_group() -> int:
+    dist.new_group([0, 1])
+    return os.getpid()
+
+
+def give(value: Any) -> Any:
+    return value
+
+
+def give_unpicklable() -> Callable[[], None]:
+    return lambda: None
+
+
+def fail_with(kind: str) -> None:
+    raise zoo.make(kind, "a test")
+
+
+def fail(error: BaseException) -> None:
+    raise error
