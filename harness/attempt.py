@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from harness._inject import Injector
 from harness._torch import is_stateful
 from harness.case import Case
-from harness.engines.base import Engine, find
+from harness.engines.base import Call, Engine, find
 from harness.history import ErrorRecord
 from harness.oracles import Outcome
 from harness.planner import FaultyLoadPlanner, FaultySavePlanner
@@ -101,16 +101,16 @@ class Attempt:
         return Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, plain, state)
 
     def _act(self, engine: Engine, state: State, storage: Any, injector: Injector) -> None:
-        coordinator = self.case.coordinator
+        call = Call(self.case.coordinator)
         if not self._saves:
             planner = FaultyLoadPlanner.sharing(engine.make_load_planner(), injector)
-            engine.load(state, storage, planner, self.place, coordinator=coordinator)
+            engine.load(state, storage, planner, self.place, call)
             return
         save_planner = FaultySavePlanner.sharing(engine.make_save_planner(), injector)
         if self.case.operation == "async_save":
-            engine.async_save(state, storage, save_planner, self.place).result()
+            engine.async_save(state, storage, save_planner, self.place, call).result()
         else:
-            engine.save(state, storage, save_planner, self.place, coordinator=coordinator)
+            engine.save(state, storage, save_planner, self.place, call)
 
     def _compare(self, kind: Workload, plain: State, state: State) -> Wrong:
         result = {key: plain[key] if is_stateful(plain[key]) else value for key, value in state.items()}

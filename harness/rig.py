@@ -19,7 +19,7 @@ from harness import oracles
 from harness._inject import Injector
 from harness.attempt import ATTEMPT, PREVIOUS, RETRY, Attempt, Wrong, in_process
 from harness.case import Case, CaseResult
-from harness.engines.base import Engine, find
+from harness.engines.base import Call, Engine, find
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.findings.register import Register
 from harness.history import ErrorRecord, History
@@ -132,7 +132,7 @@ class Rig:
 
             def save() -> None:
                 state = kind.make(context_here(PREVIOUS, case.ranks))
-                engine.save(state, engine.make_writer(place), None, place, coordinator=0)
+                engine.save(state, engine.make_writer(place), None, place, Call())
 
             results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.grouped).run(save)
             outcomes = {result.rank: self.outcome(result) for result in results}
@@ -197,7 +197,7 @@ class Rig:
 
         def load() -> list[str]:
             state = kind.make(context_here(None, case.ranks))
-            engine.load(state, engine.make_reader(place), None, place, coordinator=0)
+            engine.load(state, engine.make_reader(place), None, place, Call())
             return kind.mismatches(state, context_here(save, case.ranks))
 
         results = SimulatedWorld(ranks, timeout=TIMEOUT, group=case.grouped).run(load)

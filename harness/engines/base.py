@@ -9,6 +9,7 @@ import operator
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -16,6 +17,17 @@ from typing import Any, Protocol, cast
 from harness.errors import UsageError
 from harness.protocol import Capability
 from harness.protocol import Protocol as EngineProtocol
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a rank calls an operation, beside what it saves or loads and where.
+
+    Attributes:
+        coordinator: the rank, within the group, that coordinates.
+    """
+
+    coordinator: int = 0
 
 
 class Engine(Protocol):
@@ -50,21 +62,21 @@ class Engine(Protocol):
     def make_load_planner(self) -> Any:
         """The ``LoadPlanner`` that a load uses unless told otherwise."""
 
-    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, *, coordinator: int) -> None:
+    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """Saves, as one rank's part of an operation of all ranks of the default group; without a group, alone.
 
         Raises:
             BaseException: what the engine raises.
         """
 
-    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str) -> Future[Any]:
-        """Starts a save in the background, coordinated by rank 0.
+    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Future[Any]:
+        """Starts a save in the background.
 
         Returns:
             A future that completes with the upload.
         """
 
-    def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, *, coordinator: int) -> None:
+    def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
         """Loads into ``state``, likewise."""
 
     def committed(self, place: str) -> bool:

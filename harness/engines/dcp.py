@@ -9,6 +9,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 
 from harness._torch import load_with_coordinator, save_with_coordinator
+from harness.engines.base import Call
 from harness.protocol import Capability
 
 DCP_CAPABILITIES = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
@@ -20,10 +21,10 @@ class DcpCalls:
 
     one_process = False
 
-    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, *, coordinator: int) -> None:
+    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """``dcp.save``; with another coordinator than 0 the deprecated ``save_state_dict``, which alone can name one."""
-        if coordinator and dist.is_initialized():
-            save_with_coordinator(state, writer, coordinator, planner)
+        if call.coordinator and dist.is_initialized():
+            save_with_coordinator(state, writer, call.coordinator, planner)
         else:
             dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner)
 
@@ -35,14 +36,14 @@ class DcpCalls:
         """DCP's own planner."""
         return dcp.DefaultLoadPlanner()
 
-    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str) -> Future[Any]:
+    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Future[Any]:
         """``dcp.async_save`` with its thread executor."""
         response = dcp.async_save(state, checkpoint_id=place, storage_writer=writer, planner=planner)
         return cast("Future[Any]", getattr(response, "upload_completion", response))
 
-    def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, *, coordinator: int) -> None:
+    def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
         """``dcp.load``; with another coordinator than 0 the deprecated ``load_state_dict``."""
-        if coordinator and dist.is_initialized():
-            load_with_coordinator(state, reader, coordinator, planner)
+        if call.coordinator and dist.is_initialized():
+            load_with_coordinator(state, reader, call.coordinator, planner)
         else:
             dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner)
