@@ -28,7 +28,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "interception",
         "engines findings",
         "case",
-        "attempt record",
+        "attempt body record",
         "rig",
         "campaign strategies",
         "fuzz report conformance",
