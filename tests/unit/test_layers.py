@@ -28,7 +28,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "interception",
         "engines findings",
         "case",
-        "background record",
+        "background body record",
         "attempt",
         "rig",
         "campaign strategies",
