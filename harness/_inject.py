@@ -289,10 +289,16 @@ class Injector:
             self.history.append(Event(runtime.current().now(), rank, kind, operation, site, nth, detail))
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy in another process has nobody to read its history; firings travel with the counts. The process of an async save knows its rank
+        # A copy in another process records only if that belongs to a world; firings travel with the counts. The process of an async save knows its rank
         # within the group that saves, and faults are addressed to ranks of the world; where no world is known, a launcher is pickling for its ranks.
         rank = self.rank() if self._rank is None and runtime.known_world_size() is not None else self._rank
-        return {**self.__dict__, "history": None, "_rank": rank}
+        return {**self.__dict__, "history": None, "_rank": rank, "recorded": self.history is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        recorded = state.pop("recorded")
+        self.__dict__.update(state)
+        joined = runtime.joined()
+        self.history = joined if recorded else None
 
 
 class FaultyFuture:

@@ -6,6 +6,7 @@ Nothing else in ``harness`` names a private torch symbol. Import of this module 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
@@ -188,6 +189,51 @@ def forget_plans() -> None:
         for name, value in list(vars(planner.SavePlanner).items()):
             if name.startswith("_cached_") and isinstance(value, dict):
                 value.clear()
+
+
+EXECUTOR = "torch.distributed.checkpoint._async_process_executor"
+"""The module of DCP's process executor, which is private; its waits have to be told from others, and its process ended."""
+
+
+def replace_executor_process(replacement: Any) -> Callable[[], None]:
+    """Lets the process of DCP's process executor run ``replacement(real, *args)``, which must pickle: nobody else can get hold of that process.
+
+    Args:
+        replacement: called in the new process with what the real one runs, and its arguments.
+
+    Returns:
+        What undoes it.
+    """
+    process: Any = importlib.import_module(EXECUTOR)._AsyncCheckpointProcess
+    real = process.__dict__["_checkpointing_subprocess"]
+    process._checkpointing_subprocess = replacement
+
+    def undo() -> None:
+        process._checkpointing_subprocess = real
+
+    return undo
+
+
+def executor_main(*args: Any) -> None:
+    """What the process of the process executor runs."""
+    importlib.import_module(EXECUTOR)._AsyncCheckpointProcess._checkpointing_subprocess(*args)
+
+
+def replace_execute_save(replacement: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """In that process, for the rest of its life: puts ``replacement(function)`` in the place of what serves one request."""
+    process: Any = importlib.import_module(EXECUTOR)._AsyncCheckpointProcess
+    process._execute_save = staticmethod(replacement(process._execute_save))
+
+
+def end_executor_process() -> None:
+    """Ends the process that DCP's process executor keeps for the life of this one, as if none had been started: it is global to the process."""
+    executor: Any = sys.modules.get(EXECUTOR)
+    kept = getattr(executor, "_CHECKPOINT_PROCESS", None)
+    if kept is not None:
+        kept._save_process.kill()
+        kept._save_process.join()
+        kept._process_pipe.close()
+        executor._CHECKPOINT_PROCESS = None
 
 
 def copy_all(targets: list[Any], sources: list[Any]) -> None:

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import torch.distributed as dist
 
 from harness._inject import Injector
-from harness._torch import is_stateful
+from harness._torch import end_executor_process, is_stateful, replace_executor_process
 from harness.background import Target, engine_stagers_fail, save_all
 from harness.case import Case
 from harness.engines.base import Call, Engine, find
+from harness.executor import FaultyExecutor
 from harness.history import ErrorRecord
 from harness.oracles import Outcome
 from harness.planner import FaultyLoadPlanner, FaultySavePlanner
@@ -200,13 +201,20 @@ class Distant:
 
 def in_process(attempt: Attempt) -> None:
     """The body of a rank of :class:`harness.worlds.processes.ProcessWorld`: an injector of its own, everything reported as it happens."""
-    from harness.worlds.processes.rank import Reported, here
+    from harness.worlds.processes.rank import here
+    from harness.worlds.processes.reporting import Reported
 
     rank = here()
-    injector = Injector(attempt.case.plan, coordinator=attempt.case.coordinator, history=Reported())
+    injector = Injector(attempt.case.plan, coordinator=attempt.case.coordinator, history=Reported(rank))
     rank.ask_at_collectives(injector)
-    with _silence(), surroundings(injector):
+    with _silence(), surroundings(injector), contextlib.ExitStack() as until_all_have_ended:
+        if attempt.case.executor == "process":
+            rank.expect_processes()
+            until_all_have_ended.callback(end_executor_process)
+            until_all_have_ended.callback(replace_executor_process(FaultyExecutor(injector)))
         attempt.run(injector, Distant(rank.ask, rank.meet))
+        if attempt.case.executor == "process":
+            rank.meet(lambda: None)  # peers may still be in a collective with this rank's process
 
 
 @contextlib.contextmanager

@@ -70,9 +70,10 @@ class _Struck:
         self._body, self._plan, self._coordinator = body, plan, coordinator
 
     def __call__(self, *args: Any) -> Any:
-        from harness.worlds.processes.rank import Reported, here
+        from harness.worlds.processes.rank import here
+        from harness.worlds.processes.reporting import Reported
 
-        injector = Injector(self._plan, coordinator=self._coordinator, history=Reported())
+        injector = Injector(self._plan, coordinator=self._coordinator, history=Reported(here()))
         here().ask_at_collectives(injector)
         with intercepted(injector), _without_timeline():
             return self._body(*args)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.engines.base import EXECUTORS, STAGINGS, Executor, find
-from harness.errors import OracleViolation, UsageError
+from harness.errors import OracleViolation, PlanError, UsageError
 from harness.expectation import Expectation
 from harness.history import History
 from harness.oracles import Evidence, Outcome
@@ -104,6 +104,9 @@ class Case:
                 raise UsageError(f"{name} {value!r} is of async_save, not of {self.operation}; valid: {getattr(Case, name)!r}")
         if self.executor == "process" and (self.world == "simulated" or not self.grouped):
             raise UsageError("executor 'process' starts processes that join a process group; valid: world 'processes' with a group")
+        for fault in self.plan:
+            if fault.at.side == "executor" and self.executor != "process":
+                raise PlanError(f"fault {fault}: executor {self.executor!r} starts no process; valid: executor 'process'")
         if self.overlap == "separate" and not self.grouped:
             raise UsageError("overlap 'separate' needs process groups; valid without: none, shared")
 

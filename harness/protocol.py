@@ -115,7 +115,7 @@ DCP = Protocol(
     {
         "save": Operation(_SAVE_BEFORE, _SAVE_STEPS),
         "async_save": Operation(
-            ("state.state_dict", *_STAGING, *_SAVE_BEFORE),
+            ("state.state_dict", *_STAGING, "executor.start", "executor.save", *_SAVE_BEFORE),
             _SAVE_STEPS,
             ("stager.close",),
         ),

@@ -330,7 +330,8 @@ class _Run:
         """All ranks have ended: looks at storage before a retry changes it, and decides whether there is one."""
         course = self._course
         course.met = self._storage()
-        owed = any(one.kind is Kind.FAILS for one in self._expected.expectations)  # a group that lost a rank or timed out owes nothing more
+        # A group that lost a rank or timed out owes nothing more; where a process of an executor was lost, all ranks are still there.
+        owed = any(one.kind is Kind.FAILS for one in self._expected.expectations) or self._case.executor == "process"
         failed = all(one.outcome.kind == "raised" for ranks in course.endings.values() for one in ranks.values())
         # A commit whose acknowledgement was lost is to be read back, not overwritten.
         if self._case.retry and owed and failed and not any(one.committed for one in course.met.values()):

@@ -17,14 +17,15 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
         "errors _torch",
-        "zoo sites history runtime _counts tags verdict journal",
+        "zoo sites history _counts tags verdict journal",
+        "runtime",
         "effects protocol",
         "fault trace",
         "_grammar",
         "plan",
         "expectation _inject",
         "_wrapping oracles crash worlds workload",
-        "storage planner stateful filesystem assertions",
+        "storage planner stateful executor filesystem assertions",
         "interception",
         "engines findings",
         "case",
@@ -39,7 +40,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
 )
 """Top-level modules and packages of the harness, lowest first; imports run strictly downward, and freely within a package."""
 
-WRAPPERS = frozenset("_wrapping storage planner stateful filesystem interception".split())
+WRAPPERS = frozenset("_wrapping storage planner stateful executor filesystem interception".split())
 JUDGES = frozenset("oracles expectation".split())
 
 
