@@ -16,14 +16,15 @@ from typing import Any, Protocol
 from harness._inject import Injector
 from harness._torch import is_stateful
 from harness.case import Case
-from harness.engines.base import Call, Engine, find
+from harness.engines.base import Engine, find
 from harness.history import ErrorRecord
+from harness.joining import Part, joined
 from harness.oracles import Outcome
 from harness.planner import FaultyLoadPlanner, FaultySavePlanner
 from harness.runtime import current
 from harness.stateful import FaultyStateful
 from harness.storage import FaultyStorageReader, FaultyStorageWriter
-from harness.workload import State, Workload, context_here, workload
+from harness.workload import State, Workload, workload
 
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, as the tags in their elements carry them."""
@@ -38,11 +39,14 @@ class Course(Protocol):
     def ended(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
         """The operation has ended on ``rank``; ``wrong`` is None unless it loaded."""
 
-    def retries(self) -> bool:
-        """Waits until the operation has ended on all ranks; whether they try again."""
+    def retries(self, rank: int) -> bool:
+        """Waits until the operation has ended on all ranks; whether ``rank`` tries again."""
 
     def retried(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
         """The second try has ended on ``rank``."""
+
+    def leaves(self) -> None:
+        """Waits until all ranks are done with their groups."""
 
     def over(self) -> bool:
         """Whether the case is judged: whatever still happens is the world unwinding its ranks."""
@@ -54,11 +58,13 @@ class Attempt:
 
     Attributes:
         case: the case.
-        place: where it saves to, or loads from.
+        places: where each group saves to, or loads from.
+        timeout: of collectives, in seconds.
     """
 
     case: Case
-    place: str
+    places: tuple[str, ...]
+    timeout: float
 
     def run(self, injector: Injector, course: Course) -> None:
         """Does it, as the calling rank.
@@ -67,54 +73,64 @@ class Attempt:
             injector: injects the case's faults.
             course: told how it goes.
         """
-        rank, storage = injector.rank(), self._faulty_storage(injector)
-        course.ended(rank, *self._try(storage, ATTEMPT, injector, course))
-        # Nobody tries again before all have ended, or a rank's retry could stand in for the attempt that its peers still wait for.
-        if self.case.retry and course.retries():
-            injector.heal()
-            course.retried(rank, *self._try(storage, RETRY, injector, course))
+        rank = injector.rank()
+        with joined(self.case, rank, self.timeout) as part:
+            storage = None if part is None else self._faulty_storage(part, injector)
+            if part is not None:
+                course.ended(rank, *self._try(part, storage, ATTEMPT, injector, course))
+            # Nobody tries again before all have ended, or a rank's retry could stand in for the attempt that its peers still wait for.
+            if self.case.retry and course.retries(rank) and part is not None:
+                injector.heal()
+                course.retried(rank, *self._try(part, storage, RETRY, injector, course))
+            if self.case.how.process_group == "own":
+                course.leaves()  # who destroyed a group that others wait in would tell them by it
 
     @property
     def _saves(self) -> bool:
         return self.case.operation != "load"
 
-    def _faulty_storage(self, injector: Injector) -> Any:
-        engine = find(self.case.engine)
+    def _faulty_storage(self, part: Part, injector: Injector) -> Any:
+        engine, place = find(self.case.engine), self.places[part.number]
         if self._saves:
-            return FaultyStorageWriter.sharing(engine.make_writer(self.place), injector)
-        return FaultyStorageReader.sharing(engine.make_reader(self.place), injector)
+            return FaultyStorageWriter.sharing(engine.make_writer(place), injector)
+        return FaultyStorageReader.sharing(engine.make_reader(place), injector)
 
-    def _try(self, storage: Any, save: int, injector: Injector, course: Course) -> tuple[Outcome, Wrong | None]:
+    def _try(self, part: Part, storage: Any, save: int, injector: Injector, course: Course) -> tuple[Outcome, Wrong | None]:
         """One operation."""
         case, kind = self.case, workload(self.case.workload)
-        plain = kind.make(context_here(save if self._saves else None, case.ranks))
+        plain = kind.make(part.context(save if self._saves else None))
         if case.coordinator:  # DCP calls a Stateful with coordinator 0 only; with others, its users call it themselves
             plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
         state = {key: FaultyStateful.sharing(value, injector) if is_stateful(value) else value for key, value in plain.items()}
         try:
             with injector.operation(case.operation):
-                self._act(find(case.engine), state, storage, injector)
+                self._act(find(case.engine), part, state, storage, injector)
         except BaseException as error:  # whatever an engine raises is the outcome
             if course.over():
                 raise  # the world is over, and this is how it ends the rank
             return Outcome("raised", ErrorRecord.of(error), finished_at=current().now()), None
-        return Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, plain, state)
+        return Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, part, plain, state)
 
-    def _act(self, engine: Engine, state: State, storage: Any, injector: Injector) -> None:
-        call = Call(self.case.coordinator)
+    def _act(self, engine: Engine, part: Part, state: State, storage: Any, injector: Injector) -> None:
+        place, call = self.places[part.number], part.call
         if not self._saves:
             planner = FaultyLoadPlanner.sharing(engine.make_load_planner(), injector)
-            engine.load(state, storage, planner, self.place, call)
+            engine.load(state, storage, planner, place, call)
             return
         save_planner = FaultySavePlanner.sharing(engine.make_save_planner(), injector)
         if self.case.operation == "async_save":
-            engine.async_save(state, storage, save_planner, self.place, call).result()
+            engine.async_save(state, storage, save_planner, place, call).result()
         else:
-            engine.save(state, storage, save_planner, self.place, call)
+            engine.save(state, storage, save_planner, place, call)
 
-    def _compare(self, kind: Workload, plain: State, state: State) -> Wrong:
+    def _compare(self, kind: Workload, part: Part, plain: State, state: State) -> Wrong:
         result = {key: plain[key] if is_stateful(plain[key]) else value for key, value in state.items()}
-        return tuple(kind.mismatches(result, context_here(PREVIOUS, self.case.ranks)))
+        return tuple(kind.mismatches(result, part.context(PREVIOUS)))
+
+
+def coordinators(case: Case) -> frozenset[int]:
+    """The ranks of the world that coordinate, as far as nobody has told them otherwise."""
+    return frozenset(group.coordinator for group in case.groups())
 
 
 # -- in processes
@@ -134,12 +150,15 @@ class Distant:
     def ended(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
         self._ask(("ended", rank, outcome, wrong))
 
-    def retries(self) -> bool:
+    def retries(self, rank: int) -> bool:
         self._meet(lambda: self._ask(("met",)))
-        return bool(self._ask(("again",)))
+        return bool(self._ask(("again", rank)))
 
     def retried(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
         self._ask(("retried", rank, outcome, wrong))
+
+    def leaves(self) -> None:
+        self._meet(lambda: None)
 
     def over(self) -> bool:
         return False  # a process that is over is killed
@@ -150,7 +169,7 @@ def in_process(attempt: Attempt) -> None:
     from harness.worlds.processes.rank import Reported, here
 
     rank = here()
-    injector = Injector(attempt.case.plan, coordinator=attempt.case.coordinator, history=Reported())
+    injector = Injector(attempt.case.plan, coordinators=coordinators(attempt.case), history=Reported())
     rank.ask_at_collectives(injector)
     with _silence():
         attempt.run(injector, Distant(rank.ask, rank.meet))

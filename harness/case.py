@@ -14,9 +14,10 @@ from harness.expectation import Expectation
 from harness.history import History
 from harness.oracles import Evidence, Outcome
 from harness.plan import BoundPlan, FaultPlan, check_simulable
-from harness.protocol import DCP_ALONE, Capability
+from harness.protocol import Capability, Group
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
+from harness.ways import Way, way_of
 from harness.workload import workload
 
 WorldName = Literal["simulated", "processes"]
@@ -34,11 +35,11 @@ class Case:
         plan: what goes wrong.
         operation: ``save``, ``async_save`` or ``load``.
         ranks: size of the world.
-        coordinator: the rank that coordinates.
+        coordinator: the rank that coordinates; within its group.
         engine: name of the engine.
         workload: name of the workload.
         seed: of the order in which ranks run.
-        grouped: False to run without a process group (on one rank).
+        way: name of the way of calling: who does the operation with whom.
         retry: whether the ranks try again, healed, after the operation.
         world: what runs the ranks: ``simulated``, or ``processes``.
     """
@@ -50,7 +51,7 @@ class Case:
     engine: str = "filesystem"
     workload: str = "mixed"
     seed: int = 0
-    grouped: bool = True
+    way: str = "together"
     retry: bool = True
     world: WorldName = "simulated"
 
@@ -71,22 +72,35 @@ class Case:
             raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world 'processes' do not share; valid: world 'simulated'")
         if self.world == "simulated":
             check_simulable(self.plan)
-        if not self.grouped and self.ranks != 1:
-            raise UsageError(f"{self.ranks} ranks without a process group: each would be an operation of its own; valid: 1 rank")
+        groups = self.groups()
         if self.coordinator and Capability.ANY_COORDINATOR not in engine.capabilities:
             raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
         if self.coordinator and self.operation == "async_save":
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
-        return self.plan.bind(self.ranks, self.coordinator, engine.protocol if self.grouped else DCP_ALONE)
+        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol), groups)
+
+    @property
+    def how(self) -> Way:
+        """The way of calling."""
+        return way_of(self.way)
+
+    def groups(self) -> tuple[Group, ...]:
+        """Who does the operation with whom.
+
+        Raises:
+            UsageError: an unknown way, or a world that it does not work in.
+            PlanError: a coordinator outside a group.
+        """
+        return self.how.groups(self.ranks, self.coordinator)
 
     def replay_line(self) -> str:
         """A shell line that runs this case again."""
         words = ["ckpt-harness", "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
-        for name in ("coordinator", "engine", "workload", "seed", "world"):
+        for name in ("coordinator", "engine", "workload", "way", "seed", "world"):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
-        words += ["--no-group"] * (not self.grouped) + ["--no-retry"] * (not self.retry)
+        words += ["--no-retry"] * (not self.retry)
         return shlex.join(words)
 
     def without_faults(self) -> Case:
@@ -122,13 +136,23 @@ class CaseResult:
 
     @property
     def expectation(self) -> Expectation:
-        """What the first operation had to lead to."""
+        """What the first operation had to lead to; for the first group, where several are at it."""
         return self.evidence.forecast.expectations[0]
 
     @property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """What the first operation had to lead to, group by group."""
+        return tuple(one for one in self.evidence.forecast.expectations if one.operation == self.expectation.operation)
+
+    @property
     def outcomes(self) -> Mapping[int, Outcome]:
-        """How the first operation ended, rank by rank."""
+        """How the first operation ended, rank by rank; ranks that took no part are left out."""
         return self.evidence.outcomes.get(self.expectation.operation, {})
+
+    def owed(self) -> list[str]:
+        """How the first operation had to end, in words; one line for each group. Ranks that are to be named are ranks within the group."""
+        several = len(self.expectations) > 1
+        return [f"{f'ranks {_listed(one.ranks)}: ' * several}{_in_words(one)}" for one in self.expectations]
 
     def complaints(self) -> list[str]:
         """One line for each judgement that counts against the case."""
@@ -136,17 +160,18 @@ class CaseResult:
 
     def explain(self) -> str:
         """What went wrong, for whom, and what was owed; the last line replays the case."""
-        case, owed = self.case, self.expectation
-        setting = f"{owed.operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
+        case, operation = self.case, self.expectation.operation
+        setting = f"{operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
         if case.world != "simulated":
             setting += f", world {case.world}"
-        named = ", ".join(f"rank {rank}: {error}" for rank, error in owed.failures.items())
+        if case.way != "together":
+            setting += f", way {case.way}"
         lines = [
             f"{self.verdict.name}: {str(case.plan) or 'no fault at all'}",
             *self.complaints(),
-            f"in {setting}{'' if case.grouped else ', no process group'}, seed {case.seed}",
-            f"owed: {owed.kind.value}{f' in {owed.step!r}' if owed.step else ''}{f' naming {{{named}}}' if named else ''}",
-            *(f"rank {rank}: {self.outcomes.get(rank, 'no outcome')}" for rank in owed.ranks),
+            f"in {setting}, seed {case.seed}",
+            *(f"owed: {text}" for text in self.owed()),
+            *(f"rank {rank}: {self.outcomes.get(rank, 'no outcome')}" for one in self.expectations for rank in one.ranks),
         ]
         shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..." for line in lines]
         return "\n".join([*shown, case.replay_line()])
@@ -160,3 +185,12 @@ class CaseResult:
         __tracebackhide__ = True
         if self.verdict is not Verdict.HOLDS:
             raise OracleViolation(self.explain())
+
+
+def _in_words(owed: Expectation) -> str:
+    named = ", ".join(f"rank {rank}: {error}" for rank, error in owed.failures.items())
+    return f"{owed.kind.value}{f' in {owed.step!r}' if owed.step else ''}{f' naming {{{named}}}' if named else ''}"
+
+
+def _listed(ranks: tuple[int, ...]) -> str:
+    return ", ".join(map(str, ranks))

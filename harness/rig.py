@@ -17,14 +17,16 @@ from typing import Any, Literal
 
 from harness import oracles
 from harness._inject import Injector
-from harness.attempt import ATTEMPT, PREVIOUS, RETRY, Attempt, Wrong, in_process
+from harness.attempt import ATTEMPT, PREVIOUS, RETRY, Attempt, Wrong, coordinators, in_process
 from harness.case import Case, CaseResult
 from harness.engines.base import Call, Engine, find
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.findings.register import Register
 from harness.history import ErrorRecord, History
+from harness.joining import joined
 from harness.oracles import Evidence, Outcome, StorageEvidence
-from harness.protocol import DCP_ALONE
+from harness.protocol import Group
+from harness.runtime import current
 from harness.trace import Trace
 from harness.workload import context_here, workload
 from harness.worlds.base import RankResult, World
@@ -45,16 +47,16 @@ def timeout_of(case: Case) -> float:
 
 @dataclass(frozen=True)
 class _Previous:
-    """A checkpoint that was committed before the case.
+    """The checkpoints that were committed before the case, one a group.
 
     Attributes:
-        place: where.
-        content: its fingerprint.
+        places: where.
+        contents: their fingerprints.
         outcomes: how saving it ended on each rank.
     """
 
-    place: str
-    content: Mapping[str, str]
+    places: tuple[str, ...]
+    contents: tuple[Mapping[str, str], ...]
     outcomes: Mapping[int, Outcome]
 
     @property
@@ -64,11 +66,21 @@ class _Previous:
 
 @dataclass
 class _Course:
-    """What a running case gathers."""
+    """What a running case gathers.
+
+    Attributes:
+        outcomes: how the operation ended on each rank that took part.
+        loaded: what came back wrong on ranks that loaded.
+        storage: what each group has left; None before it was looked at.
+        again: the ranks that try again.
+        retry: how that ended; None if nobody does.
+        retry_loaded: like ``loaded``.
+    """
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     loaded: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    storage: StorageEvidence | None = None
+    storage: tuple[StorageEvidence, ...] | None = None
+    again: frozenset[int] = frozenset()
     retry: dict[int, Outcome] | None = None
     retry_loaded: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
@@ -87,7 +99,7 @@ class Rig:
         self.register = Register.shipped() if register is None else register
         self._keeper: Forkserver | None = None
         self._traces: dict[Case, Trace] = {}
-        self._committed: dict[tuple[str, str, int, bool], _Previous] = {}
+        self._committed: dict[tuple[str, str, int, str], _Previous] = {}
 
     def __enter__(self) -> Rig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
         return self
@@ -124,37 +136,40 @@ class Rig:
         return self._traces[free]
 
     def previous(self, case: Case) -> _Previous:
-        """The committed checkpoint that a case finds, saved once for all cases of its kind."""
-        key = (case.engine, case.workload, case.ranks, case.grouped)
+        """The committed checkpoints that a case finds, saved once for all cases of its kind."""
+        key = _kind(case)
         if key not in self._committed:
             engine, kind = find(case.engine), workload(case.workload)
-            place = engine.place(self._root, f"previous-{case.workload}-{case.ranks}-{'group' if case.grouped else 'alone'}")
+            name = f"previous-{case.workload}-{case.ranks}-{case.way}"
+            places = tuple(engine.place(self._root, f"{name}-{number}") for number in range(len(case.groups())))
 
             def save() -> None:
-                state = kind.make(context_here(PREVIOUS, case.ranks))
-                engine.save(state, engine.make_writer(place), None, place, Call())
+                with joined(dataclasses.replace(case, coordinator=0), current().rank(), TIMEOUT) as part:
+                    if part is not None:
+                        place = places[part.number]
+                        engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), None, place, part.call)
 
-            results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.grouped).run(save)
+            results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.how.process_group != "none").run(save)
             outcomes = {result.rank: self.outcome(result) for result in results}
-            self._committed[key] = _Previous(place, engine.fingerprint(place), outcomes)
+            self._committed[key] = _Previous(places, tuple(engine.fingerprint(place) for place in places), outcomes)
         return self._committed[key]
 
-    def damage(self, case: Case) -> dict[str, str]:
-        """What a case changed in the checkpoint it found. A damaged one is replaced before the next case."""
+    def damage(self, case: Case) -> list[dict[str, str]]:
+        """What a case changed in the checkpoint that each group found. Damaged ones are replaced before the next case."""
         previous, engine = self.previous(case), find(case.engine)
-        now = engine.fingerprint(previous.place)
-        changes = [f"{name} is {'gone' if name not in now else 'changed'}" for name in previous.content if now.get(name) != previous.content[name]]
-        changes += [f"{name} is new" for name in now if name not in previous.content]
-        if changes:
-            self._forget((case.engine, case.workload, case.ranks, case.grouped))
-        return {"previous": ", ".join(changes)} if changes else {}
+        found = [_changes(before, engine.fingerprint(place)) for place, before in zip(previous.places, previous.contents, strict=True)]
+        if any(found):
+            self._forget(_kind(case))
+        return [{"previous": ", ".join(changes)} if changes else {} for changes in found]
 
-    def _forget(self, key: tuple[str, str, int, bool]) -> None:
-        find(key[0]).discard(self._committed.pop(key).place)
+    def _forget(self, key: tuple[str, str, int, str]) -> None:
+        for place in self._committed.pop(key).places:
+            find(key[0]).discard(place)
 
-    def new_place(self, case: Case) -> str:
-        """Where the case's own checkpoint goes."""
-        return find(case.engine).place(self._root, "attempt")
+    def new_places(self, case: Case) -> tuple[str, ...]:
+        """Where each group's own checkpoint goes."""
+        engine = find(case.engine)
+        return tuple(engine.place(self._root, f"attempt-{number}") for number in range(len(case.groups())))
 
     def share_fate_with_ranks(self) -> None:
         """Has the forkserver remove this rig's directory too, should this process be killed."""
@@ -181,26 +196,28 @@ class Rig:
         args = tuple(text.replace(root, "<root>") for text in record.args)
         return dataclasses.replace(record, message=record.message.replace(root, "<root>"), args=args, failures=failures)
 
-    def read_back(self, case: Case, place: str, save: int, ranks: int) -> tuple[str, ...]:
+    def read_back(self, case: Case, number: int, place: str, save: int, ranks: int) -> tuple[str, ...]:
         """Loads a checkpoint in fresh ranks.
 
         Args:
             case: whose engine and workload.
+            number: which of its groups saved it.
             place: where the checkpoint is.
             save: number of the save that it must hold.
-            ranks: how many ranks load it.
+            ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does.
 
         Returns:
             What came back wrong, from every rank.
         """
         engine, kind = find(case.engine), workload(case.workload)
+        shards = len(case.groups()[number].ranks)
 
         def load() -> list[str]:
-            state = kind.make(context_here(None, case.ranks))
+            state = kind.make(context_here(None, shards, owner=number))
             engine.load(state, engine.make_reader(place), None, place, Call())
-            return kind.mismatches(state, context_here(save, case.ranks))
+            return kind.mismatches(state, context_here(save, shards, owner=number))
 
-        results = SimulatedWorld(ranks, timeout=TIMEOUT, group=case.grouped).run(load)
+        results = SimulatedWorld(ranks, timeout=TIMEOUT, group=not case.how.alone).run(load)
         wrong = [f"rank {one.rank} {self.outcome(one)}" for one in results if one.outcome != "returned"]
         wrong += [f"rank {one.rank}: {text}" for one in results if one.outcome == "returned" for text in one.value]
         return tuple(wrong)
@@ -215,7 +232,8 @@ class _Run:
         self._history = History()
         self._previous = rig.previous(case)
         self._saves = case.operation != "load"
-        self._place = rig.new_place(case) if self._saves else self._previous.place
+        self._groups = case.groups()
+        self._places = rig.new_places(case) if self._saves else self._previous.places
         self._course = _Course()
         self._seen: _Course | None = None
 
@@ -223,14 +241,14 @@ class _Run:
         """Runs the case; returns what was seen, unjudged, and the history."""
         if not self._previous.usable:
             return self._unprepared(), self._history
-        attempt = Attempt(self._case, self._place)
+        attempt = Attempt(self._case, self._places, timeout_of(self._case))
         try:
             if self._case.world == "processes":
                 return self._in_processes(attempt), self._history
             return self._simulated(attempt), self._history
         finally:
-            if self._saves:
-                self._engine.discard(self._place)
+            for place in self._places if self._saves else ():
+                self._engine.discard(place)
 
     def _unprepared(self) -> Evidence:
         """The engine cannot even save when nothing goes wrong."""
@@ -243,8 +261,10 @@ class _Run:
         case = self._case
         stalls = any(one.kind is Kind.STALLS for one in self._expected.expectations)
         on_deadlock: Literal["end", "time_out"] = "time_out" if stalls else "end"
-        injector = Injector(case.plan, coordinator=case.coordinator, history=self._history)
-        self._world: World = SimulatedWorld(case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.grouped)
+        injector = Injector(case.plan, coordinators=coordinators(case), history=self._history)
+        self._world: World = SimulatedWorld(
+            case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.how.process_group != "none"
+        )
 
         def look(results: Sequence[RankResult]) -> None:
             injector.history = None  # what ranks do while they are unwound never happened
@@ -257,7 +277,7 @@ class _Run:
         """Each rank has an injector of its own, and reports all that happens to it."""
         case = self._case
         self._rig.share_fate_with_ranks()
-        world = ProcessWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=case.grouped)
+        world = ProcessWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=case.how.process_group != "none")
         world.run(in_process, attempt, judge=self._look, hear=self._history.append, answer=self._answer)
         self._history.events.sort(key=lambda event: event.time)  # heard rank by rank; on one machine, clocks agree on what came before what
         fired = {(event.detail, event.rank) for event in self._history.of_kind("fault")}
@@ -266,20 +286,23 @@ class _Run:
     # -- the course of a case, as its ranks tell it
 
     def ended(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
-        """See :class:`harness.attempt.Course`, as for the other three."""
+        """See :class:`harness.attempt.Course`, as for the others."""
         self._course.outcomes[rank] = self._rig.scrubbed(outcome)
         if wrong is not None:
             self._course.loaded[rank] = wrong
 
-    def retries(self) -> bool:
+    def retries(self, rank: int) -> bool:
         self._world.meet(self._met)
-        return self._course.retry is not None
+        return self._again(rank)
 
     def retried(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
         assert self._course.retry is not None, "ranks try again when told so"
         self._course.retry[rank] = self._rig.scrubbed(outcome)
         if wrong is not None:
             self._course.retry_loaded[rank] = wrong
+
+    def leaves(self) -> None:
+        self._world.meet(lambda: None)
 
     def over(self) -> bool:
         return self._seen is not None
@@ -290,16 +313,20 @@ class _Run:
         methods: dict[str, Callable[..., Any]] = {"ended": self.ended, "met": self._met, "again": self._again, "retried": self.retried}
         return methods[name](*args)
 
-    def _again(self) -> bool:
-        return self._course.retry is not None
+    def _again(self, rank: int) -> bool:
+        return rank in self._course.again
 
     def _met(self) -> None:
-        """All ranks have ended: looks at storage before a retry changes it, and decides whether there is one."""
-        self._course.storage = self._storage()
-        owed = any(one.kind is Kind.FAILS for one in self._expected.expectations)  # a group that lost a rank or timed out owes nothing more
-        failed = all(one.kind == "raised" for one in self._course.outcomes.values())
-        if owed and failed and not self._course.storage.committed:  # a commit whose acknowledgement was lost is to be read back, not overwritten
-            self._course.retry = {}
+        """All ranks have ended: looks at storage before a retry changes it, and decides who tries again."""
+        course, owed = self._course, {one.ranks: one.kind for one in self._expected.expectations}
+        course.storage = self._storage()
+        for group, storage in zip(self._groups, course.storage, strict=True):
+            failed = all(course.outcomes[rank].kind == "raised" for rank in group.ranks)
+            # A group that lost a rank or timed out owes nothing more, and a commit whose acknowledgement was lost is to be read back, not overwritten.
+            if owed.get(group.ranks) is Kind.FAILS and failed and not storage.committed:
+                course.again |= frozenset(group.ranks)
+        if course.again:
+            course.retry = {}
 
     # -- afterwards
 
@@ -307,33 +334,48 @@ class _Run:
         """The world has ended; hung and dead ranks are still as they were."""
         course = self._course
         outcomes, retry = dict(course.outcomes), None if course.retry is None else dict(course.retry)
+        part = {rank for group in self._groups for rank in group.ranks}
         for result in results:
-            if result.rank not in outcomes:
+            if result.rank in part and result.rank not in outcomes:
                 outcomes[result.rank] = self._rig.outcome(result)
-            elif retry is not None and result.rank not in retry:
+            elif retry is not None and result.rank in course.again and result.rank not in retry:
                 retry[result.rank] = self._rig.outcome(result)
         storage = self._storage() if course.storage is None else course.storage
         self._seen = dataclasses.replace(course, outcomes=outcomes, retry=retry, storage=storage, loaded=dict(course.loaded))
 
-    def _storage(self) -> StorageEvidence:
-        events = [event for event in self._history if event.site == "writer.finish"]
+    def _storage(self) -> tuple[StorageEvidence, ...]:
+        found = zip(self._groups, self._places, self._rig.damage(self._case), strict=True)
+        return tuple(self._storage_of(group, place, damage) for group, place, damage in found)
+
+    def _storage_of(self, group: Group, place: str, damage: Mapping[str, str]) -> StorageEvidence:
+        events = [event for event in self._history if event.site == "writer.finish" and event.rank in group.ranks]
         late = {str(fault) for fault in self._case.plan if fault.after}
         acted = any(event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late) for event in events)
-        committed = self._engine.committed(self._place) if self._saves else None
-        return StorageEvidence(committed, acted, self._rig.damage(self._case))
+        committed = self._engine.committed(place) if self._saves else None
+        return StorageEvidence(committed, acted, damage, ranks=group.ranks)
+
+    def _read_back(self, number: int, storage: StorageEvidence) -> tuple[StorageEvidence, tuple[str, ...]]:
+        """What loading a group's checkpoint gives: of the attempt, as part of its evidence, or of the retry, beside it."""
+        course, case, ranks, place = self._seen, self._case, storage.ranks, self._places[number]
+        assert course is not None, "what was stored is read when the world has ended"
+        size = len(ranks)
+        if course.again.isdisjoint(ranks) and storage.committed:
+            sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2)
+            wrong = {f"{one} rank(s)": self._rig.read_back(case, number, place, ATTEMPT, one) for one in sizes}
+            return dataclasses.replace(storage, mismatches=wrong), ()
+        if course.again.issuperset(ranks) and all(course.retry is not None and course.retry[rank].kind == "returned" for rank in ranks):
+            return storage, self._rig.read_back(case, number, place, RETRY, size)
+        return storage, ()
 
     def _evidence(self, fired: Iterable[tuple[str, int]], internal_errors: Iterable[str]) -> Evidence:
         course, case = self._seen, self._case
         assert course is not None and course.storage is not None, "the world shows its results before it returns"
         operation = f"{case.operation}[1]"
-        retry_wrong: tuple[str, ...] = tuple(text for texts in course.retry_loaded.values() for text in texts)
-        storage = course.storage
-        if self._saves and course.retry is None and storage.committed:
-            sizes = (case.ranks, 1 if case.ranks > 1 else 2) if case.grouped else (1,)
-            wrong = {f"{size} rank(s)": self._rig.read_back(case, self._place, ATTEMPT, size) for size in sizes}
-            storage = dataclasses.replace(storage, mismatches=wrong)
-        elif self._saves and course.retry is not None and all(one.kind == "returned" for one in course.retry.values()):
-            retry_wrong = self._rig.read_back(case, self._place, RETRY, case.ranks)
+        storage, retry_wrong = course.storage, [text for texts in course.retry_loaded.values() for text in texts]
+        if self._saves:
+            read = [self._read_back(number, one) for number, one in enumerate(storage)]
+            storage = tuple(one for one, _ in read)
+            retry_wrong += [text for _, texts in read for text in texts]
         return Evidence(
             forecast=self._expected,
             outcomes={operation: course.outcomes},
@@ -342,10 +384,21 @@ class _Run:
             storage={operation: storage},
             loaded={operation: course.loaded} if not self._saves else {},
             retry=course.retry,
-            retry_mismatches=retry_wrong,
+            retry_mismatches=tuple(retry_wrong),
             internal_errors=tuple(internal_errors),
             timeout=timeout_of(case),
             capabilities=self._engine.capabilities,
-            protocol=self._engine.protocol if case.grouped else DCP_ALONE,
+            protocol=case.how.protocol(self._engine.protocol),
             history=self._history,
         )
+
+
+def _kind(case: Case) -> tuple[str, str, int, str]:
+    """What cases that find the same checkpoints have in common."""
+    return case.engine, case.workload, case.ranks, case.way
+
+
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """How two fingerprints of a place differ."""
+    changes = [f"{name} is {'gone' if name not in now else 'changed'}" for name in before if now.get(name) != before[name]]
+    return changes + [f"{name} is new" for name in now if name not in before]
