@@ -339,10 +339,14 @@ def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:
 # Fsspec's storage classes, imported above, are documented for users, yet lived in a private module until torch 2.15.
 
 
-def empty_sharded_tensor(world_size: int, count: int) -> Any:
-    """A one-dimensional float64 ``ShardedTensor`` of ``count`` elements, chunked over all ranks on the CPU; made without a collective."""
-    spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in range(world_size)])
-    return sharded_tensor.empty(spec, count, dtype=torch.float64)
+def empty_sharded_tensor(count: int, group: Any = None) -> Any:
+    """A one-dimensional float64 ``ShardedTensor`` of ``count`` elements, chunked over a group's ranks on the CPU; made without a collective.
+
+    Its placements name ranks of the world, whatever the group.
+    """
+    ranks = torch.distributed.get_process_group_ranks(group)
+    spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in ranks])
+    return sharded_tensor.empty(spec, count, dtype=torch.float64, process_group=group)
 
 
 def is_sharded_tensor(value: object) -> bool:
@@ -356,16 +360,16 @@ def local_shards(sharded: Any) -> Iterator[tuple[int, torch.Tensor]]:
         yield int(shard.metadata.shard_offsets[0]), shard.tensor
 
 
-def save_with_coordinator(state: dict[str, Any], writer: Any, coordinator: int, planner: Any) -> None:
+def save_with_coordinator(state: dict[str, Any], writer: Any, coordinator: int, planner: Any, group: Any = None) -> None:
     """``save_state_dict``, the only entry that takes a coordinator. Called behind its deprecation wrapper: one warning a save says nothing new."""
     entry = getattr(checkpoint.save_state_dict, "__wrapped__", checkpoint.save_state_dict)
-    entry(state, writer, coordinator_rank=coordinator, planner=planner)
+    entry(state, writer, process_group=group, coordinator_rank=coordinator, planner=planner)
 
 
-def load_with_coordinator(state: dict[str, Any], reader: Any, coordinator: int, planner: Any) -> None:
+def load_with_coordinator(state: dict[str, Any], reader: Any, coordinator: int, planner: Any, group: Any = None) -> None:
     """``load_state_dict``, likewise."""
     entry = getattr(checkpoint.load_state_dict, "__wrapped__", checkpoint.load_state_dict)
-    entry(state, reader, coordinator_rank=coordinator, planner=planner)
+    entry(state, reader, process_group=group, coordinator_rank=coordinator, planner=planner)
 
 
 def timeline_logger() -> logging.Logger:

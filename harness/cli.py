@@ -15,6 +15,7 @@ import click
 from harness import __version__
 from harness.errors import HarnessError
 from harness.sites import OPERATION_KINDS, OperationKind
+from harness.ways import WAYS, way_of
 
 if TYPE_CHECKING:
     from harness.campaign import Sweep
@@ -103,6 +104,9 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_way = click.option(
+    "--way", type=click.Choice(list(WAYS)), default="together", show_default=True, help="Way of calling: who does the operation with whom."
+)
 _world = click.option(
     "--world", type=click.Choice(["simulated", "processes"]), default="simulated", show_default=True, help="What runs the ranks."
 )
@@ -117,6 +121,7 @@ _world = click.option(
 @click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at a sample of cells, or at all.")
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
+@_way
 @_world
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
 @click.option(
@@ -136,6 +141,7 @@ def sweep(
     zoo: str,
     pairs: bool,
     seed: int,
+    way: str,
     world: WorldName,
     jobs: int | None,
     json_file: Path | None,
@@ -144,7 +150,7 @@ def sweep(
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
 
-    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world)
+    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world, way)
     for ground in wanted.grounds():
         ground.bind()
     chosen = jobs or (_processors() if world == "simulated" else max(1, _processors() // 2))
@@ -197,8 +203,8 @@ def _version(distribution: str) -> str:
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
 @click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
-@click.option("--group/--no-group", "grouped", default=True, help="With or without a process group.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
+@_way
 @_world
 @_register_option
 def replay(register: Register, **options: Any) -> None:
@@ -206,9 +212,11 @@ def replay(register: Register, **options: Any) -> None:
     from rich.console import Console
 
     from harness.plan import FaultPlan
+    from harness.protocol import DCP
 
     plan = FaultPlan.parse(options.pop("plan"))
-    plan.bind(options["ranks"], options["coordinator"])  # before torch is imported: a bad plan answers at once
+    way = way_of(options["way"])  # before torch is imported: a bad plan answers at once
+    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP), way.groups(options["ranks"], options["coordinator"]))
 
     from harness.campaign import quiet
     from harness.case import Case
