@@ -136,6 +136,8 @@ def _begin(
         return running
     finally:
         _view.reset(token)
+    if running.saving.staging is not None:
+        current().adopt(running.saving.staging)  # the engine makes it by hand
     _train_on(plain, kind, part, running.saving)
     return running
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.engines.base import EXECUTORS, STAGINGS, Executor, find
+from harness.engines.base import find
 from harness.errors import OracleViolation, PlanError, UsageError
 from harness.expectation import Expectation
 from harness.history import History
@@ -17,14 +17,11 @@ from harness.plan import BoundPlan, FaultPlan, check_simulable
 from harness.protocol import Capability, Group
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
-from harness.ways import Way, way_of
+from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
 from harness.workload import WORKLOADS, workload
 
 WorldName = Literal["simulated", "processes"]
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes")
-
-Overlap = Literal["none", "shared", "separate"]
-OVERLAPS: tuple[Overlap, ...] = ("none", "shared", "separate")
 
 _LONGEST = 1000
 """Characters of a line of an explanation: errors may carry a megabyte."""
@@ -46,7 +43,7 @@ class Case:
         retry: whether the ranks try again, healed, after the operation.
         world: what runs the ranks: ``simulated``, or ``processes``.
         executor: what an async save is done by: ``thread``, or ``process``.
-        staging: what copies the state of an async save; see :data:`harness.engines.base.STAGINGS`.
+        staging: what copies the state of an async save; see :data:`harness.ways.STAGINGS`.
         overlap: whether a second async save is begun while the first is under way, and whether both ``shared`` the group or each has a
             ``separate`` one.
     """

@@ -15,7 +15,7 @@ import click
 from harness import __version__
 from harness.errors import HarnessError
 from harness.sites import OPERATION_KINDS, OperationKind
-from harness.ways import WAYS, way_of
+from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, WAYS, way_of
 
 if TYPE_CHECKING:
     from harness.campaign import Sweep
@@ -107,6 +107,17 @@ def _processors() -> int:
 _way = click.option(
     "--way", type=click.Choice(list(WAYS)), default="together", show_default=True, help="Way of calling: who does the operation with whom."
 )
+def _in_background(command: Any) -> Any:
+    """The options of async saves."""
+    for name, choices, about in (
+        ("overlap", OVERLAPS, "A second async save under way at the same time, in the same group or in one of its own."),
+        ("staging", tuple(STAGINGS), "What copies the state of an async save."),
+        ("executor", EXECUTORS, "What an async save is done by."),
+    ):
+        command = click.option(f"--{name}", type=click.Choice(choices), default=choices[0], show_default=True, help=about)(command)
+    return command
+
+
 _world = click.option(
     "--world", type=click.Choice(["simulated", "processes"]), default="simulated", show_default=True, help="What runs the ranks."
 )
@@ -122,6 +133,7 @@ _world = click.option(
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @_way
+@_in_background
 @_world
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
 @click.option(
@@ -141,16 +153,16 @@ def sweep(
     zoo: str,
     pairs: bool,
     seed: int,
-    way: str,
     world: WorldName,
     jobs: int | None,
     json_file: Path | None,
     register: Register,
+    **settings: Any,
 ) -> None:
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
 
-    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world, way)
+    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world, **settings)
     for ground in wanted.grounds():
         ground.bind()
     chosen = jobs or (_processors() if world == "simulated" else max(1, _processors() // 2))
@@ -205,6 +217,7 @@ def _version(distribution: str) -> str:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
 @_way
+@_in_background
 @_world
 @_register_option
 def replay(register: Register, **options: Any) -> None:

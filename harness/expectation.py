@@ -162,7 +162,7 @@ class _Model:
             fired |= part.fired
             late.update(part.late)
             guarded = 0 < index <= 2 * len(course.steps)
-            if index > 2 * len(course.steps):
+            if index == self._last(operation):
                 late.clear()  # behind the last collective nobody waits for anybody
                 if part.stalled:  # ... and nobody can be told
                     return self._unclear(operation, ranks, tuple(part.stalled), fired)
@@ -190,18 +190,27 @@ class _Model:
                 return 2 + 2 * index
         if moment.site in course.before and current == 0:
             return 0
-        return 1 + 2 * len(course.steps) if moment.site in course.after else current
+        encloses = moment.site in course.before and moment.after  # it began ahead of the steps, and ends behind them
+        return self._last(operation) if moment.site in course.after or encloses else current
+
+    def _last(self, operation: str) -> int:
+        """Index of the stretch behind the steps, and beside them: nobody waits for what is done in it."""
+        return 1 + 2 * len(self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])].steps)
 
     def _walk(self, operation: str, ranks: tuple[int, ...], wanted: int) -> _Part:
         """Follows each rank through one stretch until a fault ends it there."""
-        part = _Part()
+        part, last = _Part(), self._last(operation)
         for rank in ranks:
             current = 0
             for moment in self._trace.moments[operation].get(rank, ()):
-                current = max(current, self._part_of(operation, moment, current))
+                at = self._part_of(operation, moment, current)
+                if at != last:
+                    current = max(current, at)
+                elif wanted != last:
+                    continue  # what holds nobody up may come at any time
                 if current > wanted:
                     break
-                if current == wanted and not self._pass(operation, rank, moment, part):
+                if wanted == (last if at == last else current) and not self._pass(operation, rank, moment, part):
                     break
         self._delayed += max(part.late.values(), default=0)  # the next stretch waits for the latest of this one
         return part

@@ -79,6 +79,7 @@ class Evidence:
         left: what went on, or lay about, though all operations had ended: threads, processes, files, errors that escaped.
         retry: how the same ranks fared when they tried again with the faults healed: rank -> outcome; None if they did not try.
         retry_mismatches: what was wrong with what the retry saved or loaded.
+        overlap: how a second async save was under way at the same time; see :data:`harness.ways.OVERLAPS`.
         internal_errors: errors of the harness's own.
         timeout: seconds that a collective waits for late ranks.
         capabilities: what the engine claims.
@@ -96,6 +97,7 @@ class Evidence:
     left: tuple[str, ...] = ()
     retry: Mapping[int, Outcome] | None = None
     retry_mismatches: tuple[str, ...] = ()
+    overlap: str = "none"
     internal_errors: tuple[str, ...] = ()
     timeout: float = 1800.0
     capabilities: frozenset[Capability] = frozenset(Capability)
@@ -227,7 +229,7 @@ def course(evidence: Evidence) -> Iterator[Judgement]:
     for expectation in evidence.forecast.expectations:
         events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation and event.rank in expectation.ranks]
         reasons = [text for rank in expectation.ranks for text in _disorder([one for one in events if one.rank == rank], expectation, evidence.protocol)]
-        reasons += _premature(events, expectation)
+        reasons += _premature(events, expectation, evidence.protocol)
         yield _judge("course", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
 
 
@@ -249,7 +251,7 @@ def _disorder(events: list[Event], expectation: Expectation, protocol: Protocol)
             yield f"rank {event.rank} calls {event.site}, though rank {expectation.coordinator} coordinates"
 
 
-def _premature(events: list[Event], expectation: Expectation) -> Iterator[str]:
+def _premature(events: list[Event], expectation: Expectation, protocol: Protocol) -> Iterator[str]:
     """What the commit did not wait for, or should have been kept from by."""
     commits = [index for index, event in enumerate(events) if event.site == "writer.finish"]
     if not commits:
@@ -258,7 +260,8 @@ def _premature(events: list[Event], expectation: Expectation) -> Iterator[str]:
     missing = sorted(set(expectation.ranks) - written)
     if missing:
         yield f"finish is called before ranks {missing} have written"
-    failed = sorted(acting.rank for acting in expectation.decisive if acting.bound.fault.site != "writer.finish")
+    beside = protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])].after
+    failed = sorted(acting.rank for acting in expectation.decisive if acting.bound.fault.site not in ("writer.finish", *beside))
     if expectation.kind is Kind.FAILS and failed:
         yield f"finish is called though ranks {failed} have failed"
 

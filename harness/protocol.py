@@ -46,7 +46,7 @@ class Operation:
     Attributes:
         before: unguarded sites ahead of the first step, in order.
         steps: the guarded part.
-        after: unguarded sites behind the last step.
+        after: unguarded sites that hold nobody up: behind the last step, or beside the steps.
     """
 
     before: tuple[str, ...]
@@ -131,7 +131,7 @@ _SAVE_STEPS = (
         reduce=("writer.finish",),
     ),
 )
-_STAGING = ("writer.stage", "stager.stage", "stager.stage.future", "writer.synchronize_staging", "stager.synchronize_staging")
+_STAGING = ("writer.stage", "stager.stage", "stager.stage.future")
 _SAVE_BEFORE = ("writer.reset", "state.state_dict", "writer.checkpoint_id")
 
 DCP = Protocol(
@@ -141,7 +141,7 @@ DCP = Protocol(
         "async_save": Operation(
             ("state.state_dict", *_STAGING, "executor.start", "executor.save", *_SAVE_BEFORE),
             _SAVE_STEPS,
-            ("stager.close",),
+            ("writer.synchronize_staging", "stager.synchronize_staging", "stager.close"),
         ),
         "load": Operation(
             ("reader.reset", "state.state_dict", "reader.checkpoint_id"),

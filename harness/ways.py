@@ -13,6 +13,22 @@ from typing import Literal
 from harness.errors import PlanError, UsageError
 from harness.protocol import Group, Protocol
 
+Executor = Literal["thread", "process"]
+EXECUTORS: tuple[Executor, ...] = ("thread", "process")
+"""What saves in the background: a thread of the rank, or a process that it starts."""
+
+STAGINGS: dict[str, str] = {
+    "writer": "by the storage writer, where it is a stager",
+    "engine": "by a stager that the engine makes for itself",
+    "blocking": "by a stager of the caller's, before async_save returns",
+    "background": "by a stager of the caller's, while the rank goes on",
+}
+"""What copies the state of an async save -> what it is."""
+
+Overlap = Literal["none", "shared", "separate"]
+OVERLAPS: tuple[Overlap, ...] = ("none", "shared", "separate")
+"""Whether a second async save begins while the first is under way, and whether in the same group."""
+
 
 @dataclass(frozen=True)
 class Way:

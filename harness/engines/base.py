@@ -12,24 +12,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 from harness.errors import UsageError
 from harness.protocol import Capability
 from harness.protocol import Protocol as EngineProtocol
-
-Executor = Literal["thread", "process"]
-EXECUTORS: tuple[Executor, ...] = ("thread", "process")
-"""What saves in the background: a thread of the rank, or a process that it starts."""
-
-
-STAGINGS: dict[str, str] = {
-    "writer": "by the storage writer, where it is a stager",
-    "engine": "by a stager that the engine makes for itself",
-    "blocking": "by a stager of the caller's, before async_save returns",
-    "background": "by a stager of the caller's, while the rank goes on",
-}
-"""What copies the state of an async save -> what it is."""
+from harness.ways import Executor
 
 
 @dataclass(frozen=True)

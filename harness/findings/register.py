@@ -23,6 +23,7 @@ from harness.oracles import ORACLES, Evidence, Outcome
 from harness.plan import FaultPlan
 from harness.sites import OPERATION_KINDS, SITES
 from harness.verdict import Judgement, Verdict
+from harness.ways import OVERLAPS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,6 +52,8 @@ class Entry:
         reports: public reports of it.
         newer: what is known of newer releases.
         replay: a line that shows it.
+        overlaps: the ways of having two async saves under way that it takes; such an entry needs no fault, and what it leads to need not show in
+            every case. None for all other entries.
     """
 
     id: str
@@ -69,6 +72,7 @@ class Entry:
     reports: tuple[str, ...]
     newer: str
     replay: str
+    overlaps: tuple[str, ...] = ()
 
     def deciding(self, engine: str, expectation: Expectation) -> list[Acting]:
         """The decisive faults of an operation that the entry is about."""
@@ -84,6 +88,8 @@ class Entry:
 
     def shows(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> bool:
         """Whether an operation was struck by one of the entry's faults and ended in one of its ways, on every rank."""
+        if self.overlaps:
+            return self._applies(engine, expectation) and any(one.allows(expectation, outcomes, frozenset()) for one in self.signatures)
         deciding = self.deciding(engine, expectation)
         return any(signature.shows(expectation, outcomes, deciding) for signature in self.signatures)
 
@@ -156,14 +162,15 @@ class Register:
     def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence) -> list[Judgement]:
         """Marks the violations that an entry describes."""
         marked = []
+        here = Register([entry for entry in self.entries if not entry.overlaps or evidence.overlap in entry.overlaps])
         for judgement in judgements:
-            entry = self._explains(judgement, engine, evidence) if judgement.verdict is Verdict.VIOLATED else None
+            entry = here._explains(judgement, engine, evidence) if judgement.verdict is Verdict.VIOLATED else None
             marked.append(judgement if entry is None else dataclasses.replace(judgement, known=entry.id))
         return marked
 
     def _explains(self, judgement: Judgement, engine: str, evidence: Evidence) -> Entry | None:
         for expectation in evidence.forecast.expectations:
-            if judgement.is_about(expectation.operation, expectation.ranks):
+            if judgement.is_about(expectation.operation, expectation.ranks) or judgement.oracle == "recovery":  # of whatever failed first
                 entry = self._entry_for(judgement.oracle, engine, expectation, evidence.of(expectation))
                 if entry is not None:
                     return entry
@@ -197,6 +204,7 @@ class Register:
 # -- reading
 
 _LISTS = ("engines", "versions", "operations", "sites", "effects", "oracles", "reports")
+_OPTIONAL = ("overlaps",)
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
 _FIELDS = (*_TEXTS, *_LISTS, "ranks", "signature")
 _NARROWING = ("sites", "effects")
@@ -216,16 +224,17 @@ def _entries(text: str, name: str) -> list[Entry]:
 
 
 def _entry(table: Mapping[str, Any], where: str) -> Entry:
-    lacks, unknown = [key for key in _FIELDS if key not in table], [key for key in table if key not in _FIELDS]
+    lacks, unknown = [key for key in _FIELDS if key not in table], [key for key in table if key not in (*_FIELDS, *_OPTIONAL)]
     if lacks or unknown:
         wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
-        raise UsageError(f"{where} {' and '.join(wrong)}; fields: {', '.join(_FIELDS)}")
+        raise UsageError(f"{where} {' and '.join(wrong)}; fields: {', '.join((*_FIELDS, *_OPTIONAL))}")
     for key in _TEXTS:
         if not isinstance(table[key], str) or not table[key].strip():
             raise UsageError(f"{where}: {key} is {table[key]!r}; valid: a text")
     if not isinstance(table["ranks"], int) or table["ranks"] < 1:
         raise UsageError(f"{where}: ranks is {table['ranks']!r}; valid: a number of ranks, from 1")
-    lists = {key: _texts(table[key], f"{where}: {key}") for key in _LISTS}
+    lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL) if key in table}
+    _known(lists.get("overlaps", ()), OVERLAPS, f"{where}: overlaps")
     _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")
     _known(lists["oracles"], ORACLES, f"{where}: oracles")
     _meant(lists["sites"], f"{where}: sites")

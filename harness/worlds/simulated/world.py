@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Literal, NoReturn
 
 import torch.distributed as dist
@@ -75,6 +76,9 @@ class _Runtime:
 
     def exit(self) -> NoReturn:
         raise HarnessError("a thread cannot exit its process; valid in worlds of processes")
+
+    def adopt(self, future: Future[Any]) -> None:
+        threads.own(future, self._scheduler)
 
 
 class SimulatedWorld:
