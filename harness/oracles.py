@@ -260,8 +260,11 @@ def _premature(events: list[Event], expectation: Expectation, protocol: Protocol
     missing = sorted(set(expectation.ranks) - written)
     if missing:
         yield f"finish is called before ranks {missing} have written"
-    beside = protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])].after
-    failed = sorted(acting.rank for acting in expectation.decisive if acting.bound.fault.site not in ("writer.finish", *beside))
+    course = protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])]
+    acting = [one.bound.fault for one in expectation.decisive]
+    # What fails beside the steps or behind them keeps nobody from committing.
+    late = {str(fault) for fault in acting if fault.site in ("writer.finish", *course.after) or (fault.after and fault.site in course.before)}
+    failed = sorted(one.rank for one in expectation.decisive if str(one.bound.fault) not in late)
     if expectation.kind is Kind.FAILS and failed:
         yield f"finish is called though ranks {failed} have failed"
 
