@@ -78,8 +78,9 @@ class Sweep:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
             ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, world=self.world, way=self.way)
-            smallest = min(len(group.ranks) for group in ground.groups())
-            for coordinator in range(smallest) if self.coordinators is None else self.coordinators:
+            # A group of one has no choice, and where nobody coordinates there is none.
+            choice = min(len(group.ranks) for group in ground.groups()) if ground.how.use_collectives else 1
+            for coordinator in range(choice) if self.coordinators is None else self.coordinators:
                 if coordinator == 0 or operation != "async_save":  # async_save has no coordinator to choose
                     yield replace(ground, coordinator=coordinator)
 

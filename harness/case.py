@@ -77,7 +77,9 @@ class Case:
             raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
         if self.coordinator and self.operation == "async_save":
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
-        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol), groups)
+        if not self.how.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
+            raise UsageError(f"way {self.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
+        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
 
     @property
     def how(self) -> Way:

@@ -216,7 +216,7 @@ def replay(register: Register, **options: Any) -> None:
 
     plan = FaultPlan.parse(options.pop("plan"))
     way = way_of(options["way"])  # before torch is imported: a bad plan answers at once
-    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP), way.groups(options["ranks"], options["coordinator"]))
+    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP, options["operation"]), way.groups(options["ranks"], options["coordinator"]))
 
     from harness.campaign import quiet
     from harness.case import Case

@@ -204,7 +204,8 @@ class Rig:
             number: which of its groups saved it.
             place: where the checkpoint is.
             save: number of the save that it must hold.
-            ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does.
+            ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does. What was saved without collectives can be
+                asked for by as many ranks as saved it only: DCP leaves holes otherwise, and reports success.
 
         Returns:
             What came back wrong, from every rank.
@@ -213,9 +214,10 @@ class Rig:
         shards = len(case.groups()[number].ranks)
 
         def load() -> list[str]:
-            state = kind.make(context_here(None, shards, owner=number))
+            owner = number if case.how.use_collectives else current().rank()
+            state = kind.make(context_here(None, shards, owner=owner))
             engine.load(state, engine.make_reader(place), None, place, Call())
-            return kind.mismatches(state, context_here(save, shards, owner=number))
+            return kind.mismatches(state, context_here(save, shards, owner=owner))
 
         results = SimulatedWorld(ranks, timeout=TIMEOUT, group=not case.how.alone).run(load)
         wrong = [f"rank {one.rank} {self.outcome(one)}" for one in results if one.outcome != "returned"]
@@ -350,9 +352,10 @@ class _Run:
     def _storage_of(self, group: Group, place: str, damage: Mapping[str, str]) -> StorageEvidence:
         events = [event for event in self._history if event.site == "writer.finish" and event.rank in group.ranks]
         late = {str(fault) for fault in self._case.plan if fault.after}
-        acted = any(event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late) for event in events)
-        committed = self._engine.committed(place) if self._saves else None
-        return StorageEvidence(committed, acted, damage, ranks=group.ranks)
+        acted = {event.rank for event in events if event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late)}
+        apart = 0 if self._case.how.use_collectives else len(group.ranks)
+        committed = self._engine.committed(place, apart) if self._saves else None
+        return StorageEvidence(committed, len(acted) >= max(1, apart), damage, ranks=group.ranks)
 
     def _read_back(self, number: int, storage: StorageEvidence) -> tuple[StorageEvidence, tuple[str, ...]]:
         """What loading a group's checkpoint gives: of the attempt, as part of its evidence, or of the retry, beside it."""
@@ -360,7 +363,7 @@ class _Run:
         assert course is not None, "what was stored is read when the world has ended"
         size = len(ranks)
         if course.again.isdisjoint(ranks) and storage.committed:
-            sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2)
+            sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2) if case.how.use_collectives else (size,)
             wrong = {f"{one} rank(s)": self._rig.read_back(case, number, place, ATTEMPT, one) for one in sizes}
             return dataclasses.replace(storage, mismatches=wrong), ()
         if course.again.issuperset(ranks) and all(course.retry is not None and course.retry[rank].kind == "returned" for rank in ranks):
@@ -388,7 +391,8 @@ class _Run:
             internal_errors=tuple(internal_errors),
             timeout=timeout_of(case),
             capabilities=self._engine.capabilities,
-            protocol=case.how.protocol(self._engine.protocol),
+            protocol=case.how.protocol(self._engine.protocol, case.operation),
+            way=case.way,
             history=self._history,
         )
 

@@ -27,11 +27,13 @@ class Call:
         coordinator: the rank, within the group, that coordinates.
         group: the process group to pass; None for the default one.
         no_dist: whether the rank says that it is alone.
+        use_collectives: whether a save joins the ranks by collectives.
     """
 
     coordinator: int = 0
     group: Any = None
     no_dist: bool = False
+    use_collectives: bool = True
 
 
 class Engine(Protocol):
@@ -83,8 +85,13 @@ class Engine(Protocol):
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
         """Loads into ``state``, likewise."""
 
-    def committed(self, place: str) -> bool:
-        """Whether the place holds a commit marker."""
+    def committed(self, place: str, apart: int = 0) -> bool:
+        """Whether the place holds a commit marker.
+
+        Args:
+            place: where.
+            apart: how many ranks saved without collectives, each of which commits for itself: all must have; 0 for a save of all together.
+        """
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
         """Everything stored at the place: name -> digest of the content."""

@@ -12,7 +12,7 @@ from harness._torch import load_with_coordinator, save_with_coordinator
 from harness.engines.base import Call
 from harness.protocol import Capability
 
-DCP_CAPABILITIES = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
+DCP_CAPABILITIES = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER, Capability.WITHOUT_COLLECTIVES})
 """What DCP claims. It does not check what its storage hands back."""
 
 
@@ -26,7 +26,7 @@ class DcpCalls:
         if call.coordinator and dist.is_initialized():
             save_with_coordinator(state, writer, call.coordinator, planner, call.group)
         else:
-            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner, process_group=call.group, no_dist=call.no_dist)
+            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner, **_options(call), use_collectives=call.use_collectives)
 
     def make_save_planner(self) -> dcp.DefaultSavePlanner:
         """DCP's own planner."""
@@ -38,9 +38,8 @@ class DcpCalls:
 
     def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Future[Any]:
         """``dcp.async_save`` with its thread executor."""
-        response = dcp.async_save(
-            state, checkpoint_id=place, storage_writer=writer, planner=planner, process_group=call.group, no_dist=call.no_dist
-        )
+        options = {**_options(call), "use_collectives": call.use_collectives}
+        response = dcp.async_save(state, checkpoint_id=place, storage_writer=writer, planner=planner, **options)
         return cast("Future[Any]", getattr(response, "upload_completion", response))
 
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
@@ -48,4 +47,13 @@ class DcpCalls:
         if call.coordinator and dist.is_initialized():
             load_with_coordinator(state, reader, call.coordinator, planner, call.group)
         else:
-            dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner, process_group=call.group, no_dist=call.no_dist)
+            dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner, **_options(call))
+
+
+def _options(call: Call) -> dict[str, Any]:
+    return {"process_group": call.group, "no_dist": call.no_dist}
+
+
+def markers(apart: int) -> list[str]:
+    """The files that DCP's file systems commit by: that of all ranks or, where they saved without collectives, one of each."""
+    return [f"__{rank}.metadata" for rank in range(apart)] or [".metadata"]
