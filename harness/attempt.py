@@ -114,10 +114,10 @@ class Attempt:
     def _act(self, engine: Engine, part: Part, state: State, storage: Any, injector: Injector) -> None:
         place, call = self.places[part.number], part.call
         if not self._saves:
-            planner = FaultyLoadPlanner.sharing(engine.make_load_planner(), injector)
+            planner = FaultyLoadPlanner.sharing(engine.make_load_planner(self.case.planner), injector)
             engine.load(state, storage, planner, place, call)
             return
-        save_planner = FaultySavePlanner.sharing(engine.make_save_planner(), injector)
+        save_planner = FaultySavePlanner.sharing(engine.make_save_planner(self.case.planner), injector)
         if self.case.operation == "async_save":
             engine.async_save(state, storage, save_planner, place, call).result()
         else:

@@ -61,6 +61,7 @@ class Sweep:
         pairs: run all pairs of plain errors instead of single faults.
         world: what runs the ranks.
         way: name of the way of calling.
+        planner: name of the kind of planner.
     """
 
     operations: tuple[OperationKind, ...] = ("save", "load")
@@ -73,11 +74,12 @@ class Sweep:
     pairs: bool = False
     world: WorldName = "simulated"
     way: str = "together"
+    planner: str = "default"
 
     def grounds(self) -> Iterator[Case]:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
-            ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, world=self.world, way=self.way)
+            ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, world=self.world, way=self.way, planner=self.planner)
             # A group of one has no choice, and where nobody coordinates there is none.
             choice = min(len(group.ranks) for group in ground.groups()) if ground.how.use_collectives else 1
             for coordinator in range(choice) if self.coordinators is None else self.coordinators:

@@ -40,6 +40,7 @@ class Case:
         workload: name of the workload.
         seed: of the order in which ranks run.
         way: name of the way of calling: who does the operation with whom.
+        planner: name of the kind of planner, of those that the engine has.
         retry: whether the ranks try again, healed, after the operation.
         world: what runs the ranks: ``simulated``, or ``processes``.
     """
@@ -52,6 +53,7 @@ class Case:
     workload: str = "mixed"
     seed: int = 0
     way: str = "together"
+    planner: str = "default"
     retry: bool = True
     world: WorldName = "simulated"
 
@@ -66,6 +68,8 @@ class Case:
             raise UsageError(f"unknown operation {self.operation!r}; operations: {', '.join(OPERATION_KINDS)}")
         engine = find(self.engine)
         workload(self.workload)
+        if self.planner not in engine.planners:
+            raise UsageError(f"unknown planner {self.planner!r}; planners of engine {engine.name!r}: {', '.join(engine.planners)}")
         if self.world not in WORLDS:
             raise UsageError(f"unknown world {self.world!r}; worlds: {', '.join(WORLDS)}")
         if self.world == "processes" and engine.one_process:
@@ -99,7 +103,7 @@ class Case:
         """A shell line that runs this case again."""
         words = ["ckpt-harness", "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
-        for name in ("coordinator", "engine", "workload", "way", "seed", "world"):
+        for name in ("coordinator", "engine", "workload", "way", "planner", "seed", "world"):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
         words += ["--no-retry"] * (not self.retry)
@@ -166,8 +170,9 @@ class CaseResult:
         setting = f"{operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
         if case.world != "simulated":
             setting += f", world {case.world}"
-        if case.way != "together":
-            setting += f", way {case.way}"
+        for name in ("way", "planner"):
+            if getattr(case, name) != getattr(Case(), name):
+                setting += f", {name} {getattr(case, name)}"
         lines = [
             f"{self.verdict.name}: {str(case.plan) or 'no fault at all'}",
             *self.complaints(),

@@ -107,6 +107,7 @@ def _processors() -> int:
 _way = click.option(
     "--way", type=click.Choice(list(WAYS)), default="together", show_default=True, help="Way of calling: who does the operation with whom."
 )
+_planner = click.option("--planner", default="default", show_default=True, help="Kind of planner, of those that the engine has.")
 _world = click.option(
     "--world", type=click.Choice(["simulated", "processes"]), default="simulated", show_default=True, help="What runs the ranks."
 )
@@ -122,6 +123,7 @@ _world = click.option(
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @_way
+@_planner
 @_world
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
 @click.option(
@@ -142,6 +144,7 @@ def sweep(
     pairs: bool,
     seed: int,
     way: str,
+    planner: str,
     world: WorldName,
     jobs: int | None,
     json_file: Path | None,
@@ -150,7 +153,7 @@ def sweep(
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
 
-    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world, way)
+    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world, way, planner)
     for ground in wanted.grounds():
         ground.bind()
     chosen = jobs or (_processors() if world == "simulated" else max(1, _processors() // 2))
@@ -205,6 +208,7 @@ def _version(distribution: str) -> str:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
 @_way
+@_planner
 @_world
 @_register_option
 def replay(register: Register, **options: Any) -> None:

@@ -80,6 +80,7 @@ class Evidence:
         capabilities: what the engine claims.
         protocol: what the engine says that it calls.
         way: name of the way of calling.
+        planner: name of the kind of planner.
         history: what happened, in order.
     """
 
@@ -96,12 +97,17 @@ class Evidence:
     capabilities: frozenset[Capability] = frozenset(Capability)
     protocol: Protocol = DCP
     way: str = "together"
+    planner: str = "default"
     history: History = field(default_factory=History)
 
     def of(self, expectation: Expectation) -> dict[int, Outcome]:
         """The outcomes of the ranks that an expectation is about."""
         found = self.outcomes.get(expectation.operation, {})
         return {rank: found[rank] for rank in expectation.ranks if rank in found}
+
+    def retried(self, expectation: Expectation) -> dict[int, Outcome]:
+        """How those ranks fared that an expectation is about and that tried again."""
+        return {rank: self.retry[rank] for rank in expectation.ranks if self.retry and rank in self.retry}
 
 
 def bounded(evidence: Evidence) -> Iterator[Judgement]:
@@ -283,13 +289,14 @@ def filled(evidence: Evidence) -> Iterator[Judgement]:
 
 def recovery(evidence: Evidence) -> Iterator[Judgement]:
     """Once the fault is healed, the same ranks and the same group succeed with the same storage objects."""
-    if evidence.retry is None:
-        return
-    wrong = {rank: one for rank, one in evidence.retry.items() if one.kind != "returned"}
-    reasons = [f"the retry failed: {_told(wrong)}"] if wrong else list(evidence.retry_mismatches[:3])
-    unknown = bool(wrong) and all(one.kind == "unknown" for one in wrong.values())
-    verdict = Verdict.UNKNOWN if unknown else Verdict.VIOLATED if reasons else Verdict.HOLDS
-    yield Judgement("recovery", verdict, "; ".join(reasons), "retry")
+    for expectation in evidence.forecast.expectations:
+        retried = evidence.retried(expectation)
+        if retried:
+            wrong = {rank: one for rank, one in retried.items() if one.kind != "returned"}
+            reasons = [f"the retry failed: {_told(wrong)}"] if wrong else list(evidence.retry_mismatches[:3])
+            unknown = bool(wrong) and all(one.kind == "unknown" for one in wrong.values())
+            verdict = Verdict.UNKNOWN if unknown else Verdict.VIOLATED if reasons else Verdict.HOLDS
+            yield _judge("recovery", verdict, expectation, "; ".join(reasons))
 
 
 Oracle = Callable[[Evidence], Iterable[Judgement]]

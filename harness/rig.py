@@ -99,7 +99,7 @@ class Rig:
         self.register = Register.shipped() if register is None else register
         self._keeper: Forkserver | None = None
         self._traces: dict[Case, Trace] = {}
-        self._committed: dict[tuple[str, str, int, str], _Previous] = {}
+        self._committed: dict[tuple[str, str, int, str, str], _Previous] = {}
 
     def __enter__(self) -> Rig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
         return self
@@ -140,14 +140,15 @@ class Rig:
         key = _kind(case)
         if key not in self._committed:
             engine, kind = find(case.engine), workload(case.workload)
-            name = f"previous-{case.workload}-{case.ranks}-{case.way}"
+            name = f"previous-{case.workload}-{case.ranks}-{case.way}-{case.planner}"
             places = tuple(engine.place(self._root, f"{name}-{number}") for number in range(len(case.groups())))
 
             def save() -> None:
                 with joined(dataclasses.replace(case, coordinator=0), current().rank(), TIMEOUT) as part:
                     if part is not None:
                         place = places[part.number]
-                        engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), None, place, part.call)
+                        planner = engine.make_save_planner(case.planner)
+                        engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), planner, place, part.call)
 
             results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.how.process_group != "none").run(save)
             outcomes = {result.rank: self.outcome(result) for result in results}
@@ -162,7 +163,7 @@ class Rig:
             self._forget(_kind(case))
         return [{"previous": ", ".join(changes)} if changes else {} for changes in found]
 
-    def _forget(self, key: tuple[str, str, int, str]) -> None:
+    def _forget(self, key: tuple[str, str, int, str, str]) -> None:
         for place in self._committed.pop(key).places:
             find(key[0]).discard(place)
 
@@ -216,7 +217,7 @@ class Rig:
         def load() -> list[str]:
             owner = number if case.how.use_collectives else current().rank()
             state = kind.make(context_here(None, shards, owner=owner))
-            engine.load(state, engine.make_reader(place), None, place, Call())
+            engine.load(state, engine.make_reader(place), engine.make_load_planner(case.planner), place, Call())
             return kind.mismatches(state, context_here(save, shards, owner=owner))
 
         results = SimulatedWorld(ranks, timeout=TIMEOUT, group=not case.how.alone).run(load)
@@ -393,13 +394,14 @@ class _Run:
             capabilities=self._engine.capabilities,
             protocol=case.how.protocol(self._engine.protocol, case.operation),
             way=case.way,
+            planner=case.planner,
             history=self._history,
         )
 
 
-def _kind(case: Case) -> tuple[str, str, int, str]:
+def _kind(case: Case) -> tuple[str, str, int, str, str]:
     """What cases that find the same checkpoints have in common."""
-    return case.engine, case.workload, case.ranks, case.way
+    return case.engine, case.workload, case.ranks, case.way, case.planner
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -44,6 +44,7 @@ class Engine(Protocol):
         about: one line.
         protocol: which sites it calls, in which protocol steps.
         capabilities: what it claims.
+        planners: names of the kinds of planner that it can be called with, with one line on each; ``default`` among them.
         one_process: whether what it stores lives in the process that stored it, so that only ranks of one process can share it.
     """
 
@@ -51,6 +52,7 @@ class Engine(Protocol):
     about: str
     protocol: EngineProtocol
     capabilities: frozenset[Capability]
+    planners: Mapping[str, str]
     one_process: bool
 
     def place(self, root: Path, name: str) -> str:
@@ -62,11 +64,11 @@ class Engine(Protocol):
     def make_reader(self, place: str) -> Any:
         """A ``StorageReader`` for the place."""
 
-    def make_save_planner(self) -> Any:
-        """The ``SavePlanner`` that a save uses unless told otherwise."""
+    def make_save_planner(self, kind: str) -> Any:
+        """A ``SavePlanner`` of the kind that :attr:`planners` names."""
 
-    def make_load_planner(self) -> Any:
-        """The ``LoadPlanner`` that a load uses unless told otherwise."""
+    def make_load_planner(self, kind: str) -> Any:
+        """A ``LoadPlanner`` of the kind that :attr:`planners` names."""
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """Saves, as one rank's part of an operation of all ranks of the group that ``call`` names; without a process group, alone.

@@ -37,10 +37,17 @@ class Setting(NamedTuple):
     Attributes:
         engine: name of the engine.
         way: name of the way of calling.
+        planner: name of the kind of planner.
     """
 
     engine: str
     way: str
+    planner: str
+
+    @classmethod
+    def of(cls, engine: str, evidence: Evidence) -> Setting:
+        """That of a case."""
+        return cls(engine, evidence.way, evidence.planner)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Entry:
         engines: patterns of engine names.
         versions: versions of torch it was recorded for.
         operations: kinds of operation.
-        ways: patterns of the way of calling and the kind of operation, such as ``groups save``.
+        calls: patterns of how the operation is called: way, kind of operation and kind of planner, such as ``groups save default``.
         sites: patterns of the decisive fault's site.
         effects: patterns of the decisive fault's effect.
         oracles: the oracles whose violation it explains.
@@ -72,7 +79,7 @@ class Entry:
     engines: tuple[str, ...]
     versions: tuple[str, ...]
     operations: tuple[str, ...]
-    ways: tuple[str, ...]
+    calls: tuple[str, ...]
     sites: tuple[str, ...]
     effects: tuple[str, ...]
     oracles: tuple[str, ...]
@@ -93,7 +100,8 @@ class Entry:
 
     def _applies(self, setting: Setting, expectation: Expectation) -> bool:
         kind = expectation.operation.partition("[")[0]
-        return kind in self.operations and matches(self.engines, setting.engine) and matches(self.ways, f"{setting.way} {kind}")
+        called = f"{setting.way} {kind} {setting.planner}"
+        return kind in self.operations and matches(self.engines, setting.engine) and matches(self.calls, called)
 
     def _is_about(self, fault: Fault) -> bool:
         return matches(self.sites, fault.site) and matches(self.effects, str(fault.effect))
@@ -171,7 +179,7 @@ class Register:
 
     def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence) -> list[Judgement]:
         """Marks the violations that an entry describes."""
-        marked, setting = [], Setting(engine, evidence.way)
+        marked, setting = [], Setting.of(engine, evidence)
         for judgement in judgements:
             entry = self._explains(judgement, setting, evidence) if judgement.verdict is Verdict.VIOLATED else None
             marked.append(judgement if entry is None else dataclasses.replace(judgement, known=entry.id))
@@ -180,7 +188,8 @@ class Register:
     def _explains(self, judgement: Judgement, setting: Setting, evidence: Evidence) -> Entry | None:
         for expectation in evidence.forecast.expectations:
             if judgement.is_about(expectation.operation, expectation.ranks):
-                entry = self._entry_for(judgement.oracle, setting, expectation, evidence.of(expectation))
+                ended = evidence.retried(expectation) if judgement.oracle == "recovery" else evidence.of(expectation)
+                entry = self._entry_for(judgement.oracle, setting, expectation, ended)
                 if entry is not None:
                     return entry
                 for one in self.entries:
@@ -204,7 +213,7 @@ class Register:
             entry.id
             for entry in self.entries
             for one in evidence.forecast.expectations
-            if entry.must_show(Setting(engine, evidence.way), one, evidence.fired)
+            if entry.must_show(Setting.of(engine, evidence), one, evidence.fired) and (entry.oracles != ("recovery",) or evidence.retried(one))
         }
 
     def recorded_here(self, name: str) -> bool:
@@ -215,7 +224,7 @@ class Register:
 
 # -- reading
 
-_LISTS = ("engines", "versions", "operations", "ways", "sites", "effects", "oracles", "reports")
+_LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
 _FIELDS = (*_TEXTS, *_LISTS, "ranks", "signature")
 _NARROWING = ("sites", "effects")
@@ -247,7 +256,10 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     lists = {key: _texts(table[key], f"{where}: {key}") for key in _LISTS}
     _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")
     _known(lists["oracles"], ORACLES, f"{where}: oracles")
-    _meant(lists["ways"], [f"{way} {kind}" for way in WAYS for kind in lists["operations"]], f"{where}: ways", "a way and an operation, such as 'groups save'")
+    # An engine of one's own may have planners of its own, so whatever a pattern says of them is taken for one.
+    planners = [pattern.split()[-1] for pattern in lists["calls"] if pattern.split()]
+    calls = [f"{way} {kind} {planner}" for way in WAYS for kind in lists["operations"] for planner in planners]
+    _meant(lists["calls"], calls, f"{where}: calls", "valid: way, operation and planner, such as 'groups save *'")
     _meant(lists["sites"], SITES, f"{where}: sites", "`ckpt-harness sites` lists them")
     signatures = table["signature"]
     if not (isinstance(signatures, list) and signatures):

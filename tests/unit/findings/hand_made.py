@@ -53,7 +53,7 @@ def entry(**fields: object) -> Entry:
         "engines": ("filesystem",),
         "versions": ("2.13.0",),
         "operations": ("save",),
-        "ways": ("*",),
+        "calls": ("*",),
         "sites": ("writer.reset",),
         "effects": ("raise", "raise(*)"),
         "oracles": ("bounded", "agreement"),
