@@ -62,6 +62,7 @@ class Sweep:
         pairs: run all pairs of plain errors instead of single faults.
         world: what runs the ranks.
         way: name of the way of calling.
+        planner: name of the kind of planner.
         executor: what async saves are done by.
         staging: what copies the state of async saves.
         overlap: how a second async save is under way beside the first, which the faults strike.
@@ -77,6 +78,7 @@ class Sweep:
     pairs: bool = False
     world: WorldName = "simulated"
     way: str = "together"
+    planner: str = "default"
     executor: Executor = "thread"
     staging: str = "writer"
     overlap: Overlap = "none"
@@ -84,10 +86,11 @@ class Sweep:
     def grounds(self) -> Iterator[Case]:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
-            ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, self.way, world=self.world)
+            ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, self.way, world=self.world, planner=self.planner)
             ground = replace(ground, executor=self.executor, staging=self.staging, overlap=self.overlap)
-            smallest = min(len(group.ranks) for group in ground.groups())
-            for coordinator in range(smallest) if self.coordinators is None else self.coordinators:
+            # A group of one has no choice, and where nobody coordinates there is none.
+            choice = min(len(group.ranks) for group in ground.groups()) if ground.how.use_collectives else 1
+            for coordinator in range(choice) if self.coordinators is None else self.coordinators:
                 if coordinator == 0 or operation != "async_save":  # async_save has no coordinator to choose
                     yield replace(ground, coordinator=coordinator)
 

@@ -40,6 +40,7 @@ class Case:
         workload: name of the workload.
         seed: of the order in which ranks run.
         way: name of the way of calling: who does the operation with whom.
+        planner: name of the kind of planner, of those that the engine has.
         retry: whether the ranks try again, healed, after the operation.
         world: what runs the ranks: ``simulated``, or ``processes``.
         executor: what an async save is done by: ``thread``, or ``process``.
@@ -56,6 +57,7 @@ class Case:
     workload: str = "mixed"
     seed: int = 0
     way: str = "together"
+    planner: str = "default"
     retry: bool = True
     world: WorldName = "simulated"
     executor: Executor = "thread"
@@ -73,6 +75,8 @@ class Case:
             raise UsageError(f"unknown operation {self.operation!r}; operations: {', '.join(OPERATION_KINDS)}")
         engine = find(self.engine)
         workload(self.workload)
+        if self.planner not in engine.planners:
+            raise UsageError(f"unknown planner {self.planner!r}; planners of engine {engine.name!r}: {', '.join(engine.planners)}")
         if self.world not in WORLDS:
             raise UsageError(f"unknown world {self.world!r}; worlds: {', '.join(WORLDS)}")
         if self.world == "processes" and engine.one_process:
@@ -84,8 +88,10 @@ class Case:
             raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
         if self.coordinator and self.operation == "async_save":
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
+        if not self.how.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
+            raise UsageError(f"way {self.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
         self._check_background()
-        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol), groups)
+        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
 
     def _check_background(self) -> None:
         """Refuses what only an async save can have, and ways of it that cannot run.
@@ -139,7 +145,7 @@ class Case:
         """A shell line that runs this case again."""
         words = ["ckpt-harness", "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
-        for name in ("coordinator", "engine", "workload", "way", "seed", "world", "executor", "staging", "overlap"):
+        for name in ("coordinator", "engine", "workload", "way", "planner", "seed", "world", "executor", "staging", "overlap"):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
         words += ["--no-retry"] * (not self.retry)
@@ -206,8 +212,9 @@ class CaseResult:
         setting = f"{operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
         if case.world != "simulated":
             setting += f", world {case.world}"
-        if case.way != "together":
-            setting += f", way {case.way}"
+        for name in ("way", "planner"):
+            if getattr(case, name) != getattr(Case(), name):
+                setting += f", {name} {getattr(case, name)}"
         lines = [
             f"{self.verdict.name}: {str(case.plan) or 'no fault at all'}",
             *self.complaints(),

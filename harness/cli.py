@@ -118,6 +118,7 @@ def _in_background(command: Any) -> Any:
     return command
 
 
+_planner = click.option("--planner", default="default", show_default=True, help="Kind of planner, of those that the engine has.")
 _world = click.option(
     "--world", type=click.Choice(["simulated", "processes"]), default="simulated", show_default=True, help="What runs the ranks."
 )
@@ -133,6 +134,7 @@ _world = click.option(
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @_way
+@_planner
 @_in_background
 @_world
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
@@ -217,6 +219,7 @@ def _version(distribution: str) -> str:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
 @_way
+@_planner
 @_in_background
 @_world
 @_register_option
@@ -229,7 +232,7 @@ def replay(register: Register, **options: Any) -> None:
 
     plan = FaultPlan.parse(options.pop("plan"))
     way = way_of(options["way"])  # before torch is imported: a bad plan answers at once
-    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP), way.groups(options["ranks"], options["coordinator"]))
+    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP, options["operation"]), way.groups(options["ranks"], options["coordinator"]))
 
     from harness.campaign import quiet
     from harness.case import Case

@@ -20,6 +20,8 @@ class Capability(enum.Enum):
     """A rank other than 0 can coordinate."""
     COMMIT_MARKER = "commit marker"
     """Whether a checkpoint is complete can be read from storage."""
+    WITHOUT_COLLECTIVES = "without collectives"
+    """Ranks can save without collectives: each commits its own part, and the storage keeps the parts apart."""
     DETECTS_LIES = "detects lies"
     """A storage call that says yes and did nothing, or hands back something else, is noticed."""
 
@@ -61,7 +63,7 @@ class Protocol:
     Attributes:
         name: for messages.
         operations: by kind.
-        collectives: False where each rank is an operation of its own, coordinator and key 0 of itself.
+        collectives: False where no rank learns of another by the protocol: each coordinates itself, and raises its own errors.
     """
 
     name: str

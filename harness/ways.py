@@ -12,6 +12,7 @@ from typing import Literal
 
 from harness.errors import PlanError, UsageError
 from harness.protocol import Group, Protocol
+from harness.sites import OperationKind, direction
 
 Executor = Literal["thread", "process"]
 EXECUTORS: tuple[Executor, ...] = ("thread", "process")
@@ -41,6 +42,8 @@ class Way:
         process_group: what the ranks of a group pass: nothing, since they mean the ``default`` group; a process group of their ``own``; or
             nothing, since there is ``none``.
         no_dist: whether they say that each is alone, though a process group is there.
+        use_collectives: whether ranks that save are joined by collectives. Without, each commits for itself, at the place of all; who loads such a
+            checkpoint is joined all the same, since a load cannot be told otherwise.
         least: fewest ranks that it takes.
         most: most ranks; None for any number.
     """
@@ -50,6 +53,7 @@ class Way:
     split: Callable[[int], tuple[tuple[int, ...], ...]]
     process_group: Literal["default", "own", "none"] = "default"
     no_dist: bool = False
+    use_collectives: bool = True
     least: int = 1
     most: int | None = None
 
@@ -77,11 +81,14 @@ class Way:
         if not 0 <= coordinator < smallest:
             whole = "world" if smallest == ranks else f"group in way {self.name!r}"
             raise PlanError(f"coordinator {coordinator} of a {whole} of {smallest}; valid: 0 to {smallest - 1}")
+        if coordinator and not self.use_collectives:
+            raise UsageError(f"coordinator {coordinator}: rank 0 stands for the coordinator in way {self.name!r}, where nobody coordinates")
         return tuple(Group(party, party[coordinator]) for party in parties)
 
-    def protocol(self, engine: Protocol) -> Protocol:
-        """The protocol of an engine that is called in this way."""
-        return dataclasses.replace(engine, name=f"{engine.name}, {self.name}", collectives=False) if self.alone else engine
+    def protocol(self, engine: Protocol, kind: OperationKind) -> Protocol:
+        """The protocol of an engine of which an operation is called in this way."""
+        joined = not self.alone and (self.use_collectives or direction(kind) == "load")
+        return engine if joined else dataclasses.replace(engine, name=f"{engine.name}, {self.name}", collectives=False)
 
 
 def _everybody(ranks: int) -> tuple[tuple[int, ...], ...]:
@@ -106,6 +113,7 @@ WAYS: dict[str, Way] = {
         Way("together", "all ranks of the default group", _everybody),
         Way("alone", "one rank, no process group", _each, process_group="none", most=1),
         Way("no_dist", "each rank of a group for itself, with no_dist=True", _each, no_dist=True),
+        Way("no_collectives", "all ranks of the default group, with use_collectives=False", _everybody, use_collectives=False),
         Way("subgroup", "all ranks but 0 in a process_group= of their own; rank 0 stands by", _all_but_the_first, process_group="own", least=2),
         Way("groups", "even and odd ranks at once, each with a process_group= of their own", _even_and_odd, process_group="own", least=2),
     )
