@@ -30,7 +30,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "case",
         "attempt body record",
         "rig",
-        "campaign strategies",
+        "campaign parity strategies",
         "fuzz report conformance",
         "pytest_plugin cli",
         "__main__",
