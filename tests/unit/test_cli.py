@@ -187,7 +187,10 @@ def test_the_tables_are_printed() -> None:
     assert all(name in effects for name in (*EFFECTS, *ZOO))
 
 
-@pytest.mark.parametrize(("real", "status", "said"), [("told alike", 0, "1 cases ran on simulated ranks and on processes: none of them differ"), ("told otherwise", 1, "rank 1")])
+@pytest.mark.parametrize(
+    ("real", "status", "said"),
+    [("told alike", 0, "1 cases ran on simulated ranks and on processes: none of them differ"), ("told otherwise", 1, "rank 1")],
+)
 def test_a_sweep_of_both_worlds_compares_them(monkeypatch: pytest.MonkeyPatch, real: str, status: int, said: str) -> None:
     """A case that differs is shown with a line for each world, and fails the run."""
     case = Case(FaultPlan.parse("writer.write_data@1=raise"), world="processes")

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -121,3 +122,20 @@ def fail_with(kind: str) -> None:
 
 def fail(error: BaseException) -> None:
     raise error
+
+
+def die_with_a_child_left() -> None:
+    """Rank 1 dies; a process that it has forked lives on, with its sockets."""
+    if current().rank() == 1:
+        if os.fork() == 0:
+            signal.pause()
+        current().die()
+    current().hang("hang at a test")
+
+
+def be_stopped(file: str) -> None:
+    """Rank 1 writes down its number, is stopped by a signal that its world did not send, and waits in a barrier to which nobody else comes."""
+    if current().rank() == 1:
+        Path(file).write_text(str(os.getpid()), encoding="ascii")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        dist.barrier()
