@@ -1,7 +1,7 @@
 """A rank is killed (SIGKILL, among processes) at any call into the storage, before it or after it: no survivor hangs, and no checkpoint is wrong.
 
-What ends a survivor is stated per world. The backend tells only those whose connection to the dead rank closes: in a world of three and more, others wait
-for ranks that failed because of it. Under a launcher those end, their connections close, and so it goes on to the last; among processes the same happens, and
+What ends a survivor is stated per world. The backend tells only those whose connection to the dead rank closes, in a world of up to three all of them; of four
+ranks, one waits for others that failed because of it. Under a launcher those end, their connections close, and so it goes on to the last; among processes the same happens, and
 nobody has to wait for the timer of a collective. Simulated ranks that failed stay, so there that timer is what ends the others, in virtual time.
 """
 
@@ -22,12 +22,12 @@ def _victims(site, ranks):
     return [0] if SITES[site].callers == "coordinator" else range(ranks)
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize(("ranks", "retry"), [(2, False), (3, False), (4, False), (4, True)])
 @pytest.mark.parametrize(("site", "moment"), MOMENTS)
-def test_every_survivor_ends_and_what_was_committed_still_loads(ckpt_rig, site, moment, ranks):
-    """With an error, and without a new commit marker unless ``finish`` acted, whichever rank it was."""
+def test_every_survivor_ends_and_what_was_committed_still_loads(ckpt_rig, site, moment, ranks, retry):
+    """With an error, and without a new commit marker unless ``finish`` acted, whichever rank it was, and whether or not survivors wait to try again."""
     for victim in _victims(site, ranks):
-        result = ckpt_rig.check(Case(FaultPlan.parse(f"{site}@{victim}{moment}=kill"), "save", ranks))
+        result = ckpt_rig.check(Case(FaultPlan.parse(f"{site}@{victim}{moment}=kill"), "save", ranks, retry=retry))
 
         kinds = {rank: outcome.kind for rank, outcome in result.outcomes.items()}
         assert kinds == {rank: "dead" if rank == victim else "raised" for rank in range(ranks)}, result.explain()
