@@ -1,8 +1,9 @@
 """A rank is killed (SIGKILL, among processes) at any call into the storage, before it or after it: no survivor hangs, and no checkpoint is wrong.
 
-What ends a survivor is stated per world. The backend tells only those whose connection to the dead rank closes, in a world of up to three all of them; of four
-ranks, one waits for others that failed because of it. Under a launcher those end, their connections close, and so it goes on to the last; among processes the same happens, and
-nobody has to wait for the timer of a collective. Simulated ranks that failed stay, so there that timer is what ends the others, in virtual time.
+What ends a survivor is stated per world. The backend tells only those whose connection to the dead rank closes: all of them in a world of up to three; of
+four ranks, one waits for others that failed because of it. Under a launcher those end, their connections close, and so it goes on to the last; among
+processes the same happens, and nobody has to wait for the timer of a collective. Simulated ranks that failed stay, so there that timer is what ends the
+others, in virtual time.
 """
 
 from __future__ import annotations
