@@ -23,7 +23,7 @@ from harness.plan import FaultPlan
 from harness.rig import Rig
 from harness.verdict import Verdict
 from harness.worlds.base import RankResult
-from harness.worlds.processes import Crews, ProcessWorld, shared
+from harness.worlds.processes import Crews, ProcessWorld, Turns, shared
 from harness.worlds.processes.crew import Terms
 from harness.worlds.processes.evidence import Stopped
 from harness.worlds.processes.messages import Where
@@ -55,6 +55,18 @@ def test_threads_of_the_parent_run_worlds_side_by_side(crews: Crews) -> None:
         thread.join(LIMIT)
     assert sorted(found) == [0, 1, 2]
     assert all(len(set(pids)) == 2 for runs in found.values() for pids in runs)
+
+
+def test_a_process_that_shares_the_machine_keeps_its_part_of_the_idle_ranks(tmp_path: Path) -> None:
+    """An eighth here, so three; and it gives its turn back with each run."""
+    turns = Turns(tmp_path, 4)
+    with Crews() as crews:
+        crews.share(turns, processes=8)
+        for size in (2, 3):
+            values(ProcessWorld(size, crews=crews).run(bodies.barrier))
+            turns.take(4).end()
+        children = Path(f"/proc/{crews.server().pid}/task/{crews.server().pid}/children").read_text(encoding="ascii")
+        assert len(children.split()) == 3
 
 
 def test_a_forked_copy_of_the_parent_has_ranks_of_its_own(crews: Crews) -> None:
