@@ -136,7 +136,13 @@ _world = click.option(
 @_way
 @_planner
 @_in_background
-@_world
+@click.option(
+    "--world",
+    type=click.Choice(["simulated", "processes", "both"]),
+    default="simulated",
+    show_default=True,
+    help="What runs the ranks; both: each case that simulated ranks can run in either, compared.",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
 @click.option(
     "--json",
@@ -155,7 +161,7 @@ def sweep(
     zoo: str,
     pairs: bool,
     seed: int,
-    world: WorldName,
+    world: str,
     jobs: int | None,
     json_file: Path | None,
     register: Register,
@@ -164,20 +170,22 @@ def sweep(
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
 
-    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world, **settings)
+    real: WorldName = "simulated" if world == "simulated" else "processes"
+    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, real, **settings)
     for ground in wanted.grounds():
         ground.bind()
     chosen = jobs or (_processors() if world == "simulated" else max(1, _processors() // 2))
-    sys.exit(_sweep(wanted, chosen, json_file, register))
+    sys.exit(_sweep(wanted, chosen, json_file, register, compared=world == "both"))
 
 
-def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register) -> int:
+def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *, compared: bool) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from harness.campaign import plan_sweep, quiet, run_all, stay_on_one_processor
+    from harness.parity import differences, simulated_twins
     from harness.report.summary import Summary
-    from harness.report.terminal import show
+    from harness.report.terminal import disagreements, say, show
     from harness.rig import Rig
 
     quiet()
@@ -188,6 +196,7 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register)
     console.print(f"ckpt-harness {__version__}, torch {_version('torch')}, engine {wanted.engine}, seed {wanted.seed}")
     with Rig(register=register) as rig:
         cases, coverage = plan_sweep(wanted, rig)
+        cases += simulated_twins(cases) if compared else []
         summary = Summary(register, coverage)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with contextlib.ExitStack() as stack:
@@ -200,7 +209,11 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register)
                 lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
             progress.advance(bar)
     show(console, summary, wanted.operations, time.perf_counter() - started)
-    return summary.exit_status()
+    if not compared:
+        return summary.exit_status()
+    ran_in_both, found = differences(summary.records)
+    say(console, disagreements(ran_in_both, found))
+    return 1 if found else summary.exit_status()
 
 
 def _version(distribution: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import body as bodies
 from harness._inject import Firing
 from harness.assertions import assert_propagated
+from harness.body import on_processes, on_simulated_ranks
 from harness.case import WorldName
 from harness.errors import OracleViolation
 from harness.expectation import forecast
@@ -99,9 +99,9 @@ class CkptWorld:
         faults.bind(self.ranks, coordinator)
         if self.world == "simulated":
             check_simulable(faults)
-            ran = bodies.on_simulated_ranks(body, args, faults, ranks=self.ranks, coordinator=coordinator, seed=self.seed)
+            ran = on_simulated_ranks(body, args, faults, ranks=self.ranks, coordinator=coordinator, seed=self.seed)
         else:
-            ran = bodies.on_processes(body, args, faults, ranks=self.ranks, coordinator=coordinator)
+            ran = on_processes(body, args, faults, ranks=self.ranks, coordinator=coordinator)
         results = RankResults(ran.endings, faults, coordinator, ran.fired)
         if ran.internal_errors:
             raise OracleViolation(f"UNKNOWN: the harness broke: {'; '.join(ran.internal_errors)}")

@@ -6,15 +6,19 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from harness.campaign import Coverage
 from harness.case import Case
 from harness.cli import main
 from harness.plan import FaultPlan
+from harness.record import Record
+from harness.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -181,3 +185,23 @@ def test_the_tables_are_printed() -> None:
     sites, effects = _run("sites").output, _run("effects").output
     assert all(name in sites for name in SITES)
     assert all(name in effects for name in (*EFFECTS, *ZOO))
+
+
+@pytest.mark.parametrize(
+    ("real", "status", "said"),
+    [("told alike", 0, "1 cases ran on simulated ranks and on processes: none of them differ"), ("told otherwise", 1, "rank 1")],
+)
+def test_a_sweep_of_both_worlds_compares_them(monkeypatch: pytest.MonkeyPatch, real: str, status: int, said: str) -> None:
+    """A case that differs is shown with a line for each world, and fails the run."""
+    case = Case(FaultPlan.parse("writer.write_data@1=raise"), world="processes")
+
+    def run_all(cases: Sequence[Case], *_: object) -> Iterator[Record]:
+        for one in cases:
+            told = "told alike" if one.world == "simulated" else real
+            yield Record(one, Verdict.HOLDS, "fails", ("told alike", told), (), (), (), 0.1)
+
+    monkeypatch.setattr("harness.campaign.plan_sweep", lambda *_: ([case], Coverage()))
+    monkeypatch.setattr("harness.campaign.run_all", run_all)
+    result = _run("sweep --world both --ranks 2 --jobs 2")
+    assert (result.exit_code, said in result.output) == (status, True), result.output
+    assert (replace(case, world="simulated").replay_line() in result.output) == (status == 1)

@@ -33,7 +33,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "background body record",
         "attempt",
         "rig",
-        "campaign strategies",
+        "campaign parity strategies",
         "fuzz report conformance",
         "pytest_plugin cli",
         "__main__",
