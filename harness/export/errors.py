@@ -79,8 +79,9 @@ def _text(spec: str, where: str, ranks: Sequence[int]) -> str:
 
 def _importable(name: str) -> str:
     home = name.partition(".")[0]
-    if home != name and home != "torch" and home not in sys.stdlib_module_names:
-        raise UsageError(f"error {name!r} cannot be exported: stand-alone scripts know torch only; valid: a builtin, or an error of the zoo: {', '.join(zoo.ZOO)}")
+    if home not in (name, "torch") and home not in sys.stdlib_module_names:
+        choices = f"a builtin, or one of the zoo: {', '.join(zoo.ZOO)}"
+        raise UsageError(f"error {name!r} cannot be exported: stand-alone scripts know torch only; valid: {choices}")
     return name
 
 

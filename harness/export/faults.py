@@ -95,10 +95,8 @@ class Faults:
 
     def _method(self, side: str, method: str, strikes: Sequence[Struck]) -> list[str]:
         arguments = _arguments(side, method)[1]
-        if side == "state":
-            call = _STATEFUL[method]
-        else:
-            call = f"super().{method}" + ("" if method == "checkpoint_id" else f"({arguments})")
+        passing = "" if method == "checkpoint_id" else f"({arguments})"
+        call = _STATEFUL[method] if side == "state" else f"super().{method}{passing}"
         return _head(method, side) + _indented(self._body(strikes, call, _plainly(call, side, method), arguments))
 
     def _collective(self, method: str, strikes: Sequence[Struck]) -> None:
@@ -142,7 +140,8 @@ class Faults:
         if fault.site == "save_planner.resolve_data" and self.on_threads is not None:
             parts.append(f"threading.current_thread() is {'not ' * self.on_threads}threading.main_thread()")
         elif _counts(fault):
-            name = f"CALLS_{len(self.constants)}" if self.constants else "CALLS"
+            others = sum(line.startswith("CALLS") for line in self.constants)
+            name = f"CALLS_{others + 1}" if others else "CALLS"
             self.constants.append(f"{name} = itertools.count(1)")
             if fault.times is None:
                 parts.append(f"next({name}) >= {fault.nth}")
@@ -251,7 +250,7 @@ def _arguments(side: str, method: str) -> tuple[str, str]:
     if isinstance(found, property):
         return "", ""
     parameters = list(inspect.signature(found).parameters.values())[1:]
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     names = [f"{stars.get(one.kind, '')}{one.name}" for one in parameters]
     defaults = ["" if one.default is inspect.Parameter.empty else f"={one.default!r}" for one in parameters]
     return ", ".join(f"{name}{default}" for name, default in zip(names, defaults, strict=True)), ", ".join(names)

@@ -6,6 +6,7 @@ Not shown by a script: what becomes of ranks once a group's timeout has passed, 
 from __future__ import annotations
 
 import re
+
 from harness.case import CaseResult
 from harness.effects import Effect, Exit, Kill, Stop
 from harness.errors import UsageError
@@ -29,8 +30,8 @@ _BROKEN = {
 """Oracle -> what its violation means."""
 _SILENT: dict[Effect, str] = {Kill(): "exit code -9", Exit(): "exit code 1", Stop(): "exit code None"}
 """Effect after which a rank says no more -> what is said of it: how its process ended, or that it has not."""
-_UNSTABLE = re.compile(r"<root>|0x|\[/|'[^' ]*<locals>|harness\.")
-"""Where a message begins to tell of the machine, or of the harness."""
+_UNSTABLE = re.compile(r"<root>|'(?:Default|FileSystem)\w+'|0x|\[/|'[^' ]*<locals>|harness\.|(?<=Can't )(?:pickle|get)")
+"""Where a message begins to tell of the machine, of the harness, of a class that scripts derive from, or of one version of Python."""
 _LOST = ("Connection closed by peer", "Connection reset by peer", "gloo/transport")
 """What gloo says of a peer that is gone."""
 
@@ -108,7 +109,7 @@ def conclusion(result: CaseResult) -> str:
     meant = dict.fromkeys(_BROKEN.get(one.oracle, f"{one.oracle} is violated") for one in violated)
     if not meant:
         return "the claim holds"
-    return ("wrong: " if any(one.claimed for one in violated) else "not claimed to be otherwise: ") + "; ".join(meant)
+    return ("wrong: " if any(one.claimed for one in violated) else "no claim is broken, but: ") + "; ".join(meant)
 
 
 def committed(result: CaseResult) -> bool | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-import platform
 import re
 import sys
 from functools import cache
@@ -38,10 +37,10 @@ _ENGINES = {"filesystem": "", "filesystem-threads": ", thread_count=4"}
 """Engine -> what a script's writer is made with, beside the place."""
 _KNOWN = frozenset("plan operation ranks coordinator engine workload seed grouped retry world".split())
 """The fields of a case that a script can say, or need not."""
-_STANDARD = ("errno", "itertools", "os", "signal", "subprocess", "sys", "tempfile", "threading", "time", "traceback")
+_STANDARD = ("errno", "itertools", "os", "signal", "subprocess", "sys", "tempfile", "threading", "time")
 """Modules that a script may name."""
 _ITEMS = {
-    "save_planner.resolve_data": "weight",
+    "save_planner.resolve_data": "weight",  # or "note", see _written
     "load_planner.load_bytes": "note",
     "load_planner.resolve_bytes": "note",
     "load_planner.resolve_tensor": "weight",
@@ -129,19 +128,19 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
     saw, committed = observed.saw(result, _COMPARED[0]), observed.committed(result)
     contents, loads = "loaded" in saw, case.operation == "load"
     flat = [text for one in saw for text in ([one] if isinstance(one, str) else one)]
-    full, empty = _state(struck, "{rank}", _FULL, case), _state(struck, "{rank}", _EMPTY, case)
+    state = _State(struck, _written(flat), 4 if case.engine == "filesystem-threads" else 1)
+    full, empty = state.text(_FULL), state.text(_EMPTY)
     text = _fill(
         title=_title(result, struck, register),
         claim=observed.claim(result.expectation, case.ranks),
         torch=_version(),
-        python=platform.python_version(),
         replay=case.replay_line(),
         ranks=case.ranks,
         saw=_list(result),
         faults=faults,
         grouped=case.grouped,
         loads=loads,
-        state=full,
+        before=state.text(_FULL, model='{{"weight": {weight}, "step": {step}}}'),
         target=empty if contents else "",
         patience=_PATIENCE + round(sum(_late(one.fault) * (one.fault.times or 1) for one in struck)),
         hung=any(one.startswith("hung in") for one in flat),
@@ -152,13 +151,12 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
         committed=committed,
         storage="" if committed is None else f' and ".metadata" {"" if committed else "not "}in stored',
         unloadable=observed.unloadable(result),
-        read_back=_state(struck, str(struck[0].ranks[0]) if struck else "0", _EMPTY, case),
+        read_back=state.text(_EMPTY, str(struck[0].ranks[0]) if struck else "0"),
         conclusion=conclusion,
     )
+    if text.count("\n") > LONGEST:
+        text = text.replace("\n\n\n", "\n\n").replace("\n\n", "\n", 1)  # blank lines are missed least
     lines = text.count("\n")
-    if lines > LONGEST:
-        text = text.replace("\n\n\n", "\n\n")  # the blank lines are what is missed least
-        lines = text.count("\n")
     if lines > LONGEST:
         raise UsageError(f"plan {str(case.plan)!r} cannot be exported: its script has {lines} lines; valid: up to {LONGEST}, with fewer faults or ranks")
     return text
@@ -170,7 +168,7 @@ def _fill(*, faults: Faults, **pieces: object) -> str:
     pieces |= {"blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
     code = template.render(imports=[], **pieces).split('"""', 2)[2]
     homes = {found.partition(".")[0] for found in re.findall(r"(?<![\w.\"'/])[a-z]\w*(?=\.\w)", code)} & ({*_STANDARD} | _homes(faults))
-    classes = {"datetime": "timedelta", "pathlib": "Path", "types": "SimpleNamespace"}
+    classes = {"datetime": "timedelta", "pathlib": "Path", "traceback": "extract_stack", "types": "SimpleNamespace"}
     found = [f"from {home} import {name}" for home, name in classes.items() if re.search(rf"\b{name}\(", code) or f"({name})" in code]
     return template.render(imports=[*(f"import {home}" for home in sorted(homes)), *found], **pieces)
 
@@ -184,7 +182,7 @@ def _homes(faults: Faults) -> set[str]:
 @cache
 def _template() -> jinja2.Template:
     loader = jinja2.PackageLoader("harness.export", "")
-    made = jinja2.Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+    made = jinja2.Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False)
     return made.get_template("script.py.jinja")
 
 
@@ -227,25 +225,57 @@ def _on_threads(result: CaseResult) -> bool | None:
     return all(result.outcomes[rank].kind != "raised" for _, rank in result.evidence.fired)
 
 
-def _state(struck: list[Struck], rank: str, values: dict[str, str], case: Case) -> str:
-    """The smallest state that the faults can strike as they did: for some, each rank needs items of its own."""
-    if any(one.fault.at.side == "state" for one in struck):
-        return f'{{"model": Model(weight={values["weight"]}, step={int(values is _FULL)})}}'
-    wanted: dict[str, int] = {}
-    for one in struck:
-        kind = _ITEMS.get(one.fault.site) or ("weight" if isinstance(one.fault.effect, (Skip, WrongResult)) else "")
-        if kind:
-            several = 4 if case.engine == "filesystem-threads" else 1
-            count = one.fault.nth + min(one.fault.times or 1, 2) - 1 if one.fault.site in _ITEMS else 1
-            wanted[kind] = max(wanted.get(kind, several), count)
-    f = "f" * (rank == "{rank}")
-    items = [
-        f'{{{f}"{kind} of rank {rank}": {values[kind]}}}'
-        if count == 1
-        else f'{{f"{kind} {{number}} of rank {rank}": {values[kind]} for number in range({count})}}'
-        for kind, count in wanted.items()
-    ]
-    return " | ".join(items) or f'{{"weight": {values["weight"]}}}'
+def _written(saw: list[str]) -> str:
+    """What kind of item ``resolve_data`` was called for: the engine writes objects first, and elsewhere than tensors, and what came of it tells which."""
+    marks = ("hung in _write_files_from_queue", "BYTE_IO", "StopIteration('")
+    return "note" if any(mark in text for text in saw for mark in marks) else "weight"
+
+
+@dataclasses.dataclass(frozen=True)
+class _State:
+    """The smallest state that the faults can strike as they did: for some, each rank needs items of its own.
+
+    Attributes:
+        struck: the faults.
+        written: kind of the items that ``resolve_data`` is called for.
+        least: number of items that a rank has if it has any of its own.
+    """
+
+    struck: list[Struck]
+    written: str
+    least: int
+
+    def text(self, values: dict[str, str], rank: str = "{rank}", model: str = "Model(weight={weight}, step={step})") -> str:
+        """The state as an expression.
+
+        Args:
+            values: what items of each kind hold.
+            rank: whose it is; by default that of the variable ``rank``.
+            model: how a ``Stateful`` is made; a dictionary is stored alike.
+        """
+        if any(one.fault.at.side == "state" for one in self.struck):
+            return f'{{"model": {model.format(weight=values["weight"], step=int(values is _FULL))}}}'
+        f = "f" * (rank == "{rank}")
+        items = [
+            f'{{{f}"{kind} of rank {rank}": {values[kind]}}}'
+            if count == 1
+            else f'{{f"{kind} {{number}} of rank {rank}": {values[kind]} for number in range({count})}}'
+            for kind, count in self._counts().items()
+        ]
+        return " | ".join(items) or f'{{"weight": {values["weight"]}}}'
+
+    def _counts(self) -> dict[str, int]:
+        """Kind of item -> how many a rank needs."""
+        counts: dict[str, int] = {}
+        for one in self.struck:
+            kind, count = _ITEMS.get(one.fault.site, ""), one.fault.nth + min(one.fault.times or 1, 2) - 1
+            if one.fault.site == "save_planner.resolve_data":
+                kind = self.written
+            elif not kind and isinstance(one.fault.effect, (Skip, WrongResult)):
+                kind, count = "weight", 1
+            if kind:
+                counts[kind] = max(counts.get(kind, self.least), count)
+        return counts
 
 
 def _call(case: Case, faults: Faults, state: str) -> str:

@@ -31,7 +31,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "attempt record",
         "rig",
         "campaign strategies",
-        "fuzz report conformance",
+        "fuzz report conformance export",
         "pytest_plugin cli",
         "__main__",
     )
