@@ -72,7 +72,7 @@ def _said(error: ErrorRecord) -> str:
         text = f"{error.short_name}: {error.message}"
     else:
         told = ", ".join(f"{rank}: {_repr(one)}" for rank, one in sorted(error.failures.items()))
-        text = f"{error.short_name}: {{{told}}}"
+        text = f"{error.short_name} of ranks {sorted(error.failures)}: {{{told}}}"
     text = as_scripts_say(text)
     for name in ("InjectedFault", "Unpicklable"):
         text = text.replace(f"{name}:", "RuntimeError:")

@@ -29,7 +29,7 @@ from harness.rig import Rig
 LONGEST = 60
 """Lines of a script: what one reads in a minute."""
 _WIDEST = 140
-_COMPARED = (110, 60)
+_COMPARED = range(110, 50, -10)
 """Characters of an error that are compared; fewer where that saves lines."""
 _PATIENCE = 3
 """Seconds after which a rank that has not ended says where it is. Ranks that end are waited for much longer."""
@@ -39,6 +39,15 @@ _KNOWN = frozenset("plan operation ranks coordinator engine workload seed groupe
 """The fields of a case that a script can say, or need not."""
 _STANDARD = ("errno", "itertools", "os", "signal", "subprocess", "sys", "tempfile", "threading", "time")
 """Modules that a script may name."""
+_NAMES = {"datetime": "timedelta", "pathlib": "Path", "traceback": "extract_stack", "types": "SimpleNamespace"}
+"""Module -> what a script may import from it."""
+_OF_TORCH = {
+    "import torch": "torch",
+    "import torch.distributed as dist": "dist",
+    "import torch.distributed.checkpoint as dcp": "dcp",
+    "import torch.multiprocessing as mp": "mp",
+}
+"""Import -> the name that needs it."""
 _ITEMS = {
     "save_planner.resolve_data": "weight",  # or "note", see _written
     "load_planner.load_bytes": "note",
@@ -125,7 +134,7 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
     conclusion = observed.conclusion(result)
     struck = _struck(result)
     faults = Faults(struck, case.ranks if case.grouped else 1, _on_threads(result))
-    saw, committed = observed.saw(result, _COMPARED[0]), observed.committed(result)
+    saw, committed = observed.saw(result, max(_COMPARED)), observed.committed(result)
     contents, loads = "loaded" in saw, case.operation == "load"
     flat = [text for one in saw for text in ([one] if isinstance(one, str) else one)]
     state = _State(struck, _written(flat), 4 if case.engine == "filesystem-threads" else 1)
@@ -166,11 +175,11 @@ def _fill(*, faults: Faults, **pieces: object) -> str:
     """The template with its pieces, and with the imports that they turn out to need."""
     template = _template()
     pieces |= {"blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
-    code = template.render(imports=[], **pieces).split('"""', 2)[2]
+    code = template.render(imports=[], of_torch=[], **pieces).split('"""', 2)[2]
     homes = {found.partition(".")[0] for found in re.findall(r"(?<![\w.\"'/])[a-z]\w*(?=\.\w)", code)} & ({*_STANDARD} | _homes(faults))
-    classes = {"datetime": "timedelta", "pathlib": "Path", "traceback": "extract_stack", "types": "SimpleNamespace"}
-    found = [f"from {home} import {name}" for home, name in classes.items() if re.search(rf"\b{name}\(", code) or f"({name})" in code]
-    return template.render(imports=[*(f"import {home}" for home in sorted(homes)), *found], **pieces)
+    names = [f"from {home} import {name}" for home, name in _NAMES.items() if re.search(rf"\b{name}\b", code)]
+    of_torch = [line for line, use in _OF_TORCH.items() if re.search(rf"(?<![\w.]){use}\.", code)]
+    return template.render(imports=[*(f"import {home}" for home in sorted(homes)), *names], of_torch=of_torch, **pieces)
 
 
 def _homes(faults: Faults) -> set[str]:

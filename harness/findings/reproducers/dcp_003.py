@@ -17,7 +17,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 import torch.multiprocessing as mp
 
-RANKS, SAW = 2, ["raised CheckpointException: {1: AssertionError(\"metadata is None; g"] * 2
+RANKS, SAW = 2, ["raised CheckpointException of ranks [1]: {1: AssertionError(\"metadata is None; global metadata read failed:"] * 2
 CALLS = itertools.count(1)
 
 
@@ -35,8 +35,8 @@ def on_rank(rank, place, saw):
         dcp.load({"weight": torch.zeros(4)}, checkpoint_id=f"{place}/checkpoint", storage_reader=Reader(f"{place}/checkpoint"))
         saw[rank] = "returned"
     except BaseException as error:  # noqa: BLE001
-        told = {one: failed for one, (failed, _) in sorted(getattr(error, "failures", {}).items())} or error
-        saw[rank] = f"raised {type(error).__name__}: {told}"[:300]
+        told = {one: failed for one, (failed, _) in sorted(getattr(error, "failures", {}).items())}
+        saw[rank] = f"raised {type(error).__name__}{f' of ranks {[*told]}' if told else ''}: {told or error}"[:300]
     time.sleep(60)  # stays alive: gloo would tell the others of a closed connection, and hide whether they hang
 
 
