@@ -262,6 +262,25 @@ def replay(register: Register, **options: Any) -> None:
     sys.exit(EXIT[result.verdict])
 
 
+@main.command(params=replay.params)
+def export(register: Register, **options: Any) -> None:
+    """Writes a stand-alone script that shows the same as `replay` with the same options: plain torch, real processes, at most 60 lines."""
+    from harness.plan import FaultPlan
+
+    plan = FaultPlan.parse(options.pop("plan"))
+    plan.bind(options["ranks"], options["coordinator"])
+
+    from harness.campaign import quiet
+    from harness.case import Case
+    from harness.export.script import check
+    from harness.export.script import export as written
+
+    case = Case(plan=plan, **options)
+    check(case)
+    quiet()
+    click.echo(written(case, register), nl=False)
+
+
 @main.command()
 def sites() -> None:
     """Prints the table of sites."""

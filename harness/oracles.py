@@ -79,7 +79,7 @@ class Evidence:
         left: what went on, or lay about, though all operations had ended: threads, processes, files, errors that escaped.
         retry: how the same ranks fared when they tried again with the faults healed: rank -> outcome; None if they did not try.
         retry_mismatches: what was wrong with what the retry saved or loaded.
-        overlap: how a second async save was under way at the same time; see :data:`harness.ways.OVERLAPS`.
+        background: how an async save was done: executor, staging and overlap, as ``harness.ways`` names them.
         internal_errors: errors of the harness's own.
         timeout: seconds that a collective waits for late ranks.
         capabilities: what the engine claims.
@@ -99,7 +99,7 @@ class Evidence:
     left: tuple[str, ...] = ()
     retry: Mapping[int, Outcome] | None = None
     retry_mismatches: tuple[str, ...] = ()
-    overlap: str = "none"
+    background: str = "thread writer none"
     internal_errors: tuple[str, ...] = ()
     timeout: float = 1800.0
     capabilities: frozenset[Capability] = frozenset(Capability)

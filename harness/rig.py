@@ -454,7 +454,7 @@ class _Run:
             left=seen.left,
             retry=seen.retry,
             retry_mismatches=tuple(retry_wrong),
-            overlap=case.overlap,
+            background=f"{case.executor} {case.staging} {case.overlap}",
             internal_errors=tuple(internal_errors),
             timeout=timeout_of(case),
             capabilities=self._engine.capabilities,

@@ -23,7 +23,7 @@ from harness.oracles import ORACLES, Evidence, Outcome
 from harness.plan import FaultPlan
 from harness.sites import OPERATION_KINDS, SITES
 from harness.verdict import Judgement, Verdict
-from harness.ways import OVERLAPS, WAYS
+from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, WAYS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,18 +38,18 @@ class Setting(NamedTuple):
         engine: name of the engine.
         way: name of the way of calling.
         planner: name of the kind of planner.
-        overlap: how two async saves were under way at once.
+        background: how an async save was done: executor, staging and overlap.
     """
 
     engine: str
     way: str
     planner: str
-    overlap: str
+    background: str
 
     @classmethod
     def of(cls, engine: str, evidence: Evidence) -> Setting:
         """That of a case."""
-        return cls(engine, evidence.way, evidence.planner, evidence.overlap)
+        return cls(engine, evidence.way, evidence.planner, evidence.background)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Entry:
         versions: versions of torch it was recorded for.
         operations: kinds of operation.
         calls: patterns of how the operation is called: way, kind of operation and kind of planner, such as ``groups save default``.
-        sites: patterns of the decisive fault's site.
+        sites: patterns of the decisive fault's site; none for a finding that takes no fault, and that need not show in every case.
         effects: patterns of the decisive fault's effect.
         oracles: the oracles whose violation it explains.
         ranks: how many ranks it takes to show; a case with fewer may show it, and need not.
@@ -74,8 +74,7 @@ class Entry:
         reports: public reports of it.
         newer: what is known of newer releases.
         replay: a line that shows it.
-        overlaps: the ways of having two async saves under way that it takes; such an entry needs no fault, and what it leads to need not show in
-            every case. None for all other entries.
+        background: patterns of how an async save is done: executor, staging and overlap, such as ``process writer none``.
     """
 
     id: str
@@ -95,7 +94,7 @@ class Entry:
     reports: tuple[str, ...]
     newer: str
     replay: str
-    overlaps: tuple[str, ...] = ()
+    background: tuple[str, ...] = ("*",)
 
     def deciding(self, setting: Setting, expectation: Expectation) -> list[Acting]:
         """The decisive faults of an operation that the entry is about."""
@@ -106,15 +105,15 @@ class Entry:
     def _applies(self, setting: Setting, expectation: Expectation) -> bool:
         kind = expectation.operation.partition("[")[0]
         called = f"{setting.way} {kind} {setting.planner}"
-        overlapping = not self.overlaps or setting.overlap in self.overlaps
-        return overlapping and kind in self.operations and matches(self.engines, setting.engine) and matches(self.calls, called)
+        done = matches(self.calls, called) and matches(self.background, setting.background)
+        return done and kind in self.operations and matches(self.engines, setting.engine)
 
     def _is_about(self, fault: Fault) -> bool:
         return matches(self.sites, fault.site) and matches(self.effects, str(fault.effect))
 
     def shows(self, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> bool:
         """Whether an operation was struck by one of the entry's faults and ended in one of its ways, on every rank."""
-        if self.overlaps:
+        if not self.sites:  # it takes no fault
             return self._applies(setting, expectation) and any(one.allows(expectation, outcomes, frozenset()) for one in self.signatures)
         deciding = self.deciding(setting, expectation)
         return any(signature.shows(expectation, outcomes, deciding) for signature in self.signatures)
@@ -233,7 +232,7 @@ class Register:
 # -- reading
 
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
-_OPTIONAL = ("overlaps",)
+_OPTIONAL = ("background",)
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
 _FIELDS = (*_TEXTS, *_LISTS, "ranks", "signature")
 _NARROWING = ("sites", "effects")
@@ -263,7 +262,8 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     if not isinstance(table["ranks"], int) or table["ranks"] < 1:
         raise UsageError(f"{where}: ranks is {table['ranks']!r}; valid: a number of ranks, from 1")
     lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL) if key in table}
-    _known(lists.get("overlaps", ()), OVERLAPS, f"{where}: overlaps")
+    kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in OVERLAPS]
+    _meant(lists.get("background", ()), kinds, f"{where}: background", "valid: executor, staging and overlap, such as 'process * none'")
     _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")
     _known(lists["oracles"], ORACLES, f"{where}: oracles")
     # An engine of one's own may have planners of its own, so whatever a pattern says of them is taken for one.

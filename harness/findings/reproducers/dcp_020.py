@@ -28,8 +28,7 @@ def act(place):
     for number, name in enumerate(["first", "second"], 1):
         state = {f"of {name}, rank {dist.get_rank()}": torch.full((4,), float(number))}
         saves.append(dcp.async_save(state, storage_writer=Writer(f"{place}/{name}", sync_files=False)))
-    for save in saves:
-        save.result()
+    assert all(save.result() for save in saves)
     keys = dcp.FileSystemReader(f"{place}/first").read_metadata().state_dict_metadata
     return f"success, and the first checkpoint holds: {', '.join(sorted(keys))}"
 
