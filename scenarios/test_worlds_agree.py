@@ -31,5 +31,19 @@ def test_any_plan_shows_the_same_in_both_worlds(ckpt_rig: Any, ranks: int, opera
     """Verdict, complaints, known findings, and how each rank ended: word for word where no rank is lost."""
     plan = data.draw(fault_plans(ranks=ranks, op=operation, max_faults=2, effects=EFFECTS))  # type: ignore[arg-type]  # one of two literals
     case = Case(plan, operation, ranks)  # type: ignore[arg-type]  # likewise
+    _same(ckpt_rig, case)
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@pytest.mark.parametrize(("way", "ranks"), [("subgroup", 3), ("groups", 4), ("no_dist", 2), ("no_collectives", 2)])
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_any_way_of_calling_shows_the_same_in_both_worlds(ckpt_rig: Any, way: str, ranks: int, operation: str, data: st.DataObject) -> None:
+    """As all ranks together do."""
+    plan = data.draw(fault_plans(ranks=ranks, op=operation, max_faults=2, effects=EFFECTS, way=way))  # type: ignore[arg-type]  # as above
+    _same(ckpt_rig, Case(plan, operation, ranks, way=way))  # type: ignore[arg-type]  # likewise
+
+
+def _same(ckpt_rig: Any, case: Case) -> None:
     simulated, real = (Record.of(ckpt_rig.run(replace(case, world=world)), set(), 0.0) for world in ("simulated", "processes"))  # type: ignore[arg-type]  # one of two literals
     assert not differing(simulated, real), (differing(simulated, real), simulated, real)

@@ -11,7 +11,6 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from torch.distributed.checkpoint import CheckpointException
 from torch.multiprocessing import start_processes
 
 RANKS, PATIENCE = 3, 2
@@ -19,17 +18,19 @@ RANKS, PATIENCE = 3, 2
 
 class Writer(dcp.FileSystemWriter):
     def prepare_global_plan(self, plans):
-        return 1 / 0 if self.broken else super().prepare_global_plan(plans)
+        if Writer.broken:
+            raise OSError(5, "input/output error")
+        return super().prepare_global_plan(plans)
 
 
 def act(place):
-    state, writer = {"weight": torch.ones(4)}, Writer(f"{place}/checkpoint")
-    for writer.broken in (True, False):
+    writer, saw = Writer(f"{place}/checkpoint"), []
+    for Writer.broken in (True, False):
         try:
-            dcp.save(state, storage_writer=writer, planner=dcp.DefaultSavePlanner(enable_plan_caching=True))
-        except CheckpointException as error:
-            saw = f"{'broken' if writer.broken else 'mended'}: {[failure for failure, _ in error.failures.values()]}"
-    return saw
+            dcp.save({"weight": torch.ones(4)}, storage_writer=writer, planner=dcp.DefaultSavePlanner(enable_plan_caching=True))
+        except dcp.CheckpointException as error:
+            saw.append(", ".join(f"rank {rank}: {failure!r}" for rank, (failure, _) in error.failures.items()))
+    return "; and tried again: ".join(saw)
 
 
 def on_rank(rank, place, results):
@@ -55,5 +56,5 @@ if __name__ == "__main__":
             process.kill()
     for rank in range(RANKS):
         print(f"rank {rank}: {saw.get(rank, f'still waiting after {PATIENCE} s')}")
-    shows = len(saw) == RANKS and all("mended" in text and "KeyError" in text for text in saw.values())
+    shows = len(saw) == RANKS and all("tried again" in text and "KeyError" in text for text in saw.values())
     sys.exit(print("the finding shows") if shows else "the finding does not show")
