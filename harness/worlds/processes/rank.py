@@ -55,7 +55,7 @@ def live(fd: int) -> NoReturn:
     """What a forked process does: be a rank until the world is gone."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     rank = Rank(Connection(fd))
-    _here.append(rank)
+    be(rank)
     hooks.install(rank.counting_as_waiting)
     with runtime.installed(rank):
         while True:
@@ -63,6 +63,11 @@ def live(fd: int) -> NoReturn:
 
 
 _here: list[Rank] = []
+
+
+def be(rank: Rank) -> None:
+    """Makes ``rank`` what this process is, from now on."""
+    _here[:] = [rank]
 
 
 def here() -> Rank:
@@ -205,7 +210,7 @@ class Rank(runtime.RealRuntime):
         except BaseException as error:  # noqa: BLE001  (whatever an import or a rendezvous raises)
             self._send(Broken(f"{type(error).__name__}: {error}"))
             return
-        self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread is not threading.main_thread() and thread.ident)
+        self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread is not threading.current_thread() and thread.ident)
         value: Any
         hooks.ask(faults)
         try:
