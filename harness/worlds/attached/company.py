@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 import itertools
 import os
 import signal
@@ -99,6 +100,7 @@ def here() -> Company:
 def _live(rank: LaunchedRank) -> None:
     rank_of_processes.be(rank)
     hooks.install(rank.counting_as_waiting)
+    gc.freeze()  # after cases that leave circles the rank collects them, and need not look through all of torch each time
 
 
 def _serve(launch: Launch, connection: Connection, store: Any) -> int:

@@ -7,6 +7,7 @@ be let go is left where it is.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import os
 import queue
 import threading
@@ -174,8 +175,7 @@ class LaunchedRank(Rank):
         self._released.set()
         self._told.put(settle)
         stuck = self._body is not None and self._body.is_alive()
-        if stuck:
-            sockets.cut(self._older)
+        sockets.cut(self._older)  # where this rank does not hang, others may hang for it, and errors may keep its group alive for long
         deadline = time.monotonic() + (_RELEASE_LIMIT if stuck else _LINGER)
         for thread in threading.enumerate():
             if thread.ident not in self._idle and thread not in self._left and thread is not threading.current_thread():
@@ -184,6 +184,8 @@ class LaunchedRank(Rank):
                     self._left.add(thread)
         self._body = None
         _torch.leave_groups(broken=stuck)
+        if sockets.names() - self._older:  # an error of the body's still holds the group, in a circle with its own frames
+            gc.collect()
         _torch.forget_plans()
 
 
