@@ -6,6 +6,7 @@ makes effects act through the current runtime.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -188,6 +189,29 @@ class Injector:
             self.fire(arrival)
         return FaultyFuture(self, arrival, inner)
 
+    def completion(self, site_name: str, inner: concurrent.futures.Future[Any]) -> concurrent.futures.Future[Any]:
+        """The same for a future of ``concurrent.futures``, which calls back: the fault acts on the thread that completes it."""
+        arrival = self.arrive(site_name)
+        if arrival.fault is None:
+            return inner
+        effect = arrival.fault.effect
+        if isinstance(effect, (FailFuture, NeverComplete)):
+            self.fire(arrival)
+        outer: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+        def complete(done: concurrent.futures.Future[Any]) -> None:
+            if isinstance(effect, NeverComplete):
+                return
+            if isinstance(effect, FailFuture):
+                outer.set_exception(zoo.injected(effect.error, arrival.site.name, arrival.rank))
+                return
+            self.act(arrival)
+            error = done.exception()
+            outer.set_result(done.result()) if error is None else outer.set_exception(error)
+
+        inner.add_done_callback(complete)
+        return outer
+
     def arrive(self, site_name: str) -> Arrival:
         """Counts a call and finds the fault that strikes it, if any."""
         with self.on_our_account(site_name):
@@ -253,6 +277,12 @@ class Injector:
             runtime.current().die()
         elif isinstance(effect, Exit):
             runtime.current().exit()
+
+    def note(self, kind: str, detail: str) -> None:
+        """Records something that happened on the calling rank, if the calling thread is any rank's."""
+        with contextlib.suppress(HarnessError):
+            rank = self.rank()
+            self._record(kind, rank, self._current.get(rank, ""), detail=detail)
 
     def _record(self, kind: str, rank: int, operation: str = "", site: str = "", nth: int = 0, detail: str = "") -> None:
         if self.history is not None:

@@ -20,6 +20,7 @@ from torch.distributed import checkpoint, distributed_c10d
 from torch.distributed._shard import sharded_tensor, sharding_spec
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint._storage_utils import _storage_setup
+from torch.distributed.checkpoint.staging import BlockingAsyncStager
 from torch.distributed.checkpoint.stateful import Stateful
 
 try:  # public from torch 2.15 on, where the old name warns
@@ -300,6 +301,16 @@ def replace_default_stager(replacement: Callable[[Any], Any]) -> Callable[[], No
         state_dict_saver.DefaultStager = real  # type: ignore[misc]
 
     return undo
+
+
+def background_stager() -> Any:
+    """DCP's stager that copies while the rank goes on, as far as it goes without an accelerator; one that blocks where there is none (before torch 2.9)."""
+    try:
+        from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+    except ImportError:
+        return BlockingAsyncStager()
+    pinned = torch.cuda.is_available()  # pinned memory and copies that do not block need an accelerator
+    return DefaultStager(StagingOptions(pinned, not pinned, True, pinned))
 
 
 def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import torch.distributed as dist
 
 from harness._inject import Injector
 from harness._torch import is_stateful
+from harness.background import Target, engine_stagers_fail, save_all
 from harness.case import Case
-from harness.engines.base import Engine, find
+from harness.engines.base import Call, Engine, find
 from harness.history import ErrorRecord
 from harness.oracles import Outcome
 from harness.planner import FaultyLoadPlanner, FaultySavePlanner
@@ -26,23 +30,38 @@ from harness.storage import FaultyStorageReader, FaultyStorageWriter
 from harness.workload import State, Workload, context_here, workload
 
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
-"""Numbers of the saves of a case, as the tags in their elements carry them."""
+"""Numbers of the saves of a case, as the tags in their elements carry them; a second save under way at the same time adds :data:`SECOND`."""
+SECOND = 10
 
-Wrong = tuple[str, ...]
-"""What came back wrong from a load."""
+
+@dataclass(frozen=True)
+class Ending:
+    """How an operation ended on a rank.
+
+    Attributes:
+        operation: its name.
+        outcome: how.
+        wrong: what came back wrong from a load; None unless it loaded.
+        futures: name -> what each future that it returned says.
+    """
+
+    operation: str
+    outcome: Outcome
+    wrong: tuple[str, ...] | None = None
+    futures: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 class Course(Protocol):
     """What a rank tells of its course through a case, and what it is told."""
 
-    def ended(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
-        """The operation has ended on ``rank``; ``wrong`` is None unless it loaded."""
+    def ended(self, rank: int, ending: Ending) -> None:
+        """An operation has ended on ``rank``."""
 
     def retries(self) -> bool:
-        """Waits until the operation has ended on all ranks; whether they try again."""
+        """Waits until the operations have ended on all ranks; whether they try again."""
 
-    def retried(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
-        """The second try has ended on ``rank``."""
+    def retried(self, rank: int, ending: Ending) -> None:
+        """An operation of the second try has ended on ``rank``."""
 
     def over(self) -> bool:
         """Whether the case is judged: whatever still happens is the world unwinding its ranks."""
@@ -54,11 +73,11 @@ class Attempt:
 
     Attributes:
         case: the case.
-        place: where it saves to, or loads from.
+        places: where its operations save to, or load from.
     """
 
     case: Case
-    place: str
+    places: tuple[str, ...]
 
     def run(self, injector: Injector, course: Course) -> None:
         """Does it, as the calling rank.
@@ -67,54 +86,88 @@ class Attempt:
             injector: injects the case's faults.
             course: told how it goes.
         """
-        rank, storage = injector.rank(), self._faulty_storage(injector)
-        course.ended(rank, *self._try(storage, ATTEMPT, injector, course))
-        # Nobody tries again before all have ended, or a rank's retry could stand in for the attempt that its peers still wait for.
-        if self.case.retry and course.retries():
-            injector.heal()
-            course.retried(rank, *self._try(storage, RETRY, injector, course))
+        rank, engine = injector.rank(), find(self.case.engine)
+        storages = [engine.make_writer(place) if self._saves else engine.make_reader(place) for place in self.places]
+        with self._groups() as groups:
+            for ending in self._try(storages, groups, ATTEMPT, injector, course):
+                course.ended(rank, ending)
+            # Nobody tries again before all have ended, or a rank's retry could stand in for the attempt that its peers still wait for.
+            if course.retries():
+                injector.heal()
+                for ending in self._try(storages, groups, RETRY, injector, course):
+                    course.retried(rank, ending)
 
     @property
     def _saves(self) -> bool:
         return self.case.operation != "load"
 
-    def _faulty_storage(self, injector: Injector) -> Any:
-        engine = find(self.case.engine)
-        if self._saves:
-            return FaultyStorageWriter.sharing(engine.make_writer(self.place), injector)
-        return FaultyStorageReader.sharing(engine.make_reader(self.place), injector)
+    @contextlib.contextmanager
+    def _groups(self) -> Iterator[list[Any]]:
+        """A process group for each operation, or None for the default one. They go when all ranks have ended: peers may wait in them until then."""
+        if self.case.overlap != "separate":
+            yield [None for _ in self.places]
+            return
+        groups = [dist.new_group() for _ in self.places]
+        yield groups
+        for group in groups:
+            dist.destroy_process_group(group)
 
-    def _try(self, storage: Any, save: int, injector: Injector, course: Course) -> tuple[Outcome, Wrong | None]:
-        """One operation."""
-        case, kind = self.case, workload(self.case.workload)
-        plain = kind.make(context_here(save if self._saves else None, case.ranks))
-        if case.coordinator:  # DCP calls a Stateful with coordinator 0 only; with others, its users call it themselves
+    def _try(self, storages: Sequence[Any], groups: Sequence[Any], save: int, injector: Injector, course: Course) -> Iterator[Ending]:
+        case, engine, kind = self.case, find(self.case.engine), workload(self.case.workload)
+        if case.operation != "async_save":
+            yield self._in_the_foreground(engine, kind, storages[0], save, injector, course)
+            return
+        targets = [
+            Target(save + number * SECOND, writer, place, group)
+            for number, (writer, place, group) in enumerate(zip(storages, self.places, groups, strict=True))
+        ]
+        for one in save_all(case, engine, kind, injector, targets, course.over):
+            yield Ending(one.operation, one.outcome, futures=one.futures)
+
+    def _in_the_foreground(self, engine: Engine, kind: Workload, storage: Any, save: int, injector: Injector, course: Course) -> Ending:
+        plain = kind.make(context_here(save if self._saves else None, self.case.ranks))
+        if self.case.coordinator:  # DCP calls a Stateful with coordinator 0 only; with others, its users call it themselves
             plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
         state = {key: FaultyStateful.sharing(value, injector) if is_stateful(value) else value for key, value in plain.items()}
+        name = injector.begin(self.case.operation)
         try:
-            with injector.operation(case.operation):
-                self._act(find(case.engine), state, storage, injector)
+            self._act(engine, state, storage, injector)
         except BaseException as error:  # whatever an engine raises is the outcome
             if course.over():
                 raise  # the world is over, and this is how it ends the rank
-            return Outcome("raised", ErrorRecord.of(error), finished_at=current().now()), None
-        return Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, plain, state)
+            return Ending(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
+        finally:
+            injector.end(name)
+        return Ending(name, Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, plain, state))
 
     def _act(self, engine: Engine, state: State, storage: Any, injector: Injector) -> None:
-        coordinator = self.case.coordinator
-        if not self._saves:
-            planner = FaultyLoadPlanner.sharing(engine.make_load_planner(), injector)
-            engine.load(state, storage, planner, self.place, coordinator=coordinator)
-            return
-        save_planner = FaultySavePlanner.sharing(engine.make_save_planner(), injector)
-        if self.case.operation == "async_save":
-            engine.async_save(state, storage, save_planner, self.place).result()
+        call, place = Call(self.case.coordinator), self.places[0]
+        if self._saves:
+            writer = FaultyStorageWriter.sharing(storage, injector)
+            engine.save(state, writer, FaultySavePlanner.sharing(engine.make_save_planner(), injector), place, call)
         else:
-            engine.save(state, storage, save_planner, self.place, coordinator=coordinator)
+            reader = FaultyStorageReader.sharing(storage, injector)
+            engine.load(state, reader, FaultyLoadPlanner.sharing(engine.make_load_planner(), injector), place, call)
 
-    def _compare(self, kind: Workload, plain: State, state: State) -> Wrong:
+    def _compare(self, kind: Workload, plain: State, state: State) -> tuple[str, ...]:
         result = {key: plain[key] if is_stateful(plain[key]) else value for key, value in state.items()}
         return tuple(kind.mismatches(result, context_here(PREVIOUS, self.case.ranks)))
+
+
+@contextlib.contextmanager
+def surroundings(injector: Injector) -> Iterator[None]:
+    """What a process needs while ranks of a case run in it: the engine's own stagers fail too, and errors that escape from threads are kept."""
+    before = threading.excepthook
+    threading.excepthook = lambda escaped: injector.note("escaped", f"{_thread_name(escaped)}: {escaped.exc_type.__name__}: {escaped.exc_value}")
+    try:
+        with engine_stagers_fail():
+            yield
+    finally:
+        threading.excepthook = before
+
+
+def _thread_name(escaped: threading.ExceptHookArgs) -> str:
+    return "a thread" if escaped.thread is None else f"thread {escaped.thread.name!r}"
 
 
 # -- in processes
@@ -131,15 +184,15 @@ class Distant:
     def __init__(self, ask: Callable[[tuple[Any, ...]], Any], meet: Callable[[Callable[[], None]], None]) -> None:
         self._ask, self._meet = ask, meet
 
-    def ended(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
-        self._ask(("ended", rank, outcome, wrong))
+    def ended(self, rank: int, ending: Ending) -> None:
+        self._ask(("ended", rank, ending))
 
     def retries(self) -> bool:
         self._meet(lambda: self._ask(("met",)))
         return bool(self._ask(("again",)))
 
-    def retried(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
-        self._ask(("retried", rank, outcome, wrong))
+    def retried(self, rank: int, ending: Ending) -> None:
+        self._ask(("retried", rank, ending))
 
     def over(self) -> bool:
         return False  # a process that is over is killed
@@ -152,7 +205,7 @@ def in_process(attempt: Attempt) -> None:
     rank = here()
     injector = Injector(attempt.case.plan, coordinator=attempt.case.coordinator, history=Reported())
     rank.ask_at_collectives(injector)
-    with _silence():
+    with _silence(), surroundings(injector):
         attempt.run(injector, Distant(rank.ask, rank.meet))
 
 

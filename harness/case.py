@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.engines.base import find
+from harness.engines.base import EXECUTORS, STAGINGS, Executor, find
 from harness.errors import OracleViolation, UsageError
 from harness.expectation import Expectation
 from harness.history import History
@@ -21,6 +21,9 @@ from harness.workload import workload
 
 WorldName = Literal["simulated", "processes"]
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes")
+
+Overlap = Literal["none", "shared", "separate"]
+OVERLAPS: tuple[Overlap, ...] = ("none", "shared", "separate")
 
 _LONGEST = 1000
 """Characters of a line of an explanation: errors may carry a megabyte."""
@@ -41,6 +44,10 @@ class Case:
         grouped: False to run without a process group (on one rank).
         retry: whether the ranks try again, healed, after the operation.
         world: what runs the ranks: ``simulated``, or ``processes``.
+        executor: what an async save is done by: ``thread``, or ``process``.
+        staging: what copies the state of an async save; see :data:`harness.engines.base.STAGINGS`.
+        overlap: whether a second async save is begun while the first is under way, and whether both ``shared`` the default group or each has a
+            ``separate`` one.
     """
 
     plan: FaultPlan = FaultPlan()
@@ -53,6 +60,9 @@ class Case:
     grouped: bool = True
     retry: bool = True
     world: WorldName = "simulated"
+    executor: Executor = "thread"
+    staging: str = "writer"
+    overlap: Overlap = "none"
 
     def bind(self) -> BoundPlan:
         """Checks the case, before anything runs.
@@ -77,13 +87,36 @@ class Case:
             raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
         if self.coordinator and self.operation == "async_save":
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
+        self._check_background()
         return self.plan.bind(self.ranks, self.coordinator, engine.protocol if self.grouped else DCP_ALONE)
+
+    def _check_background(self) -> None:
+        """Refuses what only an async save can have, and ways of it that cannot run.
+
+        Raises:
+            UsageError: with the value and the choices.
+        """
+        for name, choices in (("executor", EXECUTORS), ("staging", tuple(STAGINGS)), ("overlap", OVERLAPS)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise UsageError(f"unknown {name} {value!r}; valid: {', '.join(choices)}")
+            if value != getattr(Case, name) and self.operation != "async_save":
+                raise UsageError(f"{name} {value!r} is of async_save, not of {self.operation}; valid: {getattr(Case, name)!r}")
+        if self.executor == "process" and (self.world == "simulated" or not self.grouped):
+            raise UsageError("executor 'process' starts processes that join a process group; valid: world 'processes' with a group")
+        if self.overlap == "separate" and not self.grouped:
+            raise UsageError("overlap 'separate' needs process groups; valid without: none, shared")
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The names of the operations that a case acts out."""
+        return tuple(f"{self.operation}[{number}]" for number in range(1, 2 if self.overlap == "none" else 3))
 
     def replay_line(self) -> str:
         """A shell line that runs this case again."""
         words = ["ckpt-harness", "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
-        for name in ("coordinator", "engine", "workload", "seed", "world"):
+        for name in ("coordinator", "engine", "workload", "seed", "world", "executor", "staging", "overlap"):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
         words += ["--no-group"] * (not self.grouped) + ["--no-retry"] * (not self.retry)

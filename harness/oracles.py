@@ -48,12 +48,14 @@ class StorageEvidence:
         finish_acted: whether the call that commits was made.
         damaged: other committed checkpoints whose content changed: name -> what changed.
         mismatches: for each way of loading what was committed (``2 ranks``, ``1 rank``), what came back wrong; empty where all was right.
+        later: names of entries that hold values which the state was given after it had been staged.
     """
 
     committed: bool | None = None
     finish_acted: bool = False
     damaged: Mapping[str, str] = field(default_factory=dict)
     mismatches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Evidence:
         optional: texts of the faults that need not fire.
         storage: operation -> what it left on storage.
         loaded: operation (loads) -> rank -> what came back wrong.
+        futures: operation (async saves) -> rank -> name (``upload``, ``staging``) -> what each returned future says once all is over.
+        left: what went on, or lay about, though all operations had ended: threads, processes, files, errors that escaped.
         retry: how the same ranks fared when they tried again with the faults healed: rank -> outcome; None if they did not try.
         retry_mismatches: what was wrong with what the retry saved or loaded.
         internal_errors: errors of the harness's own.
@@ -82,6 +86,8 @@ class Evidence:
     optional: frozenset[str] = frozenset()
     storage: Mapping[str, StorageEvidence] = field(default_factory=dict)
     loaded: Mapping[str, Mapping[int, tuple[str, ...]]] = field(default_factory=dict)
+    futures: Mapping[str, Mapping[int, Mapping[str, Outcome]]] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
     retry: Mapping[int, Outcome] | None = None
     retry_mismatches: tuple[str, ...] = ()
     internal_errors: tuple[str, ...] = ()
@@ -260,6 +266,49 @@ def filled(evidence: Evidence) -> Iterator[Judgement]:
         yield Judgement("filled", Verdict.VIOLATED if wrong else Verdict.HOLDS, reason, operation)
 
 
+def futures(evidence: Evidence) -> Iterator[Judgement]:
+    """Every future that an async save returned completes, and says the truth."""
+    for expectation in evidence.forecast.expectations:
+        told = evidence.futures.get(expectation.operation, {})
+        outcomes = evidence.of(expectation)
+        reasons = [
+            f"rank {rank}: the {name} future {fault}"
+            for rank in expectation.ranks
+            for name, said in told.get(rank, {}).items()
+            if (fault := _untrue(name, said, rank, outcomes.get(rank), expectation))
+        ]
+        if told:
+            yield _judge("futures", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
+
+
+def _untrue(name: str, said: Outcome, rank: int, outcome: Outcome | None, expectation: Expectation) -> str:
+    """What is wrong with what a future says; "" if nothing is, or it cannot be told."""
+    if said.kind == "hung":
+        return "is never completed" if expectation.kind in (Kind.SUCCEEDS, Kind.FAILS) else ""
+    if name == "upload":
+        ended = outcome is not None and (outcome.kind != said.kind or outcome.error != said.error)
+        return f"says {said}, and whoever waited for it was told {outcome}" if ended else ""
+    failed = [one for one in expectation.decisive if one.rank == rank and one.bound.fault.site.startswith("stager.stage")]
+    if said.kind == "returned" and any(one.error is not None for one in failed):
+        return f"says that the state was staged, though staging failed with {failed[0].error}"
+    return f"says {said}, though staging did not fail" if said.kind == "raised" and not failed else ""
+
+
+def isolation(evidence: Evidence) -> Iterator[Judgement]:
+    """What is done to the state after it was staged does not change what is saved."""
+    for operation, storage in evidence.storage.items():
+        if operation.startswith("async_save") and storage.mismatches:
+            reason = f"{', '.join(storage.later)}: saved as it was after staging" if storage.later else ""
+            yield Judgement("isolation", Verdict.VIOLATED if storage.later else Verdict.HOLDS, reason, operation)
+
+
+def hygiene(evidence: Evidence) -> Iterator[Judgement]:
+    """Once all operations have ended, nothing of them goes on or lies about: no thread, process, open or temporary file, no error that nobody took."""
+    for expectation in evidence.forecast.expectations:
+        if expectation.kind in (Kind.SUCCEEDS, Kind.FAILS) and all(one.kind in ("returned", "raised") for one in evidence.of(expectation).values()):
+            yield _judge("hygiene", Verdict.VIOLATED if evidence.left else Verdict.HOLDS, expectation, "; ".join(evidence.left[:5]))
+
+
 def recovery(evidence: Evidence) -> Iterator[Judgement]:
     """Once the fault is healed, the same ranks and the same group succeed with the same storage objects."""
     if evidence.retry is None:
@@ -280,6 +329,9 @@ ORACLES: dict[str, Oracle] = {
     "commitment": commitment,
     "course": course,
     "filled": filled,
+    "futures": futures,
+    "isolation": isolation,
+    "hygiene": hygiene,
     "recovery": recovery,
 }
 """Name -> oracle, in the order in which they expose bugs."""
@@ -301,7 +353,7 @@ def judge(evidence: Evidence) -> list[Judgement]:
 
 def _claimed(judgement: Judgement, evidence: Evidence) -> bool:
     """Whether the engine claims what a judgement is about. That it leaves other checkpoints alone goes without saying."""
-    if judgement.oracle not in ("commitment", "filled") or any(one.damaged for one in evidence.storage.values()):
+    if judgement.oracle not in ("commitment", "filled", "isolation") or any(one.damaged for one in evidence.storage.values()):
         return True
     deceived = any(one.deceived for one in evidence.forecast.expectations if one.operation == judgement.operation)
     needed = {Capability.DETECTS_LIES} if deceived else set()

@@ -107,6 +107,7 @@ _SAVE_STEPS = (
         reduce=("writer.finish",),
     ),
 )
+_STAGING = ("writer.stage", "stager.stage", "stager.stage.future", "writer.synchronize_staging", "stager.synchronize_staging")
 _SAVE_BEFORE = ("writer.reset", "state.state_dict", "writer.checkpoint_id")
 
 DCP = Protocol(
@@ -114,7 +115,7 @@ DCP = Protocol(
     {
         "save": Operation(_SAVE_BEFORE, _SAVE_STEPS),
         "async_save": Operation(
-            ("state.state_dict", "writer.stage", "stager.stage", "writer.synchronize_staging", "stager.synchronize_staging", *_SAVE_BEFORE),
+            ("state.state_dict", *_STAGING, *_SAVE_BEFORE),
             _SAVE_STEPS,
             ("stager.close",),
         ),

@@ -9,20 +9,21 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from harness import oracles
 from harness._inject import Injector
-from harness.attempt import ATTEMPT, PREVIOUS, RETRY, Attempt, Wrong, in_process
+from harness.attempt import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, Ending, in_process, surroundings
+from harness.background import LATER
 from harness.case import Case, CaseResult
-from harness.engines.base import Engine, find
+from harness.engines.base import Call, Engine, find
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.findings.register import Register
-from harness.history import ErrorRecord, History
+from harness.history import ErrorRecord, Event, History
 from harness.oracles import Evidence, Outcome, StorageEvidence
 from harness.protocol import DCP_ALONE
 from harness.trace import Trace
@@ -64,13 +65,44 @@ class _Previous:
 
 @dataclass
 class _Course:
-    """What a running case gathers."""
+    """What a running case gathers. Operation -> rank -> how it ended there; ``met`` is what was on storage once all had."""
 
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    loaded: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    storage: StorageEvidence | None = None
-    retry: dict[int, Outcome] | None = None
-    retry_loaded: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    endings: dict[str, dict[int, Ending]] = field(default_factory=dict)
+    retry: dict[int, list[Ending]] | None = None
+    met: dict[str, StorageEvidence] | None = None
+    written: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+class _Recording(History):
+    """A history that ends with the world: what ranks do while they are unwound never happened."""
+
+    over = False
+
+    def append(self, event: Event) -> None:
+        if not self.over:
+            super().append(event)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was there when the world ended, and nothing had been cleaned away."""
+
+    outcomes: Mapping[str, Mapping[int, Outcome]]
+    retry: Mapping[int, Outcome] | None
+    storage: Mapping[str, StorageEvidence]
+    left: tuple[str, ...]
+
+
+class Loaded(NamedTuple):
+    """What a checkpoint holds that is wrong.
+
+    Attributes:
+        wrong: one text for each entry that differs from what was saved.
+        later: names of entries that hold what the state was overwritten with after staging; not among ``wrong``.
+    """
+
+    wrong: tuple[str, ...]
+    later: tuple[str, ...]
 
 
 class Rig:
@@ -132,7 +164,7 @@ class Rig:
 
             def save() -> None:
                 state = kind.make(context_here(PREVIOUS, case.ranks))
-                engine.save(state, engine.make_writer(place), None, place, coordinator=0)
+                engine.save(state, engine.make_writer(place), None, place, Call())
 
             results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.grouped).run(save)
             outcomes = {result.rank: self.outcome(result) for result in results}
@@ -152,9 +184,9 @@ class Rig:
     def _forget(self, key: tuple[str, str, int, bool]) -> None:
         find(key[0]).discard(self._committed.pop(key).place)
 
-    def new_place(self, case: Case) -> str:
-        """Where the case's own checkpoint goes."""
-        return find(case.engine).place(self._root, "attempt")
+    def new_place(self, case: Case, operation: str) -> str:
+        """Where a checkpoint of the case's own goes."""
+        return find(case.engine).place(self._root, "attempt" if operation.endswith("[1]") else "attempt-2")
 
     def share_fate_with_ranks(self) -> None:
         """Has the forkserver remove this rig's directory too, should this process be killed."""
@@ -181,7 +213,7 @@ class Rig:
         args = tuple(text.replace(root, "<root>") for text in record.args)
         return dataclasses.replace(record, message=record.message.replace(root, "<root>"), args=args, failures=failures)
 
-    def read_back(self, case: Case, place: str, save: int, ranks: int) -> tuple[str, ...]:
+    def read_back(self, case: Case, place: str, save: int, ranks: int) -> Loaded:
         """Loads a checkpoint in fresh ranks.
 
         Args:
@@ -195,15 +227,18 @@ class Rig:
         """
         engine, kind = find(case.engine), workload(case.workload)
 
-        def load() -> list[str]:
+        def load() -> tuple[list[str], list[str]]:
             state = kind.make(context_here(None, case.ranks))
-            engine.load(state, engine.make_reader(place), None, place, coordinator=0)
-            return kind.mismatches(state, context_here(save, case.ranks))
+            engine.load(state, engine.make_reader(place), None, place, Call())
+            later = kind.shared(state, context_here(LATER, case.ranks)) if case.operation == "async_save" else []
+            wrong = kind.mismatches(state, context_here(save, case.ranks))
+            return [text for text in wrong if not text.startswith(tuple(f"{name}:" for name in later))], later
 
         results = SimulatedWorld(ranks, timeout=TIMEOUT, group=case.grouped).run(load)
         wrong = [f"rank {one.rank} {self.outcome(one)}" for one in results if one.outcome != "returned"]
-        wrong += [f"rank {one.rank}: {text}" for one in results if one.outcome == "returned" for text in one.value]
-        return tuple(wrong)
+        wrong += [f"rank {one.rank}: {text}" for one in results if one.outcome == "returned" for text in one.value[0]]
+        later = {name for one in results if one.outcome == "returned" for name in one.value[1]}
+        return Loaded(tuple(wrong), tuple(sorted(later)))
 
 
 class _Run:
@@ -212,25 +247,26 @@ class _Run:
     def __init__(self, rig: Rig, case: Case, expected: Forecast) -> None:
         self._rig, self._case, self._expected = rig, case, expected
         self._engine: Engine = find(case.engine)
-        self._history = History()
+        self._history = _Recording()
         self._previous = rig.previous(case)
         self._saves = case.operation != "load"
-        self._place = rig.new_place(case) if self._saves else self._previous.place
+        self._places = {name: rig.new_place(case, name) if self._saves else self._previous.place for name in case.operations}
         self._course = _Course()
-        self._seen: _Course | None = None
+        self._seen: _Seen | None = None
 
     def observe(self) -> tuple[Evidence, History]:
         """Runs the case; returns what was seen, unjudged, and the history."""
         if not self._previous.usable:
             return self._unprepared(), self._history
-        attempt = Attempt(self._case, self._place)
+        attempt = Attempt(self._case, tuple(self._places.values()))
         try:
             if self._case.world == "processes":
                 return self._in_processes(attempt), self._history
             return self._simulated(attempt), self._history
         finally:
             if self._saves:
-                self._engine.discard(self._place)
+                for place in self._places.values():
+                    self._engine.discard(place)
 
     def _unprepared(self) -> Evidence:
         """The engine cannot even save when nothing goes wrong."""
@@ -246,11 +282,8 @@ class _Run:
         injector = Injector(case.plan, coordinator=case.coordinator, history=self._history)
         self._world: World = SimulatedWorld(case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.grouped)
 
-        def look(results: Sequence[RankResult]) -> None:
-            injector.history = None  # what ranks do while they are unwound never happened
-            self._look(results)
-
-        self._world.run(lambda: attempt.run(injector, self), faults=injector, judge=look)
+        with surroundings(injector):
+            self._world.run(lambda: attempt.run(injector, self), faults=injector, judge=self._look)
         return self._evidence({(firing.fault, firing.rank) for firing in injector.fired}, injector.internal_errors)
 
     def _in_processes(self, attempt: Attempt) -> Evidence:
@@ -265,21 +298,21 @@ class _Run:
 
     # -- the course of a case, as its ranks tell it
 
-    def ended(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
+    def ended(self, rank: int, ending: Ending) -> None:
         """See :class:`harness.attempt.Course`, as for the other three."""
-        self._course.outcomes[rank] = self._rig.scrubbed(outcome)
-        if wrong is not None:
-            self._course.loaded[rank] = wrong
+        self._course.endings.setdefault(ending.operation, {})[rank] = self._scrubbed(ending)
 
     def retries(self) -> bool:
         self._world.meet(self._met)
         return self._course.retry is not None
 
-    def retried(self, rank: int, outcome: Outcome, wrong: Wrong | None) -> None:
+    def retried(self, rank: int, ending: Ending) -> None:
         assert self._course.retry is not None, "ranks try again when told so"
-        self._course.retry[rank] = self._rig.scrubbed(outcome)
-        if wrong is not None:
-            self._course.retry_loaded[rank] = wrong
+        self._course.retry.setdefault(rank, []).append(self._scrubbed(ending))
+
+    def _scrubbed(self, ending: Ending) -> Ending:
+        futures = {name: self._rig.scrubbed(one) for name, one in ending.futures.items()}
+        return dataclasses.replace(ending, outcome=self._rig.scrubbed(ending.outcome), futures=futures)
 
     def over(self) -> bool:
         return self._seen is not None
@@ -295,53 +328,79 @@ class _Run:
 
     def _met(self) -> None:
         """All ranks have ended: looks at storage before a retry changes it, and decides whether there is one."""
-        self._course.storage = self._storage()
+        course = self._course
+        course.met = self._storage()
         owed = any(one.kind is Kind.FAILS for one in self._expected.expectations)  # a group that lost a rank or timed out owes nothing more
-        failed = all(one.kind == "raised" for one in self._course.outcomes.values())
-        if owed and failed and not self._course.storage.committed:  # a commit whose acknowledgement was lost is to be read back, not overwritten
-            self._course.retry = {}
+        failed = all(one.outcome.kind == "raised" for ranks in course.endings.values() for one in ranks.values())
+        # A commit whose acknowledgement was lost is to be read back, not overwritten.
+        if self._case.retry and owed and failed and not any(one.committed for one in course.met.values()):
+            course.retry = {}
+        elif self._saves:
+            course.written = {name: self._engine.fingerprint(place) for name, place in self._places.items()}
 
     # -- afterwards
 
     def _look(self, results: Sequence[RankResult]) -> None:
         """The world has ended; hung and dead ranks are still as they were."""
-        course = self._course
-        outcomes, retry = dict(course.outcomes), None if course.retry is None else dict(course.retry)
-        for result in results:
-            if result.rank not in outcomes:
-                outcomes[result.rank] = self._rig.outcome(result)
-            elif retry is not None and result.rank not in retry:
-                retry[result.rank] = self._rig.outcome(result)
-        storage = self._storage() if course.storage is None else course.storage
-        self._seen = dataclasses.replace(course, outcomes=outcomes, retry=retry, storage=storage, loaded=dict(course.loaded))
+        course, outcomes = self._course, {}
+        for name in self._case.operations:
+            ended = course.endings.get(name, {})
+            outcomes[name] = {one.rank: ended[one.rank].outcome if one.rank in ended else self._rig.outcome(one) for one in results}
+        retry = None
+        if course.retry is not None:
+            retry = {one.rank: self._tried_again(course.retry.get(one.rank, ()), one) for one in results}
+        self._history.over = True
+        self._seen = _Seen(outcomes, retry, self._storage() if course.met is None else course.met, tuple(self._left(results)))
 
-    def _storage(self) -> StorageEvidence:
-        events = [event for event in self._history if event.site == "writer.finish"]
+    def _tried_again(self, endings: Sequence[Ending], result: RankResult) -> Outcome:
+        """How the second try ended on a rank: its first operation that did not succeed, if any."""
+        if len(endings) < len(self._places):
+            return self._rig.outcome(result)
+        return next((one.outcome for one in endings if one.outcome.kind != "returned"), endings[0].outcome)
+
+    def _left(self, results: Sequence[RankResult]) -> Iterator[str]:
+        """What goes on, or lies about, though all operations have ended."""
+        for one in results:
+            yield from (f"rank {one.rank}: {what}" for what in one.left)
+        yield from (f"rank {event.rank}: an error escaped from {event.detail}" for event in self._history.of_kind("escaped"))
+        for name, before in self._course.written.items():
+            now = self._engine.fingerprint(self._places[name])
+            yield from (f"{file} of {name} was written after the operation had ended" for file in now if now[file] != before.get(file))
+            if all(one.outcome.kind == "returned" for one in self._course.endings[name].values()):
+                yield from (f"temporary file {file} of {name}" for file in now if file.endswith(".tmp"))
+
+    def _storage(self) -> dict[str, StorageEvidence]:
         late = {str(fault) for fault in self._case.plan if fault.after}
-        acted = any(event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late) for event in events)
-        committed = self._engine.committed(self._place) if self._saves else None
-        return StorageEvidence(committed, acted, self._rig.damage(self._case))
+        damaged, found = self._rig.damage(self._case), {}
+        for name, place in self._places.items():
+            events = [event for event in self._history if event.site == "writer.finish" and event.operation == name]
+            acted = any(event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late) for event in events)
+            found[name] = StorageEvidence(self._engine.committed(place) if self._saves else None, acted, damaged)
+        return found
 
     def _evidence(self, fired: Iterable[tuple[str, int]], internal_errors: Iterable[str]) -> Evidence:
-        course, case = self._seen, self._case
-        assert course is not None and course.storage is not None, "the world shows its results before it returns"
-        operation = f"{case.operation}[1]"
-        retry_wrong: tuple[str, ...] = tuple(text for texts in course.retry_loaded.values() for text in texts)
-        storage = course.storage
-        if self._saves and course.retry is None and storage.committed:
-            sizes = (case.ranks, 1 if case.ranks > 1 else 2) if case.grouped else (1,)
-            wrong = {f"{size} rank(s)": self._rig.read_back(case, self._place, ATTEMPT, size) for size in sizes}
-            storage = dataclasses.replace(storage, mismatches=wrong)
-        elif self._saves and course.retry is not None and all(one.kind == "returned" for one in course.retry.values()):
-            retry_wrong = self._rig.read_back(case, self._place, RETRY, case.ranks)
+        seen, course, case = self._seen, self._course, self._case
+        assert seen is not None, "the world shows its results before it returns"
+        retried = [ending for endings in (course.retry or {}).values() for ending in endings]
+        retry_wrong = tuple(text for ending in retried for text in ending.wrong or ())
+        storage = seen.storage
+        if self._saves and course.retry is None:
+            storage = {name: self._read_back(number, name, storage[name]) for number, name in enumerate(self._places)}
+        elif self._saves and seen.retry is not None and all(one.kind == "returned" for one in seen.retry.values()):
+            back = [self._rig.read_back(case, place, RETRY + number * SECOND, case.ranks) for number, place in enumerate(self._places.values())]
+            retry_wrong = tuple(text for one in back for text in (*one.wrong, *one.later))
+        endings = course.endings
+        loaded = {name: {rank: one.wrong for rank, one in ranks.items() if one.wrong is not None} for name, ranks in endings.items()}
         return Evidence(
             forecast=self._expected,
-            outcomes={operation: course.outcomes},
+            outcomes=seen.outcomes,
             fired=frozenset(fired),
             optional=frozenset(str(fault) for fault in case.plan if fault.optional),
-            storage={operation: storage},
-            loaded={operation: course.loaded} if not self._saves else {},
-            retry=course.retry,
+            storage=storage,
+            loaded={} if self._saves else loaded,
+            futures={name: {rank: one.futures for rank, one in ranks.items() if one.futures} for name, ranks in endings.items()},
+            left=seen.left,
+            retry=seen.retry,
             retry_mismatches=retry_wrong,
             internal_errors=tuple(internal_errors),
             timeout=timeout_of(case),
@@ -349,3 +408,13 @@ class _Run:
             protocol=self._engine.protocol if case.grouped else DCP_ALONE,
             history=self._history,
         )
+
+    def _read_back(self, number: int, name: str, storage: StorageEvidence) -> StorageEvidence:
+        """What a committed checkpoint holds, loaded on as many ranks as saved it and on another number."""
+        if not storage.committed:
+            return storage
+        case = self._case
+        sizes = (case.ranks, 1 if case.ranks > 1 else 2) if case.grouped else (1,)
+        back = {f"{size} rank(s)": self._rig.read_back(case, self._places[name], ATTEMPT + number * SECOND, size) for size in sizes}
+        later = tuple(sorted({one for loaded in back.values() for one in loaded.later}))
+        return dataclasses.replace(storage, mismatches={how: loaded.wrong for how, loaded in back.items()}, later=later)

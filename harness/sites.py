@@ -118,6 +118,7 @@ _TABLE: tuple[Site, ...] = (
     _site("state.state_dict", "setup", ("save", "async_save", "load"), "state_dict() of a Stateful", guarded=False, result="value", several=True),
     _site("state.load_state_dict", "read", _LOADS, "load_state_dict() of a Stateful", guarded=False, several=True),
     _site("stager.stage", "stage", ("async_save",), "copies the state before the upload", guarded=False, result="argument"),
+    _site("stager.stage.future", "stage", ("async_save",), "the future of a stager that copies in the background", guarded=False, result="future"),
     _site("stager.synchronize_staging", "stage", ("async_save",), "waits for the copy", guarded=False),
     _site("stager.close", "stage", ("async_save",), "frees the stager", guarded=False),
     *(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping, Sequence
+from concurrent.futures import Future
 from typing import Any, ClassVar
 
 from torch.distributed.checkpoint.staging import AsyncStager
@@ -71,7 +72,8 @@ class FaultyStager(Wrapper, AsyncStager):
         return bool(self._inner.should_synchronize_after_execute)
 
     def stage(self, *args: Any, **kwargs: Any) -> Any:
-        return self._faults.call("stager.stage", self._inner.stage, *args, **kwargs)
+        staged = self._faults.call("stager.stage", self._inner.stage, *args, **kwargs)
+        return self._faults.completion("stager.stage.future", staged) if isinstance(staged, Future) else staged
 
     def synchronize_staging(self, *args: Any, **kwargs: Any) -> Any:
         return self._faults.call("stager.synchronize_staging", self._inner.synchronize_staging, *args, **kwargs)

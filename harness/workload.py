@@ -136,6 +136,40 @@ class Workload:
         return found
 
 
+    def overwrite(self, state: State, context: Context) -> None:
+        """Puts the values of save number ``context.save`` into a state, in place, as training does."""
+        _overwrite(state, self.make(context))
+
+    def shared(self, state: State, context: Context) -> list[str]:
+        """Names of the entries of a loaded state that hold, wholly or in part, the values of save number ``context.save``."""
+        actuals, theirs = dict(_flat("", state)), dict(_flat("", self.make(context)))
+        return [name for name, value in theirs.items() if name in actuals and _overlap(actuals[name], value)]
+
+
+def _overwrite(target: Any, source: Any) -> None:
+    """Copies into tensors, and replaces everything else where it is kept."""
+    if isinstance(target, TaggedModule):
+        target.weight.copy_(source.weight)
+        target.counter = source.counter
+    elif is_sharded_tensor(target):
+        for (_, mine), (_, theirs) in zip(local_shards(target), local_shards(source), strict=True):
+            mine.copy_(theirs)
+    elif isinstance(target, (dict, list)):
+        for key, value in source.items() if isinstance(source, dict) else enumerate(source):
+            if isinstance(value, (torch.Tensor, dict, list, TaggedModule)) or is_sharded_tensor(value):
+                _overwrite(target[key], value)
+            else:
+                target[key] = value
+    else:
+        target.copy_(source)
+
+
+def _overlap(actual: Any, theirs: Any) -> bool:
+    if isinstance(theirs, torch.Tensor):
+        return isinstance(actual, torch.Tensor) and actual.shape == theirs.shape and bool((actual == theirs).any())
+    return bool(actual == theirs)
+
+
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The leaves of a state with their names; of a sharded tensor, the local shards."""
     if isinstance(value, dict):

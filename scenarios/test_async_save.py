@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Case, FailFuture, FaultPlan, Raise
 from harness.strategies import fault_plans, guarded_sites, world_sizes
 from harness.workload import WORKLOADS
+
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 
 
 @given(data=st.data())

@@ -8,6 +8,8 @@ from harness import Case, FaultPlan
 from harness.sites import OPERATION_KINDS, SITES
 from harness.strategies import storage_sites
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 UNGUARDED = [(operation, site) for operation in OPERATION_KINDS for site in storage_sites(operation) if not SITES[site].guarded]
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from harness import Case, FaultPlan
 from harness.strategies import ERRORS, coordinators, world_sizes
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("fault", ["save/writer.write_data@1=raise({})", "load/reader.read_data@1=raise({})", "save/writer.finish@0=raise({})"])

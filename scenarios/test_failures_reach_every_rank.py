@@ -11,6 +11,8 @@ from harness.expectation import Kind
 from harness.strategies import bound_plans, guarded_sites
 from harness.workload import WORKLOADS
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())

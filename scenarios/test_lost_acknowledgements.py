@@ -10,6 +10,8 @@ from harness import Case, FaultPlan
 from harness.sites import SITES
 from harness.strategies import coordinators, errors, world_sizes
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 CALLS = {
     "save": ("writer.set_up_storage_writer", "writer.prepare_local_plan", "writer.prepare_global_plan", "writer.write_data", "writer.finish"),
     "load": ("reader.set_up_storage_reader", "reader.prepare_local_plan", "reader.prepare_global_plan", "reader.read_data"),

@@ -10,6 +10,8 @@ from harness import Case, FailFuture, FaultPlan, Hang, Kill, NeverComplete, Rais
 from harness.strategies import bound_plans, coordinators, guarded_sites, world_sizes
 from harness.workload import WORKLOADS
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 LOSSES = (Raise, FailFuture, Kill, Hang, NeverComplete)
 
 

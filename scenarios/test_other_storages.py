@@ -10,6 +10,8 @@ from harness import Case, FailFuture, Kill, Raise
 from harness.strategies import bound_plans, guarded_sites
 from harness.workload import WORKLOADS
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated")  # memory:// is one store a process
+
 
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())

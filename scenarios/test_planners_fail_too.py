@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from harness import Case, FaultPlan, Raise
 from harness.strategies import bound_plans, coordinators, errors, world_sizes
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 PLANNERS = {
     "save": ("save_planner.set_up_planner", "save_planner.create_local_plan", "save_planner.create_global_plan", "save_planner.finish_plan"),
     "load": ("load_planner.set_up_planner", "load_planner.create_local_plan", "load_planner.create_global_plan", "load_planner.finish_plan"),

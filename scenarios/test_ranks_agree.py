@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from harness import Case, Delay, FailFuture, Raise
 from harness.strategies import bound_plans, guarded_sites
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated")  # delays of up to an hour, and orders in which ranks run
+
 
 @pytest.mark.parametrize("operation", ["save", "async_save", "load"])
 @given(data=st.data())

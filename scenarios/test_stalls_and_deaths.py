@@ -12,6 +12,7 @@ from harness.sites import SITES
 from harness.strategies import bound_plans, coordinators, guarded_sites, storage_sites, world_sizes
 
 
+@pytest.mark.ckpt_runs_in("simulated", "processes")
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())
 def test_nobody_succeeds_beside_a_lost_rank(ckpt_rig, operation, data):
@@ -24,6 +25,7 @@ def test_nobody_succeeds_beside_a_lost_rank(ckpt_rig, operation, data):
         assert "returned" not in {outcome.kind for outcome in result.outcomes.values()}
 
 
+@pytest.mark.ckpt_runs_in("simulated")  # where minutes cost nothing
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())
 def test_a_rank_that_is_late_within_the_timeout_is_waited_for(ckpt_rig, operation, data):
@@ -38,6 +40,7 @@ def test_a_rank_that_is_late_within_the_timeout_is_waited_for(ckpt_rig, operatio
     assert {outcome.kind for outcome in result.outcomes.values()} == {"returned"}
 
 
+@pytest.mark.ckpt_runs_in("simulated")  # likewise
 @pytest.mark.parametrize("fault", ["save/writer.write_data@1=delay(7200)", "load/reader.read_data@1=delay(7200)"])
 def test_a_rank_that_is_late_beyond_the_timeout_is_an_error_for_its_peers(ckpt_rig, fault):
     """Two hours late, where a collective waits half an hour: the others end with an error, and nothing is committed."""

@@ -15,6 +15,8 @@ from torch.distributed.checkpoint.metadata import BytesStorageMetadata, TensorSt
 from harness import Case, FaultPlan
 from harness._torch import sharded_tensor, sharding_spec
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 SAVES = [
     (0, {}),
     (0, {"fail_set_up_storage_writer": [0]}),
@@ -84,25 +86,25 @@ def test_a_load_without_a_group_tells_its_caller(ckpt_rig, failing):
     ckpt_rig.check(Case(FaultPlan.from_fail_conf(failing, side="reader"), "load", ranks=1, grouped=False))
 
 
+def _save(make_state, place):
+    dcp.save(make_state(), storage_writer=dcp.FileSystemWriter(place, sync_files=False))
+
+
 def _metadata_of(ckpt_worlds, ranks, place, make_state):
     """What is recorded of a state that ``ranks`` ranks save, each its own part."""
-
-    def save():
-        dcp.save(make_state(), storage_writer=dcp.FileSystemWriter(place, sync_files=False))
-
-    assert ckpt_worlds(ranks).run(save).outcomes == ("returned",) * ranks
+    assert ckpt_worlds(ranks).run(_save, make_state, place).outcomes == ("returned",) * ranks
     return dcp.FileSystemReader(place).read_metadata().state_dict_metadata
+
+
+def _three_kinds():
+    spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in range(dist.get_world_size())])
+    return {"sharded": sharded_tensor.ones(spec, 10, 10), "replicated": torch.ones(4), "bytes": [1, 2, 3, 4]}
 
 
 @pytest.mark.filterwarnings("ignore:Please use DTensor")
 def test_each_kind_of_entry_has_its_default_metadata(ckpt_worlds, tmp_path):
     """``test_default_metadata``: bytes, a replicated tensor in one chunk, a sharded tensor in a chunk a rank."""
-
-    def state():
-        spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in range(dist.get_world_size())])
-        return {"sharded": sharded_tensor.ones(spec, 10, 10), "replicated": torch.ones(4), "bytes": [1, 2, 3, 4]}
-
-    found = _metadata_of(ckpt_worlds, 2, tmp_path, state)
+    found = _metadata_of(ckpt_worlds, 2, tmp_path, _three_kinds)
 
     assert isinstance(found["bytes"], BytesStorageMetadata)
     for name, size, chunks in (("replicated", (4,), 1), ("sharded", (10, 10), 2)):
@@ -112,12 +114,12 @@ def test_each_kind_of_entry_has_its_default_metadata(ckpt_worlds, tmp_path):
         assert len(found[name].chunks) == chunks
 
 
+def _all_on_rank_1():
+    spec = sharding_spec.ChunkShardingSpec(dim=0, placements=["rank:1/cpu"])
+    return {"sharded": sharded_tensor.zeros(spec, 4, 4, dtype=torch.float64)}
+
+
 @pytest.mark.filterwarnings("ignore:Please use DTensor")
 def test_a_sharding_that_leaves_a_rank_out_is_recorded_as_it_is(ckpt_worlds, tmp_path):
     """``test_tensor_metadata_with_missing_rank_spec``: one chunk, though rank 0 holds none."""
-
-    def state():
-        spec = sharding_spec.ChunkShardingSpec(dim=0, placements=["rank:1/cpu"])
-        return {"sharded": sharded_tensor.zeros(spec, 4, 4, dtype=torch.float64)}
-
-    assert len(_metadata_of(ckpt_worlds, 2, tmp_path, state)["sharded"].chunks) == 1
+    assert len(_metadata_of(ckpt_worlds, 2, tmp_path, _all_on_rank_1)["sharded"].chunks) == 1

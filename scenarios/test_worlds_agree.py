@@ -14,6 +14,8 @@ from harness.effects import SIMULABLE, Delay
 from harness.expectation import Kind
 from harness.strategies import fault_plans
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated")  # its cases name the other world themselves
+
 EXAMPLES = max(8, settings.default.max_examples // 4)
 """Cases cost real time here: a third of a second where ranks hang or die."""
 EFFECTS = [effect for effect in SIMULABLE if effect is not Delay]

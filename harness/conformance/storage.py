@@ -25,6 +25,7 @@ import pytest
 
 from harness.case import Case, CaseResult
 from harness.conformance.engine import Storage, StorageEngine, claimed
+from harness.engines.base import Call
 from harness.errors import OracleViolation
 from harness.expectation import Kind
 from harness.plan import FaultPlan
@@ -207,13 +208,13 @@ def _hold(result: CaseResult, *names: str) -> None:
 
 def _save(engine: StorageEngine, place: str, ranks: int) -> None:
     state = workload(_WORKLOAD).make(context_here(_SAVE, ranks))
-    engine.save(state, engine.make_writer(place), None, place, coordinator=0)
+    engine.save(state, engine.make_writer(place), None, place, Call())
 
 
 def _load(engine: StorageEngine, place: str, ranks: int) -> list[str]:
     """Loads; returns what came back wrong."""
     state = workload(_WORKLOAD).make(context_here(None, ranks))
-    engine.load(state, engine.make_reader(place), None, place, coordinator=0)
+    engine.load(state, engine.make_reader(place), None, place, Call())
     return workload(_WORKLOAD).mismatches(state, context_here(_SAVE, ranks))
 
 

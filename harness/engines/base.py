@@ -9,13 +9,57 @@ import operator
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from harness.errors import UsageError
 from harness.protocol import Capability
 from harness.protocol import Protocol as EngineProtocol
+
+Executor = Literal["thread", "process"]
+EXECUTORS: tuple[Executor, ...] = ("thread", "process")
+"""What saves in the background: a thread of the rank, or a process that it starts."""
+
+
+STAGINGS: dict[str, str] = {
+    "writer": "by the storage writer, where it is a stager",
+    "engine": "by a stager that the engine makes for itself",
+    "blocking": "by a stager of the caller's, before async_save returns",
+    "background": "by a stager of the caller's, while the rank goes on",
+}
+"""What copies the state of an async save -> what it is."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a rank calls an operation, beside what it saves or loads and where.
+
+    Attributes:
+        coordinator: the rank, within the group, that coordinates.
+        group: the process group of the operation; None for the default one.
+        executor: what an async save is done by.
+        stager: what copies the state of an async save; None for what the engine chooses.
+    """
+
+    coordinator: int = 0
+    group: Any = None
+    executor: Executor = "thread"
+    stager: Any = None
+
+
+@dataclass(frozen=True)
+class Saving:
+    """An async save that has begun.
+
+    Attributes:
+        upload: completes when the checkpoint is saved, or was not.
+        staging: completes when the state was copied; None where it was before the save began.
+    """
+
+    upload: Future[Any]
+    staging: Future[Any] | None = None
 
 
 class Engine(Protocol):
@@ -44,27 +88,34 @@ class Engine(Protocol):
     def make_reader(self, place: str) -> Any:
         """A ``StorageReader`` for the place."""
 
+    def make_stager(self, staging: str) -> Any:
+        """What :attr:`Call.stager` is for a way of staging. The caller closes it.
+
+        Args:
+            staging: ``blocking``, or ``background``.
+        """
+
     def make_save_planner(self) -> Any:
         """The ``SavePlanner`` that a save uses unless told otherwise."""
 
     def make_load_planner(self) -> Any:
         """The ``LoadPlanner`` that a load uses unless told otherwise."""
 
-    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, *, coordinator: int) -> None:
+    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """Saves, as one rank's part of an operation of all ranks of the default group; without a group, alone.
 
         Raises:
             BaseException: what the engine raises.
         """
 
-    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str) -> Future[Any]:
-        """Starts a save in the background, coordinated by rank 0.
+    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
+        """Starts a save in the background.
 
-        Returns:
-            A future that completes with the upload.
+        Raises:
+            BaseException: what the engine raises.
         """
 
-    def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, *, coordinator: int) -> None:
+    def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
         """Loads into ``state``, likewise."""
 
     def committed(self, place: str) -> bool:

@@ -1,8 +1,8 @@
 """The pytest plugin: ranks without a launcher, cases with their replay lines, and the failure matrix in the summary.
 
-Fixtures: ``ckpt_world`` runs a body of yours on simulated ranks; ``ckpt_worlds`` makes such worlds and ``ckpt_rig`` runs whole cases, both for the
-session, so that hypothesis may call a test many times with them. A test that uses none of them, nor the mark or the options, pays nothing:
-everything else is imported when it is first needed.
+Fixtures: ``ckpt_world`` runs a body of yours on ranks; ``ckpt_worlds`` makes such worlds and ``ckpt_rig`` runs whole cases, both for the session, so
+that hypothesis may call a test many times with them. Ranks are simulated, unless the mark ``ckpt_runs_in`` or ``--ckpt-world`` says otherwise. A test
+that uses none of the fixtures, nor the marks or the options, pays nothing: everything else is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -17,31 +17,36 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from harness.case import WorldName
     from harness.pytest_plugin.cases import CkptRig
     from harness.pytest_plugin.ranks import CkptWorld
     from harness.pytest_plugin.session import Session
 
+MARK = "ckpt_runs_in"
+WORLDS: tuple[WorldName, ...] = ("simulated", "processes")
+"""The names, where nothing else of the harness may be imported; the first is where a test without a mark runs."""
 FIXTURES = frozenset({"ckpt_world", "ckpt_worlds", "ckpt_rig"})
 PROFILE_VARIABLE = "CKPT_HARNESS_PROFILE"
 _RANKS = 2
 """Ranks of a ``ckpt_world`` without a mark: the fewest among which an error can get lost."""
+_AT_ONCE = "ckpt_harness_ranks_at_once"
+"""Key under which the xdist controller tells its workers how many processes may be ranks at once."""
 _OUTPUT = "ckpt_harness_records"
 """Key under which an xdist worker hands its records to the controller."""
 
 
 @pytest.fixture(scope="session")
-def ckpt_worlds(pytestconfig: pytest.Config) -> Callable[[int], CkptWorld]:
-    """Makes worlds of simulated ranks: ``ckpt_worlds(4).run(body, plan=...)``. Lives as long as the session, so it may be used under ``@given``."""
+def ckpt_worlds(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], CkptWorld]:
+    """Makes worlds of ranks: ``ckpt_worlds(4).run(body, plan=...)``. Lives as long as the session, so it may be used under ``@given``."""
     from harness.pytest_plugin.ranks import CkptWorld
 
-    session = _session(pytestconfig)
-    session.used = True
-    return lambda ranks: CkptWorld(ranks, session.seed)
+    session = _used(pytestconfig, tmp_path_factory)
+    return lambda ranks: CkptWorld(ranks, session.seed, session.world)
 
 
 @pytest.fixture
 def ckpt_world(request: pytest.FixtureRequest, ckpt_worlds: Callable[[int], CkptWorld]) -> CkptWorld:
-    """A world of simulated ranks, as many as ``@pytest.mark.ckpt_ranks`` says, else 2."""
+    """A world of ranks, as many as ``@pytest.mark.ckpt_ranks`` says, else 2."""
     mark = request.node.get_closest_marker("ckpt_ranks")
     if mark is None:
         return ckpt_worlds(_RANKS)
@@ -51,13 +56,12 @@ def ckpt_world(request: pytest.FixtureRequest, ckpt_worlds: Callable[[int], Ckpt
 
 
 @pytest.fixture(scope="session")
-def ckpt_rig(pytestconfig: pytest.Config) -> Iterator[CkptRig]:
+def ckpt_rig(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CkptRig]:
     """Runs cases: ``ckpt_rig.check(Case(plan=..., ranks=3))``. Lives as long as the session, so it may be used under ``@given``."""
     from harness.pytest_plugin.cases import CkptRig
     from harness.rig import Rig
 
-    session = _session(pytestconfig)
-    session.used = True
+    session = _used(pytestconfig, tmp_path_factory)
     with Rig(register=session.register()) as rig:
         yield CkptRig(rig, session)
 
@@ -73,9 +77,23 @@ def _session(config: pytest.Config) -> Session:
     return config.stash[_SESSION]
 
 
+def _used(config: pytest.Config, places: pytest.TempPathFactory) -> Session:
+    """The session, now that a test uses it. An xdist worker agrees with the others on who runs processes when."""
+    session = _session(config)
+    session.used = True
+    share: dict[str, Any] = getattr(config, "workerinput", {})
+    if _AT_ONCE in share:
+        from harness.worlds.processes import Turns, shared
+
+        # The directory that workers have in common is pytest's own, which goes away as pytest sees fit.
+        shared().share(Turns(places.getbasetemp().parent, share[_AT_ONCE]), share["workercount"])
+    return session
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declares the options."""
     group = parser.getgroup("checkpoint-harness", "fault injection for distributed checkpointing")
+    group.addoption("--ckpt-world", choices=WORLDS, help="what runs the ranks; tests that cannot run there are skipped. Default: as each test says")
     group.addoption("--ckpt-seed", type=int, metavar="N", help="order in which simulated ranks run; default 0")
     group.addoption("--ckpt-profile", choices=("quick", "ci", "soak"), help="how long hypothesis searches; default: what CKPT_HARNESS_PROFILE names")
     group.addoption("--ckpt-register", type=Path, metavar="FILE", help="known findings of your own, beside those that ship with the harness")
@@ -83,8 +101,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declares the mark; refuses a bad register, and loads a hypothesis profile, if one was asked for."""
-    config.addinivalue_line("markers", "ckpt_ranks(n): the number of simulated ranks that ckpt_world runs")
+    """Declares the marks; refuses a bad register, and loads a hypothesis profile, if one was asked for."""
+    config.addinivalue_line("markers", "ckpt_ranks(n): the number of ranks that ckpt_world runs")
+    config.addinivalue_line("markers", f"{MARK}(world, ...): the worlds that a test can run in, of {', '.join(WORLDS)}; its own is the first")
     if config.getoption("ckpt_register"):
         _session(config).register()
     profile = config.getoption("ckpt_profile") or os.environ.get(PROFILE_VARIABLE)
@@ -111,7 +130,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 
 
 def _asked_for(config: pytest.Config) -> bool:
-    return any(config.getoption(name) is not None for name in ("ckpt_seed", "ckpt_profile", "ckpt_register"))
+    return any(config.getoption(name) is not None for name in ("ckpt_world", "ckpt_seed", "ckpt_profile", "ckpt_register"))
 
 
 def _header(config: pytest.Config) -> str:
@@ -121,7 +140,25 @@ def _header(config: pytest.Config) -> str:
 
     hypothesis = sys.modules.get("hypothesis")
     profile = f", profile {hypothesis.settings.get_current_profile_name()}" if hypothesis is not None else ""
-    return f"checkpoint-harness {harness.__version__}: torch {version('torch')}, seed {config.getoption('ckpt_seed') or 0}{profile}"
+    world = f", world {config.getoption('ckpt_world')}" if config.getoption("ckpt_world") else ""
+    return f"checkpoint-harness {harness.__version__}: torch {version('torch')}, seed {config.getoption('ckpt_seed') or 0}{world}{profile}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Settles in which world the test runs, or skips it."""
+    if FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        from harness.pytest_plugin.worlds import chosen
+
+        _session(item.config).world = chosen(item, item.config.getoption("ckpt_world"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The xdist controller tells a worker what the machine bears; a worker may be bound to one processor, and others may have begun."""
+    if sys.platform.startswith("linux"):
+        from harness.worlds.processes.turns import available_memory, bearable
+
+        node.workerinput[_AT_ONCE] = bearable(len(os.sched_getaffinity(0)), available_memory())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -47,13 +47,16 @@ class CkptRig:
         self._rig, self._session = rig, session
 
     def run(self, case: Case) -> CaseResult:
-        """Runs a case and judges it. With ``--ckpt-seed``, a case that names no seed runs in that order.
+        """Runs a case and judges it, in the test's world. With ``--ckpt-seed``, a case that names no seed runs in that order.
+
+        In a test that runs on simulated ranks, a case that names another world is run there.
 
         Raises:
             PlanError: the plan does not fit; nothing has run.
             UsageError: an unknown name, or a combination that cannot run.
         """
-        case = replace(case, seed=case.seed or self._session.seed)
+        world = case.world if self._session.world == "simulated" else self._session.world
+        case = replace(case, seed=case.seed or self._session.seed, world=world)
         started = time.perf_counter()
         with _quiet():
             result = self._rig.run(case)

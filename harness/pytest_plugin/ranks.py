@@ -1,23 +1,20 @@
-"""``ckpt_world``: a body of the test's own, on simulated ranks, while faults strike whatever DCP saves and loads."""
+"""``ckpt_world``: a body of the test's own, on ranks of the test's world, while faults strike whatever DCP saves and loads."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness._inject import Firing, Injector
-from harness._torch import timeline_logger
+from harness import body as bodies
+from harness._inject import Firing
 from harness.assertions import assert_propagated
+from harness.case import WorldName
 from harness.errors import OracleViolation
 from harness.expectation import forecast
-from harness.history import History
-from harness.interception import intercepted
 from harness.plan import FaultPlan, as_plan, check_simulable
 from harness.trace import Trace
 from harness.worlds.base import RankResult
-from harness.worlds.simulated import SimulatedWorld
 
 
 @dataclass(frozen=True)
@@ -60,37 +57,31 @@ class RankResults(Sequence[RankResult]):
         """
         __tracebackhide__ = True
         for result in self:
+            if result.error is None and result.record is not None:
+                raise OracleViolation(f"UNKNOWN: what rank {result.rank} raised cannot be pickled, and so not be looked at here: {result.record}")
             if result.error is None:
                 raise OracleViolation(f"plan {str(self.plan)!r} was not told to rank {result.rank}:\n{_told(self)}")
             assert_propagated(result.error, self.plan, world_size=len(self), coordinator=self.coordinator)
 
 
-@contextlib.contextmanager
-def _without_timeline() -> Iterator[None]:
-    timeline = timeline_logger()
-    before, timeline.disabled = timeline.disabled, True
-    try:
-        yield
-    finally:
-        timeline.disabled = before
-
-
 class CkptWorld:
-    """Simulated ranks for a body of yours.
+    """Ranks for a body of yours.
 
     Args:
         ranks: how many.
-        seed: of the order in which they run.
+        seed: of the order in which simulated ones run.
+        world: what runs them.
     """
 
-    def __init__(self, ranks: int, seed: int) -> None:
-        self.ranks, self.seed = ranks, seed
+    def __init__(self, ranks: int, seed: int, world: WorldName = "simulated") -> None:
+        self.ranks, self.seed, self.world = ranks, seed, world
 
     def run(self, body: Callable[..., Any], *args: Any, plan: FaultPlan | str = "", coordinator: int = 0) -> RankResults:
         """Calls ``body(*args)`` on every rank, inside a process group of all, while the faults of ``plan`` strike whatever DCP saves and loads.
 
         Args:
-            body: what each rank does. What it raises, ``CheckpointException`` too, is the rank's result.
+            body: what each rank does. What it raises, ``CheckpointException`` too, is the rank's result. Where ranks are processes, it is a
+                function of a module that they can import, and its arguments, and what it returns, pickle.
             args: its arguments.
             plan: the faults, or their text. Faults of collectives (``pg.*``) work here.
             coordinator: the rank that coordinates, where ``body`` names another than 0.
@@ -100,20 +91,21 @@ class CkptWorld:
 
         Raises:
             PlanError: the plan does not fit; nothing has run.
+            UsageError: the body cannot reach the ranks, or what it returns cannot come back.
             OracleViolation: a fault that could fire never did, so the test shows nothing. One that need not fire ends in ``?``.
         """
         __tracebackhide__ = True
         faults = as_plan(plan)
         faults.bind(self.ranks, coordinator)
-        check_simulable(faults)
-        history = History()
-        injector = Injector(faults, coordinator=coordinator, history=history)
-        with intercepted(injector), _without_timeline():
-            endings = SimulatedWorld(self.ranks, seed=self.seed).run(body, *args, faults=injector)
-        results = RankResults(tuple(endings), faults, coordinator, injector.fired)
-        if injector.internal_errors:
-            raise OracleViolation(f"UNKNOWN: the harness broke: {'; '.join(injector.internal_errors)}")
-        _assert_fired(results, dict.fromkeys(event.operation for event in history if event.kind == "begin"))
+        if self.world == "simulated":
+            check_simulable(faults)
+            ran = bodies.on_simulated_ranks(body, args, faults, ranks=self.ranks, coordinator=coordinator, seed=self.seed)
+        else:
+            ran = bodies.on_processes(body, args, faults, ranks=self.ranks, coordinator=coordinator)
+        results = RankResults(ran.endings, faults, coordinator, ran.fired)
+        if ran.internal_errors:
+            raise OracleViolation(f"UNKNOWN: the harness broke: {'; '.join(ran.internal_errors)}")
+        _assert_fired(results, dict.fromkeys(event.operation for event in ran.history if event.kind == "begin"))
         return results
 
 

@@ -13,6 +13,7 @@ from harness.findings.register import Register
 from harness.pytest_plugin import FIXTURES
 
 if TYPE_CHECKING:
+    from harness.case import WorldName
     from harness.record import Record
 
 SECTION = "checkpoint-harness"
@@ -28,6 +29,7 @@ class Session:
 
     Attributes:
         seed: of the order in which ranks run.
+        world: what runs the ranks of the test that runs now.
         used: whether any test of this process asked for a fixture of ours.
         records: of all cases that count, in the order in which they ran.
     """
@@ -35,6 +37,7 @@ class Session:
     def __init__(self, seed: int, register_file: Path | None) -> None:
         self.seed = seed
         self._file = register_file
+        self.world: WorldName = "simulated"
         self.used = False
         self.records: list[Record] = []
         self._of_test: list[Record] = []
@@ -63,7 +66,7 @@ class Session:
         ran, self._of_test = self._of_test, []
         if report.failed and FIXTURES.intersection(getattr(item, "fixturenames", ())) and not replay_lines(report):
             # The test has an assertion of its own: about the last case that it ran, or about a body that only it can run.
-            line = ran[-1].case.replay_line() if ran else shlex.join(["pytest", item.nodeid, "--ckpt-seed", str(self.seed)])
+            line = ran[-1].case.replay_line() if ran else self._again(item)
             report.sections.append((SECTION, line))
         crash = getattr(report.longrepr, "reprcrash", None)
         if crash is not None and replay_lines(report):
@@ -73,6 +76,11 @@ class Session:
         for line in replay_lines(report) if report.failed else ():
             if line in self._bad:
                 self.records.append(self._bad.pop(line))
+
+    def _again(self, item: pytest.Item) -> str:
+        """How to run a test again as it ran."""
+        how = ["--ckpt-seed", str(self.seed)] if self.world == "simulated" else ["--ckpt-world", self.world]
+        return shlex.join(["pytest", item.nodeid, *how])
 
 
 def replay_lines(report: pytest.TestReport) -> list[str]:

@@ -50,6 +50,7 @@ class RankResult:
         record: the exception as data.
         wait: where it hangs.
         finished_at: seconds of the world's time when it ended.
+        left: what of the rank goes on though its body has ended: threads, processes.
     """
 
     rank: int
@@ -59,6 +60,7 @@ class RankResult:
     record: ErrorRecord | None = None
     wait: Wait | None = None
     finished_at: float = 0.0
+    left: tuple[str, ...] = ()
 
 
 class World(Protocol):

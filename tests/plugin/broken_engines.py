@@ -11,11 +11,11 @@ from harness.engines.filesystem import FileSystemEngine
 class SecretiveEngine(FileSystemEngine):
     """Tells the coordinator alone that a save failed; the others report success."""
 
-    def save(self, state, writer, planner, place, *, coordinator):
+    def save(self, state, writer, planner, place, call):
         try:
-            super().save(state, writer, planner, place, coordinator=coordinator)
+            super().save(state, writer, planner, place, call)
         except CheckpointException:
-            if dist.get_rank() == coordinator:
+            if dist.get_rank() == call.coordinator:
                 raise
 
 

@@ -224,6 +224,10 @@ class Party:
         """Never known of a process that may be on another host."""
         return False
 
+    def ended(self, rank: int) -> bool:
+        """Not known either, but by the end of its connection."""
+        return False
+
     def form(self, store: str) -> None:
         """Makes the ranks a process group, unless the terms say none."""
         file = None if self.terms.timeout is None else store

@@ -6,6 +6,7 @@ be let go is left where it is.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import gc
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 import weakref
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -163,11 +165,11 @@ class LaunchedRank(Rank):
             return
 
     def _begin(self, job: Job) -> Any:
-        # Clocks of different hosts have nothing in common; that the ranks begin at nearly the same time is all there is.
-        if not os.path.isdir(job.directory):  # noqa: PTH112  (compared as text, as it was sent)
-            job = Job(job.started, job.path, job.main, os.getcwd(), job.work)  # noqa: PTH109  (as above)
-        begun = super()._begin(job)
-        self._started = time.monotonic()
+        here = os.getcwd()  # noqa: PTH109  (as it was sent)
+        directory = job.directory if Path(job.directory).is_dir() else here
+        # What the launcher told each rank in its environment stays its own.
+        begun = super()._begin(dataclasses.replace(job, directory=directory, environment=dict(os.environ)))
+        self._started = time.monotonic()  # clocks of different hosts have nothing in common, and the ranks begin at nearly the same time
         return begun
 
     def _let_go(self, settle: Settle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import itertools
@@ -15,9 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.errors import HarnessError, UsageError
 from harness.worlds.processes import messages
-from harness.worlds.processes.evidence import stopped
+from harness.worlds.processes.evidence import ended, stopped
 from harness.worlds.processes.forkserver import Forkserver
 from harness.worlds.processes.messages import Form, Settle, Settled
+from harness.worlds.processes.turns import Turn, Turns
 
 _SETTLE_LIMIT = 10.0
 """Real seconds that ranks may take to get ready for a job; then they are replaced."""
@@ -63,6 +65,9 @@ class Ranks(Protocol):
     def stopped(self, rank: int) -> bool:
         """Whether SIGSTOP holds the process of a rank."""
 
+    def ended(self, rank: int) -> bool:
+        """Whether the process of a rank is over."""
+
 
 class Crew:
     """Ranks in one process group, which they begin to make at once.
@@ -75,9 +80,11 @@ class Crew:
     Attributes:
         pids: process ids, in rank order.
         connections: to each, in rank order.
+        turn: leave to run, while it does.
     """
 
     def __init__(self, server: Forkserver, terms: Terms, store: Path) -> None:
+        self.turn = Turn()
         self.server, self.terms, self.store = server, terms, store
         forked = server.fork(terms.size)
         self.pids = [pid for pid, _ in forked]
@@ -99,6 +106,10 @@ class Crew:
     def stopped(self, rank: int) -> bool:
         """See :class:`Ranks`."""
         return stopped(self.pids[rank])
+
+    def ended(self, rank: int) -> bool:
+        """See :class:`Ranks`."""
+        return ended(self.pids[rank])
 
     def settle(self, number: int) -> None:
         """Begins to make the ranks ready for another job."""
@@ -141,7 +152,7 @@ def _unsettled(connection: Connection) -> str:
 class Crews:
     """The forkserver and the idle crews. It starts when it is first needed, and starts again if it was lost.
 
-    Use it as a context manager, or close it: it owns processes. :func:`shared` is one for the whole process.
+    Use it as a context manager, or close it: it owns processes. :func:`shared` is one for the whole process. Threads may use it side by side.
     """
 
     def __init__(self) -> None:
@@ -149,6 +160,18 @@ class Crews:
         self._idle: list[Crew] = []
         self._busy: list[Crew] = []
         self._numbers = itertools.count(1)
+        self._lock = _thread.RLock()  # a raw one, as in the forkserver: a simulated world replaces those of threading while it runs
+        self._turns: Turns | None = None
+        self._most_idle = _MOST_IDLE
+
+    def share(self, turns: Turns, processes: int) -> None:
+        """From now on there are others: this process waits for its turn to run ranks, and keeps its part of the idle ones.
+
+        Args:
+            turns: how many ranks may run at once.
+            processes: how many processes share the machine, this one included.
+        """
+        self._turns, self._most_idle = turns, _MOST_IDLE // processes
 
     def __enter__(self) -> Crews:  # noqa: PYI034  (Self is not in typing before Python 3.11)
         return self
@@ -163,19 +186,32 @@ class Crews:
             UsageError: not on Linux.
             HarnessError: it does not start.
         """
-        if self._server is not None and not self._server.usable:
-            self.close()
-        if self._server is None:
-            self._server = Forkserver()
-        return self._server
+        with self._lock:
+            if self._server is not None and not self._server.usable:
+                self.close()
+            if self._server is None:
+                self._server = Forkserver()
+            return self._server
 
     def take(self, terms: Terms) -> Crew:
         """A crew that nobody else uses: an idle one, or a new one.
 
         Raises:
             UsageError: not on Linux.
-            HarnessError: new ranks cannot form a group.
+            HarnessError: new ranks cannot form a group, or other processes leave no turn.
         """
+        # Who runs ranks already, and now wants more, has his turn: a judge may run another world.
+        turn = Turn() if self._turns is None or self._busy else self._turns.take(terms.size)
+        try:
+            with self._lock:
+                crew = self._take(terms)
+        except BaseException:
+            turn.end()
+            raise
+        crew.turn = turn
+        return crew
+
+    def _take(self, terms: Terms) -> Crew:
         why = ""
         for _ in range(_ATTEMPTS):
             try:
@@ -201,37 +237,46 @@ class Crews:
         return crew
 
     def _new(self, server: Forkserver, terms: Terms) -> Crew:
+        Path(server.directory).mkdir(exist_ok=True)  # somebody may have emptied the place for temporary files
         return Crew(server, terms, Path(server.directory, f"group-{next(self._numbers)}"))
 
     def give_back(self, crew: Crew, *, reusable: bool) -> None:
         """Takes a crew back. One that was disturbed is ended, since its group is broken, and its replacement makes itself ready meanwhile."""
-        if reusable and crew in self._busy:
-            self._busy.remove(crew)
-            crew.settle(next(self._numbers))
-            self._idle.append(crew)
-        else:
-            with contextlib.suppress(HarnessError):  # of no concern to the run that is over; the next one will be told
-                self.discard(crew)
-                self._idle.append(self._new(self.server(), crew.terms))
-        while sum(one.terms.size for one in self._idle) > _MOST_IDLE and len(self._idle) > 1:
-            self._idle.pop(0).end()
+        with self._lock:
+            if reusable and crew in self._busy:
+                self._busy.remove(crew)
+                crew.turn.end()
+                crew.settle(next(self._numbers))
+                self._idle.append(crew)
+            else:
+                with contextlib.suppress(HarnessError):  # of no concern to the run that is over; the next one will be told
+                    self.discard(crew)
+                    self._idle.append(self._new(self.server(), crew.terms))
+            while sum(one.terms.size for one in self._idle) > self._most_idle and len(self._idle) > 1:
+                self._idle.pop(0).end()
 
     def discard(self, crew: Crew) -> None:
         """Ends a crew that was taken."""
-        if crew in self._busy:  # unless everything was ended meanwhile
-            self._busy.remove(crew)
-        crew.end()
+        with self._lock:
+            if crew in self._busy:  # unless everything was ended meanwhile
+                self._busy.remove(crew)
+            try:
+                crew.end()
+            finally:
+                crew.turn.end()
 
     def close(self) -> None:
         """Ends everything."""
-        for crew in (*self._idle, *self._busy):
-            for connection in crew.connections:
-                connection.close()
-        self._idle.clear()
-        self._busy.clear()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        with self._lock:
+            for crew in (*self._idle, *self._busy):
+                crew.turn.end()
+                for connection in crew.connections:
+                    connection.close()
+            self._idle.clear()
+            self._busy.clear()
+            if self._server is not None:
+                self._server.close()
+                self._server = None
 
 
 _shared: dict[int, Crews] = {}

@@ -38,10 +38,19 @@ class Stopped:
 
 def stopped(pid: int) -> bool:
     """Whether the process is stopped, says the kernel."""
+    return _state(pid) in ("T", "t")
+
+
+def ended(pid: int) -> bool:
+    """Whether the process has ended, says the kernel; its number stays its own until the forkserver has seen it."""
+    return _state(pid) in ("Z", "X", "")
+
+
+def _state(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] in "Tt"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
     except OSError:
-        return False
+        return ""
 
 
 class Evidence:

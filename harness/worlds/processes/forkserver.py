@@ -8,6 +8,7 @@ happened: it reads end-of-file on the socket that connects them. Ranks die with 
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import importlib
@@ -24,8 +25,14 @@ from typing import Any
 
 from harness.errors import HarnessError, UsageError
 
-PRELOAD = ("harness.worlds.processes.rank", "harness.rig", "torch.distributed.checkpoint.filesystem")
+PRELOAD = ("harness.worlds.processes.rank", "harness.rig", "harness.body", "torch.distributed.checkpoint.filesystem")
 """What every rank finds imported. Names, not imports: a world must not depend on what runs in it."""
+ENVIRONMENT = {
+    "GLOO_SOCKET_IFNAME": "lo",  # ranks are on this machine, whatever its host name resolves to
+    "OMP_NUM_THREADS": "1",  # ranks share the machine's cores, and forked OpenMP pools do not work
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # a killed peer is no news here
+}
+"""What ranks have in theirs, whatever their parent has."""
 _LARGEST = 1 << 16
 _START_LIMIT = 120.0
 _END_LIMIT = 30.0
@@ -60,9 +67,10 @@ class Forkserver:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT},
             )
         self._owner = os.getpid()
+        self._asking = _thread.allocate_lock()
         self._control.settimeout(_START_LIMIT)
         try:
             self._receive()
@@ -128,8 +136,9 @@ class Forkserver:
 
     def _ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> Any:
         try:
-            socket.send_fds(self._control, [json.dumps(request).encode()], list(fds))
-            return self._receive()
+            with self._asking:
+                socket.send_fds(self._control, [json.dumps(request).encode()], list(fds))
+                return self._receive()
         except OSError as error:
             self._control.close()
             raise HarnessError(f"the forkserver is gone: {error}") from error
@@ -145,13 +154,6 @@ class Forkserver:
         if not answer:
             raise HarnessError("the forkserver has ended; what it printed says why")
         return json.loads(answer)
-
-
-_ENVIRONMENT = {
-    "GLOO_SOCKET_IFNAME": "lo",  # ranks are on this machine, whatever its host name resolves to
-    "OMP_NUM_THREADS": "1",  # ranks share the machine's cores, and forked OpenMP pools do not work
-    "TORCH_CPP_LOG_LEVEL": "ERROR",  # a killed peer is no news here
-}
 
 
 # -- in the server

@@ -40,14 +40,18 @@ class Job:
         started: when the case began, on the machine's monotonic clock.
         path: ``sys.path`` of whoever sends the job.
         main: file of the sender's ``__main__``, where the body is defined there.
+        module: name of the module that defines the body, and its file, if it has one.
         directory: the sender's working directory.
+        environment: the sender's environment variables.
         work: pickled (body, arguments, faults).
     """
 
     started: float
     path: tuple[str, ...]
     main: str | None
+    module: tuple[str, str | None]
     directory: str
+    environment: dict[str, str]
     work: bytes
 
 

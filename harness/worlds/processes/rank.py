@@ -7,7 +7,9 @@ once when the world is gone.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import datetime as dt
+import importlib
 import os
 import pickle
 import queue
@@ -54,6 +56,7 @@ _LINGER = 0.2
 def live(fd: int) -> NoReturn:
     """What a forked process does: be a rank until the world is gone."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.set_inheritable(fd, False)  # a program that a rank starts must not keep the socket open when the rank dies
     rank = Rank(Connection(fd))
     be(rank)
     hooks.install(rank.counting_as_waiting)
@@ -220,12 +223,17 @@ class Rank(runtime.RealRuntime):
             value, record = error, ErrorRecord.of(error)
         finally:
             hooks.ask(None)
+            _flush()
         self._send(Ended("returned" if record is None else "raised", _pickled(value), record, self.now()))
 
     def _begin(self, job: Job) -> Any:
         self._started = job.started
         sys.path[:] = job.path
+        if os.environ != job.environment:
+            os.environ.clear()
+            os.environ.update(job.environment)
         os.chdir(job.directory)
+        _forget_namesakes(*job.module)
         if job.main is not None and job.main not in _mains:
             from multiprocessing.spawn import import_main_path
 
@@ -252,6 +260,21 @@ class Rank(runtime.RealRuntime):
 
 
 _mains: set[str] = set()
+
+
+def _forget_namesakes(name: str, file: str | None) -> None:
+    """Makes sure that the body is the sender's: a module of the same name from elsewhere may be left of an earlier job."""
+    found = sys.modules.get(name)
+    if name != "__main__" and file is not None and getattr(found, "__file__", file) != file:
+        del sys.modules[name]
+    importlib.invalidate_caches()  # the file may be younger than what the import system remembers of its directory
+
+
+def _flush() -> None:
+    """What a body printed appears while the caller still looks at it; where it cannot, that is no concern of the body's."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
 
 
 class Reported(History):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import pickle
@@ -19,6 +20,7 @@ from harness.worlds.base import Faults, RankResult, Wait
 from harness.worlds.processes import messages
 from harness.worlds.processes.crew import Crews, Ranks, Terms, shared
 from harness.worlds.processes.evidence import Evidence, Stopped
+from harness.worlds.processes.forkserver import ENVIRONMENT
 from harness.worlds.processes.messages import Act, Acted, Answer, Ask, Broken, Ended, Happened, Job, Meet, Reply, Stopping, Thread, Where
 
 _QUIET = 0.04
@@ -97,12 +99,12 @@ class ProcessWorld:
             UsageError: what should be sent to the ranks, or what they return, does not pickle.
             HarnessError: the ranks could not begin, or the forkserver is lost.
         """
-        work = work_of(body, args, faults)
+        job = job_of(body, work_of(body, args, faults))
         crews = shared() if self._crews is None else self._crews
         crew = crews.take(self._terms)
         try:
             run = Run(crew, self._external_limit, hear, answer)
-            results = run.results(job_of(body, work))
+            results = run.results(dataclasses.replace(job, started=time.monotonic()))
             if any(one.outcome == "dead" for one in results):
                 crew.server.check()
             if judge is not None:
@@ -144,9 +146,19 @@ def work_of(body: Callable[..., Any], args: tuple[Any, ...], faults: Faults | No
 
 
 def job_of(body: Callable[..., Any], work: bytes) -> Job:
-    """The message that has ranks do ``work``, where this process does its own."""
-    main = sys.modules["__main__"].__dict__.get("__file__") if getattr(body, "__module__", None) == "__main__" else None
-    return Job(time.monotonic(), tuple(sys.path), main, os.getcwd(), work)  # noqa: PTH109  (sent as text)
+    """The message that has ranks do ``work``, where this process does its own.
+
+    Raises:
+        UsageError: it has no working directory any more.
+    """
+    name = str(getattr(body, "__module__", None))
+    file = getattr(sys.modules.get(name), "__file__", None)
+    environment = {**os.environ, **ENVIRONMENT}
+    try:
+        directory = os.getcwd()  # noqa: PTH109  (sent as text)
+    except FileNotFoundError as error:
+        raise UsageError("the working directory of this process is gone, so ranks cannot share it") from error
+    return Job(time.monotonic(), tuple(sys.path), file if name == "__main__" else None, (name, file), directory, environment, work)
 
 
 class Run:
@@ -249,7 +261,7 @@ class Run:
         self._looks += 1
         held = {rank for rank in self._stopped if self._crew.stopped(rank)}
         found: dict[int, tuple[Thread, ...] | None] = dict.fromkeys(self._open.values())
-        missing = {rank for rank in found if rank not in self._stopped}
+        missing = {rank for rank in found if rank not in held}  # one that is about to be stopped may not get to answer
         for rank in missing:
             self._crew.send(rank, Where(self._looks))
         deadline = time.monotonic() + _ANSWER_LIMIT
@@ -263,8 +275,11 @@ class Run:
                     found[rank] = message.threads
                     missing.discard(rank)
         for rank in missing:
+            if self._crew.ended(rank):  # a process that it started has its socket, and keeps it open
+                self._end_of(rank)
+                return None
             if self._crew.stopped(rank):  # by somebody else, and as good as by us
-                self._stopped[rank] = Stopped("SIGSTOP", "a line that is not known", math.inf)
+                self._stopped.setdefault(rank, Stopped("SIGSTOP", "a line that is not known", math.inf))
         for rank in held:
             found[rank] = ()
         return found
@@ -276,10 +291,7 @@ class Run:
             message = messages.receive(connection)
         except EOFError:
             message = None
-            if rank in self._gone:
-                self._end(connection, RankResult(rank, "hung", wait=self._evidence.wait(rank, self._crew.terms.size), finished_at=self._now()))
-            else:
-                self._end(connection, RankResult(rank, "dead", finished_at=self._now()))
+            self._end_of(rank)
         else:
             self._take(rank, connection, message)
         return message
@@ -309,6 +321,11 @@ class Run:
 
     def _now(self) -> float:
         return time.monotonic() - self._started
+
+    def _end_of(self, rank: int) -> None:
+        """A process has ended: of itself, or by our doing after its part was over."""
+        wait = self._evidence.wait(rank, self._crew.terms.size) if rank in self._gone else None
+        self._end(self._crew.connections[rank], RankResult(rank, "hung" if rank in self._gone else "dead", wait=wait, finished_at=self._now()))
 
     def _end(self, connection: Connection, result: RankResult) -> None:
         del self._open[connection]

@@ -249,16 +249,21 @@ class _Run:
         task = rank.task
         assert task is not None
         if rank.outcome == "returned":
-            return RankResult(rank.number, "returned", value=rank.value, finished_at=rank.finished_at)
+            return RankResult(rank.number, "returned", value=rank.value, finished_at=rank.finished_at, left=self._left(rank))
         if rank.outcome == "raised":
             assert rank.error is not None
             record = ErrorRecord.of(rank.error)
-            return RankResult(rank.number, "raised", error=rank.error, record=record, finished_at=rank.finished_at)
+            return RankResult(rank.number, "raised", error=rank.error, record=record, finished_at=rank.finished_at, left=self._left(rank))
         now = self.scheduler.now
         if task.state is State.DEAD:
             return RankResult(rank.number, "dead", finished_at=now)
         outcome: Outcome = "hung" if self.scheduler.ended == "deadlock" else "unknown"
         return RankResult(rank.number, outcome, wait=self._wait(task, outcome), finished_at=now)
+
+    def _left(self, rank: _Rank) -> tuple[str, ...]:
+        """Threads of a rank that wait for what does not come, though all bodies have ended."""
+        going = [task for task in self.scheduler.tasks if task.rank == rank.number and task.state is not State.DONE and task.thread is not None]
+        return tuple(f"thread {task.thread.name!r} goes on" for task in going if task.thread is not None)
 
     def _wait(self, task: Task, outcome: Outcome) -> Wait:
         """Where a rank waits: looks through the join or future of its main thread to the thread of it that matters."""
