@@ -12,15 +12,16 @@ from harness.engines.base import EXECUTORS, STAGINGS, Executor, find
 from harness.errors import OracleViolation, UsageError
 from harness.expectation import Expectation
 from harness.history import History
+from harness.launch import Launch
 from harness.oracles import Evidence, Outcome
-from harness.plan import BoundPlan, FaultPlan, check_simulable
+from harness.plan import BoundPlan, FaultPlan, check_simulable, check_survivable
 from harness.protocol import DCP_ALONE, Capability
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
 from harness.workload import workload
 
-WorldName = Literal["simulated", "processes"]
-WORLDS: tuple[WorldName, ...] = ("simulated", "processes")
+WorldName = Literal["simulated", "processes", "attached"]
+WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
 
 Overlap = Literal["none", "shared", "separate"]
 OVERLAPS: tuple[Overlap, ...] = ("none", "shared", "separate")
@@ -43,7 +44,7 @@ class Case:
         seed: of the order in which ranks run.
         grouped: False to run without a process group (on one rank).
         retry: whether the ranks try again, healed, after the operation.
-        world: what runs the ranks: ``simulated``, or ``processes``.
+        world: what runs the ranks: ``simulated``, ``processes``, or ``attached`` to a launcher.
         executor: what an async save is done by: ``thread``, or ``process``.
         staging: what copies the state of an async save; see :data:`harness.engines.base.STAGINGS`.
         overlap: whether a second async save is begun while the first is under way, and whether both ``shared`` the default group or each has a
@@ -77,8 +78,10 @@ class Case:
         workload(self.workload)
         if self.world not in WORLDS:
             raise UsageError(f"unknown world {self.world!r}; worlds: {', '.join(WORLDS)}")
-        if self.world == "processes" and engine.one_process:
-            raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world 'processes' do not share; valid: world 'simulated'")
+        if self.world == "attached":
+            self._check_attached()
+        if self.world != "simulated" and engine.one_process:
+            raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world {self.world!r} do not share; valid: world 'simulated'")
         if self.world == "simulated":
             check_simulable(self.plan)
         if not self.grouped and self.ranks != 1:
@@ -89,6 +92,18 @@ class Case:
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
         self._check_background()
         return self.plan.bind(self.ranks, self.coordinator, engine.protocol if self.grouped else DCP_ALONE)
+
+    def _check_attached(self) -> None:
+        """Refuses what the launcher's ranks cannot run.
+
+        Raises:
+            PlanError: the plan ends one of them.
+            UsageError: there are none, or too few.
+        """
+        launched = Launch.needed().size
+        if self.ranks > launched:
+            raise UsageError(f"{self.ranks} ranks, where the launcher started {launched}; valid: 1 to {launched}")
+        check_survivable(self.plan)
 
     def _check_background(self) -> None:
         """Refuses what only an async save can have, and ways of it that cannot run.
@@ -102,7 +117,7 @@ class Case:
                 raise UsageError(f"unknown {name} {value!r}; valid: {', '.join(choices)}")
             if value != getattr(Case, name) and self.operation != "async_save":
                 raise UsageError(f"{name} {value!r} is of async_save, not of {self.operation}; valid: {getattr(Case, name)!r}")
-        if self.executor == "process" and (self.world == "simulated" or not self.grouped):
+        if self.executor == "process" and (self.world != "processes" or not self.grouped):
             raise UsageError("executor 'process' starts processes that join a process group; valid: world 'processes' with a group")
         if self.overlap == "separate" and not self.grouped:
             raise UsageError("overlap 'separate' needs process groups; valid without: none, shared")
@@ -114,7 +129,8 @@ class Case:
 
     def replay_line(self) -> str:
         """A shell line that runs this case again."""
-        words = ["ckpt-harness", "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
+        command = ["ckpt-harness"] if self.world != "attached" else ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "harness"]
+        words = [*command, "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
         for name in ("coordinator", "engine", "workload", "seed", "world", "executor", "staging", "overlap"):
             if getattr(self, name) != getattr(defaults, name):

@@ -17,7 +17,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
         "errors _torch",
-        "zoo sites history runtime _counts tags verdict journal",
+        "zoo sites history runtime launch _counts tags verdict journal",
         "effects protocol",
         "fault trace",
         "_grammar",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
+import tempfile
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
@@ -90,6 +93,24 @@ class AttachedWorld:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return WorldHere, (self.size,)
+
+
+def check_shared(directory: Path) -> None:
+    """Makes sure that all ranks of the launcher see what rank 0 stores in ``directory``.
+
+    Raises:
+        UsageError: some do not, or see another directory of that name.
+    """
+    with tempfile.NamedTemporaryFile(dir=directory, prefix="seen-by-") as token:
+        results = AttachedWorld(here().size, group=False).run(_sees, token.name)
+    blind = [f"rank {one.rank} on {one.value[1]}" for one in results if one.value is None or not one.value[0]]
+    if blind:
+        told = ", ".join(blind)
+        raise UsageError(f"{told} cannot see {str(directory)!r}, where rank 0 judges what is stored; valid: TMPDIR in a directory that all hosts share")
+
+
+def _sees(file: str) -> tuple[bool, str]:
+    return Path(file).exists(), socket.gethostname()
 
 
 class _Run(Run):
