@@ -28,7 +28,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "interception",
         "engines findings",
         "case",
-        "background body record",
+        "background body placing record",
         "attempt",
         "rig",
         "campaign strategies",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
+import functools
 import gc
 import itertools
 import os
@@ -22,18 +24,19 @@ import torch.distributed as dist
 from harness import runtime
 from harness.errors import HarnessError, UsageError
 from harness.launch import Launch
+from harness.worlds.attached import clocks
 from harness.worlds.attached.door import LIMIT, Door, knock
-from harness.worlds.attached.messages import Finish, Finishing, Recall, Recalled
+from harness.worlds.attached.messages import Finish, Finishing, Ping, Pong, Recall, Recalled
 from harness.worlds.attached.rank import LaunchedRank
 from harness.worlds.processes import hooks, messages
 from harness.worlds.processes import rank as rank_of_processes
 from harness.worlds.processes.crew import Terms
-from harness.worlds.processes.messages import Form, Settle, Settled
+from harness.worlds.processes.messages import Form, Job, Settle, Settled
 
 LOST = 3
 """Exit status where rank 0 is gone without a word: no verdict."""
 _SETTLE_LIMIT = 60.0
-"""Seconds that ranks may take to make a group, or to be let go; hosts may be busy, and none can be replaced."""
+"""Seconds that a rank may take to answer, to join a group, or to be let go; hosts may be busy, and none can be replaced."""
 _EXIT_LIMIT = 60.0
 """Seconds that rank 0 may take from its last word to its exit."""
 
@@ -55,6 +58,8 @@ def together(main: Callable[[], int | None]) -> int:
         BaseException: what ``main`` raises, on rank 0; the other ranks return 1.
     """
     launch = Launch.needed()
+    if not sys.platform.startswith("linux"):
+        raise UsageError("ranks of a launcher are looked at through /proc, which only Linux has; valid here: world simulated")
     torch.set_num_threads(1)
     store, _, _ = next(dist.rendezvous("env://", timeout=dt.timedelta(seconds=LIMIT)))
     if launch.rank:
@@ -144,7 +149,8 @@ class Company:
         others = Door(launch, store).admit()
         ours, theirs = socket.socketpair()
         self._own = LaunchedRank(Connection(theirs.detach()), store, _local(launch))
-        self._connections = [Connection(ours.detach()), *(others[rank] for rank in range(1, launch.size))]
+        self._connections = [Connection(ours.detach()), *(others[rank].connection for rank in range(1, launch.size))]
+        self._elsewhere = [rank for rank, other in others.items() if other.machine != clocks.machine()]
         _live(self._own)
         threading.Thread(target=self._own.attend, name="rank 0", daemon=True).start()
 
@@ -162,7 +168,7 @@ class Company:
             raise UsageError("the launcher's ranks are busy; while a world of them runs, its judge may run another kind of world")
         if self._broken:
             raise Lost(self._broken)
-        party = Party(terms, self._connections[: terms.size])
+        party = Party(terms, self._connections[: terms.size], [rank for rank in self._elsewhere if rank < terms.size])
         self._busy = True
         try:
             with self._noticing_loss(), runtime.installed(self._own):
@@ -207,13 +213,18 @@ class Party:
     Args:
         terms: what they are for.
         connections: to each.
+        elsewhere: those whose clock is another.
     """
 
-    def __init__(self, terms: Terms, connections: list[Connection]) -> None:
+    def __init__(self, terms: Terms, connections: list[Connection], elsewhere: list[int]) -> None:
         self.terms, self.connections = terms, connections
+        self._elsewhere = elsewhere
+        self._ahead: dict[int, float] = {}
 
     def send(self, rank: int, message: Any) -> None:
         """Sends a message to a rank; one that is dead is found so when it is listened to."""
+        if isinstance(message, Job):
+            message = dataclasses.replace(message, started=message.started + self._ahead.get(rank, 0.0))
         with contextlib.suppress(OSError):
             messages.send(self.connections[rank], message)
 
@@ -233,29 +244,37 @@ class Party:
         file = None if self.terms.timeout is None else store
         for rank in range(self.terms.size):
             self.send(rank, Form(rank, self.terms.size, file, self.terms.timeout or 0.0))
-        self._gather(Settled, _SETTLE_LIMIT)
+        self._gather(Settled)
+        for rank in self._elsewhere:
+            samples = [clocks.ask(functools.partial(self._time, rank), time.monotonic) for _ in range(clocks.SAMPLES)]
+            self._ahead[rank] = clocks.offset(samples)
+
+    def _time(self, rank: int) -> float:
+        self.send(rank, Ping())
+        pong: Pong = self._gather(Pong, [rank])[rank]
+        return pong.at
 
     def settle(self) -> None:
         """Lets the ranks go, and waits until they have acknowledged it."""
         for rank in range(self.terms.size):
             self.send(rank, Settle(0))
-        self._gather(Settled, _SETTLE_LIMIT)
+        self._gather(Settled)
 
     def recall(self, ranks: list[int]) -> dict[int, tuple[str, ...]]:
         """What the flight recorders of some ranks have of unfinished collectives."""
         for rank in ranks:
             self.send(rank, Recall())
-        return {rank: answer.lines for rank, answer in self._gather(Recalled, _SETTLE_LIMIT, ranks).items()}
+        return {rank: answer.lines for rank, answer in self._gather(Recalled, ranks).items()}
 
-    def _gather(self, kind: type[Any], limit: float, ranks: list[int] | None = None) -> dict[int, Any]:
+    def _gather(self, kind: type[Any], ranks: list[int] | None = None) -> dict[int, Any]:
         """One message of a kind from each rank. Whatever else they say is about a case that is over."""
         found: dict[int, Any] = {}
         missing = {self.connections[rank]: rank for rank in (range(self.terms.size) if ranks is None else ranks)}
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + _SETTLE_LIMIT
         while missing:
             ready = wait(list(missing), max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise Lost(f"no word for {limit:g} s from rank(s) {', '.join(map(str, sorted(missing.values())))} of the launcher")
+                raise Lost(f"no word for {_SETTLE_LIMIT:g} s from rank(s) {', '.join(map(str, sorted(missing.values())))} of the launcher")
             for one in ready:
                 assert isinstance(one, Connection)
                 message = received(missing[one], one)

@@ -11,17 +11,33 @@ import json
 import secrets
 import socket
 import time
+from collections.abc import Container
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
 from harness.launch import Launch
+from harness.worlds.attached import clocks
 
 LIMIT = 300.0
 """Seconds that ranks may take to come: hosts start at different times, and torch takes its time to import."""
 _HELLO_LIMIT = 10.0
 """Seconds that a caller may take to say who it is."""
+_LONGEST_HELLO = 1000
+"""Bytes."""
 _KEY = "ckpt-harness/door"
+
+
+class Caller(NamedTuple):
+    """A rank that has come.
+
+    Attributes:
+        connection: to it.
+        machine: see :func:`harness.worlds.attached.clocks.machine`.
+    """
+
+    connection: Connection
+    machine: str
 
 
 class Door:
@@ -40,13 +56,13 @@ class Door:
         words = {"addresses": [address, socket.gethostname()], "port": self._server.getsockname()[1], "key": self._key.hex()}
         store.set(_KEY, json.dumps(words))
 
-    def admit(self) -> dict[int, Connection]:
-        """Waits until all others have come: rank -> connection.
+    def admit(self) -> dict[int, Caller]:
+        """Waits until all others have come: rank -> who it is.
 
         Raises:
             HarnessError: some do not come.
         """
-        found: dict[int, Connection] = {}
+        found: dict[int, Caller] = {}
         deadline = time.monotonic() + LIMIT
         with self._server:
             while len(found) < self._launch.size - 1:
@@ -56,27 +72,28 @@ class Door:
                 except TimeoutError:
                     raise HarnessError(f"{_missing(found, self._launch)} did not come within {LIMIT:g} s; {_ALONE}") from None
                 connection = _connection(caller)
-                rank = self._greet(connection)
-                if rank is None:  # a stranger at the port
+                hello = self._greet(connection)
+                if hello is None:  # a stranger at the port
                     connection.close()
                 else:
-                    found[rank] = connection
+                    found[hello["rank"]] = Caller(connection, hello["machine"])
         return found
 
-    def _greet(self, connection: Connection) -> int | None:
+    def _greet(self, connection: Connection) -> dict[str, Any] | None:
         with contextlib.suppress(OSError, EOFError):
             if connection.poll(_HELLO_LIMIT):
-                hello = connection.recv_bytes(64)
+                hello = connection.recv_bytes(_LONGEST_HELLO)
                 if secrets.compare_digest(hello[:32], self._key):
                     connection.send_bytes(hashlib.sha256(self._key).digest())
-                    return int.from_bytes(hello[32:], "big")
+                    found: dict[str, Any] = json.loads(hello[32:])
+                    return found
         return None
 
 
 _ALONE = "to run here without a launcher, unset RANK"
 
 
-def _missing(found: dict[int, Connection], launch: Launch) -> str:
+def _missing(found: Container[int], launch: Launch) -> str:
     absent = [str(rank) for rank in range(1, launch.size) if rank not in found]
     return f"rank{'s' * (len(absent) > 1)} {', '.join(absent)} of {launch.size}"
 
@@ -97,7 +114,7 @@ def knock(launch: Launch, store: Any) -> Connection:
             continue
         connection = _connection(caller)
         with contextlib.suppress(OSError, EOFError):
-            connection.send_bytes(key + launch.rank.to_bytes(4, "big"))
+            connection.send_bytes(key + json.dumps({"rank": launch.rank, "machine": clocks.machine()}).encode())
             if connection.poll(_HELLO_LIMIT) and secrets.compare_digest(connection.recv_bytes(64), hashlib.sha256(key).digest()):
                 return connection
         connection.close()

@@ -25,5 +25,15 @@ class Finishing(NamedTuple):
     """To :class:`Finish`: nothing will change that any more."""
 
 
+class Ping(NamedTuple):
+    """Say what time it is."""
+
+
+class Pong(NamedTuple):
+    """To :class:`Ping`: seconds of this host's monotonic clock."""
+
+    at: float
+
+
 class Gone(NamedTuple):
     """A rank says to itself: the other end of its connection is closed."""

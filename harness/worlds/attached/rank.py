@@ -23,7 +23,7 @@ import torch.distributed as dist
 
 from harness import _torch, runtime
 from harness.worlds.attached import sockets
-from harness.worlds.attached.messages import Finish, Finishing, Gone, Recall, Recalled
+from harness.worlds.attached.messages import Finish, Finishing, Gone, Ping, Pong, Recall, Recalled
 from harness.worlds.processes import messages, where
 from harness.worlds.processes.messages import Act, Answer, Form, Job, Reply, Settle, Settled, Where
 from harness.worlds.processes.rank import Rank
@@ -94,6 +94,8 @@ class LaunchedRank(Rank):
                 message = messages.receive(self._connection)
                 if isinstance(message, Where):
                     self._send(Answer(message.number, where.look(self._marks, self._idle)))
+                elif isinstance(message, Ping):
+                    self._send(Pong(time.monotonic()))
                 elif isinstance(message, (Reply, Act)):
                     self._told.put(message)
                 else:
@@ -168,9 +170,7 @@ class LaunchedRank(Rank):
         here = os.getcwd()  # noqa: PTH109  (as it was sent)
         directory = job.directory if Path(job.directory).is_dir() else here
         # What the launcher told each rank in its environment stays its own.
-        begun = super()._begin(dataclasses.replace(job, directory=directory, environment=dict(os.environ)))
-        self._started = time.monotonic()  # clocks of different hosts have nothing in common, and the ranks begin at nearly the same time
-        return begun
+        return super()._begin(dataclasses.replace(job, directory=directory, environment=dict(os.environ)))
 
     def _let_go(self, settle: Settle) -> None:
         """Ends whatever is left of a case; it is judged."""

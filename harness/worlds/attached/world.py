@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,7 +41,8 @@ class AttachedWorld:
     Not modelled: the death of a rank, and a stop without end; these the launcher's job would not survive. A rank that hangs runs on while the judge
     looks, so timers of collectives may fire in it meanwhile; nothing that it says then counts. One that waits on a lock for ever cannot be let go:
     its thread is left where it is. While NCCL works, a rank that waits for the GPU computes, as far as can be seen, and is "unknown" after the limit,
-    not "hung". Times of different hosts are compared as if all ranks had begun at the same moment. ``monitored_barrier`` is not used: it
+    not "hung". Clocks of different hosts are compared before each case; where that errs by more than a message of the group takes, what happened on
+    different hosts is put in the wrong order. ``monitored_barrier`` is not used: it
     would stand in the engine's way. What torch's flight recorder has of unfinished collectives is in the history of a case that hung. Each group leaves
     a few small keys in the launcher's store. The other limits of the process world hold here too.
     """
@@ -80,7 +82,7 @@ class AttachedWorld:
         """
         job = dataclasses.replace(job_of(body, work_of(body, args, faults)), main=None)  # a launcher's ranks all run the same program
         with here().party(self._terms) as party:
-            results = _Run(party, self._external_limit, hear, answer).results(job)
+            results = _Run(party, self._external_limit, hear, answer).results(dataclasses.replace(job, started=time.monotonic()))
             if hear is not None:
                 _recall(party, results, hear)
             if judge is not None:
