@@ -189,7 +189,9 @@ class Company:
             raise
 
     def finish(self, status: int) -> None:
-        """Tells the others to exit as this process will, and waits until nothing can change that."""
+        """Tells the others to exit as this process will, and waits until nothing can change that. They exit once the kernel says that this one has."""
+        for connection in self._connections[1:]:
+            os.dup(connection.fileno())  # never closed but by the end of the process
         waiting = set(self._connections[1:])
         for connection in self._connections:
             with contextlib.suppress(OSError):

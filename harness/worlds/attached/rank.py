@@ -6,6 +6,7 @@ be let go is left where it is.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import gc
@@ -129,8 +130,9 @@ class LaunchedRank(Rank):
                 return None
 
     def rest(self, seconds: float) -> None:
-        """Waits until the world is gone."""
-        self._calls.get(timeout=seconds)
+        """Waits until the world is gone, but no longer than so many seconds."""
+        with contextlib.suppress(queue.Empty):
+            self._calls.get(timeout=seconds)
 
     # -- a case
 
