@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from harness import runtime, zoo
@@ -57,7 +57,7 @@ class Injector:
     Args:
         plan: what to inject.
         rank: the rank of the caller, where the current runtime cannot know it.
-        coordinator: the coordinator's rank, until a wrapper is told its role.
+        coordinators: ranks that coordinate (one, unless several groups act at once), until a wrapper is told its role.
         history: where to record; without one nothing is recorded, only counted.
 
     Attributes:
@@ -65,7 +65,7 @@ class Injector:
         internal_errors: what broke in the harness itself.
     """
 
-    def __init__(self, plan: FaultPlan, *, rank: int | None = None, coordinator: int = 0, history: History | None = None) -> None:
+    def __init__(self, plan: FaultPlan, *, rank: int | None = None, coordinators: Collection[int] = (0,), history: History | None = None) -> None:
         self.plan = plan
         self.history = history
         self._by_site: dict[str, list[Fault]] = {}
@@ -73,7 +73,7 @@ class Injector:
             self._by_site.setdefault(fault.site, []).append(fault)
         self._rank = rank
         self._roles: dict[int, bool] = {}
-        self._coordinator = coordinator
+        self._coordinators = frozenset(coordinators)
         self._counts = Counts()
         self._current: dict[int, str] = {}
         self._position: dict[tuple[int, str], int] = {}
@@ -245,7 +245,7 @@ class Injector:
         """Whether ``fault`` is addressed to ``rank``, as far as the coordinator is known."""
         if isinstance(fault.ranks, tuple):
             return rank in fault.ranks
-        coordinates = self._roles.get(rank, rank == self._coordinator)
+        coordinates = self._roles.get(rank, rank in self._coordinators)
         return {"all": True, "coordinator": coordinates, "others": not coordinates}[fault.ranks]
 
     # -- acting
@@ -289,10 +289,16 @@ class Injector:
             self.history.append(Event(runtime.current().now(), rank, kind, operation, site, nth, detail))
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy in another process has nobody to read its history; firings travel with the counts. The process of an async save knows its rank
+        # A copy in another process records only if that belongs to a world; firings travel with the counts. The process of an async save knows its rank
         # within the group that saves, and faults are addressed to ranks of the world; where no world is known, a launcher is pickling for its ranks.
         rank = self.rank() if self._rank is None and runtime.known_world_size() is not None else self._rank
-        return {**self.__dict__, "history": None, "_rank": rank}
+        return {**self.__dict__, "history": None, "_rank": rank, "recorded": self.history is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        recorded = state.pop("recorded")
+        self.__dict__.update(state)
+        joined = runtime.joined()
+        self.history = joined if recorded else None
 
 
 class FaultyFuture:

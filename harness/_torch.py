@@ -6,6 +6,7 @@ Nothing else in ``harness`` names a private torch symbol. Import of this module 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import logging
 import sys
@@ -191,6 +192,51 @@ def forget_plans() -> None:
                 value.clear()
 
 
+EXECUTOR = "torch.distributed.checkpoint._async_process_executor"
+"""The module of DCP's process executor, which is private; its waits have to be told from others, and its process ended."""
+
+
+def replace_executor_process(replacement: Any) -> Callable[[], None]:
+    """Lets the process of DCP's process executor run ``replacement(real, *args)``, which must pickle: nobody else can get hold of that process.
+
+    Args:
+        replacement: called in the new process with what the real one runs, and its arguments.
+
+    Returns:
+        What undoes it.
+    """
+    process: Any = importlib.import_module(EXECUTOR)._AsyncCheckpointProcess
+    real = process.__dict__["_checkpointing_subprocess"]
+    process._checkpointing_subprocess = replacement
+
+    def undo() -> None:
+        process._checkpointing_subprocess = real
+
+    return undo
+
+
+def executor_main(*args: Any) -> None:
+    """What the process of the process executor runs."""
+    importlib.import_module(EXECUTOR)._AsyncCheckpointProcess._checkpointing_subprocess(*args)
+
+
+def replace_execute_save(replacement: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """In that process, for the rest of its life: puts ``replacement(function)`` in the place of what serves one request."""
+    process: Any = importlib.import_module(EXECUTOR)._AsyncCheckpointProcess
+    process._execute_save = staticmethod(replacement(process._execute_save))
+
+
+def end_executor_process() -> None:
+    """Ends the process that DCP's process executor keeps for the life of this one, as if none had been started: it is global to the process."""
+    executor: Any = sys.modules.get(EXECUTOR)
+    kept = getattr(executor, "_CHECKPOINT_PROCESS", None)
+    if kept is not None:
+        kept._save_process.kill()
+        kept._save_process.join()
+        kept._process_pipe.close()
+        executor._CHECKPOINT_PROCESS = None
+
+
 def copy_all(targets: list[Any], sources: list[Any]) -> None:
     """Copies tensor by tensor in one call: a gather of n ranks to n ranks is n x n copies."""
     torch._foreach_copy_(targets, sources)
@@ -327,10 +373,14 @@ def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:
 # Fsspec's storage classes, imported above, are documented for users, yet lived in a private module until torch 2.15.
 
 
-def empty_sharded_tensor(world_size: int, count: int) -> Any:
-    """A one-dimensional float64 ``ShardedTensor`` of ``count`` elements, chunked over all ranks on the CPU; made without a collective."""
-    spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in range(world_size)])
-    return sharded_tensor.empty(spec, count, dtype=torch.float64)
+def empty_sharded_tensor(count: int, group: Any = None) -> Any:
+    """A one-dimensional float64 ``ShardedTensor`` of ``count`` elements, chunked over a group's ranks on the CPU; made without a collective.
+
+    Its placements name ranks of the world, whatever the group.
+    """
+    ranks = torch.distributed.get_process_group_ranks(group)
+    spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in ranks])
+    return sharded_tensor.empty(spec, count, dtype=torch.float64, process_group=group)
 
 
 def is_sharded_tensor(value: object) -> bool:
@@ -344,16 +394,16 @@ def local_shards(sharded: Any) -> Iterator[tuple[int, torch.Tensor]]:
         yield int(shard.metadata.shard_offsets[0]), shard.tensor
 
 
-def save_with_coordinator(state: dict[str, Any], writer: Any, coordinator: int, planner: Any) -> None:
+def save_with_coordinator(state: dict[str, Any], writer: Any, coordinator: int, planner: Any, group: Any = None) -> None:
     """``save_state_dict``, the only entry that takes a coordinator. Called behind its deprecation wrapper: one warning a save says nothing new."""
     entry = getattr(checkpoint.save_state_dict, "__wrapped__", checkpoint.save_state_dict)
-    entry(state, writer, coordinator_rank=coordinator, planner=planner)
+    entry(state, writer, process_group=group, coordinator_rank=coordinator, planner=planner)
 
 
-def load_with_coordinator(state: dict[str, Any], reader: Any, coordinator: int, planner: Any) -> None:
+def load_with_coordinator(state: dict[str, Any], reader: Any, coordinator: int, planner: Any, group: Any = None) -> None:
     """``load_state_dict``, likewise."""
     entry = getattr(checkpoint.load_state_dict, "__wrapped__", checkpoint.load_state_dict)
-    entry(state, reader, coordinator_rank=coordinator, planner=planner)
+    entry(state, reader, process_group=group, coordinator_rank=coordinator, planner=planner)
 
 
 def timeline_logger() -> logging.Logger:

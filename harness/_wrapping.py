@@ -177,6 +177,7 @@ _WHERE = {
     "load_planner": "it is injected by FaultyLoadPlanner or inject()",
     "state": "it is injected by FaultyStateful or inject()",
     "stager": "it is injected by FaultyStager or inject()",
+    "executor": "processes of executors fail in the cases of a rig (ckpt-harness replay --executor process)",
     "pg": "collectives fail in simulated worlds only, whose plan it belongs in",
 }
 

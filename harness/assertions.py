@@ -34,7 +34,7 @@ def assert_propagated(error: BaseException, plan: FaultPlan | str, *, world_size
     # The caller does not say in which operation the error came up, so every one that the plan may strike is asked.
     count = max((fault.operation.index or 1 if fault.operation else fault.nth for fault in plan), default=1)
     operations = [f"{kind}[{number}]" for number in range(1, min(count, _MOST_OPERATIONS) + 1) for kind in kinds]
-    trace = Trace.nominal(operations, bound.world_size, coordinator, bound.protocol)
+    trace = Trace.nominal(operations, bound.groups, bound.protocol)
     expected = [one for one in forecast(bound, trace).expectations if one.kind is Kind.FAILS]
     told = ErrorRecord.of(error)
     if not expected:

@@ -7,6 +7,7 @@ the rig's where ranks share a process with it, and a line to the rig where they 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
 import threading
 import warnings
@@ -17,17 +18,19 @@ from typing import Any, Protocol
 import torch.distributed as dist
 
 from harness._inject import Injector
-from harness._torch import is_stateful
+from harness._torch import end_executor_process, is_stateful, replace_executor_process
 from harness.background import Target, engine_stagers_fail, save_all
 from harness.case import Case
-from harness.engines.base import Call, Engine, find
+from harness.engines.base import Engine, find
+from harness.executor import FaultyExecutor
 from harness.history import ErrorRecord
+from harness.joining import Part, joined
 from harness.oracles import Outcome
 from harness.planner import FaultyLoadPlanner, FaultySavePlanner
 from harness.runtime import current
 from harness.stateful import FaultyStateful
 from harness.storage import FaultyStorageReader, FaultyStorageWriter
-from harness.workload import State, Workload, context_here, workload
+from harness.workload import State, Workload, workload
 
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, as the tags in their elements carry them; a second save under way at the same time adds :data:`SECOND`."""
@@ -57,11 +60,14 @@ class Course(Protocol):
     def ended(self, rank: int, ending: Ending) -> None:
         """An operation has ended on ``rank``."""
 
-    def retries(self) -> bool:
-        """Waits until the operations have ended on all ranks; whether they try again."""
+    def retries(self, rank: int) -> bool:
+        """Waits until the operations have ended on all ranks; whether ``rank`` tries again."""
 
     def retried(self, rank: int, ending: Ending) -> None:
         """An operation of the second try has ended on ``rank``."""
+
+    def leaves(self) -> None:
+        """Waits until all ranks are done with their groups."""
 
     def over(self) -> bool:
         """Whether the case is judged: whatever still happens is the world unwinding its ranks."""
@@ -73,11 +79,13 @@ class Attempt:
 
     Attributes:
         case: the case.
-        places: where its operations save to, or load from.
+        places: for each operation, where each group saves to, or loads from.
+        timeout: of collectives, in seconds.
     """
 
     case: Case
-    places: tuple[str, ...]
+    places: tuple[tuple[str, ...], ...]
+    timeout: float
 
     def run(self, injector: Injector, course: Course) -> None:
         """Does it, as the calling rank.
@@ -86,62 +94,75 @@ class Attempt:
             injector: injects the case's faults.
             course: told how it goes.
         """
-        rank, engine = injector.rank(), find(self.case.engine)
-        storages = [engine.make_writer(place) if self._saves else engine.make_reader(place) for place in self.places]
-        with self._groups() as groups:
-            for ending in self._try(storages, groups, ATTEMPT, injector, course):
-                course.ended(rank, ending)
+        rank = injector.rank()
+        with joined(self.case, rank, self.timeout) as part, self._groups() as groups:
+            storages = [] if part is None else self._storages(part)
+            if part is not None:
+                for ending in self._try(part, storages, groups, ATTEMPT, injector, course):
+                    course.ended(rank, ending)
             # Nobody tries again before all have ended, or a rank's retry could stand in for the attempt that its peers still wait for.
-            if course.retries():
+            if course.retries(rank) and part is not None:
                 injector.heal()
-                for ending in self._try(storages, groups, RETRY, injector, course):
+                for ending in self._try(part, storages, groups, RETRY, injector, course):
                     course.retried(rank, ending)
+            if self.case.leaves_together:
+                course.leaves()  # who destroyed a group that others wait in would tell them by it
 
     @property
     def _saves(self) -> bool:
         return self.case.operation != "load"
 
+    def _storages(self, part: Part) -> list[Any]:
+        """The engine's storage object for each operation, kept from one try to the next."""
+        engine = find(self.case.engine)
+        make = engine.make_writer if self._saves else engine.make_reader
+        return [make(places[part.number]) for places in self.places]
+
     @contextlib.contextmanager
     def _groups(self) -> Iterator[list[Any]]:
-        """A process group for each operation, or None for the default one. They go when all ranks have ended: peers may wait in them until then."""
+        """A process group for each operation that has one of its own, else None. They go when all ranks have ended, as nobody else does."""
         if self.case.overlap != "separate":
             yield [None for _ in self.places]
             return
-        groups = [dist.new_group() for _ in self.places]
+        groups = [dist.new_group(timeout=dt.timedelta(seconds=self.timeout)) for _ in self.places]
         yield groups
         for group in groups:
             dist.destroy_process_group(group)
 
-    def _try(self, storages: Sequence[Any], groups: Sequence[Any], save: int, injector: Injector, course: Course) -> Iterator[Ending]:
+    def _try(
+        self, part: Part, storages: Sequence[Any], groups: Sequence[Any], save: int, injector: Injector, course: Course
+    ) -> Iterator[Ending]:
         case, engine, kind = self.case, find(self.case.engine), workload(self.case.workload)
         if case.operation != "async_save":
-            yield self._in_the_foreground(engine, kind, storages[0], save, injector, course)
+            yield self._in_the_foreground(engine, kind, part, storages[0], save, injector, course)
             return
         targets = [
-            Target(save + number * SECOND, writer, place, group)
-            for number, (writer, place, group) in enumerate(zip(storages, self.places, groups, strict=True))
+            Target(save + number * SECOND, storage, self.places[number][part.number], group or part.call.group)
+            for number, (storage, group) in enumerate(zip(storages, groups, strict=True))
         ]
-        for one in save_all(case, engine, kind, injector, targets, course.over):
+        for one in save_all(case, engine, kind, part, injector, targets, course.over):
             yield Ending(one.operation, one.outcome, futures=one.futures)
 
-    def _in_the_foreground(self, engine: Engine, kind: Workload, storage: Any, save: int, injector: Injector, course: Course) -> Ending:
-        plain = kind.make(context_here(save if self._saves else None, self.case.ranks))
+    def _in_the_foreground(
+        self, engine: Engine, kind: Workload, part: Part, storage: Any, save: int, injector: Injector, course: Course
+    ) -> Ending:
+        plain = kind.make(part.context(save if self._saves else None))
         if self.case.coordinator:  # DCP calls a Stateful with coordinator 0 only; with others, its users call it themselves
             plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
         state = {key: FaultyStateful.sharing(value, injector) if is_stateful(value) else value for key, value in plain.items()}
         name = injector.begin(self.case.operation)
         try:
-            self._act(engine, state, storage, injector)
+            self._act(engine, part, state, storage, injector)
         except BaseException as error:  # whatever an engine raises is the outcome
             if course.over():
                 raise  # the world is over, and this is how it ends the rank
             return Ending(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
         finally:
             injector.end(name)
-        return Ending(name, Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, plain, state))
+        return Ending(name, Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, part, plain, state))
 
-    def _act(self, engine: Engine, state: State, storage: Any, injector: Injector) -> None:
-        call, place = Call(self.case.coordinator), self.places[0]
+    def _act(self, engine: Engine, part: Part, state: State, storage: Any, injector: Injector) -> None:
+        place, call = self.places[0][part.number], part.call
         if self._saves:
             writer = FaultyStorageWriter.sharing(storage, injector)
             engine.save(state, writer, FaultySavePlanner.sharing(engine.make_save_planner(), injector), place, call)
@@ -149,9 +170,14 @@ class Attempt:
             reader = FaultyStorageReader.sharing(storage, injector)
             engine.load(state, reader, FaultyLoadPlanner.sharing(engine.make_load_planner(), injector), place, call)
 
-    def _compare(self, kind: Workload, plain: State, state: State) -> tuple[str, ...]:
+    def _compare(self, kind: Workload, part: Part, plain: State, state: State) -> tuple[str, ...]:
         result = {key: plain[key] if is_stateful(plain[key]) else value for key, value in state.items()}
-        return tuple(kind.mismatches(result, context_here(PREVIOUS, self.case.ranks)))
+        return tuple(kind.mismatches(result, part.context(PREVIOUS)))
+
+
+def coordinators(case: Case) -> frozenset[int]:
+    """The ranks of the world that coordinate, as far as nobody has told them otherwise."""
+    return frozenset(group.coordinator for group in case.groups())
 
 
 @contextlib.contextmanager
@@ -187,12 +213,15 @@ class Distant:
     def ended(self, rank: int, ending: Ending) -> None:
         self._ask(("ended", rank, ending))
 
-    def retries(self) -> bool:
+    def retries(self, rank: int) -> bool:
         self._meet(lambda: self._ask(("met",)))
-        return bool(self._ask(("again",)))
+        return bool(self._ask(("again", rank)))
 
     def retried(self, rank: int, ending: Ending) -> None:
         self._ask(("retried", rank, ending))
+
+    def leaves(self) -> None:
+        self._meet(lambda: None)
 
     def over(self) -> bool:
         return False  # a process that is over is killed
@@ -200,12 +229,17 @@ class Distant:
 
 def in_process(attempt: Attempt) -> None:
     """The body of a rank of :class:`harness.worlds.processes.ProcessWorld`: an injector of its own, everything reported as it happens."""
-    from harness.worlds.processes.rank import Reported, here
+    from harness.worlds.processes.rank import here
+    from harness.worlds.processes.reporting import Reported
 
     rank = here()
-    injector = Injector(attempt.case.plan, coordinator=attempt.case.coordinator, history=Reported())
+    injector = Injector(attempt.case.plan, coordinators=coordinators(attempt.case), history=Reported(rank))
     rank.ask_at_collectives(injector)
-    with _silence(), surroundings(injector):
+    with _silence(), surroundings(injector), contextlib.ExitStack() as until_all_have_ended:
+        if attempt.case.executor == "process":
+            rank.expect_processes()
+            until_all_have_ended.callback(end_executor_process)
+            until_all_have_ended.callback(replace_executor_process(FaultyExecutor(injector)))
         attempt.run(injector, Distant(rank.ask, rank.meet))
 
 

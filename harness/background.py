@@ -8,6 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import contextvars
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,14 +17,15 @@ from typing import Any, NamedTuple
 from harness import _torch
 from harness._inject import Injector
 from harness.case import Case
-from harness.engines.base import Call, Engine, Saving
+from harness.engines.base import Engine, Saving
 from harness.history import ErrorRecord
+from harness.joining import Part
 from harness.oracles import Outcome
 from harness.planner import FaultySavePlanner
 from harness.runtime import current
 from harness.stateful import FaultyStager, FaultyStateful
 from harness.storage import FaultyStorageWriter
-from harness.workload import State, Workload, context_here
+from harness.workload import State, Workload
 
 LATER = 4
 """Number of the save whose values stand for what training does to the state once it is staged."""
@@ -89,7 +91,7 @@ def engine_stagers_fail() -> Iterator[None]:
 
 
 def save_all(
-    case: Case, engine: Engine, kind: Workload, injector: Injector, targets: Sequence[Target], over: Callable[[], bool]
+    case: Case, engine: Engine, kind: Workload, part: Part, injector: Injector, targets: Sequence[Target], over: Callable[[], bool]
 ) -> Iterator[Finished]:
     """Makes async saves as the calling rank: begins one after the other, then waits for each, and gives its end.
 
@@ -97,11 +99,12 @@ def save_all(
         case: says how they are staged and what does them.
         engine: the engine.
         kind: the workload.
+        part: the rank's part in the way of calling.
         injector: injects the case's faults.
         targets: the saves, in order.
         over: whether the world is: what is raised then ends the rank, and is no outcome.
     """
-    running = [_begin(case, engine, kind, injector, target, over) for target in targets]
+    running = [_begin(case, engine, kind, part, injector, target, over) for target in targets]
     for one in running:
         yield _end(one, over)
     for one in running:
@@ -110,10 +113,12 @@ def save_all(
             one.stager.close()
 
 
-def _begin(case: Case, engine: Engine, kind: Workload, injector: Injector, target: Target, over: Callable[[], bool]) -> _Running:
+def _begin(
+    case: Case, engine: Engine, kind: Workload, part: Part, injector: Injector, target: Target, over: Callable[[], bool]
+) -> _Running:
     running = _Running(injector.begin("async_save"))
     view = injector.during(running.operation)
-    plain = kind.make(context_here(target.save, case.ranks))
+    plain = kind.make(part.context(target.save))
     state = {key: FaultyStateful.sharing(value, view) if _torch.is_stateful(value) else value for key, value in plain.items()}
     writer = FaultyStorageWriter.resolved(target.writer, view, stages=case.staging == "writer")
     planner = FaultySavePlanner.sharing(engine.make_save_planner(), view)
@@ -122,7 +127,7 @@ def _begin(case: Case, engine: Engine, kind: Workload, injector: Injector, targe
         if case.staging in ("blocking", "background"):
             running.stager = engine.make_stager(case.staging)
         stager = None if running.stager is None else FaultyStager.sharing(running.stager, view)
-        call = Call(group=target.group, executor=case.executor, stager=stager)
+        call = dataclasses.replace(part.call, group=target.group, executor=case.executor, stager=stager)
         running.saving = engine.async_save(state, writer, planner, target.place, call)
     except BaseException as error:  # whatever an engine raises is the outcome
         if over():
@@ -131,17 +136,17 @@ def _begin(case: Case, engine: Engine, kind: Workload, injector: Injector, targe
         return running
     finally:
         _view.reset(token)
-    _train_on(plain, kind, case, running.saving)
+    _train_on(plain, kind, part, running.saving)
     return running
 
 
-def _train_on(state: State, kind: Workload, case: Case, saving: Saving) -> None:
+def _train_on(state: State, kind: Workload, part: Part, saving: Saving) -> None:
     """Overwrites the state as soon as the engine allows it: staging is over."""
     if saving.staging is not None:
         concurrent.futures.wait([saving.staging], PATIENCE)
         if not saving.staging.done():
             return
-    kind.overwrite(state, context_here(LATER, case.ranks))
+    kind.overwrite(state, part.context(LATER))
 
 
 def _end(running: _Running, over: Callable[[], bool]) -> Finished:

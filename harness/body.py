@@ -43,7 +43,7 @@ class Ran:
 def on_simulated_ranks(body: Callable[..., Any], args: tuple[Any, ...], plan: FaultPlan, *, ranks: int, coordinator: int, seed: int) -> Ran:
     """Calls ``body(*args)`` on each of ``ranks`` simulated ranks, in an order drawn from ``seed``."""
     history = History()
-    injector = Injector(plan, coordinator=coordinator, history=history)
+    injector = Injector(plan, coordinators=(coordinator,), history=history)
     with intercepted(injector), _without_timeline():
         endings = SimulatedWorld(ranks, seed=seed).run(body, *args, faults=injector)
     return Ran(tuple(endings), injector.fired, history, tuple(injector.internal_errors))
@@ -75,9 +75,10 @@ class _Struck:
         self._body, self._plan, self._coordinator = body, plan, coordinator
 
     def __call__(self, *args: Any) -> Any:
-        from harness.worlds.processes.rank import Reported, here
+        from harness.worlds.processes.rank import here
+        from harness.worlds.processes.reporting import Reported
 
-        injector = Injector(self._plan, coordinator=self._coordinator, history=Reported())
+        injector = Injector(self._plan, coordinators=(self._coordinator,), history=Reported(here()))
         here().ask_at_collectives(injector)
         with intercepted(injector), _without_timeline():
             return self._body(*args)

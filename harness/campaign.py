@@ -61,6 +61,7 @@ class Sweep:
         zoo: try each special error at one cell of a site and role (``sample``), or at every cell (``full``).
         pairs: run all pairs of plain errors instead of single faults.
         world: what runs the ranks.
+        way: name of the way of calling.
     """
 
     operations: tuple[OperationKind, ...] = ("save", "load")
@@ -72,13 +73,16 @@ class Sweep:
     zoo: Zoo = "sample"
     pairs: bool = False
     world: WorldName = "simulated"
+    way: str = "together"
 
     def grounds(self) -> Iterator[Case]:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
-            for coordinator in range(size) if self.coordinators is None else self.coordinators:
+            ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, world=self.world, way=self.way)
+            smallest = min(len(group.ranks) for group in ground.groups())
+            for coordinator in range(smallest) if self.coordinators is None else self.coordinators:
                 if coordinator == 0 or operation != "async_save":  # async_save has no coordinator to choose
-                    yield Case(FaultPlan(), operation, size, coordinator, self.engine, self.workload, self.seed, world=self.world)
+                    yield replace(ground, coordinator=coordinator)
 
     def cases(self, rig: Rig, ground: Case) -> Iterator[Case]:
         """All cases on one ground: nothing wrong first, since nothing else means anything if that fails."""
@@ -100,9 +104,10 @@ class Sweep:
         coordinators = [one.coordinator for one in self.grounds() if (one.operation, one.ranks) == (ground.operation, ground.ranks)]
         # DCP calls a Stateful with coordinator 0 only.
         turn = {site: coordinators[0 if site.startswith("state.") else number % len(coordinators)] for number, site in enumerate(SITES)}
+        coordinating = {group.coordinator for group in ground.groups()}
         seen: set[tuple[str, bool]] = set()
         for cell in cells:
-            role = (cell.site, cell.rank == ground.coordinator)
+            role = (cell.site, cell.rank in coordinating)
             if turn[cell.site] == ground.coordinator and role not in seen:
                 seen.add(role)
                 yield cell

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.engines.base import EXECUTORS, STAGINGS, Executor, find
-from harness.errors import OracleViolation, UsageError
+from harness.errors import OracleViolation, PlanError, UsageError
 from harness.expectation import Expectation
 from harness.history import History
 from harness.launch import Launch
 from harness.oracles import Evidence, Outcome
 from harness.plan import BoundPlan, FaultPlan, check_simulable, check_survivable
-from harness.protocol import DCP_ALONE, Capability
+from harness.protocol import Capability, Group
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
-from harness.workload import workload
+from harness.ways import Way, way_of
+from harness.workload import WORKLOADS, workload
 
 WorldName = Literal["simulated", "processes", "attached"]
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
@@ -38,16 +39,16 @@ class Case:
         plan: what goes wrong.
         operation: ``save``, ``async_save`` or ``load``.
         ranks: size of the world.
-        coordinator: the rank that coordinates.
+        coordinator: the rank that coordinates; within its group.
         engine: name of the engine.
         workload: name of the workload.
         seed: of the order in which ranks run.
-        grouped: False to run without a process group (on one rank).
+        way: name of the way of calling: who does the operation with whom.
         retry: whether the ranks try again, healed, after the operation.
         world: what runs the ranks: ``simulated``, ``processes``, or ``attached`` to a launcher.
         executor: what an async save is done by: ``thread``, or ``process``.
         staging: what copies the state of an async save; see :data:`harness.engines.base.STAGINGS`.
-        overlap: whether a second async save is begun while the first is under way, and whether both ``shared`` the default group or each has a
+        overlap: whether a second async save is begun while the first is under way, and whether both ``shared`` the group or each has a
             ``separate`` one.
     """
 
@@ -58,7 +59,7 @@ class Case:
     engine: str = "filesystem"
     workload: str = "mixed"
     seed: int = 0
-    grouped: bool = True
+    way: str = "together"
     retry: bool = True
     world: WorldName = "simulated"
     executor: Executor = "thread"
@@ -84,14 +85,13 @@ class Case:
             raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world {self.world!r} do not share; valid: world 'simulated'")
         if self.world == "simulated":
             check_simulable(self.plan)
-        if not self.grouped and self.ranks != 1:
-            raise UsageError(f"{self.ranks} ranks without a process group: each would be an operation of its own; valid: 1 rank")
+        groups = self.groups()
         if self.coordinator and Capability.ANY_COORDINATOR not in engine.capabilities:
             raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
         if self.coordinator and self.operation == "async_save":
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
         self._check_background()
-        return self.plan.bind(self.ranks, self.coordinator, engine.protocol if self.grouped else DCP_ALONE)
+        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol), groups)
 
     def _check_attached(self) -> None:
         """Refuses what the launcher's ranks cannot run.
@@ -117,25 +117,51 @@ class Case:
                 raise UsageError(f"unknown {name} {value!r}; valid: {', '.join(choices)}")
             if value != getattr(Case, name) and self.operation != "async_save":
                 raise UsageError(f"{name} {value!r} is of async_save, not of {self.operation}; valid: {getattr(Case, name)!r}")
-        if self.executor == "process" and (self.world != "processes" or not self.grouped):
-            raise UsageError("executor 'process' starts processes that join a process group; valid: world 'processes' with a group")
-        if self.overlap == "separate" and not self.grouped:
-            raise UsageError("overlap 'separate' needs process groups; valid without: none, shared")
+        if self.executor == "process" and (self.world != "processes" or self.how.alone):
+            where = f"world {self.world!r}, way {self.way!r}"
+            raise UsageError(f"executor 'process' in {where}: its processes form a group; valid: world 'processes', ways that join ranks")
+        for fault in self.plan:
+            if fault.at.side == "executor" and self.executor != "process":
+                raise PlanError(f"fault {fault}: executor {self.executor!r} starts no process; valid: executor 'process'")
+        if self.overlap == "separate" and self.way != "together":
+            raise UsageError(f"overlap 'separate' in way {self.way!r}: valid: way 'together'")
+        if self.staging in ("engine", "background") and workload(self.workload).has_sharded_tensors:
+            able = ", ".join(one.name for one in WORKLOADS.values() if not one.has_sharded_tensors)
+            raise UsageError(f"staging {self.staging!r} of workload {self.workload!r}: DCP's stager cannot copy a ShardedTensor; valid workloads: {able}")
 
     @property
     def operations(self) -> tuple[str, ...]:
         """The names of the operations that a case acts out."""
         return tuple(f"{self.operation}[{number}]" for number in range(1, 2 if self.overlap == "none" else 3))
 
+    @property
+    def leaves_together(self) -> bool:
+        """Whether ranks have groups or processes of their own, which nobody may end before all are done with theirs."""
+        return self.how.process_group == "own" or self.overlap == "separate" or self.executor == "process"
+
+    @property
+    def how(self) -> Way:
+        """The way of calling."""
+        return way_of(self.way)
+
+    def groups(self) -> tuple[Group, ...]:
+        """Who does the operation with whom.
+
+        Raises:
+            UsageError: an unknown way, or a world that it does not work in.
+            PlanError: a coordinator outside a group.
+        """
+        return self.how.groups(self.ranks, self.coordinator)
+
     def replay_line(self) -> str:
         """A shell line that runs this case again."""
         command = ["ckpt-harness"] if self.world != "attached" else ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "harness"]
         words = [*command, "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
-        for name in ("coordinator", "engine", "workload", "seed", "world", "executor", "staging", "overlap"):
+        for name in ("coordinator", "engine", "workload", "way", "seed", "world", "executor", "staging", "overlap"):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
-        words += ["--no-group"] * (not self.grouped) + ["--no-retry"] * (not self.retry)
+        words += ["--no-retry"] * (not self.retry)
         return shlex.join(words)
 
     def without_faults(self) -> Case:
@@ -171,13 +197,23 @@ class CaseResult:
 
     @property
     def expectation(self) -> Expectation:
-        """What the first operation had to lead to."""
+        """What the first operation had to lead to; for the first group, where several are at it."""
         return self.evidence.forecast.expectations[0]
 
     @property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """What the first operation had to lead to, group by group."""
+        return tuple(one for one in self.evidence.forecast.expectations if one.operation == self.expectation.operation)
+
+    @property
     def outcomes(self) -> Mapping[int, Outcome]:
-        """How the first operation ended, rank by rank."""
+        """How the first operation ended, rank by rank; ranks that took no part are left out."""
         return self.evidence.outcomes.get(self.expectation.operation, {})
+
+    def owed(self) -> list[str]:
+        """How the first operation had to end, in words; one line for each group. Ranks that are to be named are ranks within the group."""
+        several = len(self.expectations) > 1
+        return [f"{f'ranks {_listed(one.ranks)}: ' * several}{_in_words(one)}" for one in self.expectations]
 
     def complaints(self) -> list[str]:
         """One line for each judgement that counts against the case."""
@@ -185,17 +221,18 @@ class CaseResult:
 
     def explain(self) -> str:
         """What went wrong, for whom, and what was owed; the last line replays the case."""
-        case, owed = self.case, self.expectation
-        setting = f"{owed.operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
+        case, operation = self.case, self.expectation.operation
+        setting = f"{operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
         if case.world != "simulated":
             setting += f", world {case.world}"
-        named = ", ".join(f"rank {rank}: {error}" for rank, error in owed.failures.items())
+        if case.way != "together":
+            setting += f", way {case.way}"
         lines = [
             f"{self.verdict.name}: {str(case.plan) or 'no fault at all'}",
             *self.complaints(),
-            f"in {setting}{'' if case.grouped else ', no process group'}, seed {case.seed}",
-            f"owed: {owed.kind.value}{f' in {owed.step!r}' if owed.step else ''}{f' naming {{{named}}}' if named else ''}",
-            *(f"rank {rank}: {self.outcomes.get(rank, 'no outcome')}" for rank in owed.ranks),
+            f"in {setting}, seed {case.seed}",
+            *(f"owed: {text}" for text in self.owed()),
+            *(f"rank {rank}: {self.outcomes.get(rank, 'no outcome')}" for one in self.expectations for rank in one.ranks),
         ]
         shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..." for line in lines]
         return "\n".join([*shown, case.replay_line()])
@@ -209,3 +246,12 @@ class CaseResult:
         __tracebackhide__ = True
         if self.verdict is not Verdict.HOLDS:
             raise OracleViolation(self.explain())
+
+
+def _in_words(owed: Expectation) -> str:
+    named = ", ".join(f"rank {rank}: {error}" for rank, error in owed.failures.items())
+    return f"{owed.kind.value}{f' in {owed.step!r}' if owed.step else ''}{f' naming {{{named}}}' if named else ''}"
+
+
+def _listed(ranks: tuple[int, ...]) -> str:
+    return ", ".join(map(str, ranks))

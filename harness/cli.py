@@ -16,6 +16,7 @@ from harness import __version__
 from harness.errors import HarnessError, UsageError
 from harness.launch import Launch
 from harness.sites import OPERATION_KINDS, OperationKind
+from harness.ways import WAYS, way_of
 
 if TYPE_CHECKING:
     from harness.campaign import Sweep
@@ -118,6 +119,11 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_way = click.option(
+    "--way", type=click.Choice(list(WAYS)), default="together", show_default=True, help="Way of calling: who does the operation with whom."
+)
+
+
 def _settled(_ctx: click.Context, _param: click.Parameter, value: WorldName | None) -> WorldName:
     if value == "attached":
         Launch.needed()
@@ -141,6 +147,7 @@ _world = click.option(
 @click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at a sample of cells, or at all.")
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
+@_way
 @_world
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
 @click.option(
@@ -160,6 +167,7 @@ def sweep(
     zoo: str,
     pairs: bool,
     seed: int,
+    way: str,
     world: WorldName,
     jobs: int | None,
     json_file: Path | None,
@@ -168,7 +176,7 @@ def sweep(
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
 
-    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world)
+    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world, way)
     for ground in wanted.grounds():
         ground.bind()
     if world == "attached" and jobs not in (None, 1):
@@ -232,8 +240,8 @@ def _version(distribution: str) -> str:
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
 @click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
-@click.option("--group/--no-group", "grouped", default=True, help="With or without a process group.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
+@_way
 @_world
 @_register_option
 def replay(register: Register, **options: Any) -> None:
@@ -241,9 +249,11 @@ def replay(register: Register, **options: Any) -> None:
     from rich.console import Console
 
     from harness.plan import FaultPlan
+    from harness.protocol import DCP
 
     plan = FaultPlan.parse(options.pop("plan"))
-    plan.bind(options["ranks"], options["coordinator"])  # before torch is imported: a bad plan answers at once
+    way = way_of(options["way"])  # before torch is imported: a bad plan answers at once
+    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP), way.groups(options["ranks"], options["coordinator"]))
 
     from harness.campaign import quiet
     from harness.case import Case

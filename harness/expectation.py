@@ -19,6 +19,7 @@ from harness import zoo
 from harness.effects import Delay, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.history import ErrorRecord
 from harness.plan import BoundFault, BoundPlan
+from harness.protocol import Group
 from harness.sites import OperationKind
 from harness.trace import Moment, Trace
 
@@ -59,13 +60,13 @@ class Expectation:
 
     Attributes:
         operation: such as ``save[1]``.
-        ranks: the ranks that take part; one for an operation without collectives.
+        ranks: the ranks that take part, in the order of their ranks within the group.
         kind: how it must end; exact for SUCCEEDS and FAILS.
         step: the protocol step that must fail, or "" where nothing guards the site.
-        failures: what a ``CheckpointException`` must name: rank -> error.
+        failures: what a ``CheckpointException`` must name: rank within the group -> error.
         decisive: the faults that decide the outcome.
         must_fire: (text of the fault, rank) of every fault that acts.
-        coordinator: the rank that coordinates.
+        coordinator: the rank of the world that coordinates.
         deceived: whether a call said yes and did not do what it should have.
         agreement: whether all ranks owe the same outcome; not where a rank is lost in the very exchange that tells the others.
         delayed: seconds of the world's time that the injected delays cost at most.
@@ -89,7 +90,7 @@ class Forecast:
     """What a case must lead to.
 
     Attributes:
-        expectations: one an operation; one a rank and operation where there are no collectives.
+        expectations: one an operation and group; without collectives each rank is a group.
         unreachable: (text of the fault, rank) of faults that strike no call of the fault-free course.
     """
 
@@ -106,12 +107,9 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
         timeout: seconds that a collective waits for late ranks.
     """
     model = _Model(bound, trace, timeout)
-    expectations: list[Expectation] = []
-    for operation, ranks in trace.moments.items():
-        if bound.protocol.collectives:
-            expectations.append(model.together(operation, tuple(ranks)))
-        else:
-            expectations.extend(model.alone(operation, rank) for rank in ranks)
+    expectations = [
+        model.of(operation, group) for operation, seen in trace.moments.items() for group in bound.groups if not seen.keys().isdisjoint(group.ranks)
+    ]
     return Forecast(tuple(expectations), frozenset(_unreachable(bound, trace)))
 
 
@@ -149,12 +147,13 @@ class _Model:
         self._in_case: Counter[tuple[int, str]] = Counter()
         self._delayed = 0.0
 
-    def together(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
-        """An operation of all ranks, joined by collectives."""
-        self._delayed = 0.0
-        return replace(self._together(operation, ranks), coordinator=self._bound.coordinator, delayed=self._delayed)
+    def of(self, operation: str, group: Group) -> Expectation:
+        """An operation of one group."""
+        self._delayed, self._group = 0.0, group
+        ranks = tuple(rank for rank in group.ranks if rank in self._trace.moments[operation])
+        return replace(self._ended(operation, ranks), coordinator=group.coordinator, delayed=self._delayed)
 
-    def _together(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
+    def _ended(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
         course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
         fired: set[tuple[str, int]] = set()
         late: Counter[int] = Counter()
@@ -175,26 +174,10 @@ class _Model:
                 late.clear()  # the collective behind each part waits for whoever was late in it
         return Expectation(operation, ranks, Kind.SUCCEEDS, must_fire=frozenset(fired))
 
-    def alone(self, operation: str, rank: int) -> Expectation:
-        """An operation that one rank does by itself: coordinator of itself, and named 0."""
-        self._delayed = 0.0
-        return replace(self._alone(operation, rank), coordinator=rank, delayed=self._delayed)
-
-    def _alone(self, operation: str, rank: int) -> Expectation:
-        fired: set[tuple[str, int]] = set()
-        for index, (step, _) in enumerate(self._parts(operation, (rank,))):
-            part = self._walk(operation, (rank,), index)
-            fired |= part.fired
-            decided = self._decide(operation, (rank,), step, part, Counter(), fired)
-            if decided is not None:
-                return decided
-        return Expectation(operation, (rank,), Kind.SUCCEEDS, must_fire=frozenset(fired))
-
     def _parts(self, operation: str, ranks: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
         """The stretches of an operation: before, then map and reduce of each step, then after; each with those who take part."""
         course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
-        reducers = (self._bound.coordinator,) if self._bound.protocol.collectives else ranks
-        guarded = [(step.name, members) for step in course.steps for members in (ranks, reducers)]
+        guarded = [(step.name, members) for step in course.steps for members in (ranks, (self._group.coordinator,))]
         return [("", ranks), *guarded, ("", ranks)]
 
     def _part_of(self, operation: str, moment: Moment, current: int) -> int:
@@ -239,7 +222,7 @@ class _Model:
             part.delays.append(Acting(struck, rank))
             return True
         if moment.site.startswith("pg."):
-            certain = not moment.after and (moment.site not in ("pg.broadcast", "pg.scatter") or rank == self._bound.coordinator)
+            certain = not moment.after and (moment.site not in ("pg.broadcast", "pg.scatter") or rank == self._group.coordinator)
             part.lost_in_exchange = True
             (part.stalled if certain else part.unclear).append(Acting(struck, rank))
             return False
@@ -267,21 +250,23 @@ class _Model:
             return Expectation(operation, ranks, Kind.STALLS, step, {}, (*part.stalled, *part.delays), fires)
         if skew > self._timeout * (1 - _NEAR):
             return self._unclear(operation, ranks, tuple(part.delays), fired)
-        if part.raised and not step and self._bound.protocol.collectives and self._may_lose_a_rank():
+        if part.raised and not step and self._may_lose_a_rank():
             # Nothing holds the others back here, so a fault behind the first step may take a rank that is owed the news.
             return self._unclear(operation, ranks, tuple(part.raised.values()), fired)
         if part.raised:
-            key = (lambda rank: rank) if self._bound.protocol.collectives else (lambda rank: 0)
-            failures = {key(rank): acting.error for rank, acting in sorted(part.raised.items()) if acting.error is not None}
-            return Expectation(operation, ranks, Kind.FAILS, step, failures, tuple(part.raised.values()), fires)
+            failures = {self._group.within(rank): acting.error for rank, acting in part.raised.items() if acting.error is not None}
+            return Expectation(operation, ranks, Kind.FAILS, step, dict(sorted(failures.items())), tuple(part.raised.values()), fires)
         return None
 
     def _may_lose_a_rank(self) -> bool:
-        """Whether any fault of the plan could stall somebody, where nobody can say which are still reached."""
-        effects = [one.fault.effect for one in self._bound.faults]
+        """Whether any fault of the plan could stall another rank of the group, where nobody can say which are still reached."""
+        if len(self._group.ranks) == 1:
+            return False
+        faults = [one for one in self._bound.faults if not one.ranks.isdisjoint(self._group.ranks)]
+        effects = [one.fault.effect for one in faults]
         slow = sum(effect.seconds for effect in effects if isinstance(effect, Delay))
         lost = any(isinstance(effect, (Hang, Kill, NeverComplete)) for effect in effects)
-        return lost or slow > self._timeout * (1 - _NEAR) or any(one.fault.at.side == "pg" for one in self._bound.faults)
+        return lost or slow > self._timeout * (1 - _NEAR) or any(one.fault.at.side == "pg" for one in faults)
 
     def _unclear(self, operation: str, ranks: tuple[int, ...], decisive: tuple[Acting, ...], fired: set[tuple[str, int]]) -> Expectation:
         """Either outcome is right, on each rank for itself."""

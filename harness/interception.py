@@ -97,10 +97,16 @@ def _report_silence(faults: Injector) -> None:
     print(f"ckpt-harness: rank {who}: no fault of {VARIABLE}={str(faults.plan)!r} fired{why}", file=sys.stderr)
 
 
+_OUT_OF_REACH = {
+    "pg": "collectives; they fail in simulated worlds, whose plan it belongs in",
+    "executor": "the process of an executor; it fails in the cases of a rig (ckpt-harness replay --executor process)",
+}
+
+
 def _checked(plan: FaultPlan) -> FaultPlan:
     for fault in plan:
-        if fault.at.side == "pg":
-            raise PlanError(f"fault {fault}: inject() cannot reach collectives; they fail in simulated worlds, whose plan it belongs in")
+        if fault.at.side in _OUT_OF_REACH:
+            raise PlanError(f"fault {fault}: inject() cannot reach {_OUT_OF_REACH[fault.at.side]}")
     check_world(plan)
     return plan
 

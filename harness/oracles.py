@@ -6,7 +6,7 @@ the culprit. An oracle that crashes is UNKNOWN, never a pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
@@ -41,13 +41,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class StorageEvidence:
-    """What is on storage once an operation has ended, or the world with it.
+    """What a group has left on storage once its operation has ended, or the world with it.
 
     Attributes:
         committed: whether the operation's own place holds a commit marker.
         finish_acted: whether the call that commits was made.
         damaged: other committed checkpoints whose content changed: name -> what changed.
         mismatches: for each way of loading what was committed (``2 ranks``, ``1 rank``), what came back wrong; empty where all was right.
+        ranks: the ranks that share the place; none where they are all that take part in the operation.
         later: names of entries that hold values which the state was given after it had been staged.
     """
 
@@ -55,7 +56,12 @@ class StorageEvidence:
     finish_acted: bool = False
     damaged: Mapping[str, str] = field(default_factory=dict)
     mismatches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ranks: tuple[int, ...] = ()
     later: tuple[str, ...] = ()
+
+    def about(self, ranks: Iterable[int]) -> bool:
+        """Whether some ranks share the place."""
+        return not self.ranks or not set(self.ranks).isdisjoint(ranks)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Evidence:
         outcomes: operation -> rank -> how it ended.
         fired: (text of the fault, rank) of the faults that fired.
         optional: texts of the faults that need not fire.
-        storage: operation -> what it left on storage.
+        storage: operation -> what it left on storage, group by group.
         loaded: operation (loads) -> rank -> what came back wrong.
         futures: operation (async saves) -> rank -> name (``upload``, ``staging``) -> what each returned future says once all is over.
         left: what went on, or lay about, though all operations had ended: threads, processes, files, errors that escaped.
@@ -84,7 +90,7 @@ class Evidence:
     outcomes: Mapping[str, Mapping[int, Outcome]]
     fired: frozenset[tuple[str, int]] = frozenset()
     optional: frozenset[str] = frozenset()
-    storage: Mapping[str, StorageEvidence] = field(default_factory=dict)
+    storage: Mapping[str, Sequence[StorageEvidence]] = field(default_factory=dict)
     loaded: Mapping[str, Mapping[int, tuple[str, ...]]] = field(default_factory=dict)
     futures: Mapping[str, Mapping[int, Mapping[str, Outcome]]] = field(default_factory=dict)
     left: tuple[str, ...] = ()
@@ -200,10 +206,10 @@ def fired(evidence: Evidence) -> Iterator[Judgement]:
 
 def commitment(evidence: Evidence) -> Iterator[Judgement]:
     """After success everything loads bit-equal; after failure there is no new commit marker, unless the commit acted; nothing else was touched."""
-    for operation, storage in evidence.storage.items():
-        relevant = [one for one in evidence.forecast.expectations if one.operation == operation]
+    for operation, storage in ((name, one) for name, places in evidence.storage.items() for one in places):
+        relevant = [one for one in evidence.forecast.expectations if one.operation == operation and storage.about(one.ranks)]
         reasons = [f"checkpoint {name!r} was changed: {what}" for name, what in storage.damaged.items()]
-        outcomes = evidence.outcomes.get(operation, {}).values()
+        outcomes = [one for rank, one in evidence.outcomes.get(operation, {}).items() if storage.about([rank])]
         succeeded = bool(outcomes) and all(one.kind == "returned" for one in outcomes)
         failed = any(one.kind is Kind.FAILS or one.kind is Kind.STALLS for one in relevant)
         if not operation.startswith("load"):
@@ -213,13 +219,13 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
                 reasons.append("a commit marker though finish never acted")
         if succeeded or storage.committed:
             reasons += [f"loaded on {how}: {'; '.join(found[:3])}" for how, found in storage.mismatches.items() if found]
-        yield Judgement("commitment", Verdict.VIOLATED if reasons else Verdict.HOLDS, "; ".join(reasons), operation)
+        yield Judgement("commitment", Verdict.VIOLATED if reasons else Verdict.HOLDS, "; ".join(reasons), operation, storage.ranks)
 
 
 def course(evidence: Evidence) -> Iterator[Judgement]:
     """The engine calls what its protocol declares, in that order, by whom and as often as it says; it commits only what every rank has written."""
     for expectation in evidence.forecast.expectations:
-        events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation]
+        events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation and event.rank in expectation.ranks]
         reasons = [text for rank in expectation.ranks for text in _disorder([one for one in events if one.rank == rank], expectation, evidence.protocol)]
         reasons += _premature(events, expectation)
         yield _judge("course", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
@@ -259,11 +265,12 @@ def _premature(events: list[Event], expectation: Expectation) -> Iterator[str]:
 
 def filled(evidence: Evidence) -> Iterator[Judgement]:
     """A load that reports success has filled its targets, bit-equal, with one save's values."""
-    for operation, ranks in evidence.loaded.items():
-        outcomes = evidence.outcomes.get(operation, {})
-        wrong = {rank: found for rank, found in ranks.items() if found and rank in outcomes and outcomes[rank].kind == "returned"}
-        reason = "; ".join(f"rank {rank}: {', '.join(found[:3])}" for rank, found in wrong.items())
-        yield Judgement("filled", Verdict.VIOLATED if wrong else Verdict.HOLDS, reason, operation)
+    for expectation in evidence.forecast.expectations:
+        if expectation.operation in evidence.loaded:
+            loaded, outcomes = evidence.loaded[expectation.operation], evidence.of(expectation)
+            wrong = {rank: loaded[rank] for rank, one in outcomes.items() if one.kind == "returned" and loaded.get(rank)}
+            reason = "; ".join(f"rank {rank}: {', '.join(found[:3])}" for rank, found in wrong.items())
+            yield _judge("filled", Verdict.VIOLATED if wrong else Verdict.HOLDS, expectation, reason)
 
 
 def futures(evidence: Evidence) -> Iterator[Judgement]:
@@ -296,10 +303,11 @@ def _untrue(name: str, said: Outcome, rank: int, outcome: Outcome | None, expect
 
 def isolation(evidence: Evidence) -> Iterator[Judgement]:
     """What is done to the state after it was staged does not change what is saved."""
-    for operation, storage in evidence.storage.items():
-        if operation.startswith("async_save") and storage.mismatches:
-            reason = f"{', '.join(storage.later)}: saved as it was after staging" if storage.later else ""
-            yield Judgement("isolation", Verdict.VIOLATED if storage.later else Verdict.HOLDS, reason, operation)
+    for operation, places in evidence.storage.items():
+        for storage in places if operation.startswith("async_save") else ():
+            if storage.mismatches:
+                reason = f"{', '.join(storage.later)}: saved as it was after staging" if storage.later else ""
+                yield Judgement("isolation", Verdict.VIOLATED if storage.later else Verdict.HOLDS, reason, operation, storage.ranks)
 
 
 def hygiene(evidence: Evidence) -> Iterator[Judgement]:
@@ -353,15 +361,16 @@ def judge(evidence: Evidence) -> list[Judgement]:
 
 def _claimed(judgement: Judgement, evidence: Evidence) -> bool:
     """Whether the engine claims what a judgement is about. That it leaves other checkpoints alone goes without saying."""
-    if judgement.oracle not in ("commitment", "filled", "isolation") or any(one.damaged for one in evidence.storage.values()):
+    damaged = any(one.damaged for places in evidence.storage.values() for one in places)
+    if judgement.oracle not in ("commitment", "filled", "isolation") or damaged:
         return True
-    deceived = any(one.deceived for one in evidence.forecast.expectations if one.operation == judgement.operation)
+    deceived = any(one.deceived for one in evidence.forecast.expectations if judgement.is_about(one.operation, one.ranks))
     needed = {Capability.DETECTS_LIES} if deceived else set()
     return needed | ({Capability.COMMIT_MARKER} if judgement.oracle == "commitment" else set()) <= evidence.capabilities
 
 
 def _judge(oracle: str, verdict: Verdict, expectation: Expectation, reason: str) -> Judgement:
-    return Judgement(oracle, verdict, "" if verdict is Verdict.HOLDS else reason, expectation.operation)
+    return Judgement(oracle, verdict, "" if verdict is Verdict.HOLDS else reason, expectation.operation, expectation.ranks)
 
 
 def _told(outcomes: Mapping[int, Outcome]) -> str:

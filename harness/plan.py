@@ -15,7 +15,7 @@ from harness._grammar import faults_of
 from harness.effects import SIMULABLE, Effect, Exit, FailFuture, Kill, Raise, Stop
 from harness.errors import PlanError
 from harness.fault import Fault
-from harness.protocol import DCP, Protocol
+from harness.protocol import DCP, Group, Protocol, groups_of
 from harness.sites import SITES, OperationKind
 
 
@@ -91,21 +91,23 @@ class FaultPlan:
                 faults.append(Fault(keys[key].name, tuple(sorted(set(ranks))), effect, times=None))
         return cls(tuple(faults))
 
-    def bind(self, world_size: int, coordinator: int = 0, protocol: Protocol = DCP) -> BoundPlan:
+    def bind(self, world_size: int, coordinator: int = 0, protocol: Protocol = DCP, groups: tuple[Group, ...] | None = None) -> BoundPlan:
         """Checks the plan against a world, before anything runs.
 
         Args:
             world_size: number of ranks.
-            coordinator: the rank that coordinates.
+            coordinator: the rank that coordinates; within its group, where there are several.
             protocol: the protocol of the engine under test.
+            groups: who does the operation with whom; see :func:`harness.protocol.groups_of` for what is meant without it.
 
         Raises:
-            PlanError: a rank outside the world, a coordinator-only site on another rank, a fault on nobody, two faults on one occurrence,
-                or an error type that cannot be imported.
+            PlanError: a rank outside the world or of no group, a coordinator-only site on another rank, a fault on nobody, two faults on one
+                occurrence, or an error type that cannot be imported.
         """
         if world_size < 1 or not 0 <= coordinator < world_size:
             raise PlanError(f"coordinator {coordinator} of a world of {world_size}; valid: 0 to {max(world_size - 1, 0)}")
-        bound = tuple(BoundFault(fault, _bound_ranks(fault, world_size, coordinator, protocol)) for fault in self.faults)
+        parties = groups_of(world_size, coordinator, protocol) if groups is None else groups
+        bound = tuple(BoundFault(fault, _bound_ranks(fault, world_size, parties, protocol)) for fault in self.faults)
         for first, second in itertools.combinations(bound, 2):
             both = first.ranks & second.ranks
             if both and first.fault.overlaps(second.fault):
@@ -113,7 +115,7 @@ class FaultPlan:
         for fault in self.faults:
             if isinstance(fault.effect, (Raise, FailFuture)):
                 zoo.check(fault.effect.error, load=True)
-        return BoundPlan(self, bound, world_size, coordinator, protocol)
+        return BoundPlan(self, bound, world_size, coordinator, protocol, parties)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain data."""
@@ -194,8 +196,9 @@ class BoundPlan:
         plan: the plan.
         faults: its faults with their ranks.
         world_size: number of ranks.
-        coordinator: the rank that coordinates.
+        coordinator: the rank that coordinates, within its group.
         protocol: the engine's protocol.
+        groups: who does the operation with whom.
     """
 
     plan: FaultPlan
@@ -203,6 +206,7 @@ class BoundPlan:
     world_size: int
     coordinator: int
     protocol: Protocol
+    groups: tuple[Group, ...]
 
     def __repr__(self) -> str:
         return f"{self.plan!r}.bind({self.world_size}, {self.coordinator})"
@@ -237,18 +241,25 @@ def _check_coordinator_only(fault: Fault) -> None:
         raise PlanError(f"fault {fault}: {fault.site} is called by the coordinator alone; say {fault.site}@coordinator")
 
 
-def _bound_ranks(fault: Fault, world_size: int, coordinator: int, protocol: Protocol) -> frozenset[int]:
-    everyone = frozenset(range(world_size))
+def _bound_ranks(fault: Fault, world_size: int, groups: tuple[Group, ...], protocol: Protocol) -> frozenset[int]:
+    everyone = frozenset(rank for group in groups for rank in group.ranks)
+    coordinators = frozenset(group.coordinator for group in groups)
     ranks = {
         "all": everyone,
-        "coordinator": frozenset({coordinator}),
-        "others": everyone - {coordinator},
+        "coordinator": coordinators,
+        "others": everyone - coordinators,
     }.get(str(fault.ranks), frozenset(rank for rank in fault.ranks if isinstance(rank, int)))
-    if not ranks <= everyone:
+    if not ranks <= frozenset(range(world_size)):
         raise PlanError(f"fault {fault}: rank {max(ranks)} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
+    if not ranks <= everyone:
+        raise PlanError(f"fault {fault}: rank {min(ranks - everyone)} takes no part in the operation; valid: {_told(everyone)}")
     if not ranks:
-        raise PlanError(f"fault {fault} strikes nobody: a world of {world_size} has no ranks but the coordinator")
-    if fault.at.callers == "coordinator" and protocol.collectives and ranks != {coordinator}:
-        told = ", ".join(map(str, sorted(ranks)))
-        raise PlanError(f"fault {fault}: {fault.site} is called by the coordinator (rank {coordinator}) alone, not by rank {told}")
+        raise PlanError(f"fault {fault} strikes nobody: a world of {world_size} has no ranks but the coordinator{'s' * (len(groups) > 1)}")
+    if fault.at.callers == "coordinator" and protocol.collectives and not ranks <= coordinators:
+        whom = f"coordinator (rank {_told(coordinators)})" if len(coordinators) == 1 else f"coordinators (ranks {_told(coordinators)})"
+        raise PlanError(f"fault {fault}: {fault.site} is called by the {whom} alone, not by rank {_told(ranks - coordinators)}")
     return ranks
+
+
+def _told(ranks: frozenset[int]) -> str:
+    return ", ".join(map(str, sorted(ranks)))

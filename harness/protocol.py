@@ -80,6 +80,30 @@ class Protocol:
         return any(site in step.reduce for step in self.operations[kind].steps)
 
 
+@dataclass(frozen=True)
+class Group:
+    """Ranks that do an operation with each other.
+
+    Attributes:
+        ranks: of the world, in the order of their ranks within the group.
+        coordinator: the rank of the world that coordinates.
+    """
+
+    ranks: tuple[int, ...]
+    coordinator: int
+
+    def within(self, rank: int) -> int:
+        """A rank of the world as the group counts: what ``failures`` is keyed by."""
+        return self.ranks.index(rank)
+
+
+def groups_of(world_size: int, coordinator: int, protocol: Protocol) -> tuple[Group, ...]:
+    """Who does an operation with whom where nothing else is said: all ranks together or, without collectives, each for itself."""
+    if protocol.collectives:
+        return (Group(tuple(range(world_size)), coordinator),)
+    return tuple(Group((rank,), rank) for rank in range(world_size))
+
+
 NESTED: dict[str, str] = {
     "save_planner.resolve_data": "writer.write_data",
     "load_planner.load_bytes": "reader.read_data",
@@ -115,7 +139,7 @@ DCP = Protocol(
     {
         "save": Operation(_SAVE_BEFORE, _SAVE_STEPS),
         "async_save": Operation(
-            ("state.state_dict", *_STAGING, *_SAVE_BEFORE),
+            ("state.state_dict", *_STAGING, "executor.start", "executor.save", *_SAVE_BEFORE),
             _SAVE_STEPS,
             ("stager.close",),
         ),

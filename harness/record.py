@@ -41,13 +41,12 @@ class Record:
     @classmethod
     def of(cls, result: CaseResult, covered: set[str], seconds: float) -> Record:
         """What is kept of ``result``."""
-        expectation = result.expectation
-        named = ", ".join(f"rank {rank}: {error}" for rank, error in expectation.failures.items())
+        part = {rank for one in result.expectations for rank in one.ranks}
         return cls(
             case=result.case,
             verdict=result.verdict,
-            expected=expectation.kind.value + (f" naming {{{named}}}" if named else ""),
-            outcomes=tuple(str(result.outcomes.get(rank, "no outcome")) for rank in expectation.ranks),
+            expected="; ".join(result.owed()),
+            outcomes=tuple(str(result.outcomes.get(rank, "no outcome" if rank in part else "takes no part")) for rank in range(result.case.ranks)),
             complaints=tuple(result.complaints()),
             known=result.known,
             covered=tuple(sorted(covered)),

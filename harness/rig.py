@@ -7,6 +7,7 @@ the model needs. It is reused from case to case, since making those anew would b
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,15 +18,17 @@ from typing import Any, Literal, NamedTuple
 
 from harness import oracles
 from harness._inject import Injector
-from harness.attempt import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, Ending, in_process, surroundings
+from harness.attempt import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, Ending, coordinators, in_process, surroundings
 from harness.background import LATER
 from harness.case import Case, CaseResult
 from harness.engines.base import Call, Engine, find
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.findings.register import Register
 from harness.history import ErrorRecord, Event, History
+from harness.joining import joined
 from harness.oracles import Evidence, Outcome, StorageEvidence
-from harness.protocol import DCP_ALONE
+from harness.protocol import Group
+from harness.runtime import current
 from harness.trace import Trace
 from harness.workload import context_here, workload
 from harness.worlds.attached import AttachedWorld, check_shared
@@ -47,16 +50,16 @@ def timeout_of(case: Case) -> float:
 
 @dataclass(frozen=True)
 class _Previous:
-    """A checkpoint that was committed before the case.
+    """The checkpoints that were committed before the case, one a group.
 
     Attributes:
-        place: where.
-        content: its fingerprint.
+        places: where.
+        contents: their fingerprints.
         outcomes: how saving it ended on each rank.
     """
 
-    place: str
-    content: Mapping[str, str]
+    places: tuple[str, ...]
+    contents: tuple[Mapping[str, str], ...]
     outcomes: Mapping[int, Outcome]
 
     @property
@@ -66,12 +69,21 @@ class _Previous:
 
 @dataclass
 class _Course:
-    """What a running case gathers. Operation -> rank -> how it ended there; ``met`` is what was on storage once all had."""
+    """What a running case gathers.
+
+    Attributes:
+        endings: operation -> how it ended on each rank that took part.
+        met: operation -> what each group had left once all had ended; None before it was looked at.
+        written: operation -> the fingerprints of those places then.
+        again: the ranks that try again.
+        retry: how that ended, on each of them.
+    """
 
     endings: dict[str, dict[int, Ending]] = field(default_factory=dict)
-    retry: dict[int, list[Ending]] | None = None
-    met: dict[str, StorageEvidence] | None = None
-    written: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    met: dict[str, tuple[StorageEvidence, ...]] | None = None
+    written: dict[str, list[Mapping[str, str]]] = field(default_factory=dict)
+    again: frozenset[int] = frozenset()
+    retry: dict[int, list[Ending]] = field(default_factory=dict)
 
 
 class _Recording(History):
@@ -86,11 +98,11 @@ class _Recording(History):
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was there when the world ended, and nothing had been cleaned away."""
+    """What was there when the world ended, and nothing had been cleaned away; as in :class:`harness.oracles.Evidence`."""
 
     outcomes: Mapping[str, Mapping[int, Outcome]]
     retry: Mapping[int, Outcome] | None
-    storage: Mapping[str, StorageEvidence]
+    storage: Mapping[str, tuple[StorageEvidence, ...]]
     left: tuple[str, ...]
 
 
@@ -121,7 +133,7 @@ class Rig:
         self._keeper: Forkserver | None = None
         self._shared = False
         self._traces: dict[Case, Trace] = {}
-        self._committed: dict[tuple[str, str, int, bool], _Previous] = {}
+        self._committed: dict[tuple[str, str, int, str], _Previous] = {}
 
     def __enter__(self) -> Rig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
         return self
@@ -158,37 +170,40 @@ class Rig:
         return self._traces[free]
 
     def previous(self, case: Case) -> _Previous:
-        """The committed checkpoint that a case finds, saved once for all cases of its kind."""
-        key = (case.engine, case.workload, case.ranks, case.grouped)
+        """The committed checkpoints that a case finds, saved once for all cases of its kind."""
+        key = _kind(case)
         if key not in self._committed:
             engine, kind = find(case.engine), workload(case.workload)
-            place = engine.place(self._root, f"previous-{case.workload}-{case.ranks}-{'group' if case.grouped else 'alone'}")
+            name = f"previous-{case.workload}-{case.ranks}-{case.way}"
+            places = tuple(engine.place(self._root, f"{name}-{number}") for number in range(len(case.groups())))
 
             def save() -> None:
-                state = kind.make(context_here(PREVIOUS, case.ranks))
-                engine.save(state, engine.make_writer(place), None, place, Call())
+                with joined(dataclasses.replace(case, coordinator=0), current().rank(), TIMEOUT) as part:
+                    if part is not None:
+                        place = places[part.number]
+                        engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), None, place, part.call)
 
-            results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.grouped).run(save)
+            results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.how.process_group != "none").run(save)
             outcomes = {result.rank: self.outcome(result) for result in results}
-            self._committed[key] = _Previous(place, engine.fingerprint(place), outcomes)
+            self._committed[key] = _Previous(places, tuple(engine.fingerprint(place) for place in places), outcomes)
         return self._committed[key]
 
-    def damage(self, case: Case) -> dict[str, str]:
-        """What a case changed in the checkpoint it found. A damaged one is replaced before the next case."""
+    def damage(self, case: Case) -> list[dict[str, str]]:
+        """What a case changed in the checkpoint that each group found. Damaged ones are replaced before the next case."""
         previous, engine = self.previous(case), find(case.engine)
-        now = engine.fingerprint(previous.place)
-        changes = [f"{name} is {'gone' if name not in now else 'changed'}" for name in previous.content if now.get(name) != previous.content[name]]
-        changes += [f"{name} is new" for name in now if name not in previous.content]
-        if changes:
-            self._forget((case.engine, case.workload, case.ranks, case.grouped))
-        return {"previous": ", ".join(changes)} if changes else {}
+        found = [_changes(before, engine.fingerprint(place)) for place, before in zip(previous.places, previous.contents, strict=True)]
+        if any(found):
+            self._forget(_kind(case))
+        return [{"previous": ", ".join(changes)} if changes else {} for changes in found]
 
-    def _forget(self, key: tuple[str, str, int, bool]) -> None:
-        find(key[0]).discard(self._committed.pop(key).place)
+    def _forget(self, key: tuple[str, str, int, str]) -> None:
+        for place in self._committed.pop(key).places:
+            find(key[0]).discard(place)
 
-    def new_place(self, case: Case, operation: str) -> str:
-        """Where a checkpoint of the case's own goes."""
-        return find(case.engine).place(self._root, "attempt" if operation.endswith("[1]") else "attempt-2")
+    def new_places(self, case: Case, operation: int) -> tuple[str, ...]:
+        """Where each group's own checkpoint of an operation goes."""
+        engine = find(case.engine)
+        return tuple(engine.place(self._root, f"attempt-{operation}-{number}") for number in range(len(case.groups())))
 
     def share_fate_with_ranks(self) -> None:
         """Has the forkserver remove this rig's directory too, should this process be killed."""
@@ -225,28 +240,30 @@ class Rig:
         args = tuple(text.replace(root, "<root>") for text in record.args)
         return dataclasses.replace(record, message=record.message.replace(root, "<root>"), args=args, failures=failures)
 
-    def read_back(self, case: Case, place: str, save: int, ranks: int) -> Loaded:
+    def read_back(self, case: Case, number: int, place: str, save: int, ranks: int) -> Loaded:
         """Loads a checkpoint in fresh ranks.
 
         Args:
             case: whose engine and workload.
+            number: which of its groups saved it.
             place: where the checkpoint is.
             save: number of the save that it must hold.
-            ranks: how many ranks load it.
+            ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does.
 
         Returns:
             What came back wrong, from every rank.
         """
         engine, kind = find(case.engine), workload(case.workload)
+        shards = len(case.groups()[number].ranks)
 
         def load() -> tuple[list[str], list[str]]:
-            state = kind.make(context_here(None, case.ranks))
+            state = kind.make(context_here(None, shards, owner=number))
             engine.load(state, engine.make_reader(place), None, place, Call())
-            later = kind.shared(state, context_here(LATER, case.ranks)) if case.operation == "async_save" else []
-            wrong = kind.mismatches(state, context_here(save, case.ranks))
+            later = kind.shared(state, context_here(LATER, shards, owner=number)) if case.operation == "async_save" else []
+            wrong = kind.mismatches(state, context_here(save, shards, owner=number))
             return [text for text in wrong if not text.startswith(tuple(f"{name}:" for name in later))], later
 
-        results = SimulatedWorld(ranks, timeout=TIMEOUT, group=case.grouped).run(load)
+        results = SimulatedWorld(ranks, timeout=TIMEOUT, group=not case.how.alone).run(load)
         wrong = [f"rank {one.rank} {self.outcome(one)}" for one in results if one.outcome != "returned"]
         wrong += [f"rank {one.rank}: {text}" for one in results if one.outcome == "returned" for text in one.value[0]]
         later = {name for one in results if one.outcome == "returned" for name in one.value[1]}
@@ -262,7 +279,10 @@ class _Run:
         self._history = _Recording()
         self._previous = rig.previous(case)
         self._saves = case.operation != "load"
-        self._places = {name: rig.new_place(case, name) if self._saves else self._previous.place for name in case.operations}
+        self._groups = case.groups()
+        self._places = {
+            name: rig.new_places(case, number) if self._saves else self._previous.places for number, name in enumerate(case.operations)
+        }
         self._course = _Course()
         self._seen: _Seen | None = None
 
@@ -270,15 +290,14 @@ class _Run:
         """Runs the case; returns what was seen, unjudged, and the history."""
         if not self._previous.usable:
             return self._unprepared(), self._history
-        attempt = Attempt(self._case, tuple(self._places.values()))
+        attempt = Attempt(self._case, tuple(self._places.values()), timeout_of(self._case))
         try:
             if self._case.world != "simulated":
                 return self._in_processes(attempt), self._history
             return self._simulated(attempt), self._history
         finally:
-            if self._saves:
-                for place in self._places.values():
-                    self._engine.discard(place)
+            for place in itertools.chain(*self._places.values()) if self._saves else ():
+                self._engine.discard(place)
 
     def _unprepared(self) -> Evidence:
         """The engine cannot even save when nothing goes wrong."""
@@ -291,8 +310,10 @@ class _Run:
         case = self._case
         stalls = any(one.kind is Kind.STALLS for one in self._expected.expectations)
         on_deadlock: Literal["end", "time_out"] = "time_out" if stalls else "end"
-        injector = Injector(case.plan, coordinator=case.coordinator, history=self._history)
-        self._world: World = SimulatedWorld(case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.grouped)
+        injector = Injector(case.plan, coordinators=coordinators(case), history=self._history)
+        self._world: World = SimulatedWorld(
+            case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.how.process_group != "none"
+        )
 
         with surroundings(injector):
             self._world.run(lambda: attempt.run(injector, self), faults=injector, judge=self._look)
@@ -301,13 +322,14 @@ class _Run:
     def _in_processes(self, attempt: Attempt) -> Evidence:
         """Each rank has an injector of its own, and reports all that happens to it."""
         case = self._case
+        grouped = case.how.process_group != "none"
         world: ProcessWorld | AttachedWorld
         if case.world == "attached":
             self._rig.share_storage_with_hosts()
-            world = AttachedWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=case.grouped)
+            world = AttachedWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=grouped)
         else:
             self._rig.share_fate_with_ranks()
-            world = ProcessWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=case.grouped)
+            world = ProcessWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=grouped)
         world.run(in_process, attempt, judge=self._look, hear=self._history.append, answer=self._answer)
         self._history.events.sort(key=lambda event: event.time)  # heard rank by rank; on one machine, clocks agree on what came before what
         fired = {(event.detail, event.rank) for event in self._history.of_kind("fault")}
@@ -316,23 +338,25 @@ class _Run:
     # -- the course of a case, as its ranks tell it
 
     def ended(self, rank: int, ending: Ending) -> None:
-        """See :class:`harness.attempt.Course`, as for the other three."""
+        """See :class:`harness.attempt.Course`, as for the others."""
         self._course.endings.setdefault(ending.operation, {})[rank] = self._scrubbed(ending)
 
-    def retries(self) -> bool:
+    def retries(self, rank: int) -> bool:
         self._world.meet(self._met)
-        return self._course.retry is not None
+        return self._again(rank)
 
     def retried(self, rank: int, ending: Ending) -> None:
-        assert self._course.retry is not None, "ranks try again when told so"
         self._course.retry.setdefault(rank, []).append(self._scrubbed(ending))
+
+    def leaves(self) -> None:
+        self._world.meet(lambda: None)
+
+    def over(self) -> bool:
+        return self._seen is not None
 
     def _scrubbed(self, ending: Ending) -> Ending:
         futures = {name: self._rig.scrubbed(one) for name, one in ending.futures.items()}
         return dataclasses.replace(ending, outcome=self._rig.scrubbed(ending.outcome), futures=futures)
-
-    def over(self) -> bool:
-        return self._seen is not None
 
     def _answer(self, rank: int, asked: Any) -> Any:
         """The far end of a :class:`harness.attempt.Distant`."""
@@ -340,34 +364,41 @@ class _Run:
         methods: dict[str, Callable[..., Any]] = {"ended": self.ended, "met": self._met, "again": self._again, "retried": self.retried}
         return methods[name](*args)
 
-    def _again(self) -> bool:
-        return self._course.retry is not None
+    def _again(self, rank: int) -> bool:
+        return rank in self._course.again
 
     def _met(self) -> None:
-        """All ranks have ended: looks at storage before a retry changes it, and decides whether there is one."""
+        """All ranks have ended: looks at storage before a retry changes it, and decides who tries again."""
         course = self._course
         course.met = self._storage()
-        owed = any(one.kind is Kind.FAILS for one in self._expected.expectations)  # a group that lost a rank or timed out owes nothing more
-        failed = all(one.outcome.kind == "raised" for ranks in course.endings.values() for one in ranks.values())
-        # A commit whose acknowledgement was lost is to be read back, not overwritten.
-        if self._case.retry and owed and failed and not any(one.committed for one in course.met.values()):
-            course.retry = {}
-        elif self._saves:
-            course.written = {name: self._engine.fingerprint(place) for name, place in self._places.items()}
+        for number, group in enumerate(self._groups):
+            if self._case.retry and self._owes_a_retry(group, [found[number] for found in course.met.values()]):
+                course.again |= frozenset(group.ranks)
+        if self._saves and not course.again:
+            course.written = {name: [self._engine.fingerprint(place) for place in places] for name, places in self._places.items()}
+
+    def _owes_a_retry(self, group: Group, left: Sequence[StorageEvidence]) -> bool:
+        """Whether a group must succeed if it tries again.
+
+        One that lost a rank or timed out owes nothing more, though all ranks are still there where it was a process of an executor that was lost.
+        And a commit whose acknowledgement was lost is to be read back, not overwritten.
+        """
+        owed = any(one.kind is Kind.FAILS and one.ranks == group.ranks for one in self._expected.expectations) or self._case.executor == "process"
+        failed = all(ended[rank].outcome.kind == "raised" for ended in self._course.endings.values() for rank in group.ranks)
+        return owed and failed and not any(one.committed for one in left)
 
     # -- afterwards
 
     def _look(self, results: Sequence[RankResult]) -> None:
         """The world has ended; hung and dead ranks are still as they were."""
         course, outcomes = self._course, {}
+        part = {rank for group in self._groups for rank in group.ranks}
         for name in self._case.operations:
             ended = course.endings.get(name, {})
-            outcomes[name] = {one.rank: ended[one.rank].outcome if one.rank in ended else self._rig.outcome(one) for one in results}
-        retry = None
-        if course.retry is not None:
-            retry = {one.rank: self._tried_again(course.retry.get(one.rank, ()), one) for one in results}
+            outcomes[name] = {one.rank: ended[one.rank].outcome if one.rank in ended else self._rig.outcome(one) for one in results if one.rank in part}
+        retry = {one.rank: self._tried_again(course.retry.get(one.rank, ()), one) for one in results if one.rank in course.again}
         self._history.over = True
-        self._seen = _Seen(outcomes, retry, self._storage() if course.met is None else course.met, tuple(self._left(results)))
+        self._seen = _Seen(outcomes, retry or None, self._storage() if course.met is None else course.met, tuple(self._left(results)))
 
     def _tried_again(self, endings: Sequence[Ending], result: RankResult) -> Outcome:
         """How the second try ended on a rank: its first operation that did not succeed, if any."""
@@ -381,33 +412,55 @@ class _Run:
             yield from (f"rank {one.rank}: {what}" for what in one.left)
         yield from (f"rank {event.rank}: an error escaped from {event.detail}" for event in self._history.of_kind("escaped"))
         for name, before in self._course.written.items():
-            now = self._engine.fingerprint(self._places[name])
-            yield from (f"{file} of {name} was written after the operation had ended" for file in now if now[file] != before.get(file))
-            if all(one.outcome.kind == "returned" for one in self._course.endings[name].values()):
-                yield from (f"temporary file {file} of {name}" for file in now if file.endswith(".tmp"))
+            succeeded = all(one.outcome.kind == "returned" for one in self._course.endings[name].values())
+            for place, then in zip(self._places[name], before, strict=True):
+                now = self._engine.fingerprint(place)
+                yield from (f"{file} of {name} was written after the operation had ended" for file in now if now[file] != then.get(file))
+                yield from (f"temporary file {file} of {name}" for file in now if succeeded and file.endswith(".tmp"))
 
-    def _storage(self) -> dict[str, StorageEvidence]:
+    def _storage(self) -> dict[str, tuple[StorageEvidence, ...]]:
+        damage = self._rig.damage(self._case)
+        return {
+            name: tuple(self._storage_of(name, *one) for one in zip(self._groups, places, damage, strict=True))
+            for name, places in self._places.items()
+        }
+
+    def _storage_of(self, name: str, group: Group, place: str, damage: Mapping[str, str]) -> StorageEvidence:
+        finishes = [event for event in self._history if event.site == "writer.finish" and event.operation == name]
         late = {str(fault) for fault in self._case.plan if fault.after}
-        damaged, found = self._rig.damage(self._case), {}
-        for name, place in self._places.items():
-            events = [event for event in self._history if event.site == "writer.finish" and event.operation == name]
-            acted = any(event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late) for event in events)
-            found[name] = StorageEvidence(self._engine.committed(place) if self._saves else None, acted, damaged)
-        return found
+        acted = any(
+            event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late)
+            for event in finishes
+            if event.rank in group.ranks
+        )
+        committed = self._engine.committed(place) if self._saves else None
+        return StorageEvidence(committed, acted, damage, ranks=group.ranks)
+
+    def _read_back(self, operation: int, number: int, storage: StorageEvidence) -> tuple[StorageEvidence, tuple[str, ...]]:
+        """What loading a group's checkpoint gives: of the attempt, as part of its evidence, or of the retry, beside it."""
+        seen, course, case, ranks = self._seen, self._course, self._case, storage.ranks
+        assert seen is not None, "what was stored is read when the world has ended"
+        place, offset, size = list(self._places.values())[operation][number], operation * SECOND, len(ranks)
+        if course.again.isdisjoint(ranks) and storage.committed:
+            sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2)
+            back = {f"{one} rank(s)": self._rig.read_back(case, number, place, ATTEMPT + offset, one) for one in sizes}
+            later = tuple(sorted({name for loaded in back.values() for name in loaded.later}))
+            return dataclasses.replace(storage, mismatches={how: loaded.wrong for how, loaded in back.items()}, later=later), ()
+        if course.again.issuperset(ranks) and all(seen.retry is not None and seen.retry[rank].kind == "returned" for rank in ranks):
+            loaded = self._rig.read_back(case, number, place, RETRY + offset, size)
+            return storage, (*loaded.wrong, *(f"{name}: saved as it was after staging" for name in loaded.later))
+        return storage, ()
 
     def _evidence(self, fired: Iterable[tuple[str, int]], internal_errors: Iterable[str]) -> Evidence:
         seen, course, case = self._seen, self._course, self._case
         assert seen is not None, "the world shows its results before it returns"
-        retried = [ending for endings in (course.retry or {}).values() for ending in endings]
-        retry_wrong = tuple(text for ending in retried for text in ending.wrong or ())
-        storage = seen.storage
-        if self._saves and course.retry is None:
-            storage = {name: self._read_back(number, name, storage[name]) for number, name in enumerate(self._places)}
-        elif self._saves and seen.retry is not None and all(one.kind == "returned" for one in seen.retry.values()):
-            back = [self._rig.read_back(case, place, RETRY + number * SECOND, case.ranks) for number, place in enumerate(self._places.values())]
-            retry_wrong = tuple(text for one in back for text in (*one.wrong, *one.later))
-        endings = course.endings
-        loaded = {name: {rank: one.wrong for rank, one in ranks.items() if one.wrong is not None} for name, ranks in endings.items()}
+        storage: dict[str, tuple[StorageEvidence, ...]] = dict(seen.storage)
+        retry_wrong = [text for endings in course.retry.values() for ending in endings for text in ending.wrong or ()]
+        for operation, (name, groups) in enumerate(seen.storage.items() if self._saves else ()):
+            read = [self._read_back(operation, number, one) for number, one in enumerate(groups)]
+            storage[name] = tuple(one for one, _ in read)
+            retry_wrong += [text for _, texts in read for text in texts]
+        loaded = {name: {rank: one.wrong for rank, one in ended.items() if one.wrong is not None} for name, ended in course.endings.items()}
         return Evidence(
             forecast=self._expected,
             outcomes=seen.outcomes,
@@ -415,23 +468,24 @@ class _Run:
             optional=frozenset(str(fault) for fault in case.plan if fault.optional),
             storage=storage,
             loaded={} if self._saves else loaded,
-            futures={name: {rank: one.futures for rank, one in ranks.items() if one.futures} for name, ranks in endings.items()},
+            futures={name: {rank: one.futures for rank, one in ended.items() if one.futures} for name, ended in course.endings.items()},
             left=seen.left,
             retry=seen.retry,
-            retry_mismatches=retry_wrong,
+            retry_mismatches=tuple(retry_wrong),
             internal_errors=tuple(internal_errors),
             timeout=timeout_of(case),
             capabilities=self._engine.capabilities,
-            protocol=self._engine.protocol if case.grouped else DCP_ALONE,
+            protocol=case.how.protocol(self._engine.protocol),
             history=self._history,
         )
 
-    def _read_back(self, number: int, name: str, storage: StorageEvidence) -> StorageEvidence:
-        """What a committed checkpoint holds, loaded on as many ranks as saved it and on another number."""
-        if not storage.committed:
-            return storage
-        case = self._case
-        sizes = (case.ranks, 1 if case.ranks > 1 else 2) if case.grouped else (1,)
-        back = {f"{size} rank(s)": self._rig.read_back(case, self._places[name], ATTEMPT + number * SECOND, size) for size in sizes}
-        later = tuple(sorted({one for loaded in back.values() for one in loaded.later}))
-        return dataclasses.replace(storage, mismatches={how: loaded.wrong for how, loaded in back.items()}, later=later)
+
+def _kind(case: Case) -> tuple[str, str, int, str]:
+    """What cases that find the same checkpoints have in common."""
+    return case.engine, case.workload, case.ranks, case.way
+
+
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """How two fingerprints of a place differ."""
+    changes = [f"{name} is {'gone' if name not in now else 'changed'}" for name in before if now.get(name) != before[name]]
+    return changes + [f"{name} is new" for name in now if name not in before]

@@ -7,6 +7,7 @@ a world installs its own for as long as it runs (see ``harness.worlds``).
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import os
 import signal
@@ -16,6 +17,8 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import NoReturn, Protocol
+
+from harness.history import History
 
 
 class Runtime(Protocol):
@@ -100,6 +103,30 @@ def known_world_size() -> int | None:
 
 
 _installed: list[Runtime] = [RealRuntime()]
+
+JOIN = "CKPT_HARNESS_JOIN"
+"""Environment variable with ``module:function``: how a process that a rank starts joins the rank's world."""
+
+
+def joined() -> History | None:
+    """Makes this process part of the world of the rank that started it, if there is one and it is not yet.
+
+    Returns:
+        What records for it; None if there is no such world.
+    """
+    if JOIN not in os.environ or type(_installed[-1]) is not RealRuntime:
+        return _joined[-1] if _joined else None
+    module, _, name = os.environ[JOIN].partition(":")
+    _joined.append(getattr(importlib.import_module(module), name)())
+    return _joined[-1]
+
+
+_joined: list[History] = []
+
+
+def install_for_good(runtime: Runtime) -> None:
+    """Makes ``runtime`` the current one for the life of the process."""
+    _installed.append(runtime)
 
 
 def current() -> Runtime:

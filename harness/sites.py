@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.errors import PlanError
 
-Side = Literal["writer", "reader", "save_planner", "load_planner", "state", "stager", "pg", "fs"]
+Side = Literal["writer", "reader", "save_planner", "load_planner", "state", "stager", "executor", "pg", "fs"]
 Phase = Literal["setup", "prepare", "write", "finish", "read", "stage", "disk", "collective"]
 OperationKind = Literal["save", "async_save", "load"]
 Result = Literal["nothing", "future", "list", "plans", "plan", "value", "argument"]
@@ -120,6 +120,8 @@ _TABLE: tuple[Site, ...] = (
     _site("stager.stage", "stage", ("async_save",), "copies the state before the upload", guarded=False, result="argument"),
     _site("stager.stage.future", "stage", ("async_save",), "the future of a stager that copies in the background", guarded=False, result="future"),
     _site("stager.synchronize_staging", "stage", ("async_save",), "waits for the copy", guarded=False),
+    _site("executor.start", "setup", ("async_save",), "the process of a process executor begins", guarded=False),
+    _site("executor.save", "setup", ("async_save",), "that process serves a request", guarded=False, result="value"),
     _site("stager.close", "stage", ("async_save",), "frees the stager", guarded=False),
     *(
         _site(f"pg.{name}", "collective", OPERATION_KINDS, f"{name} among the ranks; in our worlds", guarded=False, several=True)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple, cast
 
 from harness.history import History
-from harness.protocol import Protocol
+from harness.protocol import Group, Protocol
 from harness.sites import SITES, OperationKind
 
 
@@ -52,8 +52,9 @@ class Trace:
         return cls({name: {rank: tuple(found) for rank, found in sorted(ranks.items())} for name, ranks in moments.items()})
 
     @classmethod
-    def nominal(cls, operations: Iterable[str], world_size: int, coordinator: int, protocol: Protocol) -> Trace:
+    def nominal(cls, operations: Iterable[str], groups: Iterable[Group], protocol: Protocol) -> Trace:
         """The trace that the protocol alone promises: every site once, in order. How often a per-item site is called it cannot know."""
+        coordinators = {rank: rank == group.coordinator for group in groups for rank in group.ranks}
         made: dict[str, dict[int, tuple[Moment, ...]]] = {}
         for name in operations:
             course = protocol.operations[cast(OperationKind, name.partition("[")[0])]
@@ -62,10 +63,10 @@ class Trace:
                 rank: tuple(
                     Moment(site, 1, after)
                     for site in (*course.before, *guarded, *course.after)
-                    if SITES[site].callers == "every rank" or rank == coordinator or not protocol.collectives
+                    if SITES[site].callers == "every rank" or coordinates or not protocol.collectives
                     for after in (False, True)
                 )
-                for rank in range(world_size)
+                for rank, coordinates in sorted(coordinators.items())
             }
         return cls(made)
 

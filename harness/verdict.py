@@ -30,6 +30,7 @@ class Judgement:
         verdict: what it found.
         reason: the evidence, for everything but HOLDS.
         operation: the operation it is about, or "".
+        ranks: the ranks whose operation it was; none where it is about all of them.
         known: id of the register's entry that describes this violation, or None.
         claimed: False where the engine does not claim what the oracle checks.
     """
@@ -38,8 +39,13 @@ class Judgement:
     verdict: Verdict
     reason: str = ""
     operation: str = ""
+    ranks: tuple[int, ...] = ()
     known: str | None = None
     claimed: bool = True
+
+    def is_about(self, operation: str, ranks: Iterable[int]) -> bool:
+        """Whether it is about an operation of some ranks."""
+        return operation == self.operation and (not self.ranks or not set(self.ranks).isdisjoint(ranks))
 
     @property
     def counts(self) -> Verdict:

@@ -34,6 +34,8 @@ class Context:
         save: number of the save whose values it holds, from 1; None for an empty target.
         grouped: whether a process group is there.
         shards: into how many shards of its own size the state was cut when it was saved; a load may be by another number of ranks.
+        owner: whose state it is, of several that are saved at once: every element carries it.
+        group: the process group, where it is not the default one.
     """
 
     rank: int
@@ -41,12 +43,14 @@ class Context:
     save: int | None
     grouped: bool
     shards: int
+    owner: int = 0
+    group: Any = None
 
-    def tensor(self, key: int, count: int, start: int = 0, owner: int = 0) -> torch.Tensor:
+    def tensor(self, key: int, count: int, start: int = 0) -> torch.Tensor:
         """``count`` float64 tags from index ``start``; NaN in an empty target."""
         if self.save is None:
             return torch.full((count,), float("nan"), dtype=torch.float64)
-        values = [Tag(self.save, owner, key, start + index).encode() for index in range(count)]
+        values = [Tag(self.save, self.owner, key, start + index).encode() for index in range(count)]
         return torch.tensor(values, dtype=torch.float64)
 
     def object(self, value: Any) -> Any:
@@ -81,7 +85,7 @@ def _replicated(context: Context) -> State:
 def _sharded(context: Context) -> State:
     if not context.grouped:
         return {"sharded": context.tensor(2, context.shards * _PER_SHARD)}
-    sharded = empty_sharded_tensor(context.size, context.shards * _PER_SHARD)
+    sharded = empty_sharded_tensor(context.shards * _PER_SHARD, context.group)
     for offset, shard in local_shards(sharded):
         shard.copy_(context.tensor(2, len(shard), offset))
     return {"sharded": sharded}
@@ -116,11 +120,13 @@ class Workload:
         name: for the command line.
         about: one line.
         make: builds the state for a context.
+        has_sharded_tensors: whether the state holds any.
     """
 
     name: str
     about: str
     make: Callable[[Context], State]
+    has_sharded_tensors: bool = False
 
     def mismatches(self, state: State, context: Context) -> list[str]:
         """Compares a loaded state with what save number ``context.save`` held, bit by bit.
@@ -205,11 +211,11 @@ WORKLOADS: dict[str, Workload] = {
     one.name: one
     for one in (
         Workload("replicated", "one tensor, the same on every rank", _replicated),
-        Workload("sharded", "one tensor, chunked over the ranks", _sharded),
+        Workload("sharded", "one tensor, chunked over the ranks", _sharded, has_sharded_tensors=True),
         Workload("nested", "dictionaries and lists of tensors", _nested),
         Workload("objects", "pickled values", _objects),
         Workload("stateful", "an object with state_dict and load_state_dict", _stateful),
-        Workload("mixed", "a replicated and a sharded tensor, an object, and a Stateful", _mixed),
+        Workload("mixed", "a replicated and a sharded tensor, an object, and a Stateful", _mixed, has_sharded_tensors=True),
     )
 }
 
@@ -232,7 +238,16 @@ def workload(name: str) -> Workload:
     return WORKLOADS[name]
 
 
-def context_here(save: int | None, shards: int) -> Context:
-    """The context of the calling rank, read from its process group."""
-    grouped = dist.is_available() and dist.is_initialized()
-    return Context(dist.get_rank() if grouped else 0, dist.get_world_size() if grouped else 1, save, grouped, shards)
+def context_here(save: int | None, shards: int, *, owner: int = 0, group: Any = None, alone: bool = False) -> Context:
+    """The context of the calling rank, read from its process group.
+
+    Args:
+        save: number of the save whose values it holds; None for an empty target.
+        shards: into how many shards the state is cut.
+        owner: whose state it is, of several.
+        group: the process group; None for the default one.
+        alone: whether the rank's state knows nothing of a group, even if there is one.
+    """
+    grouped = not alone and dist.is_available() and dist.is_initialized()
+    rank, size = (dist.get_rank(group), dist.get_world_size(group)) if grouped else (0, 1)
+    return Context(rank, size, save, grouped, shards, owner, group)

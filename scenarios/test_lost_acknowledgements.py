@@ -36,7 +36,7 @@ def test_a_commit_whose_acknowledgement_is_lost_can_be_read(ckpt_rig, coordinato
     """All ranks are told that the save failed; the checkpoint is there all the same, and loads bit-equal."""
     result = ckpt_rig.check(Case(FaultPlan.parse("writer.finish@coordinator!after=raise(OSError:EIO)"), "save", 3, coordinator))
 
-    left = result.evidence.storage["save[1]"]
+    left = result.evidence.storage["save[1]"][0]
     assert {outcome.kind for outcome in result.outcomes.values()} == {"raised"}
     assert left.committed
     assert left.mismatches

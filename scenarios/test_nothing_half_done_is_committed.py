@@ -23,7 +23,7 @@ def test_a_commit_marker_means_a_whole_checkpoint(ckpt_rig, data):
 
     result = ckpt_rig.check(Case(bound.plan, "save", bound.world_size, bound.coordinator, workload=workload))
 
-    left = result.evidence.storage["save[1]"]
+    left = result.evidence.storage["save[1]"][0]
     assert not left.damaged
     assert not left.committed or (left.finish_acted and not any(left.mismatches.values()))
 
@@ -37,4 +37,4 @@ def test_one_lost_rank_is_enough_to_commit_nothing(ckpt_rig, fault, data):
 
     result = ckpt_rig.check(Case(FaultPlan.parse(f"writer.{fault.format(victim)}"), "save", ranks, coordinator))
 
-    assert result.evidence.storage["save[1]"].committed is False
+    assert result.evidence.storage["save[1]"][0].committed is False

@@ -77,13 +77,13 @@ def _alone(failing):
 @pytest.mark.parametrize("failing", [_alone(failing) for coordinator, failing in SAVES if coordinator == 0], ids=_named)
 def test_a_save_without_a_group_tells_its_caller(ckpt_rig, operation, failing):
     """``test_save_error_handling_no_dist``."""
-    ckpt_rig.check(Case(FaultPlan.from_fail_conf(failing, side="writer"), operation, ranks=1, grouped=False))
+    ckpt_rig.check(Case(FaultPlan.from_fail_conf(failing, side="writer"), operation, ranks=1, way="alone"))
 
 
 @pytest.mark.parametrize("failing", [_alone(failing) for coordinator, failing in LOADS if coordinator == 0], ids=_named)
 def test_a_load_without_a_group_tells_its_caller(ckpt_rig, failing):
     """``test_load_error_handling_no_dist``."""
-    ckpt_rig.check(Case(FaultPlan.from_fail_conf(failing, side="reader"), "load", ranks=1, grouped=False))
+    ckpt_rig.check(Case(FaultPlan.from_fail_conf(failing, side="reader"), "load", ranks=1, way="alone"))
 
 
 def _save(make_state, place):

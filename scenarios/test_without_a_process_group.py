@@ -21,7 +21,7 @@ def test_the_only_process_is_told(ckpt_rig, operation, data):
     plan = data.draw(fault_plans(ranks=1, op=operation, sites=guarded_sites(operation), max_faults=3, effects=(Raise, FailFuture)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
 
-    result = ckpt_rig.check(Case(plan, operation, ranks=1, workload=workload, grouped=False))
+    result = ckpt_rig.check(Case(plan, operation, ranks=1, workload=workload, way="alone"))
 
     if result.expectation.kind is Kind.FAILS and not result.known:
         assert set(result.outcomes[0].error.failures) == {0}

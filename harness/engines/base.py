@@ -38,13 +38,15 @@ class Call:
 
     Attributes:
         coordinator: the rank, within the group, that coordinates.
-        group: the process group of the operation; None for the default one.
+        group: the process group to pass; None for the default one.
+        no_dist: whether the rank says that it is alone.
         executor: what an async save is done by.
         stager: what copies the state of an async save; None for what the engine chooses.
     """
 
     coordinator: int = 0
     group: Any = None
+    no_dist: bool = False
     executor: Executor = "thread"
     stager: Any = None
 
@@ -102,7 +104,7 @@ class Engine(Protocol):
         """The ``LoadPlanner`` that a load uses unless told otherwise."""
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
-        """Saves, as one rank's part of an operation of all ranks of the default group; without a group, alone.
+        """Saves, as one rank's part of an operation of all ranks of the group that ``call`` names; without a process group, alone.
 
         Raises:
             BaseException: what the engine raises.

@@ -25,9 +25,9 @@ class DcpCalls:
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """``dcp.save``; with another coordinator than 0 the deprecated ``save_state_dict``, which alone can name one."""
         if call.coordinator and dist.is_initialized():
-            save_with_coordinator(state, writer, call.coordinator, planner)
+            save_with_coordinator(state, writer, call.coordinator, planner, call.group)
         else:
-            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner)
+            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner, process_group=call.group, no_dist=call.no_dist)
 
     def make_stager(self, staging: str) -> AsyncStager:
         """A stager of the caller's own: DCP's, which copies at once or in the background."""
@@ -49,6 +49,7 @@ class DcpCalls:
             storage_writer=writer,
             planner=planner,
             process_group=call.group,
+            no_dist=call.no_dist,
             async_checkpointer_type=AsyncCheckpointerType(call.executor),
             async_stager=call.stager,
         )
@@ -57,6 +58,6 @@ class DcpCalls:
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
         """``dcp.load``; with another coordinator than 0 the deprecated ``load_state_dict``."""
         if call.coordinator and dist.is_initialized():
-            load_with_coordinator(state, reader, call.coordinator, planner)
+            load_with_coordinator(state, reader, call.coordinator, planner, call.group)
         else:
-            dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner)
+            dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner, process_group=call.group, no_dist=call.no_dist)

@@ -163,7 +163,7 @@ class Register:
 
     def _explains(self, judgement: Judgement, engine: str, evidence: Evidence) -> Entry | None:
         for expectation in evidence.forecast.expectations:
-            if expectation.operation == judgement.operation:
+            if judgement.is_about(expectation.operation, expectation.ranks):
                 entry = self._entry_for(judgement.oracle, engine, expectation, evidence.of(expectation))
                 if entry is not None:
                     return entry

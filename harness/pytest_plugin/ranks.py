@@ -130,7 +130,7 @@ def _assert_fired(results: RankResults, operations: Iterable[str]) -> None:
     """Respx's rule: what was declared and never hit fails the test, unless the model says that an earlier failure stood before it."""
     __tracebackhide__ = True
     bound = results.plan.bind(len(results), results.coordinator)
-    expected = forecast(bound, Trace.nominal(operations, len(results), results.coordinator, bound.protocol))
+    expected = forecast(bound, Trace.nominal(operations, bound.groups, bound.protocol))
     owed = expected.unreachable.union(*(one.must_fire for one in expected.expectations))
     optional = {str(fault) for fault in results.plan if fault.optional}
     missed = sorted(owed - {(firing.fault, firing.rank) for firing in results.fired})

@@ -22,17 +22,15 @@ def story(console: Console, result: CaseResult) -> None:
 
 def _setting(result: CaseResult) -> Iterator[Text]:
     case, expectation = result.case, result.expectation
-    group = f"coordinator {case.coordinator}" if case.grouped else "no process group"
-    setting = f"{expectation.operation} on {case.ranks} rank(s), {group}, engine {case.engine}, workload {case.workload}, seed {case.seed}"
-    named = "".join(f"\n      rank {rank}: {error}" for rank, error in expectation.failures.items())
-    step = f" in step {expectation.step!r}" if expectation.step else ""
+    whom = f"coordinator {case.coordinator}" if case.way == "together" else f"way {case.way} ({case.how.about})"
+    setting = f"{expectation.operation} on {case.ranks} rank(s), {whom}, engine {case.engine}, workload {case.workload}, seed {case.seed}"
     yield Text.assemble(("plan  ", "dim"), str(case.plan) or "(no faults)")
     yield Text.assemble(("case  ", "dim"), setting)
-    yield Text.assemble(("owed  ", "dim"), f"{expectation.kind.value}{step}{named}")
+    yield from (Text.assemble(("owed  ", "dim"), owed) for owed in result.owed())
 
 
 def _ranks(result: CaseResult) -> Iterator[Text]:
-    for rank in result.expectation.ranks:
+    for rank in sorted(rank for one in result.expectations for rank in one.ranks):
         yield Text(f"\nrank {rank}", style="bold")
         yield from (line for event in result.history.of_rank(rank) for line in _event(event))
         yield Text(f"  => {result.outcomes.get(rank, 'no outcome')}", style="bold")
@@ -59,8 +57,8 @@ def _judgements(result: CaseResult) -> Iterator[Text]:
         name = "KNOWN" if judgement.known else judgement.verdict.name
         note = f" ({judgement.known})" if judgement.known else "" if judgement.claimed else " (not claimed by the engine)"
         yield Text.assemble(mark_of(name), " " * (9 - len(name)), f"{judgement.oracle}{note}  ", (judgement.reason, "dim"))
-    if any(judgement.verdict is Verdict.VIOLATED for judgement in result.judgements):
-        expectation = result.expectation
-        roles = observed(expectation, result.evidence.of(expectation), {one.rank for one in expectation.decisive})
-        yield Text("\nas a signature of the findings register", style="dim")
-        yield from (Text(f"  {role}: {' | '.join(sorted(endings))}", style="dim") for role, endings in roles.items())
+    for expectation in result.expectations:
+        if any(one.verdict is Verdict.VIOLATED and one.is_about(expectation.operation, expectation.ranks) for one in result.judgements):
+            roles = observed(expectation, result.evidence.of(expectation), {one.rank for one in expectation.decisive})
+            yield Text("\nas a signature of the findings register", style="dim")
+            yield from (Text(f"  {role}: {' | '.join(sorted(endings))}", style="dim") for role, endings in roles.items())

@@ -49,7 +49,7 @@ LATER = [
     ("replay writer.write_data@0=raise --engine tape", "unknown engine 'tape'; engines: filesystem"),
     ("replay writer.write_data@0=raise --engine no.such:ENGINE", "cannot be imported: No module named 'no'"),
     ("replay writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
-    ("replay writer.write_data@0=raise --no-group", "2 ranks without a process group"),
+    ("replay writer.write_data@0=raise --way alone", "2 ranks in way 'alone' (one rank, no process group); valid: 1"),
     ("replay writer.write_data@0=raise --op async_save --coordinator 1", "async_save coordinates on rank 0 only"),
 ]
 
@@ -91,7 +91,7 @@ for words in __import__("json").loads(sys.argv[1]):
         ("replay '' --op load", 0, "HOLDS    filled"),
         ("replay writer.write_data@1#2=raise", 3, "VACUOUS  fired"),
         ("replay writer.write_data@1#2=raise?", 0, "HOLDS    fired"),
-        ("replay 'writer.write_data@0=raise(OSError:EIO)' --ranks 1 --no-group --no-retry", 0, "HOLDS    attribution"),
+        ("replay 'writer.write_data@0=raise(OSError:EIO)' --ranks 1 --way alone --no-retry", 0, "HOLDS    attribution"),
     ],
 )
 def test_the_exit_status_of_a_replay(line: str, status: int, words: str) -> None:
@@ -125,7 +125,7 @@ CASES = [
         seed=5,
     ),
     Case(FaultPlan.parse("writer.stage@0=raise(unicode)"), "async_save", retry=False),
-    Case(FaultPlan(), "load", 1, grouped=False),
+    Case(FaultPlan(), "load", 1, way="alone"),
 ]
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.plan import FaultPlan
-from harness.protocol import DCP, DCP_ALONE, Protocol
+from harness.protocol import DCP, DCP_ALONE, Protocol, groups_of
 from harness.trace import Moment, Trace
 
 
 def _forecast(
     text: str, operations: tuple[str, ...] = ("save[1]",), ranks: int = 3, coordinator: int = 0, protocol: Protocol = DCP, **options: float
 ) -> Forecast:
-    trace = Trace.nominal(operations, ranks, coordinator, protocol)
+    trace = Trace.nominal(operations, groups_of(ranks, coordinator, protocol), protocol)
     return forecast(FaultPlan.parse(text).bind(ranks, coordinator, protocol), trace, **options)
 
 

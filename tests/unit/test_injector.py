@@ -142,7 +142,7 @@ def test_before_means_that_the_call_never_happened(world: World) -> None:
 
 def test_the_coordinator_is_whom_the_engine_says(world: World) -> None:
     """A wrapper is told its role; until then the first coordinator counts."""
-    injector = _injector("writer.write_data@coordinator#1x*=raise; writer.reset@others#1x*=raise", coordinator=1)
+    injector = _injector("writer.write_data@coordinator#1x*=raise; writer.reset@others#1x*=raise", coordinators=(1,))
     assert (_struck(injector, "writer.write_data", 1), _struck(injector, "writer.reset", 1)) == ([], [1])
     injector.learn_role(True)
     assert (_struck(injector, "writer.write_data", 1), _struck(injector, "writer.reset", 1)) == ([1], [])

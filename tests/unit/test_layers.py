@@ -17,18 +17,20 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
         "errors _torch",
-        "zoo sites history runtime launch _counts tags verdict journal",
+        "zoo sites history launch _counts tags verdict journal",
+        "runtime",
         "effects protocol",
-        "fault trace",
+        "fault trace ways",
         "_grammar",
         "plan",
         "expectation _inject",
         "_wrapping oracles crash worlds workload",
-        "storage planner stateful filesystem assertions",
+        "storage planner stateful executor filesystem assertions",
         "interception",
         "engines findings",
         "case",
-        "background body placing record",
+        "joining placing",
+        "background body record",
         "attempt",
         "rig",
         "campaign strategies",
@@ -39,7 +41,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
 )
 """Top-level modules and packages of the harness, lowest first; imports run strictly downward, and freely within a package."""
 
-WRAPPERS = frozenset("_wrapping storage planner stateful filesystem interception".split())
+WRAPPERS = frozenset("_wrapping storage planner stateful executor filesystem interception".split())
 JUDGES = frozenset("oracles expectation".split())
 
 

@@ -151,7 +151,7 @@ def test_a_fault_that_never_fired_makes_a_case_vacuous() -> None:
 )
 def test_what_is_committed(expectation: Expectation, outcomes: tuple[Outcome, ...], storage: StorageEvidence, verdict: Verdict) -> None:
     """A marker after success and not after failure, whole if it is there, and nothing else touched."""
-    assert _verdict("commitment", _evidence(expectation, *outcomes, storage={expectation.operation: storage})) is verdict
+    assert _verdict("commitment", _evidence(expectation, *outcomes, storage={expectation.operation: [storage]})) is verdict
 
 
 def test_a_load_that_reports_success_is_filled() -> None:
@@ -202,7 +202,7 @@ def test_every_oracle_is_asked_and_says_what_it_found() -> None:
             load,
             RETURNED,
             HUNG,
-            storage={"load[1]": StorageEvidence(damaged={"previous": "gone"})},
+            storage={"load[1]": [StorageEvidence(damaged={"previous": "gone"})]},
             loaded={"load[1]": {0: ("x",)}},
             retry={0: HUNG},
         )
@@ -245,7 +245,7 @@ def test_what_the_engine_does_not_claim_is_said_and_does_not_count(
     """Lies that it need not notice, markers that it does not write; that it leaves other checkpoints alone goes without saying."""
     storage = StorageEvidence(False, False, {"previous": "gone"} if damaged else {})
     evidence = _evidence(
-        replace(SUCCEEDS, deceived=deceived), RETURNED, RETURNED, storage={"save[1]": storage}, capabilities=frozenset(capabilities)
+        replace(SUCCEEDS, deceived=deceived), RETURNED, RETURNED, storage={"save[1]": [storage]}, capabilities=frozenset(capabilities)
     )
     (found,) = [one for one in judge(evidence) if one.oracle == "commitment"]
     assert found.verdict is Verdict.VIOLATED

@@ -8,7 +8,7 @@ from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.history import Event, History
 from harness.oracles import Evidence, course
 from harness.plan import FaultPlan
-from harness.protocol import DCP, DCP_ALONE, Protocol
+from harness.protocol import DCP, DCP_ALONE, Protocol, groups_of
 from harness.trace import Trace
 from harness.verdict import Verdict
 
@@ -70,7 +70,7 @@ def test_nothing_is_committed_that_a_rank_could_not_write() -> None:
     """A commit after a failure is a violation, even if its checkpoint were whole; a failure of the commit itself is not."""
 
     def owed(text: str) -> Expectation:
-        trace = Trace.nominal(["save[1]"], 2, 0, DCP)
+        trace = Trace.nominal(["save[1]"], groups_of(2, 0, DCP), DCP)
         (found,) = forecast(FaultPlan.parse(text).bind(2), trace).expectations
         assert found.kind is Kind.FAILS
         return found

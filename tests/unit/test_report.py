@@ -127,7 +127,7 @@ def test_a_record_is_one_json_line() -> None:
     assert line["schema"] == SCHEMA
     assert line["case"] == {
         "plan": "writer.reset@1=raise", "operation": "save", "ranks": 2, "coordinator": 0, "engine": "filesystem",
-        "workload": "mixed", "seed": 0, "grouped": True, "retry": True, "world": "simulated",
+        "workload": "mixed", "seed": 0, "way": "together", "retry": True, "world": "simulated",
     }  # fmt: skip
     assert line["verdict"] == "VIOLATED"
     assert line["outcomes"] == ["raised", "raised"]

@@ -42,7 +42,7 @@ def test_nothing_wrong_holds(rig: Rig, operation: str, engine: str) -> None:
     assert {one.kind for one in result.outcomes.values()} == {"returned"}
     assert result.evidence.retry is None
     if operation != "load":
-        storage = result.evidence.storage[f"{operation}[1]"]
+        storage = result.evidence.storage[f"{operation}[1]"][0]
         assert (storage.committed, storage.finish_acted, storage.damaged) == (True, True, {})
         assert storage.mismatches == {"2 rank(s)": (), "1 rank(s)": ()}
 
@@ -54,7 +54,7 @@ def test_a_failed_save_is_tried_again(rig: Rig) -> None:
     assert rig.run(replace(failed, retry=False)).evidence.retry is None
     acted = rig.run(_case("writer.finish@0!after=raise"))
     assert (acted.verdict, acted.evidence.retry) == (Verdict.HOLDS, None)
-    assert acted.evidence.storage["save[1]"].committed
+    assert acted.evidence.storage["save[1]"][0].committed
 
 
 def test_no_retry_is_owed_once_a_rank_was_lost(rig: Rig) -> None:
@@ -66,7 +66,7 @@ def test_no_retry_is_owed_once_a_rank_was_lost(rig: Rig) -> None:
 
 def test_alone_means_without_a_group(rig: Rig) -> None:
     """One rank fails by itself, names itself 0, and tries again."""
-    result = rig.run(_case("writer.write_data@0=raise(OSError:EIO)", ranks=1, grouped=False))
+    result = rig.run(_case("writer.write_data@0=raise(OSError:EIO)", ranks=1, way="alone"))
     assert (result.verdict, set(result.expectation.failures)) == (Verdict.HOLDS, {0})
 
 
@@ -77,7 +77,7 @@ def test_alone_means_without_a_group(rig: Rig) -> None:
         (_case(engine="tape"), "unknown engine 'tape'; engines: filesystem"),
         (_case(engine="no.such.module:ENGINE"), "cannot be imported"),
         (_case(workload="huge"), "unknown workload 'huge'; workloads: replicated"),
-        (_case(grouped=False), "2 ranks without a process group"),
+        (_case(way="alone"), "2 ranks in way .alone. .one rank, no process group.; valid: 1"),
         (_case(operation="async_save", coordinator=1), "async_save coordinates on rank 0 only"),
     ],
 )
@@ -106,7 +106,7 @@ def test_damage_to_the_checkpoint_before_is_seen_and_repaired(tmp_path: Path) ->
     with Rig(tmp_path, Register()) as rig:
         case = _case()
         rig.trace(case)  # the course without faults is known, so the next run is the case's own
-        previous = Path(rig.previous(case).place)
+        previous = Path(rig.previous(case).places[0])
         (previous / "surplus").touch()
         (previous / ".metadata").write_bytes(b"")
         (previous / "__1_0.distcp").unlink()
@@ -116,7 +116,7 @@ def test_damage_to_the_checkpoint_before_is_seen_and_repaired(tmp_path: Path) ->
         assert all(text in told for text in ("surplus is new", ".metadata is changed", "__1_0.distcp is gone"))
         assert rig.run(case).verdict is Verdict.HOLDS
         assert rig.run(_case(operation="load")).verdict is Verdict.HOLDS
-        shutil.rmtree(rig.previous(case).place)
+        shutil.rmtree(rig.previous(case).places[0])
         assert rig.run(case).verdict is Verdict.VIOLATED
         assert rig.run(case).verdict is Verdict.HOLDS
 
@@ -140,7 +140,7 @@ def test_errors_do_not_show_where_the_rig_works(tmp_path: Path) -> None:
     with Rig(tmp_path / "deep", Register()) as rig:
         case = _case(operation="load")
         rig.trace(case)
-        for file in Path(rig.previous(case).place).glob("*.distcp"):
+        for file in Path(rig.previous(case).places[0]).glob("*.distcp"):
             file.unlink()
         result = rig.run(case)
     assert "<root>" in result.explain()

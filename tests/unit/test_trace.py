@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.history import Event, History
-from harness.protocol import DCP, DCP_ALONE
+from harness.protocol import DCP, DCP_ALONE, groups_of
 from harness.trace import Moment, Trace
 
 
@@ -54,7 +54,7 @@ def test_calls_are_counted_and_returns_are_not() -> None:
 
 def test_the_protocol_promises_a_course() -> None:
     """Every site once, in order; what the coordinator alone calls on the coordinator alone."""
-    moments = Trace.nominal(["save[1]"], 3, 2, DCP).moments["save[1]"]
+    moments = Trace.nominal(["save[1]"], groups_of(3, 2, DCP), DCP).moments["save[1]"]
     assert [[one.site for one in moments[rank] if one.site == "writer.finish" and not one.after] for rank in range(3)] == [
         [],
         [],
@@ -69,5 +69,5 @@ def test_the_protocol_promises_a_course() -> None:
 
 def test_alone_every_rank_coordinates_itself() -> None:
     """Without collectives each rank plans and commits for itself."""
-    moments = Trace.nominal(["save[1]"], 2, 0, DCP_ALONE).moments["save[1]"]
+    moments = Trace.nominal(["save[1]"], groups_of(2, 0, DCP_ALONE), DCP_ALONE).moments["save[1]"]
     assert all(any(one.site == "writer.finish" for one in moments[rank]) for rank in range(2))

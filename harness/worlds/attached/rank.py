@@ -25,8 +25,7 @@ import torch.distributed as dist
 from harness import _torch, runtime
 from harness.worlds.attached import sockets
 from harness.worlds.attached.messages import Finish, Finishing, Gone, Ping, Pong, Recall, Recalled
-from harness.worlds.processes import messages, where
-from harness.worlds.processes.messages import Act, Answer, Form, Job, Reply, Settle, Settled, Where
+from harness.worlds.processes.messages import Act, Form, Job, Reply, Settle, Settled, Where
 from harness.worlds.processes.rank import Rank
 from harness.worlds.processes.where import Mark
 
@@ -56,8 +55,8 @@ class LaunchedRank(Rank):
         self._serving: threading.Thread | None = None
         self._listening: threading.Thread | None = None
         self._released = threading.Event()
-        self._left: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
-        self._older: frozenset[str] = frozenset()
+        self._abandoned: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        self._sockets: frozenset[str] = frozenset()
         self._began = 0
         super().__init__(connection)
 
@@ -82,27 +81,23 @@ class LaunchedRank(Rank):
 
     def _send(self, message: Any) -> None:
         of_the_body = threading.current_thread() not in (self._serving, self._listening)
-        if of_the_body and (self._released.is_set() or threading.current_thread() in self._left):
+        if of_the_body and (self._released.is_set() or threading.current_thread() in self._abandoned):
             raise Released  # what it says now is about a case that is over
         super()._send(message)
 
     # -- the two threads
 
-    def _listen(self) -> None:
+    def _hear(self, message: Any) -> None:
         self._listening = threading.current_thread()
-        try:
-            while True:
-                message = messages.receive(self._connection)
-                if isinstance(message, Where):
-                    self._send(Answer(message.number, where.look(self._marks, self._idle)))
-                elif isinstance(message, Ping):
-                    self._send(Pong(time.monotonic()))
-                elif isinstance(message, (Reply, Act)):
-                    self._told.put(message)
-                else:
-                    self._calls.put(message)
-        except (EOFError, OSError):
-            self._calls.put(Gone())
+        if isinstance(message, Ping):
+            self._send(Pong(time.monotonic()))
+        elif isinstance(message, (Where, Reply, Act)):
+            super()._hear(message)
+        else:
+            self._calls.put(message)
+
+    def _forsaken(self) -> None:
+        self._calls.put(Gone())
 
     def attend(self) -> int | None:
         """Serves until there are no more cases.
@@ -138,7 +133,7 @@ class LaunchedRank(Rank):
 
     def _form(self, form: Form) -> str:
         self._number, self._released, self._told = form.rank, threading.Event(), queue.SimpleQueue()
-        self._older, self._began = sockets.names(), time.time_ns()
+        self._sockets, self._began = sockets.names(), time.time_ns()
         self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread.ident)
         if form.store is None:
             return ""
@@ -174,21 +169,24 @@ class LaunchedRank(Rank):
         # What the launcher told each rank in its environment stays its own.
         return super()._begin(dataclasses.replace(job, directory=directory, environment=dict(os.environ)))
 
+    def _others(self) -> list[threading.Thread]:
+        here = threading.current_thread()
+        return [one for one in threading.enumerate() if one is not here and one.ident not in self._idle and one not in self._abandoned]
+
     def _let_go(self, settle: Settle) -> None:
         """Ends whatever is left of a case; it is judged."""
         self._released.set()
         self._told.put(settle)
         stuck = self._body is not None and self._body.is_alive()
-        sockets.cut(self._older)  # where this rank does not hang, others may hang for it, and errors may keep its group alive for long
+        sockets.cut(self._sockets)  # where this rank does not hang, others may hang for it, and errors may keep its group alive for long
         deadline = time.monotonic() + (_RELEASE_LIMIT if stuck else _LINGER)
-        for thread in threading.enumerate():
-            if thread.ident not in self._idle and thread not in self._left and thread is not threading.current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()))
-                if thread.is_alive():
-                    self._left.add(thread)
+        for thread in self._others():
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                self._abandoned.add(thread)
         self._body = None
         _torch.leave_groups(broken=stuck)
-        if sockets.names() - self._older:  # an error of the body's still holds the group, in a circle with its own frames
+        if sockets.names() - self._sockets:  # an error of the body's still holds the group, in a circle with its own frames
             gc.collect()
         _torch.forget_plans()
 

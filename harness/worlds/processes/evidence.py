@@ -54,9 +54,14 @@ def _state(pid: int) -> str:
 
 
 class Evidence:
-    """The looks that were taken so far."""
+    """The looks that were taken so far.
 
-    def __init__(self) -> None:
+    Args:
+        size: number of ranks.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._last: object = None
         self._same = 0
         self._threads: Mapping[int, tuple[Thread, ...]] = {}
@@ -81,7 +86,8 @@ class Evidence:
         doing: set[Doing] = {one.doing for found in self._threads.values() for one in found}
         doing |= {"runs" for found in threads.values() if found is None}
         doing |= {"waits" if math.isinf(one.until) else "sleeps" for one in self._stopped.values()}
-        if doing & {"runs", "sleeps"}:
+        meeting = sum(any(one.doing == "meets" for one in found) for found in self._threads.values())
+        if doing & {"runs", "sleeps"} or meeting == self._size:  # all have come: the group is about to be there
             self.forget()
             return "busy"
         key = (sorted(self._threads.items()), sorted(self._stopped))

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness.history import ErrorRecord, Event
 
-Doing = Literal["runs", "sleeps", "outside", "waits"]
+Doing = Literal["runs", "sleeps", "outside", "meets", "waits"]
 
 
 # -- to a rank
@@ -77,6 +77,18 @@ class Act(NamedTuple):
     """All ranks have come to the meeting, and you came last."""
 
 
+class Welcome(NamedTuple):
+    """To a process that joins a rank.
+
+    Attributes:
+        rank: of the rank.
+        started: as in :class:`Job`.
+    """
+
+    rank: int
+    started: float
+
+
 # -- from a rank
 
 
@@ -118,8 +130,8 @@ class Thread(NamedTuple):
     """What a thread of a rank does.
 
     Attributes:
-        doing: ``runs``; ``sleeps`` by injection; is ``outside``, in a system call that something outside or a timer may end; or ``waits``, in a
-            collective or on a lock.
+        doing: ``runs``; ``sleeps`` by injection; is ``outside``, in a system call that something outside or a timer may end; ``meets``, to
+            form a process group, which goes on only when all ranks do; or ``waits``, in a collective or on a lock.
         what: what it waits for.
         source: the innermost line that says something to a reader.
         direct: whether it waits for other ranks, or by injection for nothing, and not for a thread of its own rank.
@@ -148,12 +160,14 @@ class Ended(NamedTuple):
         payload: the pickled value or exception; None if it cannot be pickled.
         record: the exception as data.
         at: seconds of the world's time.
+        left: what of the body goes on.
     """
 
     outcome: Literal["returned", "raised"]
     payload: bytes | None
     record: ErrorRecord | None
     at: float
+    left: tuple[str, ...] = ()
 
 
 class Settled(NamedTuple):

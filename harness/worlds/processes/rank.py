@@ -6,7 +6,6 @@ once when the world is gone.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import datetime as dt
 import importlib
@@ -14,11 +13,13 @@ import os
 import pickle
 import queue
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_sharer
+from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
 
 import torch
@@ -26,9 +27,11 @@ import torch.distributed as dist
 
 from harness import _torch, runtime
 from harness.errors import UsageError
-from harness.history import ErrorRecord, Event, History
+from harness.history import ErrorRecord
 from harness.worlds.base import Faults
-from harness.worlds.processes import hooks, messages, where
+from harness.worlds.processes import hooks, joined, messages, where
+from harness.worlds.processes.evidence import Evidence
+from harness.worlds.processes.family import Family
 from harness.worlds.processes.messages import (
     Act,
     Acted,
@@ -37,20 +40,23 @@ from harness.worlds.processes.messages import (
     Broken,
     Ended,
     Form,
-    Happened,
     Job,
     Meet,
     Settle,
     Settled,
-    Stopping,
+    Thread,
+    Welcome,
     Where,
 )
+from harness.worlds.processes.reporting import Reporting
 from harness.worlds.processes.where import Mark
 
 MEETING = "the other ranks' meeting"
 """What a rank waits for in :meth:`Rank.meet`; the simulated world calls it the same."""
-_LINGER = 0.2
-"""Seconds that a thread of a body may take to end after it."""
+_LINGER = 10.0
+"""Seconds that the threads of a body may take to end after it: they only need the processor, however loaded it is.
+One that is seen to wait for nothing that could come is not waited for."""
+_PAUSE = 0.05
 
 
 def live(fd: int) -> NoReturn:
@@ -84,7 +90,7 @@ def here() -> Rank:
     return _here[0]
 
 
-class Rank(runtime.RealRuntime):
+class Rank(Reporting):
     """A rank, from inside.
 
     Args:
@@ -92,37 +98,18 @@ class Rank(runtime.RealRuntime):
     """
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection = connection
-        self._sending = _thread.allocate_lock()
+        super().__init__(connection)
         self._told: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._marks: dict[int, Mark] = {}
         self._idle: frozenset[int] = frozenset()
-        self._number, self._groups = 0, 0
+        self._elders: frozenset[int] = frozenset()
+        self._groups = 0
+        self._family: Family | None = None
+        self._parting: Family | None = None
+        self._unanswered: tuple[int, tuple[Thread, ...]] | None = None
+        self._bell, self._ring = socket.socketpair()
         threading.Thread(target=self._listen, name="world", daemon=True).start()
 
-    # -- what faults ask of a runtime
-
-    def rank(self) -> int:
-        return self._number
-
-    def sleep(self, seconds: float) -> None:
-        self._marked(Mark("sleeps", "delay"), time.sleep, seconds)
-
-    def hang(self, why: str) -> NoReturn:
-        while True:
-            self._marked(Mark("waits", why), threading.Event().wait)
-
-    def stop(self, seconds: float, why: str) -> None:
-        self._send(Stopping(seconds, why, where.source(sys._getframe())))
-        with self._sending:  # or another thread might be stopped in the middle of a frame
-            os.kill(os.getpid(), signal.SIGSTOP)
-
     # -- what a body may ask of its world
-
-    def tell(self, event: Event) -> None:
-        """Reports an event; it is safe with the world when this returns."""
-        self._send(Happened(event))
 
     def ask(self, message: Any) -> Any:
         """Asks whoever runs the world; see :meth:`harness.worlds.processes.ProcessWorld.run`."""
@@ -153,23 +140,13 @@ class Rank(runtime.RealRuntime):
 
         return wait
 
-    def _marked(self, mark: Mark, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        me = threading.get_ident()
-        before = self._marks.get(me)
-        self._marks[me] = mark
-        try:
-            return function(*args, **kwargs)
-        finally:
-            if before is None:
-                del self._marks[me]
-            else:
-                self._marks[me] = before
+    def expect_processes(self) -> None:
+        """From now until the job is over, processes that the body starts may join the rank."""
+        self._family = Family(Welcome(self._number, self._started), self._send)
+        os.environ.update({runtime.JOIN: joined.JOINING, joined.DOOR: self._family.name})
+        self._ring.send(b"!")
 
     # -- the two threads
-
-    def _send(self, message: Any) -> None:
-        with self._sending:
-            messages.send(self._connection, message)
 
     def _reply(self) -> Any:
         return self._told.get()
@@ -178,13 +155,52 @@ class Rank(runtime.RealRuntime):
         """Answers and passes on, until the world is gone; then so is the rank."""
         try:
             while True:
-                message = messages.receive(self._connection)
-                if isinstance(message, Where):
-                    self._send(Answer(message.number, where.look(self._marks, self._idle)))
-                else:
-                    self._told.put(message)
+                family = self._family
+                theirs: list[Any] = [] if family is None else [family.door, *family.connections]
+                ready = wait([self._connection, self._bell, *theirs])
+                if self._bell in ready:
+                    self._bell.recv(1)
+                    if self._parting is not None:
+                        self._parting.close()
+                        self._parting = None
+                elif self._connection in ready:
+                    self._hear(messages.receive(self._connection))
+                elif family is not None:
+                    self._hear_family(family, ready)
+        except EOFError:
+            return
         finally:
-            os._exit(1)
+            self._forsaken()
+
+    def _forsaken(self) -> None:
+        """The world is gone."""
+        os._exit(1)
+
+    def _hear(self, message: Any) -> None:
+        if not isinstance(message, Where):
+            self._told.put(message)
+            return
+        served = self._family is not None and bool(self._family.connections)
+        self._unanswered = message.number, where.look(self._marks, self._idle, served=served)
+        if self._family is not None:
+            self._family.ask(message.number)
+        self._answer()
+
+    def _hear_family(self, family: Family, ready: Sequence[Any]) -> None:
+        if family.door in ready:
+            family.admit()
+        for connection in family.connections:
+            if connection in ready:
+                family.listen(connection)
+        self._answer()
+
+    def _answer(self) -> None:
+        """Answers the world, once all processes of the rank have answered too."""
+        theirs = () if self._family is None else self._family.answers()
+        if self._unanswered is not None and theirs is not None:
+            number, ours = self._unanswered
+            self._unanswered = None
+            self._send(Answer(number, (*ours, *theirs)))
 
     def serve(self) -> None:
         """Takes one message and does what it says."""
@@ -214,6 +230,7 @@ class Rank(runtime.RealRuntime):
             self._send(Broken(f"{type(error).__name__}: {error}"))
             return
         self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread is not threading.current_thread() and thread.ident)
+        self._elders = frozenset(where.children())
         value: Any
         hooks.ask(faults)
         try:
@@ -224,7 +241,30 @@ class Rank(runtime.RealRuntime):
         finally:
             hooks.ask(None)
             _flush()
-        self._send(Ended("returned" if record is None else "raised", _pickled(value), record, self.now()))
+        at, left = self.now(), tuple(self._left())
+        self._part_from_processes()
+        self._send(Ended("returned" if record is None else "raised", _pickled(value), record, at, left))
+
+    def _left(self) -> Iterator[str]:
+        """What of the body goes on: threads that do not end, and processes, but for those of multiprocessing's own housekeeping."""
+        resource_sharer.stop()  # multiprocessing's thread that hands descriptors to processes, which is nobody's leak
+        evidence, deadline = Evidence(1), time.monotonic() + _LINGER
+        while (others := self._others()) and time.monotonic() < deadline:
+            others[0].join(_PAUSE)
+            if evidence.add({0: where.look(self._marks, self._idle)}, {}) == "stuck":
+                break
+        for thread in self._others():
+            yield f"thread {thread.name!r} goes on"
+        for pid in set(where.children()) - self._elders:
+            yield f"process {pid} goes on"
+
+    def _part_from_processes(self) -> None:
+        if self._family is not None:
+            self._parting, self._family = self._family, None
+            self._ring.send(b"!")
+
+    def _others(self) -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one is not threading.main_thread() and one.ident not in self._idle]
 
     def _begin(self, job: Job) -> Any:
         self._started = job.started
@@ -243,12 +283,8 @@ class Rank(runtime.RealRuntime):
 
     def _settle(self, number: int) -> str:
         """What is left of the last job: a thread, a sub-group, a group in which not all are at the same place. Plan caches can be emptied."""
-        deadline = time.monotonic() + _LINGER
-        for thread in threading.enumerate():
-            if thread is not threading.main_thread() and thread.ident not in self._idle:
-                thread.join(max(0.0, deadline - time.monotonic()))
-                if thread.is_alive():
-                    return f"thread {thread.name!r} goes on"
+        for thread in self._others():
+            return f"thread {thread.name!r} goes on"
         _torch.forget_plans()
         if _torch.count_groups() != self._groups:
             return f"it is in {_torch.count_groups()} groups"
@@ -275,13 +311,6 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-
-
-class Reported(History):
-    """A history whose events are with the world before the rank goes on."""
-
-    def append(self, event: Event) -> None:
-        here().tell(event)
 
 
 class WorldHere:

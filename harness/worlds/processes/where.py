@@ -17,11 +17,16 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from harness import _torch
+from harness.worlds.processes.evidence import ended
 from harness.worlds.processes.messages import Doing, Thread
 from harness.worlds.simulated import frames
 
 _FUTEX = {"x86_64": "202", "aarch64": "98", "riscv64": "98"}.get(platform.machine(), "")
 _C10D = "torch.distributed.distributed_c10d"
+_RENDEZVOUS = "torch.distributed.rendezvous"
+FORMING = "rendezvous"
+"""What a thread does that waits for the others to form a process group."""
 _AROUND = (
     "torch.distributed.c10d_logger",
     "torch.distributed._functional_collectives",
@@ -44,6 +49,8 @@ _GLOO = "gloo_tcp_loop"
 """What gloo calls its thread that moves the bytes."""
 _OF_TORCH = ("pt_gloo_runloop",)
 """What torch calls its threads that run collectives: they work for whoever is in one."""
+_HOUSEKEEPING = "multiprocessing.resource_sharer"
+"""The module of a thread that waits, for ever, for processes that want a descriptor of this one."""
 _OUTERMOST = "_run"
 """The function of this package that calls bodies."""
 
@@ -60,23 +67,25 @@ class Mark(NamedTuple):
     what: str
 
 
-def look(marks: Mapping[int, Mark], idle: Iterable[int]) -> tuple[Thread, ...]:
+def look(marks: Mapping[int, Mark], idle: Iterable[int], *, served: bool = False) -> tuple[Thread, ...]:
     """The threads of this process, but for those that were idle before its job began.
 
     Args:
         marks: ident -> what the thread says of itself.
         idle: idents of threads to leave out.
+        served: whether a process that this one started is looked at too, so that a wait for its answer is no wait for something outside.
     """
     left_out = {*idle, threading.get_ident()}
     threads = [thread for thread in threading.enumerate() if thread.ident not in left_out]
     threads.sort(key=lambda thread: thread is not threading.main_thread())
     stacks = sys._current_frames()
+    threads = [thread for thread in threads if not any(_module(one) == _HOUSEKEEPING for one in _walk(stacks.get(thread.ident or 0)))]
     known = {_tid(thread) for thread in threading.enumerate()}
     natives = {int(path.name) for path in Path("/proc/self/task").iterdir()} - known
     names = {tid: _read(tid, "comm").strip() for tid in sorted(natives)}
     # A lock may be released by a native client's thread, and what that waits for nobody here knows.
     alone = all(name in (_GLOO, *_OF_TORCH) for name in names.values())
-    seen = [_see(thread, stacks.get(thread.ident or 0), marks.get(thread.ident or 0), alone=alone) for thread in threads]
+    seen = [_see(thread, stacks.get(thread.ident or 0), marks.get(thread.ident or 0), alone=alone, served=served) for thread in threads]
     return (*seen, *(one for one in (_see_native(tid, name) for tid, name in names.items()) if one is not None))
 
 
@@ -103,7 +112,7 @@ def _read(tid: int, name: str) -> str:
         return ""
 
 
-def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None, *, alone: bool) -> Thread:
+def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None, *, alone: bool, served: bool) -> Thread:
     state, switches = _state(_tid(thread))
     what = mark.what if mark is not None else _collective(frame)
     direct = what is not None
@@ -112,6 +121,10 @@ def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None, *
         doing = "runs"
     elif mark is not None:
         doing = mark.doing
+    elif what == FORMING:
+        doing, switches = "meets", ()  # whoever comes first polls until the last one has
+    elif what is None and (said := _executor(frame, served=served)):
+        what = said
     elif what is None:
         doing, what = ("waits", "lock") if alone and _on_a_lock(_tid(thread)) else ("outside", f"something outside (thread {thread.name!r})")
     return Thread(doing, what or "", source(frame), direct, switches)
@@ -142,12 +155,37 @@ def _collective(frame: FrameType | None) -> str | None:
     """The collective that a stack ends in, if it does."""
     for one in _walk(frame):
         module = _module(one)
+        if module == _RENDEZVOUS:
+            return FORMING
         if module == _C10D:
             name = one.f_code.co_name
             return _SAME.get(name, name)
         if module not in _AROUND:
             return None
     return None
+
+
+def _executor(frame: FrameType | None, *, served: bool) -> str:
+    """What DCP's process executor waits for, in the process or in the rank that started it; "" if it does not, or for what is not seen."""
+    for one in _walk(frame):
+        if _module(one) == _torch.EXECUTOR:
+            return {"_checkpointing_subprocess": "a request", "_wait_for_response": "its process" if served else ""}.get(one.f_code.co_name, "")
+        if _module(one) not in ("multiprocessing.connection", "selectors"):
+            return ""
+    return ""
+
+
+def children() -> list[int]:
+    """The processes that this one started and that have not ended, but for those of multiprocessing's own housekeeping."""
+    found = [int(pid) for path in Path("/proc/self/task").iterdir() for pid in _read(int(path.name), "children").split()]
+    return [pid for pid in found if not ended(pid) and b"multiprocessing.resource_tracker" not in _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def in_collective(frame: FrameType | None) -> bool:

@@ -181,7 +181,7 @@ class Run:
         self._stopped: dict[int, Stopped] = {}
         self._met: list[int] = []
         self._gone: set[int] = set()
-        self._evidence = Evidence()
+        self._evidence = Evidence(crew.terms.size)
         self._looks = 0
         self._started = 0.0
         self.disturbed = False
@@ -346,7 +346,7 @@ def _result(rank: int, ended: Ended) -> RankResult:
         if ended.outcome == "returned":
             raise UsageError(f"what the body returned on rank {rank} cannot be unpickled: {error}") from error
     if ended.outcome == "raised":
-        return RankResult(rank, "raised", error=value, record=ended.record, finished_at=ended.at)
+        return RankResult(rank, "raised", error=value, record=ended.record, finished_at=ended.at, left=ended.left)
     if ended.payload is None:
         raise UsageError(f"what the body returned on rank {rank} cannot be pickled, so it cannot reach this process")
-    return RankResult(rank, "returned", value=value, finished_at=ended.at)
+    return RankResult(rank, "returned", value=value, finished_at=ended.at, left=ended.left)

@@ -36,7 +36,7 @@ def evidence(
 ) -> Evidence:
     """Of a save (or another operation) under a plan; by default the victims raise what was injected and all others hang."""
     bound = FaultPlan.parse(plan).bind(ranks, coordinator, DCP)
-    made = forecast(bound, Trace.nominal([operation], ranks, coordinator, DCP))
+    made = forecast(bound, Trace.nominal([operation], bound.groups, DCP))
     [expectation] = made.expectations
     usual = {rank: hung() for rank in range(ranks)}
     usual |= {acting.rank: Outcome("raised", acting.error) for acting in expectation.decisive}
