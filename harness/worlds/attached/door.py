@@ -46,6 +46,9 @@ class Door:
     Args:
         launch: says how many there are.
         store: the launcher's.
+
+    Attributes:
+        port: where it listens.
     """
 
     def __init__(self, launch: Launch, store: Any) -> None:
@@ -53,7 +56,8 @@ class Door:
         self._key = secrets.token_bytes(32)
         address, family = _towards(launch)
         self._server = socket.create_server(("", 0), family=family)
-        words = {"addresses": [address, socket.gethostname()], "port": self._server.getsockname()[1], "key": self._key.hex()}
+        self.port: int = self._server.getsockname()[1]
+        words = {"addresses": [address, socket.gethostname()], "port": self.port, "key": self._key.hex()}
         store.set(_KEY, json.dumps(words))
 
     def admit(self) -> dict[int, Caller]:
