@@ -35,7 +35,31 @@ def run(config: pytest.Config, plugin: object) -> int:
         if launch.rank:
             return pytest.ExitCode.USAGE_ERROR
         raise pytest.UsageError("-n: the launcher's ranks run one case at a time; valid: no -n, or --ckpt-world simulated without a launcher")
+    if launch.rank == 0:
+        config.pluginmanager.register(_Watchdogs())
     return together(lambda: _session(others, config))
+
+
+class _Watchdogs:
+    """Threads of native code that pytest itself starts for a test, as for ``faulthandler_timeout``, serve no rank.
+
+    Rank 0 lives in pytest's process: taken for those of a client, whose answer a rank might wait for, they would keep hangs from being told.
+    """
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Any:
+        """Before pytest starts any."""
+        from harness.worlds.processes import where
+
+        self._before = where.natives()
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """After it has."""
+        from harness.worlds.processes import where
+
+        where.leave_out("pytest", where.natives() - self._before)
 
 
 def _session(others: Callable[..., Any], config: pytest.Config) -> int:

@@ -28,7 +28,7 @@ from harness.worlds.attached import clocks
 from harness.worlds.attached.door import LIMIT, Door, knock
 from harness.worlds.attached.messages import Finish, Finishing, Ping, Pong, Recall, Recalled
 from harness.worlds.attached.rank import LaunchedRank
-from harness.worlds.processes import hooks, messages
+from harness.worlds.processes import hooks, messages, where
 from harness.worlds.processes import rank as rank_of_processes
 from harness.worlds.processes.crew import Terms
 from harness.worlds.processes.messages import Form, Job, Settle, Settled
@@ -61,7 +61,9 @@ def together(main: Callable[[], int | None]) -> int:
     if not sys.platform.startswith("linux"):
         raise UsageError("ranks of a launcher are looked at through /proc, which only Linux has; valid here: world simulated")
     torch.set_num_threads(1)
+    before = where.natives()
     store, _, _ = next(dist.rendezvous("env://", timeout=dt.timedelta(seconds=LIMIT)))
+    where.leave_out("store", where.natives() - before)  # rank 0 may have to serve it
     if launch.rank:
         return _serve(launch, knock(launch, store), store)
     company = Company(launch, store)
