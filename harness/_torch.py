@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
@@ -239,6 +240,39 @@ def end_executor_process() -> None:
 def copy_all(targets: list[Any], sources: list[Any]) -> None:
     """Copies tensor by tensor in one call: a gather of n ranks to n ranks is n x n copies."""
     torch._foreach_copy_(targets, sources)
+
+
+# --- ranks of a launcher (used by harness.worlds.attached) ------------------------------------------------------------
+
+
+def leave_groups(*, broken: bool) -> None:
+    """Leaves all process groups.
+
+    Args:
+        broken: whether collectives of them may never end. Destroying a group waits for NCCL's; aborting, which has no public name, does not.
+    """
+    if dist.is_initialized():
+        if broken and hasattr(distributed_c10d, "_abort_process_group"):
+            distributed_c10d._abort_process_group()
+        else:
+            dist.destroy_process_group()
+
+
+def unfinished_collectives(since: int) -> tuple[str, ...]:
+    """What torch's flight recorder has of collectives that this process began and that are not over, oldest first; nothing where this torch cannot say.
+
+    The public way to it is a file or a port of a debug server; the function that those call answers at once.
+
+    Args:
+        since: wall clock, in nanoseconds; older ones were left by earlier cases.
+    """
+    dump = vars(_c10d).get("_dump_fr_trace_json")
+    if dump is None:
+        return ()
+    entries = json.loads(dump(includeCollectives=True, onlyActive=True)).get("entries", [])
+    mine = [entry for entry in entries if not entry["retired"] and entry["time_created_ns"] >= since]
+    return tuple(f"{one['profiling_name']} #{one['collective_seq_id']} of group {one['process_group'][0]}: {one['state']}" for one in mine)
+
 
 # --- how DCP finds and looks at storage (used by the wrappers and by inject) -------------------------------------------
 # Users hold references to save and load that they imported before inject() began, so replacing module attributes would miss them. Every public entry

@@ -17,6 +17,7 @@ from harness._torch import timeline_logger
 from harness.history import History
 from harness.interception import intercepted
 from harness.plan import FaultPlan
+from harness.worlds.attached import AttachedWorld
 from harness.worlds.base import RankResult
 from harness.worlds.processes import ProcessWorld
 from harness.worlds.simulated import SimulatedWorld
@@ -48,15 +49,19 @@ def on_simulated_ranks(body: Callable[..., Any], args: tuple[Any, ...], plan: Fa
     return Ran(tuple(endings), injector.fired, history, tuple(injector.internal_errors))
 
 
-def on_processes(body: Callable[..., Any], args: tuple[Any, ...], plan: FaultPlan, *, ranks: int, coordinator: int) -> Ran:
+def on_processes(body: Callable[..., Any], args: tuple[Any, ...], plan: FaultPlan, *, ranks: int, coordinator: int, attached: bool = False) -> Ran:
     """Calls ``body(*args)`` on each of ``ranks`` processes.
+
+    Args:
+        attached: whether they are those of a launcher.
 
     Raises:
         UsageError: ``body``, its arguments, or what it returns does not pickle.
         HarnessError: the ranks could not begin.
     """
     history = History()
-    endings = ProcessWorld(ranks).run(_Struck(body, plan, coordinator), *args, hear=history.append)
+    world = AttachedWorld(ranks) if attached else ProcessWorld(ranks)
+    endings = world.run(_Struck(body, plan, coordinator), *args, hear=history.append)
     history.events.sort(key=lambda event: event.time)  # heard rank by rank; on one machine, clocks agree on what came before what
     fired = tuple(Firing(event.detail, event.rank, event.operation, event.nth) for event in history.of_kind("fault"))
     return Ran(tuple(endings), fired, history, tuple(event.detail for event in history.of_kind("internal")))

@@ -19,6 +19,7 @@ from harness.case import Case, WorldName
 from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.fault import Fault, OperationRef
 from harness.findings.register import Register
+from harness.placing import placed
 from harness.plan import FaultPlan
 from harness.record import Record
 from harness.rig import Rig
@@ -197,12 +198,14 @@ class Coverage:
 
 
 def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:
-    """Discovers the fault space and lists the cases that cover it."""
+    """Discovers the fault space and lists the cases that cover it. Those that a launcher's ranks would not survive are for simulated ranks."""
     cases: list[Case] = []
     coverage = Coverage()
     for ground in sweep.grounds():
         coverage.reachable |= {(ground, cell) for cell in space(rig, ground)}
         cases += sweep.cases(rig, ground)
+    if sweep.world == "attached":
+        cases = [placed(case)[0] for case in cases]
     return cases, coverage
 
 

@@ -12,16 +12,17 @@ from harness.engines.base import find
 from harness.errors import OracleViolation, PlanError, UsageError
 from harness.expectation import Expectation
 from harness.history import History
+from harness.launch import Launch
 from harness.oracles import Evidence, Outcome
-from harness.plan import BoundPlan, FaultPlan, check_simulable
+from harness.plan import BoundPlan, FaultPlan, check_simulable, check_survivable
 from harness.protocol import Capability, Group
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
 from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
 from harness.workload import WORKLOADS, workload
 
-WorldName = Literal["simulated", "processes"]
-WORLDS: tuple[WorldName, ...] = ("simulated", "processes")
+WorldName = Literal["simulated", "processes", "attached"]
+WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
 
 _LONGEST = 1000
 """Characters of a line of an explanation: errors may carry a megabyte."""
@@ -42,7 +43,7 @@ class Case:
         way: name of the way of calling: who does the operation with whom.
         planner: name of the kind of planner, of those that the engine has.
         retry: whether the ranks try again, healed, after the operation.
-        world: what runs the ranks: ``simulated``, or ``processes``.
+        world: what runs the ranks: ``simulated``, ``processes``, or ``attached`` to a launcher.
         executor: what an async save is done by: ``thread``, or ``process``.
         staging: what copies the state of an async save; see :data:`harness.ways.STAGINGS`.
         overlap: whether a second async save is begun while the first is under way, and whether both ``shared`` the group or each has a
@@ -79,8 +80,10 @@ class Case:
             raise UsageError(f"unknown planner {self.planner!r}; planners of engine {engine.name!r}: {', '.join(engine.planners)}")
         if self.world not in WORLDS:
             raise UsageError(f"unknown world {self.world!r}; worlds: {', '.join(WORLDS)}")
-        if self.world == "processes" and engine.one_process:
-            raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world 'processes' do not share; valid: world 'simulated'")
+        if self.world == "attached":
+            self._check_attached()
+        if self.world != "simulated" and engine.one_process:
+            raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world {self.world!r} do not share; valid: world 'simulated'")
         if self.world == "simulated":
             check_simulable(self.plan)
         groups = self.groups()
@@ -92,6 +95,18 @@ class Case:
             raise UsageError(f"way {self.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
         self._check_background()
         return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
+
+    def _check_attached(self) -> None:
+        """Refuses what the launcher's ranks cannot run.
+
+        Raises:
+            PlanError: the plan ends one of them.
+            UsageError: there are none, or too few.
+        """
+        launched = Launch.needed().size
+        if self.ranks > launched:
+            raise UsageError(f"{self.ranks} ranks, where the launcher started {launched}; valid: 1 to {launched}")
+        check_survivable(self.plan)
 
     def _check_background(self) -> None:
         """Refuses what only an async save can have, and ways of it that cannot run.
@@ -105,7 +120,7 @@ class Case:
                 raise UsageError(f"unknown {name} {value!r}; valid: {', '.join(choices)}")
             if value != getattr(Case, name) and self.operation != "async_save":
                 raise UsageError(f"{name} {value!r} is of async_save, not of {self.operation}; valid: {getattr(Case, name)!r}")
-        if self.executor == "process" and (self.world == "simulated" or self.how.alone):
+        if self.executor == "process" and (self.world != "processes" or self.how.alone):
             where = f"world {self.world!r}, way {self.way!r}"
             raise UsageError(f"executor 'process' in {where}: its processes form a group; valid: world 'processes', ways that join ranks")
         for fault in self.plan:
@@ -143,7 +158,8 @@ class Case:
 
     def replay_line(self) -> str:
         """A shell line that runs this case again."""
-        words = ["ckpt-harness", "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
+        command = ["ckpt-harness"] if self.world != "attached" else ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "harness"]
+        words = [*command, "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
         for name in ("coordinator", "engine", "workload", "way", "planner", "seed", "world", "executor", "staging", "overlap"):
             if getattr(self, name) != getattr(defaults, name):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
+from harness.launch import Launch
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, WAYS, way_of
 
@@ -24,7 +25,18 @@ if TYPE_CHECKING:
 
 
 class _Commands(click.Group):
-    """Turns the harness's own errors into usage errors: one line, exit status 2, never a traceback."""
+    """Turns the harness's own errors into usage errors: one line, exit status 2, never a traceback.
+
+    Under a launcher, rank 0 does what the command says, and the other ranks serve it; all exit with its status.
+    """
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        if Launch.here() is None:
+            return super().main(*args, **kwargs)
+
+        from harness.worlds.attached import together
+
+        sys.exit(together(lambda: super(_Commands, self).main(*args, **kwargs)))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -64,7 +76,10 @@ def _operations(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     return cast("tuple[OperationKind, ...]", names)
 
 
-def _sizes(ctx: click.Context, param: click.Parameter, value: tuple[int, ...]) -> tuple[int, ...]:
+def _sizes(ctx: click.Context, param: click.Parameter, value: tuple[int, ...] | None) -> tuple[int, ...]:
+    launch = Launch.here()
+    if value is None:
+        return (2, 3, 4) if launch is None else (launch.size,)
     for size in value:
         if not 1 <= size <= 1024:
             raise click.BadParameter(f"{size} ranks; valid: 1 to 1024", ctx, param)
@@ -107,6 +122,9 @@ def _processors() -> int:
 _way = click.option(
     "--way", type=click.Choice(list(WAYS)), default="together", show_default=True, help="Way of calling: who does the operation with whom."
 )
+_planner = click.option("--planner", default="default", show_default=True, help="Kind of planner, of those that the engine has.")
+
+
 def _in_background(command: Any) -> Any:
     """The options of async saves."""
     for name, choices, about in (
@@ -118,14 +136,22 @@ def _in_background(command: Any) -> Any:
     return command
 
 
-_planner = click.option("--planner", default="default", show_default=True, help="Kind of planner, of those that the engine has.")
+def _settled(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    if value == "attached":
+        Launch.needed()
+    return value or ("simulated" if Launch.here() is None else "attached")
+
+
 _world = click.option(
-    "--world", type=click.Choice(["simulated", "processes"]), default="simulated", show_default=True, help="What runs the ranks."
+    "--world",
+    type=click.Choice(["simulated", "processes", "attached"]),
+    callback=_settled,
+    help="What runs the ranks. Default: simulated; under a launcher such as torchrun, attached to its ranks.",
 )
 
 
 @main.command()
-@click.option("--ranks", "sizes", type=_Numbers(), default="2,3,4", show_default=True, callback=_sizes, help="Sizes of world.")
+@click.option("--ranks", "sizes", type=_Numbers(), callback=_sizes, help="Sizes of world. Default: 2,3,4; under a launcher, its own.")
 @click.option("--coordinator", "coordinators", default="0", show_default=True, callback=_coordinators, help="The rank that coordinates, or all.")
 @click.option("--op", "operations", default="save,load", show_default=True, callback=_operations, help="Operations.")
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
@@ -138,10 +164,10 @@ _world = click.option(
 @_in_background
 @click.option(
     "--world",
-    type=click.Choice(["simulated", "processes", "both"]),
-    default="simulated",
-    show_default=True,
-    help="What runs the ranks; both: each case that simulated ranks can run in either, compared.",
+    type=click.Choice(["simulated", "processes", "attached", "both"]),
+    callback=_settled,
+    help="What runs the ranks. Default: simulated; under a launcher such as torchrun, attached to its ranks. "
+    "Both: each case that simulated ranks can run, on them and on processes, compared.",
 )
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
 @click.option(
@@ -170,11 +196,13 @@ def sweep(
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
 
-    real: WorldName = "simulated" if world == "simulated" else "processes"
+    real = cast("WorldName", "processes" if world == "both" else world)
     wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, real, **settings)
     for ground in wanted.grounds():
         ground.bind()
-    chosen = jobs or (_processors() if world == "simulated" else max(1, _processors() // 2))
+    if world == "attached" and jobs not in (None, 1):
+        raise UsageError(f"--jobs {jobs}: the launcher's ranks run one case at a time; valid: 1")
+    chosen = jobs or {"simulated": _processors(), "attached": 1}.get(world, max(1, _processors() // 2))
     sys.exit(_sweep(wanted, chosen, json_file, register, compared=world == "both"))
 
 
@@ -189,7 +217,7 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register,
     from harness.rig import Rig
 
     quiet()
-    if jobs == 1:
+    if jobs == 1 and wanted.world != "attached":  # where rank 0 is one of several processes of this host
         stay_on_one_processor(0)
     started = time.perf_counter()
     console = Console(highlight=False)
@@ -209,6 +237,9 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register,
                 lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
             progress.advance(bar)
     show(console, summary, wanted.operations, time.perf_counter() - started)
+    elsewhere = sum(case.world != wanted.world for case in cases)
+    if elsewhere and not compared:
+        console.print(f"{elsewhere} of {len(cases)} cases end a rank, which a launcher would not survive: they ran on simulated ranks of rank 0")
     if not compared:
         return summary.exit_status()
     ran_in_both, found = differences(summary.records)
@@ -225,7 +256,13 @@ def _version(distribution: str) -> str:
 @main.command()
 @click.argument("plan")
 @click.option("--op", "operation", type=click.Choice(OPERATION_KINDS), default="save", show_default=True, help="Operation.")
-@click.option("--ranks", type=click.IntRange(1, 1024), default=2, show_default=True, help="Size of the world.")
+@click.option(
+    "--ranks",
+    type=click.IntRange(1, 1024),
+    default=lambda: getattr(Launch.here(), "size", 2),
+    show_default="2; under a launcher, its own",
+    help="Size of the world.",
+)
 @click.option("--coordinator", type=click.IntRange(0), default=0, show_default=True, help="The rank that coordinates.")
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
 @click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")

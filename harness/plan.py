@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 from harness import zoo
 from harness._grammar import faults_of
-from harness.effects import SIMULABLE, Effect, FailFuture, Raise
+from harness.effects import SIMULABLE, Effect, Exit, FailFuture, Kill, Raise, Stop
 from harness.errors import PlanError
 from harness.fault import Fault
 from harness.protocol import DCP, Group, Protocol, groups_of
@@ -159,6 +160,19 @@ def check_simulable(plan: FaultPlan) -> None:
         if fault.effect.needs_processes:
             here = ", ".join(kind.name for kind in SIMULABLE)
             raise PlanError(f"fault {fault}: {fault.effect.name} needs real processes (world 'processes'); effects of simulated ranks: {here}")
+
+
+def check_survivable(plan: FaultPlan) -> None:
+    """Refuses a plan that ends a rank, or stops it for good: one that a launcher started cannot be replaced.
+
+    Raises:
+        PlanError: with the effect and the choices.
+    """
+    for fault in plan:
+        effect = fault.effect
+        if isinstance(effect, (Kill, Exit)) or (isinstance(effect, Stop) and math.isinf(effect.seconds)):
+            here = ", ".join(kind.name for kind in SIMULABLE if kind is not Kill)
+            raise PlanError(f"{effect.name} ends a rank, and a launcher ends all ranks then; fault {fault}; effects of attached ranks: {here}, stop(SECONDS)")
 
 
 def as_plan(plan: FaultPlan | str, *, side: str | None = None) -> FaultPlan:

@@ -31,6 +31,7 @@ from harness.protocol import Group
 from harness.runtime import current
 from harness.trace import Trace
 from harness.workload import context_here, workload
+from harness.worlds.attached import AttachedWorld, check_shared
 from harness.worlds.base import RankResult, World
 from harness.worlds.processes import ProcessWorld, shared
 from harness.worlds.processes.forkserver import Forkserver
@@ -44,7 +45,7 @@ PROCESS_TIMEOUT = 20.0
 
 def timeout_of(case: Case) -> float:
     """Seconds that a collective of a case waits, in the time of its world."""
-    return PROCESS_TIMEOUT if case.world == "processes" else TIMEOUT
+    return TIMEOUT if case.world == "simulated" else PROCESS_TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Rig:
         self._owned = root is None
         self.register = Register.shipped() if register is None else register
         self._keeper: Forkserver | None = None
+        self._shared = False
         self._traces: dict[Case, Trace] = {}
         self._committed: dict[tuple[str, str, int, str, str], _Previous] = {}
 
@@ -211,6 +213,16 @@ class Rig:
             server.adopt(str(self._root))
             self._keeper = server
 
+    def share_storage_with_hosts(self) -> None:
+        """Makes sure that all hosts of a launcher see this rig's directory: rank 0 judges what the others store.
+
+        Raises:
+            UsageError: some do not.
+        """
+        if not self._shared:
+            check_shared(self._root)
+            self._shared = True
+
     def outcome(self, result: RankResult) -> Outcome:
         """A world's result for a rank, as the oracles want it."""
         where = str(result.wait) if result.wait is not None else ""
@@ -283,7 +295,7 @@ class _Run:
             return self._unprepared(), self._history
         attempt = Attempt(self._case, tuple(self._places.values()), timeout_of(self._case))
         try:
-            if self._case.world == "processes":
+            if self._case.world != "simulated":
                 return self._in_processes(attempt), self._history
             return self._simulated(attempt), self._history
         finally:
@@ -313,8 +325,14 @@ class _Run:
     def _in_processes(self, attempt: Attempt) -> Evidence:
         """Each rank has an injector of its own, and reports all that happens to it."""
         case = self._case
-        self._rig.share_fate_with_ranks()
-        world = ProcessWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=case.how.process_group != "none")
+        grouped = case.how.process_group != "none"
+        world: ProcessWorld | AttachedWorld
+        if case.world == "attached":
+            self._rig.share_storage_with_hosts()
+            world = AttachedWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=grouped)
+        else:
+            self._rig.share_fate_with_ranks()
+            world = ProcessWorld(case.ranks, timeout=PROCESS_TIMEOUT, group=grouped)
         world.run(in_process, attempt, judge=self._look, hear=self._history.append, answer=self._answer)
         self._history.events.sort(key=lambda event: event.time)  # heard rank by rank; on one machine, clocks agree on what came before what
         fired = {(event.detail, event.rank) for event in self._history.of_kind("fault")}

@@ -104,6 +104,10 @@ def _stateful(context: Context) -> State:
     return {"module": TaggedModule(context)}
 
 
+def _on_the_gpu(context: Context) -> State:
+    return {"weight": context.tensor(30, _REPLICATED).cuda(), "layers": [context.tensor(31, 2).cuda()], "epoch": context.object(context.save)}
+
+
 def _mixed(context: Context) -> State:
     return {**_replicated(context), **_sharded(context), "epoch": context.object(context.save), **_stateful(context)}
 
@@ -215,13 +219,20 @@ WORKLOADS: dict[str, Workload] = {
     )
 }
 
+ON_GPUS: dict[str, Workload] = {"cuda": Workload("cuda", "tensors on the current GPU, and an object", _on_the_gpu)}
+"""Those that need a GPU; the others run anywhere."""
+
 
 def workload(name: str) -> Workload:
     """Finds a workload.
 
     Raises:
-        UsageError: unknown name; the message lists the valid ones.
+        UsageError: unknown name, or it needs a GPU and there is none; the message lists the valid ones.
     """
+    if name in ON_GPUS:
+        if not torch.cuda.is_available():
+            raise UsageError(f"workload {name!r} needs a GPU, and torch sees none; workloads: {', '.join(WORKLOADS)}")
+        return ON_GPUS[name]
     if name not in WORKLOADS:
         raise UsageError(f"unknown workload {name!r}; workloads: {', '.join(WORKLOADS)}")
     return WORKLOADS[name]

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from harness.pytest_plugin.session import Session
 
 MARK = "ckpt_runs_in"
-WORLDS: tuple[WorldName, ...] = ("simulated", "processes")
+WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
 """The names, where nothing else of the harness may be imported; the first is where a test without a mark runs."""
+ATTACH = "ckpt_attach"
+"""The line of the configuration by which a session under a launcher is attached to it. Not by itself: tests may be meant to run on every rank."""
 FIXTURES = frozenset({"ckpt_world", "ckpt_worlds", "ckpt_rig"})
 PROFILE_VARIABLE = "CKPT_HARNESS_PROFILE"
 _RANKS = 2
@@ -94,10 +96,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declares the options."""
     group = parser.getgroup("checkpoint-harness", "fault injection for distributed checkpointing")
     group.addoption("--ckpt-world", choices=WORLDS, help="what runs the ranks; tests that cannot run there are skipped. Default: as each test says")
+    parser.addini(ATTACH, "under a launcher such as torchrun, take --ckpt-world attached for granted", type="bool", default=False)
     group.addoption("--ckpt-seed", type=int, metavar="N", help="order in which simulated ranks run; default 0")
     group.addoption("--ckpt-profile", choices=("quick", "ci", "soak"), help="how long hypothesis searches; default: what CKPT_HARNESS_PROFILE names")
     group.addoption("--ckpt-register", type=Path, metavar="FILE", help="known findings of your own, beside those that ship with the harness")
     group.addoption("--ckpt-matrix", choices=("show", "hide"), default="show", help="the failure matrix in the summary, if cases ran")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Under a launcher, if asked to: rank 0 runs the session, and the others serve it."""
+    if _world(config) != "attached":
+        return None
+    from harness.pytest_plugin import launched
+
+    return launched.run(config, sys.modules[__name__])
+
+
+def _world(config: pytest.Config) -> WorldName | None:
+    """The world that the command line asks for, or a launcher where the configuration says that it does."""
+    asked: WorldName | None = config.getoption("ckpt_world")
+    if asked is None and config.getini(ATTACH):
+        from harness.launch import Launch
+
+        return None if Launch.here() is None else "attached"
+    return asked
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -130,7 +153,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 
 
 def _asked_for(config: pytest.Config) -> bool:
-    return any(config.getoption(name) is not None for name in ("ckpt_world", "ckpt_seed", "ckpt_profile", "ckpt_register"))
+    return _world(config) is not None or any(config.getoption(name) is not None for name in ( "ckpt_seed", "ckpt_profile", "ckpt_register"))
 
 
 def _header(config: pytest.Config) -> str:
@@ -140,7 +163,7 @@ def _header(config: pytest.Config) -> str:
 
     hypothesis = sys.modules.get("hypothesis")
     profile = f", profile {hypothesis.settings.get_current_profile_name()}" if hypothesis is not None else ""
-    world = f", world {config.getoption('ckpt_world')}" if config.getoption("ckpt_world") else ""
+    world = f", world {_world(config)}" if _world(config) else ""
     return f"checkpoint-harness {harness.__version__}: torch {version('torch')}, seed {config.getoption('ckpt_seed') or 0}{world}{profile}"
 
 
@@ -149,7 +172,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if FIXTURES.intersection(getattr(item, "fixturenames", ())):
         from harness.pytest_plugin.worlds import chosen
 
-        _session(item.config).world = chosen(item, item.config.getoption("ckpt_world"))
+        _session(item.config).world = chosen(item, _world(item.config))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from harness.case import Case, CaseResult
+from harness.placing import placed
 from harness.pytest_plugin.session import Session
 from harness.record import Record
 from harness.rig import Rig
@@ -49,7 +50,8 @@ class CkptRig:
     def run(self, case: Case) -> CaseResult:
         """Runs a case and judges it, in the test's world. With ``--ckpt-seed``, a case that names no seed runs in that order.
 
-        In a test that runs on simulated ranks, a case that names another world is run there.
+        In a test that runs on simulated ranks, a case that names another world is run there. Where the launcher's ranks cannot run a case, simulated
+        ranks of rank 0 do, and the summary says why.
 
         Raises:
             PlanError: the plan does not fit; nothing has run.
@@ -57,6 +59,10 @@ class CkptRig:
         """
         world = case.world if self._session.world == "simulated" else self._session.world
         case = replace(case, seed=case.seed or self._session.seed, world=world)
+        if world == "attached":
+            case, why = placed(case)
+            if why:
+                self._session.elsewhere[why] += 1
         started = time.perf_counter()
         with _quiet():
             result = self._rig.run(case)

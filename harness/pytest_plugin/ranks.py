@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from harness._inject import Firing
 from harness.assertions import assert_propagated
 from harness.body import on_processes, on_simulated_ranks
 from harness.case import WorldName
-from harness.errors import OracleViolation
+from harness.errors import OracleViolation, PlanError
 from harness.expectation import forecast
-from harness.plan import FaultPlan, as_plan, check_simulable
+from harness.launch import Launch
+from harness.plan import FaultPlan, as_plan, check_simulable, check_survivable
 from harness.trace import Trace
 from harness.worlds.base import RankResult
 
@@ -101,12 +104,26 @@ class CkptWorld:
             check_simulable(faults)
             ran = on_simulated_ranks(body, args, faults, ranks=self.ranks, coordinator=coordinator, seed=self.seed)
         else:
-            ran = on_processes(body, args, faults, ranks=self.ranks, coordinator=coordinator)
+            attached = self.world == "attached"
+            if attached:
+                _skip_unless_fit(faults, self.ranks)
+            ran = on_processes(body, args, faults, ranks=self.ranks, coordinator=coordinator, attached=attached)
         results = RankResults(ran.endings, faults, coordinator, ran.fired)
         if ran.internal_errors:
             raise OracleViolation(f"UNKNOWN: the harness broke: {'; '.join(ran.internal_errors)}")
         _assert_fired(results, dict.fromkeys(event.operation for event in ran.history if event.kind == "begin"))
         return results
+
+
+def _skip_unless_fit(plan: FaultPlan, ranks: int) -> None:
+    """Skips a test whose body the launcher's ranks cannot run, and says why."""
+    launched = Launch.needed().size
+    if ranks > launched:
+        pytest.skip(f"{ranks} ranks, where the launcher started {launched}")
+    try:
+        check_survivable(plan)
+    except PlanError as error:
+        pytest.skip(str(error))
 
 
 def _assert_fired(results: RankResults, operations: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,15 @@ import pytest
 
 from harness.errors import UsageError
 from harness.findings.register import Register
+from harness.launch import Launch
 from harness.pytest_plugin import FIXTURES
 
 if TYPE_CHECKING:
     from harness.case import WorldName
     from harness.record import Record
 
+REPLAY = ("ckpt-harness replay ", "torchrun ")
+"""How lines that replay a case begin."""
 SECTION = "checkpoint-harness"
 """Heading of what the plugin adds to a report."""
 
@@ -30,6 +34,7 @@ class Session:
     Attributes:
         seed: of the order in which ranks run.
         world: what runs the ranks of the test that runs now.
+        elsewhere: how many cases ran on simulated ranks though the launcher's were asked for: why -> number.
         used: whether any test of this process asked for a fixture of ours.
         records: of all cases that count, in the order in which they ran.
     """
@@ -38,6 +43,7 @@ class Session:
         self.seed = seed
         self._file = register_file
         self.world: WorldName = "simulated"
+        self.elsewhere: Counter[str] = Counter()
         self.used = False
         self.records: list[Record] = []
         self._of_test: list[Record] = []
@@ -80,10 +86,12 @@ class Session:
     def _again(self, item: pytest.Item) -> str:
         """How to run a test again as it ran."""
         how = ["--ckpt-seed", str(self.seed)] if self.world == "simulated" else ["--ckpt-world", self.world]
-        return shlex.join(["pytest", item.nodeid, *how])
+        launch = Launch.here() if self.world == "attached" else None
+        command = ["pytest"] if launch is None else ["torchrun", "--nproc-per-node", str(launch.size), "-m", "pytest"]
+        return shlex.join([*command, item.nodeid, *how])
 
 
 def replay_lines(report: pytest.TestReport) -> list[str]:
     """The lines of a report that replay what failed."""
     said = [line.removeprefix("E").strip() for line in str(report.longrepr).splitlines()]
-    return [line for line in said if line.startswith("ckpt-harness replay ")] + [text for name, text in report.sections if name == SECTION]
+    return [line for line in said if line.startswith(REPLAY)] + [text for name, text in report.sections if name == SECTION]

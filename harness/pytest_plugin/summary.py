@@ -38,5 +38,7 @@ def _parts(session: Session) -> Iterator[RenderableType]:
         yield ""
     yield legend()
     yield from totals(summary, operations, sum(record.seconds for record in session.records))
+    for why, number in sorted(session.elsewhere.items()):
+        yield f"{number} cases ran on simulated ranks of rank 0: {why}"
     if summary.known:
         yield "known findings: " + ", ".join(f"{name} ({len(records)} cases)" for name, records in sorted(summary.known.items()))

@@ -40,6 +40,8 @@ def chosen(item: pytest.Item, asked: WorldName | None) -> WorldName:
         pytest.UsageError: a bad mark.
     """
     can = possible(item)
+    if asked == "attached":  # real ranks, wherever they come from; what runs on none but simulated ones does so on rank 0
+        return "attached" if {"attached", "processes"}.intersection(can) else can[0]
     if asked is None or asked in can:
         return asked or can[0]
     pytest.skip(f"runs in world {' or '.join(map(repr, can))}, not {asked!r}: so says {MARK}, or that there is no such mark")

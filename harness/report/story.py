@@ -47,6 +47,8 @@ def _event(event: Event) -> Iterator[Text]:
         yield Text(f"{when}{event.site} raised {event.detail}")
     elif event.kind in ("begin", "end"):
         yield Text(f"{when}{event.kind} {event.operation}")
+    elif event.kind == "recorder":
+        yield Text(f"{when}torch's flight recorder: {event.detail}", style="dim")
     elif event.kind == "enter":
         yield Text(f"{when}{event.site}{f' #{event.nth}' if event.nth > 1 else ''}", style="dim")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from harness.cli import main
 from harness.fault import Fault
 from harness.plan import FaultPlan
 from harness.report import reference
@@ -23,6 +25,19 @@ def test_the_readme_quotes_the_mission_as_it_is():
     """The claim that the README shows is the scenario that runs, to the letter."""
     scenario = (ROOT / "scenarios/test_failures_reach_every_rank.py").read_text("utf-8")
     assert scenario[scenario.index("@pytest.mark.parametrize") :].strip() in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_every_command_that_the_page_on_launchers_shows_is_understood(monkeypatch):
+    """Each word of it, by the command line or by pytest's options, where a launcher is."""
+    for name, value in {"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    text = (ROOT / "docs/LAUNCHERS.md").read_text("utf-8")
+    commands = [shlex.split(line.rstrip("'") if line.count("'") % 2 else line) for line in re.findall(r"-m harness (.+)", text)]
+    assert len(commands) >= 5
+    for name, *arguments in commands:
+        context = main.commands[name].make_context(name, arguments)
+        assert context.params["world"] == "attached"
+        assert context.params.get("sizes", (4,)) == (4,)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/GUIDE.md"])

@@ -17,7 +17,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
         "errors _torch",
-        "zoo sites history _counts tags verdict journal",
+        "zoo sites history launch _counts tags verdict journal",
         "runtime",
         "effects protocol",
         "fault trace ways",
@@ -29,7 +29,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "interception",
         "engines findings",
         "case",
-        "joining",
+        "joining placing",
         "background body record",
         "attempt",
         "rig",

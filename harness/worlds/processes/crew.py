@@ -7,14 +7,16 @@ import atexit
 import contextlib
 import itertools
 import os
+import signal
 import time
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from harness.errors import HarnessError, UsageError
 from harness.worlds.processes import messages
+from harness.worlds.processes.evidence import ended, stopped
 from harness.worlds.processes.forkserver import Forkserver
 from harness.worlds.processes.messages import Answer, Form, Settle, Settled
 from harness.worlds.processes.turns import Turn, Turns
@@ -37,6 +39,34 @@ class Terms(NamedTuple):
 
     size: int
     timeout: float | None
+
+
+class Ranks(Protocol):
+    """Ranks that belong together, as whoever listens to them needs them.
+
+    Attributes:
+        terms: what they are for.
+        connections: to each, in rank order.
+    """
+
+    terms: Terms
+    connections: list[Connection]
+
+    def send(self, rank: int, message: Any) -> None:
+        """Sends a message to a rank; one that is dead is found so when it is listened to."""
+
+    def signal(self, rank: int, number: signal.Signals) -> None:
+        """Sends a signal to the process of a rank.
+
+        Raises:
+            ProcessLookupError: it is gone.
+        """
+
+    def stopped(self, rank: int) -> bool:
+        """Whether SIGSTOP holds the process of a rank."""
+
+    def ended(self, rank: int) -> bool:
+        """Whether the process of a rank is over."""
 
 
 class Crew:
@@ -68,6 +98,18 @@ class Crew:
         """Sends a message to a rank; one that is dead is found so when it is listened to."""
         with contextlib.suppress(OSError):
             messages.send(self.connections[rank], message)
+
+    def signal(self, rank: int, number: signal.Signals) -> None:
+        """See :class:`Ranks`."""
+        os.kill(self.pids[rank], number)
+
+    def stopped(self, rank: int) -> bool:
+        """See :class:`Ranks`."""
+        return stopped(self.pids[rank])
+
+    def ended(self, rank: int) -> bool:
+        """See :class:`Ranks`."""
+        return ended(self.pids[rank])
 
     def settle(self, number: int) -> None:
         """Begins to make the ranks ready for another job."""

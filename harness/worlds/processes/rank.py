@@ -64,7 +64,7 @@ def live(fd: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.set_inheritable(fd, False)  # a program that a rank starts must not keep the socket open when the rank dies
     rank = Rank(Connection(fd))
-    _here.append(rank)
+    be(rank)
     hooks.install(rank.counting_as_waiting)
     with runtime.installed(rank):
         while True:
@@ -72,6 +72,11 @@ def live(fd: int) -> NoReturn:
 
 
 _here: list[Rank] = []
+
+
+def be(rank: Rank) -> None:
+    """Makes ``rank`` what this process is, from now on."""
+    _here[:] = [rank]
 
 
 def here() -> Rank:
@@ -96,6 +101,7 @@ class Rank(Reporting):
         super().__init__(connection)
         self._told: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._idle: frozenset[int] = frozenset()
+        self._elders: frozenset[int] = frozenset()
         self._groups = 0
         self._family: Family | None = None
         self._parting: Family | None = None
@@ -161,8 +167,14 @@ class Rank(Reporting):
                     self._hear(messages.receive(self._connection))
                 elif family is not None:
                     self._hear_family(family, ready)
+        except EOFError:
+            return
         finally:
-            os._exit(1)
+            self._forsaken()
+
+    def _forsaken(self) -> None:
+        """The world is gone."""
+        os._exit(1)
 
     def _hear(self, message: Any) -> None:
         if not isinstance(message, Where):
@@ -217,7 +229,8 @@ class Rank(Reporting):
         except BaseException as error:  # noqa: BLE001  (whatever an import or a rendezvous raises)
             self._send(Broken(f"{type(error).__name__}: {error}"))
             return
-        self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread is not threading.main_thread() and thread.ident)
+        self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread is not threading.current_thread() and thread.ident)
+        self._elders = frozenset(where.children())
         value: Any
         hooks.ask(faults)
         try:
@@ -242,7 +255,7 @@ class Rank(Reporting):
                 break
         for thread in self._others():
             yield f"thread {thread.name!r} goes on"
-        for pid in where.children():
+        for pid in set(where.children()) - self._elders:
             yield f"process {pid} goes on"
 
     def _part_from_processes(self) -> None:

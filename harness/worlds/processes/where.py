@@ -81,13 +81,29 @@ def look(marks: Mapping[int, Mark], idle: Iterable[int], *, served: bool = False
     threads.sort(key=lambda thread: thread is not threading.main_thread())
     stacks = sys._current_frames()
     threads = [thread for thread in threads if not any(_module(one) == _HOUSEKEEPING for one in _walk(stacks.get(thread.ident or 0)))]
-    known = {_tid(thread) for thread in threading.enumerate()}
-    natives = {int(path.name) for path in Path("/proc/self/task").iterdir()} - known
-    names = {tid: _read(tid, "comm").strip() for tid in sorted(natives)}
-    # A lock may be released by a native client's thread, and what that waits for nobody here knows.
-    alone = all(name in (_GLOO, *_OF_TORCH) for name in names.values())
+    names = {tid: _read(tid, "comm").strip() for tid in sorted(natives().difference(*_bystanders.values()))}
+    # A lock may be released by a native client's thread, and what that waits for nobody here knows; unless it waits on a lock too, as idle pools do.
+    alone = all(name in (_GLOO, *_OF_TORCH) or _on_a_lock(tid) for tid, name in names.items())
     seen = [_see(thread, stacks.get(thread.ident or 0), marks.get(thread.ident or 0), alone=alone, served=served) for thread in threads]
     return (*seen, *(one for one in (_see_native(tid, name) for tid, name in names.items()) if one is not None))
+
+
+_bystanders: dict[str, set[int]] = {}
+
+
+def natives() -> set[int]:
+    """The kernel's numbers of the threads of this process that are not Python's."""
+    return {int(path.name) for path in Path("/proc/self/task").iterdir()} - {_tid(thread) for thread in threading.enumerate()}
+
+
+def leave_out(owner: str, threads: set[int]) -> None:
+    """From now on, threads of native code count for nothing: what they wait for is of no concern to any rank.
+
+    Args:
+        owner: whose they are; it had none before that still count for nothing.
+        threads: the kernel's numbers of them.
+    """
+    _bystanders[owner] = threads
 
 
 def _see_native(tid: int, name: str) -> Thread | None:

@@ -18,8 +18,8 @@ from harness.errors import HarnessError, UsageError
 from harness.history import Event
 from harness.worlds.base import Faults, RankResult, Wait
 from harness.worlds.processes import messages
-from harness.worlds.processes.crew import Crew, Crews, Terms, shared
-from harness.worlds.processes.evidence import Evidence, Stopped, ended, stopped
+from harness.worlds.processes.crew import Crews, Ranks, Terms, shared
+from harness.worlds.processes.evidence import Evidence, Stopped
 from harness.worlds.processes.forkserver import ENVIRONMENT
 from harness.worlds.processes.messages import Act, Acted, Answer, Ask, Broken, Ended, Happened, Job, Meet, Reply, Stopping, Thread, Where
 
@@ -99,11 +99,11 @@ class ProcessWorld:
             UsageError: what should be sent to the ranks, or what they return, does not pickle.
             HarnessError: the ranks could not begin, or the forkserver is lost.
         """
-        job = _job(body, _work(body, args, faults))
+        job = job_of(body, work_of(body, args, faults))
         crews = shared() if self._crews is None else self._crews
         crew = crews.take(self._terms)
         try:
-            run = _Run(crew, self._external_limit, hear, answer)
+            run = Run(crew, self._external_limit, hear, answer)
             results = run.results(dataclasses.replace(job, started=time.monotonic()))
             if any(one.outcome == "dead" for one in results):
                 crew.server.check()
@@ -132,7 +132,12 @@ _MOST = 128
 """Ranks of a world: what one message to the forkserver can carry, and more than one machine runs well."""
 
 
-def _work(body: Callable[..., Any], args: tuple[Any, ...], faults: Faults | None) -> bytes:
+def work_of(body: Callable[..., Any], args: tuple[Any, ...], faults: Faults | None) -> bytes:
+    """What a rank is to do, as it is sent.
+
+    Raises:
+        UsageError: it does not pickle.
+    """
     try:
         return pickle.dumps((body, args, faults), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
@@ -140,7 +145,12 @@ def _work(body: Callable[..., Any], args: tuple[Any, ...], faults: Faults | None
         raise UsageError(f"body {name!r} and its arguments must pickle, as functions of a module do, to reach other processes: {error}") from error
 
 
-def _job(body: Callable[..., Any], work: bytes) -> Job:
+def job_of(body: Callable[..., Any], work: bytes) -> Job:
+    """The message that has ranks do ``work``, where this process does its own.
+
+    Raises:
+        UsageError: it has no working directory any more.
+    """
     name = str(getattr(body, "__module__", None))
     file = getattr(sys.modules.get(name), "__file__", None)
     environment = {**os.environ, **ENVIRONMENT}
@@ -151,8 +161,8 @@ def _job(body: Callable[..., Any], work: bytes) -> Job:
     return Job(time.monotonic(), tuple(sys.path), file if name == "__main__" else None, (name, file), directory, environment, work)
 
 
-class _Run:
-    """One call of :meth:`ProcessWorld.run`.
+class Run:
+    """One call of a world's ``run``: listens to its ranks until they have ended, or are seen to hang.
 
     Attributes:
         disturbed: whether a rank did not end by itself.
@@ -160,7 +170,7 @@ class _Run:
 
     def __init__(
         self,
-        crew: Crew,
+        crew: Ranks,
         external_limit: float,
         hear: Callable[[Event], None] | None,
         answer: Callable[[int, Any], Any] | None,
@@ -193,7 +203,7 @@ class _Run:
 
     def _signal(self, rank: int, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._crew.pids[rank], number)
+            self._crew.signal(rank, number)
 
     # -- listening
 
@@ -251,7 +261,7 @@ class _Run:
     def _look(self) -> dict[int, tuple[Thread, ...] | None] | None:
         """Asks every rank where it is; None if there was news meanwhile."""
         self._looks += 1
-        held = {rank for rank in self._stopped if stopped(self._crew.pids[rank])}
+        held = {rank for rank in self._stopped if self._crew.stopped(rank)}
         found: dict[int, tuple[Thread, ...] | None] = dict.fromkeys(self._open.values())
         missing = {rank for rank in found if rank not in held}  # one that is about to be stopped may not get to answer
         for rank in missing:
@@ -267,10 +277,10 @@ class _Run:
                     found[rank] = message.threads
                     missing.discard(rank)
         for rank in missing:
-            if ended(self._crew.pids[rank]):  # a process that it started has its socket, and keeps it open
+            if self._crew.ended(rank):  # a process that it started has its socket, and keeps it open
                 self._end_of(rank)
                 return None
-            if stopped(self._crew.pids[rank]):  # by somebody else, and as good as by us
+            if self._crew.stopped(rank):  # by somebody else, and as good as by us
                 self._stopped.setdefault(rank, Stopped("SIGSTOP", "a line that is not known", math.inf))
         for rank in held:
             found[rank] = ()

@@ -58,8 +58,8 @@ def test_an_engine_of_one_process_is_refused_to_processes() -> None:
 
 def test_an_unknown_world_is_refused() -> None:
     """With the choices."""
-    with pytest.raises(UsageError, match="worlds: simulated, processes"):
-        Case(world="attached").bind()  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="worlds: simulated, processes, attached"):
+        Case(world="imagined").bind()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("plan", ["writer.write_data@1=raise(OSError:EIO)", "pg.broadcast@0=raise", "save_planner.resolve_data@1#2=raise(huge)"])

@@ -1,0 +1,28 @@
+"""A sample of a sweep, and what came of it, in words that are the same wherever ranks run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.campaign import Sweep, plan_sweep, quiet
+from harness.case import CaseResult, WorldName
+from harness.effects import Delay
+from harness.expectation import Kind
+from harness.rig import Rig
+
+
+def sample(world: WorldName, ranks: int) -> dict[str, list[str]]:
+    """Plan -> verdict, known findings, and how each rank ended, of some 30 cases of a save."""
+    quiet()
+    with Rig() as rig:
+        # The simulated sweep names the cases: both worlds reach the same cells.
+        cases, _ = plan_sweep(Sweep(("save",), (ranks,)), rig)
+        chosen = [case for case in cases if not any(isinstance(fault.effect, Delay) for fault in case.plan)]
+        chosen = [case for case in chosen[:: max(1, len(chosen) // 30)] if "kill" not in str(case.plan)]
+        return {str(case.plan): _told(rig.run(replace(case, world=world))) for case in chosen}
+
+
+def _told(result: CaseResult) -> list[str]:
+    lost = result.expectation.kind is Kind.STALLS  # how long peers of a lost rank wait differs between worlds
+    kinds = ["waits in vain" if lost and one.kind in ("hung", "raised") else one.kind for _, one in sorted(result.outcomes.items())]
+    return [result.verdict.name, *result.known, *kinds]

@@ -1,0 +1,91 @@
+"""What a launcher says in the environment, and where a case runs that is wanted on its ranks."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.case import Case
+from harness.effects import SIMULABLE
+from harness.errors import PlanError, UsageError
+from harness.launch import VARIABLES, Launch
+from harness.placing import placed
+from harness.plan import FaultPlan, check_survivable
+
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "head", "MASTER_PORT": "29500"}
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_launcher_is_what_sets_the_four_variables() -> None:
+    """As torch reads them."""
+    assert Launch.here(TORCHRUN) == Launch(1, 2, "head", 29500)
+
+
+@pytest.mark.parametrize("missing", VARIABLES)
+def test_without_one_of_them_there_is_no_launcher(missing: str) -> None:
+    """A lone RANK, as some tools leave it, is none."""
+    assert Launch.here({name: value for name, value in TORCHRUN.items() if name != missing}) is None
+
+
+@pytest.mark.parametrize(("name", "value", "words"), [("RANK", "2", "valid: 0 to 1"), ("RANK", "one", "'one'"), ("MASTER_PORT", "http", "'http'")])
+def test_a_variable_that_makes_no_sense_is_refused(name: str, value: str, words: str) -> None:
+    """With the value."""
+    with pytest.raises(UsageError, match=f"{name}=.*{words}|{words}"):
+        Launch.here({**TORCHRUN, name: value})
+
+
+def test_the_attached_world_is_refused_without_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With how to start one."""
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(UsageError, match="torchrun --nproc-per-node 4 -m harness"):
+        Case(world="attached").bind()
+
+
+@pytest.mark.usefixtures("launched")
+def test_a_case_that_fits_runs_on_the_launchers_ranks() -> None:
+    """And its replay line starts a launcher of its size."""
+    case, why = placed(Case(FaultPlan.parse("writer.write_data@1=hang")))
+    assert (case.world, why) == ("attached", "")
+    assert case.replay_line().startswith("torchrun --nproc-per-node 2 -m harness replay writer.write_data@1=hang")
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (Case(FaultPlan.parse("writer.write_data@1=kill")), "kill ends a rank, and a launcher ends all ranks then"),
+        (Case(ranks=3), "3 ranks, where the launcher started 2"),
+        (Case(engine="fsspec-memory"), "engine 'fsspec-memory' lives in one process, which ranks of world 'attached' do not share"),
+    ],
+    ids=["kill", "too many", "one process"],
+)
+def test_a_case_that_does_not_fit_runs_on_simulated_ranks_and_says_why(case: Case, words: str) -> None:
+    """The reason is the same for all cases of its kind."""
+    assert placed(case) == (case, words)
+
+
+@pytest.mark.usefixtures("launched")
+def test_a_case_that_fits_nowhere_is_refused() -> None:
+    """As it would be without a launcher."""
+    with pytest.raises(PlanError, match="rank 5 is outside a world of 2"):
+        placed(Case(FaultPlan.parse("writer.write_data@5=raise")))
+
+
+@pytest.mark.parametrize("effect", ["kill", "exit", "stop"])
+def test_what_ends_a_rank_is_not_survivable(effect: str) -> None:
+    """With the choices."""
+    with pytest.raises(PlanError, match=rf"{effect} ends a rank.*raise.*stop\(SECONDS\)"):
+        check_survivable(FaultPlan.parse(f"writer.write_data@1={effect}"))
+
+
+def test_all_else_is_survivable() -> None:
+    """Hangs too, since those can be let go; and a stop that has an end."""
+    future = "writer.write_data.future"
+    site = {"failfuture": future, "nevercomplete": future, "wrong": "writer.prepare_global_plan", "skip": "writer.finish"}
+    names = [kind.name for kind in SIMULABLE if kind.name != "kill"]
+    for text in [*(f"{site.get(name, 'writer.reset')}@0={name}" for name in names), "writer.reset@0=stop(2)"]:
+        check_survivable(FaultPlan.parse(text))
