@@ -93,6 +93,11 @@ class FailFuture(Effect):
     def legal_at(cls, site: Site) -> bool:
         return site.is_future
 
+    @classmethod
+    def moments_at(cls, site: Site) -> tuple[str, ...]:
+        """The moments that the future at ``site`` has: DCP never takes the value of a read, and that of a staging comes with its end."""
+        return ("wait",) if site.name in ("reader.read_data.future", "stager.stage.future") else ("wait", "value")
+
 
 @dataclass(frozen=True)
 class NeverComplete(Effect):
@@ -221,7 +226,7 @@ class WrongResult(Effect):
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        return site.side not in ("pg", "fs") and site.result != "nothing" and site.name not in _ONLY_WAITED_FOR
+        return site.side not in ("pg", "fs") and site.result != "nothing" and not (site.is_future and FailFuture.moments_at(site) == ("wait",))
 
     @classmethod
     def kinds_at(cls, site: Site) -> tuple[str, ...]:
@@ -232,10 +237,6 @@ class WrongResult(Effect):
 EFFECTS: dict[str, type[Effect]] = {kind.name: kind for kind in (Raise, FailFuture, NeverComplete, Delay, Hang, Kill, Stop, Exit, Skip, WrongResult)}
 SIMULABLE: tuple[type[Effect], ...] = tuple(kind for kind in EFFECTS.values() if not kind.needs_processes)
 """The effects that every world can show."""
-
-
-_ONLY_WAITED_FOR = ("reader.read_data.future", "stager.stage.future")
-"""Futures without a moment of their own for the value: DCP takes none of a read, and that of a staging comes with its end."""
 
 
 def check_legal(effect: Effect, site: Site, *, after: bool) -> None:
@@ -250,7 +251,7 @@ def check_legal(effect: Effect, site: Site, *, after: bool) -> None:
         raise PlanError(f"effect {str(effect)!r} is illegal at {site.name!r}; legal there: {here}; {effect.name} is legal at: {there}")
     if isinstance(effect, WrongResult) and effect.kind not in WrongResult.kinds_at(site):
         raise PlanError(f"{str(effect)!r} at {site.name!r}: valid there: {', '.join(f'wrong({kind})' for kind in WrongResult.kinds_at(site))}")
-    if isinstance(effect, FailFuture) and effect.at == "value" and site.name in _ONLY_WAITED_FOR:
+    if isinstance(effect, FailFuture) and effect.at not in FailFuture.moments_at(site):
         raise PlanError(f"{str(effect)!r} at {site.name!r}: nobody takes its value apart from waiting; valid there: failfuture(wait)")
     if after and not effect.can_be_after:
         late = ", ".join(name for name, kind in EFFECTS.items() if kind.can_be_after)

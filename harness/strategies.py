@@ -132,7 +132,7 @@ def _effect(site: Site, kind: type[Effect], error: str, variant: int) -> Effect:
     if kind is Raise:
         return Raise(error)
     if kind is FailFuture:
-        moments = ("wait",) if site.side == "reader" else ("wait", "value")
+        moments = FailFuture.moments_at(site)
         return FailFuture(moments[variant % len(moments)], error)
     if kind is Delay:
         return Delay((1.0, 0.01, 60.0, 3600.0)[variant % 4])

@@ -1,0 +1,42 @@
+"""Planted bugs: what async saves promise, share and leave behind."""
+
+from __future__ import annotations
+
+from planting import DCP, SAVE, SAVER, WRITER, Bug, Edit
+
+from harness.campaign import Sweep
+
+IN_BACKGROUND = Sweep(("async_save",), (2,), workload="stateful", staging="background")
+BY_THE_WRITER = Sweep(("async_save",), (2,), workload="replicated")
+_STAGER = f"{DCP}.staging:BlockingAsyncStager.stage"
+_CHECKED = (
+    "if not staging_future.done():\n    staging_future.add_done_callback(callback)\nelse:\n    return_staging_future.set_result(None)"
+)
+_LEFT_WAITING = "import threading\nthreading.Thread(target=threading.Event().wait).start()\nreturn metadata"
+
+BUGS = (
+    Bug(
+        "the end of a staging in the background is told nobody",
+        ("futures",),
+        (Edit(f"{SAVER}:async_save", _CHECKED, "pass"),),
+        IN_BACKGROUND,
+    ),
+    Bug(
+        "a staging that went well is reported as failed",
+        ("futures",),
+        (Edit(f"{SAVER}:async_save", _CHECKED, 'return_staging_future.set_exception(RuntimeError("staging"))'),),
+        IN_BACKGROUND,
+    ),
+    Bug(
+        "what is staged is the state itself",
+        ("isolation",),
+        (Edit(_STAGER, "return staged_state_dict", "return state_dict"),),
+        BY_THE_WRITER,
+    ),
+    Bug("every save leaves a thread behind that waits for ever", ("hygiene",), (Edit(SAVE, "return metadata", _LEFT_WAITING),)),
+    Bug(
+        "the metadata's temporary file stays beside it",
+        ("hygiene",),
+        (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "import shutil\nshutil.copyfile(tmp_path, metadata_path)"),),
+    ),
+)
