@@ -198,6 +198,7 @@ class Injector:
         if isinstance(effect, (FailFuture, NeverComplete)):
             self.fire(arrival)
         outer: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        runtime.current().adopt(outer)
 
         def complete(done: concurrent.futures.Future[Any]) -> None:
             if isinstance(effect, NeverComplete):

@@ -165,10 +165,10 @@ class Attempt:
         place, call = self.places[0][part.number], part.call
         if self._saves:
             writer = FaultyStorageWriter.sharing(storage, injector)
-            engine.save(state, writer, FaultySavePlanner.sharing(engine.make_save_planner(), injector), place, call)
+            engine.save(state, writer, FaultySavePlanner.sharing(engine.make_save_planner(self.case.planner), injector), place, call)
         else:
             reader = FaultyStorageReader.sharing(storage, injector)
-            engine.load(state, reader, FaultyLoadPlanner.sharing(engine.make_load_planner(), injector), place, call)
+            engine.load(state, reader, FaultyLoadPlanner.sharing(engine.make_load_planner(self.case.planner), injector), place, call)
 
     def _compare(self, kind: Workload, part: Part, plain: State, state: State) -> tuple[str, ...]:
         result = {key: plain[key] if is_stateful(plain[key]) else value for key, value in state.items()}

@@ -121,7 +121,7 @@ def _begin(
     plain = kind.make(part.context(target.save))
     state = {key: FaultyStateful.sharing(value, view) if _torch.is_stateful(value) else value for key, value in plain.items()}
     writer = FaultyStorageWriter.resolved(target.writer, view, stages=case.staging == "writer")
-    planner = FaultySavePlanner.sharing(engine.make_save_planner(), view)
+    planner = FaultySavePlanner.sharing(engine.make_save_planner(case.planner), view)
     token = _view.set(view)
     try:
         if case.staging in ("blocking", "background"):
@@ -136,6 +136,8 @@ def _begin(
         return running
     finally:
         _view.reset(token)
+    if running.saving.staging is not None:
+        current().adopt(running.saving.staging)  # the engine makes it by hand
     _train_on(plain, kind, part, running.saving)
     return running
 

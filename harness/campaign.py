@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from harness import zoo
 from harness.case import Case, WorldName
 from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
-from harness.fault import Fault
+from harness.fault import Fault, OperationRef
 from harness.findings.register import Register
 from harness.placing import placed
 from harness.plan import FaultPlan
 from harness.record import Record
 from harness.rig import Rig
 from harness.sites import SITES, OperationKind, Site
+from harness.ways import Executor, Overlap
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -62,6 +63,10 @@ class Sweep:
         pairs: run all pairs of plain errors instead of single faults.
         world: what runs the ranks.
         way: name of the way of calling.
+        planner: name of the kind of planner.
+        executor: what async saves are done by.
+        staging: what copies the state of async saves.
+        overlap: how a second async save is under way beside the first, which the faults strike.
     """
 
     operations: tuple[OperationKind, ...] = ("save", "load")
@@ -74,13 +79,19 @@ class Sweep:
     pairs: bool = False
     world: WorldName = "simulated"
     way: str = "together"
+    planner: str = "default"
+    executor: Executor = "thread"
+    staging: str = "writer"
+    overlap: Overlap = "none"
 
     def grounds(self) -> Iterator[Case]:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
-            ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, world=self.world, way=self.way)
-            smallest = min(len(group.ranks) for group in ground.groups())
-            for coordinator in range(smallest) if self.coordinators is None else self.coordinators:
+            ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, self.way, world=self.world, planner=self.planner)
+            ground = replace(ground, executor=self.executor, staging=self.staging, overlap=self.overlap)
+            # A group of one has no choice, and where nobody coordinates there is none.
+            choice = min(len(group.ranks) for group in ground.groups()) if ground.how.use_collectives else 1
+            for coordinator in range(choice) if self.coordinators is None else self.coordinators:
                 if coordinator == 0 or operation != "async_save":  # async_save has no coordinator to choose
                     yield replace(ground, coordinator=coordinator)
 
@@ -89,15 +100,16 @@ class Sweep:
         yield ground
         cells = space(rig, ground)
         if self.pairs:
-            yield from (replace(ground, plan=plan) for plan in _pairs(cells))
+            yield from (replace(ground, plan=plan) for plan in _pairs(ground, cells))
             return
         for cell in cells:
             plain = _error(SITES[cell.site])
-            yield replace(ground, plan=FaultPlan((_fault(cell, plain),)))
+            yield replace(ground, plan=FaultPlan((_fault(ground, cell, plain),)))
             # For ever differs from once only while the operation lasts, so the retry would show the same again.
-            yield replace(ground, plan=FaultPlan((_fault(cell, plain, times=None),)), retry=False)
+            yield replace(ground, plan=FaultPlan((_fault(ground, cell, plain, times=None),)), retry=False)
         for cell in cells if self.zoo == "full" else self._sample(cells, ground):
-            yield from (replace(ground, plan=FaultPlan((_fault(cell, effect, after=after),))) for effect, after in _effects(SITES[cell.site], ground.world))
+            for effect, after in _effects(SITES[cell.site], ground.world):
+                yield replace(ground, plan=FaultPlan((_fault(ground, cell, effect, after=after),)))
 
     def _sample(self, cells: Sequence[Cell], ground: Case) -> Iterator[Cell]:
         """The first cell of each site on the coordinator and on another rank; a site has its turn with one coordinator of each size only."""
@@ -124,8 +136,10 @@ def space(rig: Rig, ground: Case) -> list[Cell]:
     return [Cell(one.site, rank, one.nth) for rank, moments in ranks.items() for one in moments if not one.after]
 
 
-def _fault(cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = False) -> Fault:
-    return Fault(cell.site, (cell.rank,), effect, nth=cell.nth, times=times, after=after)
+def _fault(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = False) -> Fault:
+    # Of two operations under way at once it must be said which one is struck: their calls come in any order.
+    operation = None if ground.overlap == "none" else OperationRef(ground.operation, 1)
+    return Fault(cell.site, (cell.rank,), effect, nth=cell.nth, times=times, after=after, operation=operation)
 
 
 def _error(site: Site, error: str = "InjectedFault") -> Effect:
@@ -150,11 +164,11 @@ def _effects(site: Site, world: WorldName) -> Iterator[tuple[Effect, bool]]:
             yield effect, False
 
 
-def _pairs(cells: Sequence[Cell]) -> Iterator[FaultPlan]:
+def _pairs(ground: Case, cells: Sequence[Cell]) -> Iterator[FaultPlan]:
     """All pairs of plain errors at different cells."""
     guarded = [cell for cell in cells if SITES[cell.site].side != "pg"]
     for first, second in itertools.combinations(guarded, 2):
-        yield FaultPlan((_fault(first, _error(SITES[first.site])), _fault(second, _error(SITES[second.site], "ValueError"))))
+        yield FaultPlan((_fault(ground, first, _error(SITES[first.site])), _fault(ground, second, _error(SITES[second.site], "ValueError"))))
 
 
 # -- running them

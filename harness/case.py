@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.engines.base import EXECUTORS, STAGINGS, Executor, find
+from harness.engines.base import find
 from harness.errors import OracleViolation, PlanError, UsageError
 from harness.expectation import Expectation
 from harness.history import History
@@ -18,14 +18,11 @@ from harness.plan import BoundPlan, FaultPlan, check_simulable, check_survivable
 from harness.protocol import Capability, Group
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
-from harness.ways import Way, way_of
+from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
 from harness.workload import WORKLOADS, workload
 
 WorldName = Literal["simulated", "processes", "attached"]
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
-
-Overlap = Literal["none", "shared", "separate"]
-OVERLAPS: tuple[Overlap, ...] = ("none", "shared", "separate")
 
 _LONGEST = 1000
 """Characters of a line of an explanation: errors may carry a megabyte."""
@@ -44,10 +41,11 @@ class Case:
         workload: name of the workload.
         seed: of the order in which ranks run.
         way: name of the way of calling: who does the operation with whom.
+        planner: name of the kind of planner, of those that the engine has.
         retry: whether the ranks try again, healed, after the operation.
         world: what runs the ranks: ``simulated``, ``processes``, or ``attached`` to a launcher.
         executor: what an async save is done by: ``thread``, or ``process``.
-        staging: what copies the state of an async save; see :data:`harness.engines.base.STAGINGS`.
+        staging: what copies the state of an async save; see :data:`harness.ways.STAGINGS`.
         overlap: whether a second async save is begun while the first is under way, and whether both ``shared`` the group or each has a
             ``separate`` one.
     """
@@ -60,6 +58,7 @@ class Case:
     workload: str = "mixed"
     seed: int = 0
     way: str = "together"
+    planner: str = "default"
     retry: bool = True
     world: WorldName = "simulated"
     executor: Executor = "thread"
@@ -77,6 +76,8 @@ class Case:
             raise UsageError(f"unknown operation {self.operation!r}; operations: {', '.join(OPERATION_KINDS)}")
         engine = find(self.engine)
         workload(self.workload)
+        if self.planner not in engine.planners:
+            raise UsageError(f"unknown planner {self.planner!r}; planners of engine {engine.name!r}: {', '.join(engine.planners)}")
         if self.world not in WORLDS:
             raise UsageError(f"unknown world {self.world!r}; worlds: {', '.join(WORLDS)}")
         if self.world == "attached":
@@ -90,8 +91,10 @@ class Case:
             raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
         if self.coordinator and self.operation == "async_save":
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
+        if not self.how.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
+            raise UsageError(f"way {self.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
         self._check_background()
-        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol), groups)
+        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
 
     def _check_attached(self) -> None:
         """Refuses what the launcher's ranks cannot run.
@@ -158,7 +161,7 @@ class Case:
         command = ["ckpt-harness"] if self.world != "attached" else ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "harness"]
         words = [*command, "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
-        for name in ("coordinator", "engine", "workload", "way", "seed", "world", "executor", "staging", "overlap"):
+        for name in ("coordinator", "engine", "workload", "way", "planner", "seed", "world", "executor", "staging", "overlap"):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
         words += ["--no-retry"] * (not self.retry)
@@ -225,8 +228,9 @@ class CaseResult:
         setting = f"{operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
         if case.world != "simulated":
             setting += f", world {case.world}"
-        if case.way != "together":
-            setting += f", way {case.way}"
+        for name in ("way", "planner"):
+            if getattr(case, name) != getattr(Case(), name):
+                setting += f", {name} {getattr(case, name)}"
         lines = [
             f"{self.verdict.name}: {str(case.plan) or 'no fault at all'}",
             *self.complaints(),

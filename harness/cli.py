@@ -16,7 +16,7 @@ from harness import __version__
 from harness.errors import HarnessError, UsageError
 from harness.launch import Launch
 from harness.sites import OPERATION_KINDS, OperationKind
-from harness.ways import WAYS, way_of
+from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, WAYS, way_of
 
 if TYPE_CHECKING:
     from harness.campaign import Sweep
@@ -122,9 +122,21 @@ def _processors() -> int:
 _way = click.option(
     "--way", type=click.Choice(list(WAYS)), default="together", show_default=True, help="Way of calling: who does the operation with whom."
 )
+_planner = click.option("--planner", default="default", show_default=True, help="Kind of planner, of those that the engine has.")
 
 
-def _settled(_ctx: click.Context, _param: click.Parameter, value: WorldName | None) -> WorldName:
+def _in_background(command: Any) -> Any:
+    """The options of async saves."""
+    for name, choices, about in (
+        ("overlap", OVERLAPS, "A second async save under way at the same time, in the same group or in one of its own."),
+        ("staging", tuple(STAGINGS), "What copies the state of an async save."),
+        ("executor", EXECUTORS, "What an async save is done by."),
+    ):
+        command = click.option(f"--{name}", type=click.Choice(choices), default=choices[0], show_default=True, help=about)(command)
+    return command
+
+
+def _settled(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
     if value == "attached":
         Launch.needed()
     return value or ("simulated" if Launch.here() is None else "attached")
@@ -148,7 +160,15 @@ _world = click.option(
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @_way
-@_world
+@_planner
+@_in_background
+@click.option(
+    "--world",
+    type=click.Choice(["simulated", "processes", "attached", "both"]),
+    callback=_settled,
+    help="What runs the ranks. Default: simulated; under a launcher such as torchrun, attached to its ranks. "
+    "Both: each case that simulated ranks can run, on them and on processes, compared.",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
 @click.option(
     "--json",
@@ -167,31 +187,33 @@ def sweep(
     zoo: str,
     pairs: bool,
     seed: int,
-    way: str,
-    world: WorldName,
+    world: str,
     jobs: int | None,
     json_file: Path | None,
     register: Register,
+    **settings: Any,
 ) -> None:
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
 
-    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, world, way)
+    real = cast("WorldName", "processes" if world == "both" else world)
+    wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, real, **settings)
     for ground in wanted.grounds():
         ground.bind()
     if world == "attached" and jobs not in (None, 1):
         raise UsageError(f"--jobs {jobs}: the launcher's ranks run one case at a time; valid: 1")
-    chosen = jobs or {"simulated": _processors(), "processes": max(1, _processors() // 2), "attached": 1}[world]
-    sys.exit(_sweep(wanted, chosen, json_file, register))
+    chosen = jobs or {"simulated": _processors(), "attached": 1}.get(world, max(1, _processors() // 2))
+    sys.exit(_sweep(wanted, chosen, json_file, register, compared=world == "both"))
 
 
-def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register) -> int:
+def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *, compared: bool) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from harness.campaign import plan_sweep, quiet, run_all, stay_on_one_processor
+    from harness.parity import differences, simulated_twins
     from harness.report.summary import Summary
-    from harness.report.terminal import show
+    from harness.report.terminal import disagreements, say, show
     from harness.rig import Rig
 
     quiet()
@@ -202,6 +224,7 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register)
     console.print(f"ckpt-harness {__version__}, torch {_version('torch')}, engine {wanted.engine}, seed {wanted.seed}")
     with Rig(register=register) as rig:
         cases, coverage = plan_sweep(wanted, rig)
+        cases += simulated_twins(cases) if compared else []
         summary = Summary(register, coverage)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with contextlib.ExitStack() as stack:
@@ -215,9 +238,13 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register)
             progress.advance(bar)
     show(console, summary, wanted.operations, time.perf_counter() - started)
     elsewhere = sum(case.world != wanted.world for case in cases)
-    if elsewhere:
+    if elsewhere and not compared:
         console.print(f"{elsewhere} of {len(cases)} cases end a rank, which a launcher would not survive: they ran on simulated ranks of rank 0")
-    return summary.exit_status()
+    if not compared:
+        return summary.exit_status()
+    ran_in_both, found = differences(summary.records)
+    say(console, disagreements(ran_in_both, found))
+    return 1 if found else summary.exit_status()
 
 
 def _version(distribution: str) -> str:
@@ -242,6 +269,8 @@ def _version(distribution: str) -> str:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
 @_way
+@_planner
+@_in_background
 @_world
 @_register_option
 def replay(register: Register, **options: Any) -> None:
@@ -253,7 +282,7 @@ def replay(register: Register, **options: Any) -> None:
 
     plan = FaultPlan.parse(options.pop("plan"))
     way = way_of(options["way"])  # before torch is imported: a bad plan answers at once
-    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP), way.groups(options["ranks"], options["coordinator"]))
+    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP, options["operation"]), way.groups(options["ranks"], options["coordinator"]))
 
     from harness.campaign import quiet
     from harness.case import Case
@@ -268,6 +297,25 @@ def replay(register: Register, **options: Any) -> None:
         result = rig.run(case)
     story(Console(highlight=False), result)
     sys.exit(EXIT[result.verdict])
+
+
+@main.command(params=replay.params)
+def export(register: Register, **options: Any) -> None:
+    """Writes a stand-alone script that shows the same as `replay` with the same options: plain torch, real processes, at most 60 lines."""
+    from harness.plan import FaultPlan
+
+    plan = FaultPlan.parse(options.pop("plan"))
+    plan.bind(options["ranks"], options["coordinator"])
+
+    from harness.campaign import quiet
+    from harness.case import Case
+    from harness.export.script import check
+    from harness.export.script import export as written
+
+    case = Case(plan=plan, **options)
+    check(case)
+    quiet()
+    click.echo(written(case, register), nl=False)
 
 
 @main.command()

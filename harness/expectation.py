@@ -69,6 +69,7 @@ class Expectation:
         coordinator: the rank of the world that coordinates.
         deceived: whether a call said yes and did not do what it should have.
         agreement: whether all ranks owe the same outcome; not where a rank is lost in the very exchange that tells the others.
+        apart: whether nobody is told of others: those in ``failures`` raise their own errors, and all others end in some way.
         delayed: seconds of the world's time that the injected delays cost at most.
     """
 
@@ -82,6 +83,7 @@ class Expectation:
     coordinator: int = 0
     deceived: bool = False
     agreement: bool = True
+    apart: bool = False
     delayed: float = 0.0
 
 
@@ -130,7 +132,18 @@ def _unreachable(bound: BoundPlan, trace: Trace) -> list[tuple[str, int]]:
 
 @dataclass
 class _Part:
-    """What the faults of one stretch of an operation do, over some ranks."""
+    """What the faults of one stretch of an operation do, over some ranks.
+
+    Attributes:
+        raised: rank -> the error that ends it there.
+        stalled: what makes its rank wait for ever, or end.
+        unclear: what has no certain consequence.
+        fired: (text of the fault, rank).
+        late: rank -> seconds.
+        delays: what made them late.
+        lost_in_exchange: whether a collective is struck, which may or may not have told the others.
+        answered: whether a call fails in another way than it does when nothing is wrong: that may be taken for the same answer.
+    """
 
     raised: dict[int, Acting] = field(default_factory=dict)
     stalled: list[Acting] = field(default_factory=list)
@@ -139,6 +152,18 @@ class _Part:
     late: Counter[int] = field(default_factory=Counter)
     delays: list[Acting] = field(default_factory=list)
     lost_in_exchange: bool = False
+    answered: bool = False
+
+    def add(self, other: _Part) -> None:
+        """Takes what another stretch does as well."""
+        self.raised |= other.raised
+        self.stalled += other.stalled
+        self.unclear += other.unclear
+        self.fired |= other.fired
+        self.late.update(other.late)
+        self.delays += other.delays
+        self.lost_in_exchange |= other.lost_in_exchange
+        self.answered |= other.answered
 
 
 class _Model:
@@ -151,7 +176,19 @@ class _Model:
         """An operation of one group."""
         self._delayed, self._group = 0.0, group
         ranks = tuple(rank for rank in group.ranks if rank in self._trace.moments[operation])
-        return replace(self._ended(operation, ranks), coordinator=group.coordinator, delayed=self._delayed)
+        together = self._bound.protocol.collectives or len(ranks) == 1
+        ended = self._ended(operation, ranks) if together else replace(self._ended_apart(operation, ranks), agreement=False, apart=True)
+        return replace(ended, coordinator=group.coordinator, delayed=self._delayed)
+
+    def _ended_apart(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
+        """Each rank goes its own way; only at the end do they wait for each other."""
+        everything, going = _Part(), set(ranks)
+        for index, _ in enumerate(self._parts(operation, ranks)):
+            part = self._walk(operation, tuple(rank for rank in ranks if rank in going), index)
+            everything.add(part)
+            going -= part.raised.keys() | {one.rank for one in (*part.stalled, *part.unclear)}
+        decided = self._decide(operation, ranks, "", everything, everything.late, everything.fired)
+        return decided or Expectation(operation, ranks, Kind.SUCCEEDS, must_fire=frozenset(everything.fired))
 
     def _ended(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
         course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
@@ -162,7 +199,7 @@ class _Model:
             fired |= part.fired
             late.update(part.late)
             guarded = 0 < index <= 2 * len(course.steps)
-            if index > 2 * len(course.steps):
+            if index == self._last(operation):
                 late.clear()  # behind the last collective nobody waits for anybody
                 if part.stalled:  # ... and nobody can be told
                     return self._unclear(operation, ranks, tuple(part.stalled), fired)
@@ -177,7 +214,8 @@ class _Model:
     def _parts(self, operation: str, ranks: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
         """The stretches of an operation: before, then map and reduce of each step, then after; each with those who take part."""
         course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
-        guarded = [(step.name, members) for step in course.steps for members in (ranks, (self._group.coordinator,))]
+        reducers = (self._group.coordinator,) if self._bound.protocol.collectives else ranks
+        guarded = [(step.name, members) for step in course.steps for members in (ranks, reducers)]
         return [("", ranks), *guarded, ("", ranks)]
 
     def _part_of(self, operation: str, moment: Moment, current: int) -> int:
@@ -190,18 +228,27 @@ class _Model:
                 return 2 + 2 * index
         if moment.site in course.before and current == 0:
             return 0
-        return 1 + 2 * len(course.steps) if moment.site in course.after else current
+        encloses = moment.site in course.before and moment.after  # it began ahead of the steps, and ends behind them
+        return self._last(operation) if moment.site in course.after or encloses else current
+
+    def _last(self, operation: str) -> int:
+        """Index of the stretch behind the steps, and beside them: nobody waits for what is done in it."""
+        return 1 + 2 * len(self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])].steps)
 
     def _walk(self, operation: str, ranks: tuple[int, ...], wanted: int) -> _Part:
         """Follows each rank through one stretch until a fault ends it there."""
-        part = _Part()
+        part, last = _Part(), self._last(operation)
         for rank in ranks:
             current = 0
             for moment in self._trace.moments[operation].get(rank, ()):
-                current = max(current, self._part_of(operation, moment, current))
+                at = self._part_of(operation, moment, current)
+                if at != last:
+                    current = max(current, at)
+                elif wanted != last:
+                    continue  # what holds nobody up may come at any time
                 if current > wanted:
                     break
-                if current == wanted and not self._pass(operation, rank, moment, part):
+                if wanted == (last if at == last else current) and not self._pass(operation, rank, moment, part):
                     break
         self._delayed += max(part.late.values(), default=0)  # the next stretch waits for the latest of this one
         return part
@@ -215,6 +262,8 @@ class _Model:
         if struck is None or struck.fault.after != moment.after:
             return True
         effect = struck.fault.effect
+        if moment.fails and isinstance(effect, WrongResult):
+            return True  # there is no result
         if not any(one.rank == rank for one in part.unclear):  # behind a wrong result the engine may not get as far as another fault
             part.fired.add((str(struck.fault), rank))
         if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
@@ -226,6 +275,9 @@ class _Model:
             part.lost_in_exchange = True
             (part.stalled if certain else part.unclear).append(Acting(struck, rank))
             return False
+        if isinstance(effect, Raise) and moment.fails:
+            part.answered = True
+            return True
         if isinstance(effect, (Raise, FailFuture)):
             part.raised[rank] = Acting(struck, rank, ErrorRecord.of(zoo.injected(effect.error, moment.site, rank)))
             return False
@@ -240,7 +292,7 @@ class _Model:
     ) -> Expectation | None:
         """The outcome, if this stretch ends the operation."""
         fires = frozenset(fired)
-        if part.unclear:
+        if part.unclear or part.answered:
             decisive = (*part.unclear, *part.raised.values(), *part.stalled)
             agreement = not (part.lost_in_exchange or part.stalled or self._may_lose_a_rank())
             deceived = any(isinstance(one.bound.fault.effect, (Skip, WrongResult)) for one in part.unclear)
@@ -250,7 +302,7 @@ class _Model:
             return Expectation(operation, ranks, Kind.STALLS, step, {}, (*part.stalled, *part.delays), fires)
         if skew > self._timeout * (1 - _NEAR):
             return self._unclear(operation, ranks, tuple(part.delays), fired)
-        if part.raised and not step and self._may_lose_a_rank():
+        if part.raised and not step and self._bound.protocol.collectives and self._may_lose_a_rank():
             # Nothing holds the others back here, so a fault behind the first step may take a rank that is owed the news.
             return self._unclear(operation, ranks, tuple(part.raised.values()), fired)
         if part.raised:

@@ -21,13 +21,15 @@ class Part:
     """What a rank is in an operation.
 
     Attributes:
-        number: which of the groups it belongs to, from 0.
+        number: which of the groups it belongs to, from 0: each has a place of its own.
+        owner: whose state it has: that of its group or, where each rank commits for itself, its own.
         group: that group.
         call: how it calls the engine.
         alone: whether its state is that of one rank by itself.
     """
 
     number: int
+    owner: int
     group: Group
     call: Call
     alone: bool
@@ -38,7 +40,7 @@ class Part:
         Args:
             save: number of the save whose values it holds; None for an empty target.
         """
-        return context_here(save, len(self.group.ranks), owner=self.number, group=self.call.group, alone=self.alone)
+        return context_here(save, len(self.group.ranks), owner=self.owner, group=self.call.group, alone=self.alone)
 
 
 @contextlib.contextmanager
@@ -62,8 +64,9 @@ def joined(case: Case, rank: int, timeout: float) -> Iterator[Part | None]:
     part = None
     for number, group in enumerate(groups):
         if rank in group.ranks:
-            call = Call(case.coordinator, own[number], no_dist=way.no_dist)
-            part = Part(number, group, call, way.alone)
+            call = Call(case.coordinator, own[number], no_dist=way.no_dist, use_collectives=way.use_collectives)
+            owner = number if way.use_collectives else group.within(rank)
+            part = Part(number, owner, group, call, way.alone)
     yield part
     if part is not None and part.call.group is not None:
         dist.destroy_process_group(part.call.group)

@@ -45,7 +45,7 @@ class StorageEvidence:
 
     Attributes:
         committed: whether the operation's own place holds a commit marker.
-        finish_acted: whether the call that commits was made.
+        finish_acted: whether the call that commits was made; by every rank, where each commits for itself.
         damaged: other committed checkpoints whose content changed: name -> what changed.
         mismatches: for each way of loading what was committed (``2 ranks``, ``1 rank``), what came back wrong; empty where all was right.
         ranks: the ranks that share the place; none where they are all that take part in the operation.
@@ -79,10 +79,13 @@ class Evidence:
         left: what went on, or lay about, though all operations had ended: threads, processes, files, errors that escaped.
         retry: how the same ranks fared when they tried again with the faults healed: rank -> outcome; None if they did not try.
         retry_mismatches: what was wrong with what the retry saved or loaded.
+        background: how an async save was done: executor, staging and overlap, as ``harness.ways`` names them.
         internal_errors: errors of the harness's own.
         timeout: seconds that a collective waits for late ranks.
         capabilities: what the engine claims.
         protocol: what the engine says that it calls.
+        way: name of the way of calling.
+        planner: name of the kind of planner.
         history: what happened, in order.
     """
 
@@ -96,16 +99,23 @@ class Evidence:
     left: tuple[str, ...] = ()
     retry: Mapping[int, Outcome] | None = None
     retry_mismatches: tuple[str, ...] = ()
+    background: str = "thread writer none"
     internal_errors: tuple[str, ...] = ()
     timeout: float = 1800.0
     capabilities: frozenset[Capability] = frozenset(Capability)
     protocol: Protocol = DCP
+    way: str = "together"
+    planner: str = "default"
     history: History = field(default_factory=History)
 
     def of(self, expectation: Expectation) -> dict[int, Outcome]:
         """The outcomes of the ranks that an expectation is about."""
         found = self.outcomes.get(expectation.operation, {})
         return {rank: found[rank] for rank in expectation.ranks if rank in found}
+
+    def retried(self, expectation: Expectation) -> dict[int, Outcome]:
+        """How those ranks fared that an expectation is about and that tried again."""
+        return {rank: self.retry[rank] for rank in expectation.ranks if self.retry and rank in self.retry}
 
 
 def bounded(evidence: Evidence) -> Iterator[Judgement]:
@@ -143,11 +153,21 @@ def attribution(evidence: Evidence) -> Iterator[Judgement]:
             continue
         wrong = {}
         for rank, one in evidence.of(expectation).items():
-            fault = misattributed(expectation, one)
+            fault = _kept_quiet(expectation, rank, one) if expectation.apart else misattributed(expectation, one)
             if fault:
                 wrong[rank] = fault
         reason = "; ".join(f"rank {rank}: {fault}" for rank, fault in wrong.items())
         yield _judge("attribution", Verdict.VIOLATED if wrong else Verdict.HOLDS, expectation, reason)
+
+
+def _kept_quiet(expectation: Expectation, rank: int, outcome: Outcome) -> str:
+    """Where nobody is told of others: what is wrong with how one rank ended, who owes its own error and no other."""
+    own = expectation.failures.get(expectation.ranks.index(rank))
+    if own is None:
+        return misattributed(expectation, outcome) if expectation.kind is Kind.SUCCEEDS else ""
+    if outcome.kind in ("hung", "unknown", "dead"):
+        return ""
+    return f"{outcome} instead of raising its own {own}" if outcome.error != own else ""
 
 
 def misattributed(expectation: Expectation, outcome: Outcome) -> str:
@@ -227,7 +247,11 @@ def course(evidence: Evidence) -> Iterator[Judgement]:
     for expectation in evidence.forecast.expectations:
         events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation and event.rank in expectation.ranks]
         reasons = [text for rank in expectation.ranks for text in _disorder([one for one in events if one.rank == rank], expectation, evidence.protocol)]
-        reasons += _premature(events, expectation)
+        reasons += [
+            text
+            for ranks in ([(one,) for one in expectation.ranks] if expectation.apart else [expectation.ranks])
+            for text in _premature(events, ranks, expectation, evidence.protocol)
+        ]
         yield _judge("course", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
 
 
@@ -249,16 +273,21 @@ def _disorder(events: list[Event], expectation: Expectation, protocol: Protocol)
             yield f"rank {event.rank} calls {event.site}, though rank {expectation.coordinator} coordinates"
 
 
-def _premature(events: list[Event], expectation: Expectation) -> Iterator[str]:
-    """What the commit did not wait for, or should have been kept from by."""
+def _premature(all_events: list[Event], ranks: tuple[int, ...], expectation: Expectation, protocol: Protocol) -> Iterator[str]:
+    """What the commit of some ranks did not wait for, or should have been kept from by."""
+    events = [event for event in all_events if event.rank in ranks]
     commits = [index for index, event in enumerate(events) if event.site == "writer.finish"]
     if not commits:
         return
     written = {event.rank for event in events[: commits[0]] if event.site == "writer.write_data.future"}
-    missing = sorted(set(expectation.ranks) - written)
+    missing = sorted(set(ranks) - written)
     if missing:
         yield f"finish is called before ranks {missing} have written"
-    failed = sorted(acting.rank for acting in expectation.decisive if acting.bound.fault.site != "writer.finish")
+    course = protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])]
+    acting = [one.bound.fault for one in expectation.decisive]
+    # What fails beside the steps or behind them keeps nobody from committing.
+    late = {str(fault) for fault in acting if fault.site in ("writer.finish", *course.after) or (fault.after and fault.site in course.before)}
+    failed = sorted(one.rank for one in expectation.decisive if one.rank in ranks and str(one.bound.fault) not in late)
     if expectation.kind is Kind.FAILS and failed:
         yield f"finish is called though ranks {failed} have failed"
 
@@ -319,13 +348,14 @@ def hygiene(evidence: Evidence) -> Iterator[Judgement]:
 
 def recovery(evidence: Evidence) -> Iterator[Judgement]:
     """Once the fault is healed, the same ranks and the same group succeed with the same storage objects."""
-    if evidence.retry is None:
-        return
-    wrong = {rank: one for rank, one in evidence.retry.items() if one.kind != "returned"}
-    reasons = [f"the retry failed: {_told(wrong)}"] if wrong else list(evidence.retry_mismatches[:3])
-    unknown = bool(wrong) and all(one.kind == "unknown" for one in wrong.values())
-    verdict = Verdict.UNKNOWN if unknown else Verdict.VIOLATED if reasons else Verdict.HOLDS
-    yield Judgement("recovery", verdict, "; ".join(reasons), "retry")
+    for expectation in evidence.forecast.expectations:
+        retried = evidence.retried(expectation)
+        if retried:
+            wrong = {rank: one for rank, one in retried.items() if one.kind != "returned"}
+            reasons = [f"the retry failed: {_told(wrong)}"] if wrong else list(evidence.retry_mismatches[:3])
+            unknown = bool(wrong) and all(one.kind == "unknown" for one in wrong.values())
+            verdict = Verdict.UNKNOWN if unknown else Verdict.VIOLATED if reasons else Verdict.HOLDS
+            yield _judge("recovery", verdict, expectation, "; ".join(reasons))
 
 
 Oracle = Callable[[Evidence], Iterable[Judgement]]

@@ -20,6 +20,8 @@ class Capability(enum.Enum):
     """A rank other than 0 can coordinate."""
     COMMIT_MARKER = "commit marker"
     """Whether a checkpoint is complete can be read from storage."""
+    WITHOUT_COLLECTIVES = "without collectives"
+    """Ranks can save without collectives: each commits its own part, and the storage keeps the parts apart."""
     DETECTS_LIES = "detects lies"
     """A storage call that says yes and did nothing, or hands back something else, is noticed."""
 
@@ -46,7 +48,7 @@ class Operation:
     Attributes:
         before: unguarded sites ahead of the first step, in order.
         steps: the guarded part.
-        after: unguarded sites behind the last step.
+        after: unguarded sites that hold nobody up: behind the last step, or beside the steps.
     """
 
     before: tuple[str, ...]
@@ -61,7 +63,7 @@ class Protocol:
     Attributes:
         name: for messages.
         operations: by kind.
-        collectives: False where each rank is an operation of its own, coordinator and key 0 of itself.
+        collectives: False where no rank learns of another by the protocol: each coordinates itself, and raises its own errors.
     """
 
     name: str
@@ -131,7 +133,7 @@ _SAVE_STEPS = (
         reduce=("writer.finish",),
     ),
 )
-_STAGING = ("writer.stage", "stager.stage", "stager.stage.future", "writer.synchronize_staging", "stager.synchronize_staging")
+_STAGING = ("writer.stage", "stager.stage", "stager.stage.future")
 _SAVE_BEFORE = ("writer.reset", "state.state_dict", "writer.checkpoint_id")
 
 DCP = Protocol(
@@ -141,7 +143,7 @@ DCP = Protocol(
         "async_save": Operation(
             ("state.state_dict", *_STAGING, "executor.start", "executor.save", *_SAVE_BEFORE),
             _SAVE_STEPS,
-            ("stager.close",),
+            ("writer.synchronize_staging", "stager.synchronize_staging", "stager.close"),
         ),
         "load": Operation(
             ("reader.reset", "state.state_dict", "reader.checkpoint_id"),

@@ -133,7 +133,7 @@ class Rig:
         self._keeper: Forkserver | None = None
         self._shared = False
         self._traces: dict[Case, Trace] = {}
-        self._committed: dict[tuple[str, str, int, str], _Previous] = {}
+        self._committed: dict[tuple[str, str, int, str, str], _Previous] = {}
 
     def __enter__(self) -> Rig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
         return self
@@ -174,14 +174,15 @@ class Rig:
         key = _kind(case)
         if key not in self._committed:
             engine, kind = find(case.engine), workload(case.workload)
-            name = f"previous-{case.workload}-{case.ranks}-{case.way}"
+            name = f"previous-{case.workload}-{case.ranks}-{case.way}-{case.planner}"
             places = tuple(engine.place(self._root, f"{name}-{number}") for number in range(len(case.groups())))
 
             def save() -> None:
                 with joined(dataclasses.replace(case, coordinator=0), current().rank(), TIMEOUT) as part:
                     if part is not None:
                         place = places[part.number]
-                        engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), None, place, part.call)
+                        planner = engine.make_save_planner(case.planner)
+                        engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), planner, place, part.call)
 
             results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.how.process_group != "none").run(save)
             outcomes = {result.rank: self.outcome(result) for result in results}
@@ -196,7 +197,7 @@ class Rig:
             self._forget(_kind(case))
         return [{"previous": ", ".join(changes)} if changes else {} for changes in found]
 
-    def _forget(self, key: tuple[str, str, int, str]) -> None:
+    def _forget(self, key: tuple[str, str, int, str, str]) -> None:
         for place in self._committed.pop(key).places:
             find(key[0]).discard(place)
 
@@ -248,7 +249,8 @@ class Rig:
             number: which of its groups saved it.
             place: where the checkpoint is.
             save: number of the save that it must hold.
-            ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does.
+            ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does. What was saved without collectives can be
+                asked for by as many ranks as saved it only: DCP leaves holes otherwise, and reports success.
 
         Returns:
             What came back wrong, from every rank.
@@ -257,10 +259,11 @@ class Rig:
         shards = len(case.groups()[number].ranks)
 
         def load() -> tuple[list[str], list[str]]:
-            state = kind.make(context_here(None, shards, owner=number))
-            engine.load(state, engine.make_reader(place), None, place, Call())
-            later = kind.shared(state, context_here(LATER, shards, owner=number)) if case.operation == "async_save" else []
-            wrong = kind.mismatches(state, context_here(save, shards, owner=number))
+            owner = number if case.how.use_collectives else current().rank()
+            state = kind.make(context_here(None, shards, owner=owner))
+            engine.load(state, engine.make_reader(place), engine.make_load_planner(case.planner), place, Call())
+            later = kind.shared(state, context_here(LATER, shards, owner=owner)) if case.operation == "async_save" else []
+            wrong = kind.mismatches(state, context_here(save, shards, owner=owner))
             return [text for text in wrong if not text.startswith(tuple(f"{name}:" for name in later))], later
 
         results = SimulatedWorld(ranks, timeout=TIMEOUT, group=not case.how.alone).run(load)
@@ -428,13 +431,10 @@ class _Run:
     def _storage_of(self, name: str, group: Group, place: str, damage: Mapping[str, str]) -> StorageEvidence:
         finishes = [event for event in self._history if event.site == "writer.finish" and event.operation == name]
         late = {str(fault) for fault in self._case.plan if fault.after}
-        acted = any(
-            event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late)
-            for event in finishes
-            if event.rank in group.ranks
-        )
-        committed = self._engine.committed(place) if self._saves else None
-        return StorageEvidence(committed, acted, damage, ranks=group.ranks)
+        acted = {event.rank for event in finishes if event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late)}
+        apart = 0 if self._case.how.use_collectives else len(group.ranks)
+        committed = self._engine.committed(place, apart) if self._saves else None
+        return StorageEvidence(committed, len(acted & set(group.ranks)) >= max(1, apart), damage, ranks=group.ranks)
 
     def _read_back(self, operation: int, number: int, storage: StorageEvidence) -> tuple[StorageEvidence, tuple[str, ...]]:
         """What loading a group's checkpoint gives: of the attempt, as part of its evidence, or of the retry, beside it."""
@@ -442,7 +442,7 @@ class _Run:
         assert seen is not None, "what was stored is read when the world has ended"
         place, offset, size = list(self._places.values())[operation][number], operation * SECOND, len(ranks)
         if course.again.isdisjoint(ranks) and storage.committed:
-            sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2)
+            sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2) if case.how.use_collectives else (size,)
             back = {f"{one} rank(s)": self._rig.read_back(case, number, place, ATTEMPT + offset, one) for one in sizes}
             later = tuple(sorted({name for loaded in back.values() for name in loaded.later}))
             return dataclasses.replace(storage, mismatches={how: loaded.wrong for how, loaded in back.items()}, later=later), ()
@@ -472,17 +472,20 @@ class _Run:
             left=seen.left,
             retry=seen.retry,
             retry_mismatches=tuple(retry_wrong),
+            background=f"{case.executor} {case.staging} {case.overlap}",
             internal_errors=tuple(internal_errors),
             timeout=timeout_of(case),
             capabilities=self._engine.capabilities,
-            protocol=case.how.protocol(self._engine.protocol),
+            protocol=case.how.protocol(self._engine.protocol, case.operation),
+            way=case.way,
+            planner=case.planner,
             history=self._history,
         )
 
 
-def _kind(case: Case) -> tuple[str, str, int, str]:
+def _kind(case: Case) -> tuple[str, str, int, str, str]:
     """What cases that find the same checkpoints have in common."""
-    return case.engine, case.workload, case.ranks, case.way
+    return case.engine, case.workload, case.ranks, case.way, case.planner
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

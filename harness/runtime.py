@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import NoReturn, Protocol
+from concurrent.futures import Future
+from typing import Any, NoReturn, Protocol
 
 from harness.history import History
 
@@ -49,6 +50,9 @@ class Runtime(Protocol):
 
     def exit(self) -> NoReturn:
         """Ends this rank as ``os._exit`` would."""
+
+    def adopt(self, future: Future[Any]) -> None:
+        """Is told that a future which somebody made by hand can be completed by ranks alone, and by nothing outside the world."""
 
 
 class RealRuntime:
@@ -92,6 +96,9 @@ class RealRuntime:
     def exit(self) -> NoReturn:
         """Ends the process with status 1."""
         os._exit(1)
+
+    def adopt(self, future: Future[Any]) -> None:
+        """Does nothing: a real wait is what it is."""
 
 
 def known_world_size() -> int | None:

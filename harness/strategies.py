@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -22,7 +22,9 @@ from harness.effects import SIMULABLE, Delay, Effect, FailFuture, Raise, WrongRe
 from harness.errors import UsageError
 from harness.fault import Fault, OperationRef, Ranks
 from harness.plan import BoundPlan, FaultPlan
+from harness.protocol import DCP, Group
 from harness.sites import OPERATION_KINDS, SITES, OperationKind, Site, direction, named
+from harness.ways import way_of
 from harness.zoo import ZOO
 
 ERRORS: tuple[str, ...] = (
@@ -149,13 +151,41 @@ def faults(
     effects: Sequence[type[Effect]] | None = None,
     errors: Sequence[str] = ERRORS,
     sites: Sequence[str] | None = None,
+    way: str = "together",
 ) -> st.SearchStrategy[Fault]:
     """Single faults that are legal and possible in a world. Arguments and errors are those of :func:`fault_plans`."""
-    menu = _Menu.of(op, operations, effects, errors, sites)
-    return menu.numbers(ranks).map(lambda drawn: menu.fault(drawn, ranks, coordinator))
+    menu, cast = _Menu.of(op, operations, effects, errors, sites), _Cast.of(way, op, ranks, coordinator)
+    return menu.numbers(ranks).map(lambda drawn: menu.fault(drawn, cast))
 
 
 Numbers = tuple[int, list[bool], bool, int, int, bool, bool, int, int, int]
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """Who takes part.
+
+    Attributes:
+        ranks: those that do, in order.
+        coordinators: those that coordinate, in the order of their groups.
+        alike: whether every rank calls what else only a coordinator does.
+        size: of the world.
+        groups: who does the operation with whom.
+    """
+
+    ranks: tuple[int, ...]
+    coordinators: tuple[int, ...]
+    alike: bool
+    size: int
+    groups: tuple[Group, ...]
+
+    @classmethod
+    def of(cls, way: str, op: OperationKind, ranks: int, coordinator: int) -> _Cast:
+        """That of a way of calling."""
+        groups = way_of(way).groups(ranks, coordinator)
+        part = tuple(sorted(rank for group in groups for rank in group.ranks))
+        alike = not way_of(way).protocol(DCP, op).collectives
+        return cls(part, tuple(group.coordinator for group in groups), alike, ranks, groups)
 
 
 @dataclass(frozen=True)
@@ -189,7 +219,7 @@ class _Menu:
         addressing = st.integers(0, self.operations + 1)
         return st.tuples(_up_to(self.sites), mask, yes, addressing, few, yes, yes, _up_to(SIMULABLE), _up_to(self.errors), few)
 
-    def fault(self, numbers: Numbers, ranks: int, coordinator: int) -> Fault:
+    def fault(self, numbers: Numbers, cast: _Cast) -> Fault:
         at, mask, in_words, addressing, nth, for_ever, after, kind, error, variant = numbers
         site = self.sites[at]
         effect = _effect(site, self.kinds[site.name][kind % len(self.kinds[site.name])], self.errors[error], variant)
@@ -198,7 +228,7 @@ class _Menu:
         occurrence = nth % ((_ITEMS if site.several else 1) * (self.operations if operation is None else 1)) + 1
         return Fault(
             site=site.name,
-            ranks=_ranks_at(site, _rank_set(mask, ranks, coordinator), in_words, ranks, coordinator),
+            ranks=_ranks_at(site, _rank_set(mask, cast), in_words, cast),
             effect=effect,
             nth=occurrence,
             times=None if for_ever else 1,
@@ -208,21 +238,24 @@ class _Menu:
         )
 
 
-def _rank_set(mask: list[bool], ranks: int, coordinator: int) -> tuple[int, ...]:
-    """The ranks that the mask marks, rank 0 if none; of a large world only the lowest, the coordinator and the last are told apart."""
-    known = range(ranks) if ranks <= _WIDE else sorted({*range(_WIDE - 2), coordinator, ranks - 1})
+def _rank_set(mask: list[bool], cast: _Cast) -> tuple[int, ...]:
+    """The ranks that the mask marks, the lowest if none; of a large world only the lowest, the coordinators and the last are told apart."""
+    low, known = cast.ranks[: _WIDE - 2], cast.ranks
+    if len(cast.ranks) > _WIDE:
+        known = tuple(sorted({*low, *cast.coordinators[:1], cast.ranks[-1]}))
     marked = reversed(mask)  # so that lower ranks are smaller numbers
-    return tuple(rank for rank, mark in zip(known, marked, strict=False) if mark) or (0,)
+    return tuple(rank for rank, mark in zip(known, marked, strict=False) if mark) or known[:1]
 
 
-def _ranks_at(site: Site, chosen: tuple[int, ...], in_words: bool, ranks: int, coordinator: int) -> Ranks:
+def _ranks_at(site: Site, chosen: tuple[int, ...], in_words: bool, cast: _Cast) -> Ranks:
     """Ranks as numbers or, where these have one, as a word: drawn as a set, ``all`` shrinks to any one rank."""
     if site.callers == "coordinator":
-        return (coordinator,) if in_words else "coordinator"
+        called_by = cast.ranks if cast.alike else cast.coordinators
+        return (next((rank for rank in chosen if rank in called_by), called_by[0]),) if in_words else "coordinator"
     words: dict[tuple[int, ...], Ranks] = {
-        tuple(rank for rank in range(ranks) if rank != coordinator): "others",
-        (coordinator,): "coordinator",
-        tuple(range(ranks)): "all",
+        tuple(rank for rank in cast.ranks if rank not in cast.coordinators): "others",
+        tuple(sorted(cast.coordinators)): "coordinator",
+        cast.ranks: "all",
     }
     return words.get(chosen, chosen) if in_words else chosen
 
@@ -237,8 +270,9 @@ def fault_plans(
     effects: Sequence[type[Effect]] | None = None,
     errors: Sequence[str] = ERRORS,
     sites: Sequence[str] | None = None,
+    way: str = "together",
 ) -> st.SearchStrategy[FaultPlan]:
-    """Plans that ``plan.bind(ranks, coordinator)`` accepts; the simplest is the empty plan.
+    """Plans that ``plan.bind(ranks, coordinator)`` accepts, or that bind in another way of calling; the simplest is the empty plan.
 
     Args:
         ranks: number of ranks of the world.
@@ -249,15 +283,14 @@ def fault_plans(
         effects: the effect types to draw from, simplest first; if left out, all that every world can show.
         errors: the errors to draw from, simplest first.
         sites: full names of the sites to strike, simplest first; :func:`storage_sites`, if left out.
+        way: name of the way of calling (:data:`harness.ways.WAYS`): who does the operation with whom.
 
     Raises:
-        PlanError: a site that does not exist.
-        UsageError: a coordinator outside the world, a site that ``op`` never calls, or effects that are legal nowhere.
+        PlanError: a site that does not exist, or a coordinator outside the world or a group.
+        UsageError: a site that ``op`` never calls, effects that are legal nowhere, or a world that the way does not work in.
     """
-    if not 0 <= coordinator < ranks:
-        raise UsageError(f"coordinator {coordinator} of a world of {ranks}; valid: 0 to {max(ranks - 1, 0)}")
-    menu = _Menu.of(op, operations, effects, errors, sites)
-    return _several(menu, max_faults, ranks).map(lambda drawn: _plan(menu, drawn, ranks, coordinator))
+    menu, cast = _Menu.of(op, operations, effects, errors, sites), _Cast.of(way, op, ranks, coordinator)
+    return _several(menu, max_faults, ranks).map(lambda drawn: _plan(menu, drawn, cast))
 
 
 @st.composite
@@ -266,22 +299,27 @@ def _several(draw: st.DrawFn, menu: _Menu, max_faults: int, width: int) -> list[
     return [draw(one) for _ in range(draw(st.integers(0, max_faults)))]  # a count first: a list's items are too long to be deleted singly
 
 
-def _plan(menu: _Menu, drawn: list[Numbers], ranks: int, coordinator: int) -> FaultPlan:
+def _plan(menu: _Menu, drawn: list[Numbers], cast: _Cast) -> FaultPlan:
     """The faults drawn, but for those that may strike where an earlier one does: drawn independently, they shrink independently."""
     kept: list[tuple[Fault, frozenset[int]]] = []
     for numbers in drawn:
-        fault = menu.fault(numbers, ranks, coordinator)
-        struck = FaultPlan((fault,)).bind(ranks, coordinator).faults[0].ranks
+        fault = menu.fault(numbers, cast)
+        protocol = replace(DCP, collectives=not cast.alike)
+        struck = FaultPlan((fault,)).bind(cast.size, 0, protocol, cast.groups).faults[0].ranks
         if not any(struck & others and fault.overlaps(earlier) for earlier, others in kept):
             kept.append((fault, struck))
     return FaultPlan(tuple(fault for fault, _ in kept))
 
 
 @st.composite
-def _bound(draw: st.DrawFn, menu: _Menu, max_ranks: int, max_faults: int) -> BoundPlan:
-    ranks = draw(world_sizes(max_ranks))
-    coordinator = draw(coordinators(ranks))
-    return _plan(menu, draw(_several(menu, max_faults, max_ranks)), ranks, coordinator).bind(ranks, coordinator)
+def _bound(draw: st.DrawFn, menu: _Menu, max_ranks: int, max_faults: int, way: str) -> BoundPlan:
+    how = way_of(way)
+    ranks = draw(st.integers(how.least, max_ranks if how.most is None else min(how.most, max_ranks)))
+    smallest = min(len(group.ranks) for group in how.groups(ranks, 0))
+    coordinator = draw(coordinators(smallest if how.use_collectives else 1))
+    cast = _Cast.of(way, menu.op, ranks, coordinator)
+    plan = _plan(menu, draw(_several(menu, max_faults, max_ranks)), cast)
+    return plan.bind(ranks, coordinator, how.protocol(DCP, menu.op), cast.groups)
 
 
 def bound_plans(
@@ -292,6 +330,7 @@ def bound_plans(
     effects: Sequence[type[Effect]] | None = None,
     errors: Sequence[str] = ERRORS,
     sites: Sequence[str] | None = None,
+    way: str = "together",
 ) -> st.SearchStrategy[BoundPlan]:
     """Plans together with a world: its size and its coordinator. They shrink to small worlds with coordinator 0.
 
@@ -302,8 +341,9 @@ def bound_plans(
         effects: effect types.
         errors: errors.
         sites: sites.
+        way: way of calling.
     """
-    return _bound(_Menu.of(op, 1, effects, errors, sites), max_ranks, max_faults)
+    return _bound(_Menu.of(op, 1, effects, errors, sites), max_ranks, max_faults, way)
 
 
 PROFILES: tuple[str, ...] = ("quick", "ci", "soak")

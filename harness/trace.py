@@ -23,11 +23,13 @@ class Moment(NamedTuple):
         site: full name.
         nth: which call of it on this rank within the operation, from 1.
         after: False where the call begins, True where it has acted.
+        fails: whether the call fails though nothing is wrong: the engine asks, and goes on if it is told no.
     """
 
     site: str
     nth: int
     after: bool
+    fails: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class Trace:
                 moments.setdefault(event.operation, {}).setdefault(event.rank, [])
             elif event.kind in ("enter", "exit") and event.operation in moments:
                 moments[event.operation][event.rank].append(Moment(event.site, event.nth, event.kind == "exit"))
+            elif event.kind == "raised" and event.operation in moments:
+                calls = moments[event.operation][event.rank]
+                calls[calls.index(Moment(event.site, event.nth, after=False))] = Moment(event.site, event.nth, after=False, fails=True)
         return cls({name: {rank: tuple(found) for rank, found in sorted(ranks.items())} for name, ranks in moments.items()})
 
     @classmethod

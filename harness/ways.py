@@ -12,6 +12,23 @@ from typing import Literal
 
 from harness.errors import PlanError, UsageError
 from harness.protocol import Group, Protocol
+from harness.sites import OperationKind, direction
+
+Executor = Literal["thread", "process"]
+EXECUTORS: tuple[Executor, ...] = ("thread", "process")
+"""What saves in the background: a thread of the rank, or a process that it starts."""
+
+STAGINGS: dict[str, str] = {
+    "writer": "by the storage writer, where it is a stager",
+    "engine": "by a stager that the engine makes for itself",
+    "blocking": "by a stager of the caller's, before async_save returns",
+    "background": "by a stager of the caller's, while the rank goes on",
+}
+"""What copies the state of an async save -> what it is."""
+
+Overlap = Literal["none", "shared", "separate"]
+OVERLAPS: tuple[Overlap, ...] = ("none", "shared", "separate")
+"""Whether a second async save begins while the first is under way, and whether in the same group."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,8 @@ class Way:
         process_group: what the ranks of a group pass: nothing, since they mean the ``default`` group; a process group of their ``own``; or
             nothing, since there is ``none``.
         no_dist: whether they say that each is alone, though a process group is there.
+        use_collectives: whether ranks that save are joined by collectives. Without, each commits for itself, at the place of all; who loads such a
+            checkpoint is joined all the same, since a load cannot be told otherwise.
         least: fewest ranks that it takes.
         most: most ranks; None for any number.
     """
@@ -34,6 +53,7 @@ class Way:
     split: Callable[[int], tuple[tuple[int, ...], ...]]
     process_group: Literal["default", "own", "none"] = "default"
     no_dist: bool = False
+    use_collectives: bool = True
     least: int = 1
     most: int | None = None
 
@@ -61,11 +81,14 @@ class Way:
         if not 0 <= coordinator < smallest:
             whole = "world" if smallest == ranks else f"group in way {self.name!r}"
             raise PlanError(f"coordinator {coordinator} of a {whole} of {smallest}; valid: 0 to {smallest - 1}")
+        if coordinator and not self.use_collectives:
+            raise UsageError(f"coordinator {coordinator}: rank 0 stands for the coordinator in way {self.name!r}, where nobody coordinates")
         return tuple(Group(party, party[coordinator]) for party in parties)
 
-    def protocol(self, engine: Protocol) -> Protocol:
-        """The protocol of an engine that is called in this way."""
-        return dataclasses.replace(engine, name=f"{engine.name}, {self.name}", collectives=False) if self.alone else engine
+    def protocol(self, engine: Protocol, kind: OperationKind) -> Protocol:
+        """The protocol of an engine of which an operation is called in this way."""
+        joined = not self.alone and (self.use_collectives or direction(kind) == "load")
+        return engine if joined else dataclasses.replace(engine, name=f"{engine.name}, {self.name}", collectives=False)
 
 
 def _everybody(ranks: int) -> tuple[tuple[int, ...], ...]:
@@ -90,6 +113,7 @@ WAYS: dict[str, Way] = {
         Way("together", "all ranks of the default group", _everybody),
         Way("alone", "one rank, no process group", _each, process_group="none", most=1),
         Way("no_dist", "each rank of a group for itself, with no_dist=True", _each, no_dist=True),
+        Way("no_collectives", "all ranks of the default group, with use_collectives=False", _everybody, use_collectives=False),
         Way("subgroup", "all ranks but 0 in a process_group= of their own; rank 0 stands by", _all_but_the_first, process_group="own", least=2),
         Way("groups", "even and odd ranks at once, each with a process_group= of their own", _even_and_odd, process_group="own", least=2),
     )

@@ -48,8 +48,18 @@ class StorageEngine(FileSystemEngine):
     def make_reader(self, place: str) -> Any:
         return self._describes().make_reader(place)
 
-    def committed(self, place: str) -> bool:
-        return self._describes().committed(place)
+    def committed(self, place: str, apart: int = 0) -> bool:
+        storage = self._describes()
+        return all(_has_part(storage, place, rank) for rank in range(apart)) if apart else storage.committed(place)
+
+
+def _has_part(storage: Storage, place: str, rank: int) -> bool:
+    """Whether a rank that saved without collectives has committed its part: whether its metadata can be read."""
+    try:
+        storage.make_reader(place).read_metadata(rank=rank)
+    except Exception:  # noqa: BLE001  (what a reader raises for a part that is not there is its own affair)
+        return False
+    return True
 
 
 def claimed(describes: type[Storage]) -> frozenset[Capability]:

@@ -12,24 +12,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 from harness.errors import UsageError
 from harness.protocol import Capability
 from harness.protocol import Protocol as EngineProtocol
-
-Executor = Literal["thread", "process"]
-EXECUTORS: tuple[Executor, ...] = ("thread", "process")
-"""What saves in the background: a thread of the rank, or a process that it starts."""
-
-
-STAGINGS: dict[str, str] = {
-    "writer": "by the storage writer, where it is a stager",
-    "engine": "by a stager that the engine makes for itself",
-    "blocking": "by a stager of the caller's, before async_save returns",
-    "background": "by a stager of the caller's, while the rank goes on",
-}
-"""What copies the state of an async save -> what it is."""
+from harness.ways import Executor
 
 
 @dataclass(frozen=True)
@@ -40,6 +28,7 @@ class Call:
         coordinator: the rank, within the group, that coordinates.
         group: the process group to pass; None for the default one.
         no_dist: whether the rank says that it is alone.
+        use_collectives: whether a save joins the ranks by collectives.
         executor: what an async save is done by.
         stager: what copies the state of an async save; None for what the engine chooses.
     """
@@ -47,6 +36,7 @@ class Call:
     coordinator: int = 0
     group: Any = None
     no_dist: bool = False
+    use_collectives: bool = True
     executor: Executor = "thread"
     stager: Any = None
 
@@ -72,6 +62,7 @@ class Engine(Protocol):
         about: one line.
         protocol: which sites it calls, in which protocol steps.
         capabilities: what it claims.
+        planners: names of the kinds of planner that it can be called with, with one line on each; ``default`` among them.
         one_process: whether what it stores lives in the process that stored it, so that only ranks of one process can share it.
     """
 
@@ -79,6 +70,7 @@ class Engine(Protocol):
     about: str
     protocol: EngineProtocol
     capabilities: frozenset[Capability]
+    planners: Mapping[str, str]
     one_process: bool
 
     def place(self, root: Path, name: str) -> str:
@@ -97,11 +89,11 @@ class Engine(Protocol):
             staging: ``blocking``, or ``background``.
         """
 
-    def make_save_planner(self) -> Any:
-        """The ``SavePlanner`` that a save uses unless told otherwise."""
+    def make_save_planner(self, kind: str) -> Any:
+        """A ``SavePlanner`` of the kind that :attr:`planners` names."""
 
-    def make_load_planner(self) -> Any:
-        """The ``LoadPlanner`` that a load uses unless told otherwise."""
+    def make_load_planner(self, kind: str) -> Any:
+        """A ``LoadPlanner`` of the kind that :attr:`planners` names."""
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """Saves, as one rank's part of an operation of all ranks of the group that ``call`` names; without a process group, alone.
@@ -120,8 +112,13 @@ class Engine(Protocol):
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
         """Loads into ``state``, likewise."""
 
-    def committed(self, place: str) -> bool:
-        """Whether the place holds a commit marker."""
+    def committed(self, place: str, apart: int = 0) -> bool:
+        """Whether the place holds a commit marker.
+
+        Args:
+            place: where.
+            apart: how many ranks saved without collectives, each of which commits for itself: all must have; 0 for a save of all together.
+        """
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
         """Everything stored at the place: name -> digest of the content."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
@@ -13,33 +14,61 @@ from harness._torch import background_stager, load_with_coordinator, save_with_c
 from harness.engines.base import Call, Saving
 from harness.protocol import Capability
 
-DCP_CAPABILITIES = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
+DCP_CAPABILITIES = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER, Capability.WITHOUT_COLLECTIVES})
 """What DCP claims. It does not check what its storage hands back."""
+
+
+class Planners(NamedTuple):
+    """A kind of planner.
+
+    Attributes:
+        about: one line.
+        save: options of ``DefaultSavePlanner``.
+        load: options of ``DefaultLoadPlanner``.
+    """
+
+    about: str
+    save: dict[str, bool]
+    load: dict[str, bool]
+
+
+_NO_FLATTEN = {"flatten_state_dict": False, "flatten_sharded_tensors": False}
+"""Both, since a load planner that flattens sharded tensors alone puts the objects that it loads into a copy, which nobody sees."""
+
+PLANNERS: dict[str, Planners] = {
+    "default": Planners("DCP's own, with no options", {}, {}),
+    "plan-caching": Planners("plans are kept from save to save, and only changes are sent", {"enable_plan_caching": True}, {}),
+    "dedup-lowest": Planners("what all ranks hold is saved by the lowest", {"dedup_save_to_lowest_rank": True}, {}),
+    "no-flatten": Planners("nested dictionaries are saved as one object", _NO_FLATTEN, _NO_FLATTEN),
+    "partial-load": Planners("keys that the checkpoint lacks are let be", {}, {"allow_partial_load": True}),
+}
+"""Name -> the options of DCP's own planners that change what is sent, who stores what, and what is asked for."""
 
 
 class DcpCalls:
     """The calls of an engine that runs DCP's own ``save`` and ``load``."""
 
     one_process = False
+    planners: Mapping[str, str] = {name: kind.about for name, kind in PLANNERS.items()}
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """``dcp.save``; with another coordinator than 0 the deprecated ``save_state_dict``, which alone can name one."""
         if call.coordinator and dist.is_initialized():
             save_with_coordinator(state, writer, call.coordinator, planner, call.group)
         else:
-            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner, process_group=call.group, no_dist=call.no_dist)
+            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner, **_options(call), use_collectives=call.use_collectives)
 
     def make_stager(self, staging: str) -> AsyncStager:
         """A stager of the caller's own: DCP's, which copies at once or in the background."""
         return background_stager() if staging == "background" else BlockingAsyncStager()
 
-    def make_save_planner(self) -> dcp.DefaultSavePlanner:
+    def make_save_planner(self, kind: str) -> dcp.DefaultSavePlanner:
         """DCP's own planner."""
-        return dcp.DefaultSavePlanner()
+        return dcp.DefaultSavePlanner(**PLANNERS[kind].save)
 
-    def make_load_planner(self) -> dcp.DefaultLoadPlanner:
+    def make_load_planner(self, kind: str) -> dcp.DefaultLoadPlanner:
         """DCP's own planner."""
-        return dcp.DefaultLoadPlanner()
+        return dcp.DefaultLoadPlanner(**PLANNERS[kind].load)
 
     def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
         """``dcp.async_save``."""
@@ -48,8 +77,8 @@ class DcpCalls:
             checkpoint_id=place,
             storage_writer=writer,
             planner=planner,
-            process_group=call.group,
-            no_dist=call.no_dist,
+            **_options(call),
+            use_collectives=call.use_collectives,
             async_checkpointer_type=AsyncCheckpointerType(call.executor),
             async_stager=call.stager,
         )
@@ -60,4 +89,13 @@ class DcpCalls:
         if call.coordinator and dist.is_initialized():
             load_with_coordinator(state, reader, call.coordinator, planner, call.group)
         else:
-            dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner, process_group=call.group, no_dist=call.no_dist)
+            dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner, **_options(call))
+
+
+def _options(call: Call) -> dict[str, Any]:
+    return {"process_group": call.group, "no_dist": call.no_dist}
+
+
+def markers(apart: int) -> list[str]:
+    """The files that DCP's file systems commit by: that of all ranks or, where they saved without collectives, one of each."""
+    return [f"__{rank}.metadata" for rank in range(apart)] or [".metadata"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch.distributed.checkpoint as dcp
 
-from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls
+from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
 from harness.protocol import DCP, Protocol
 
 
@@ -42,9 +42,9 @@ class FileSystemEngine(DcpCalls):
         """A reader for the directory."""
         return dcp.FileSystemReader(place)
 
-    def committed(self, place: str) -> bool:
-        """Whether ``.metadata`` is there."""
-        return (Path(place) / ".metadata").exists()
+    def committed(self, place: str, apart: int = 0) -> bool:
+        """Whether ``.metadata`` is there, or that of each rank."""
+        return all((Path(place) / name).exists() for name in markers(apart))
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
         """Relative name -> SHA-256 of each file."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 
 from harness._torch import FsspecReader, FsspecWriter
-from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls
+from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
 from harness.protocol import DCP, Protocol
 
 _numbers = itertools.count()
@@ -38,10 +38,10 @@ class FsspecMemoryEngine(DcpCalls):
         """A reader for the prefix."""
         return FsspecReader(place)
 
-    def committed(self, place: str) -> bool:
-        """Whether ``.metadata`` is there."""
+    def committed(self, place: str, apart: int = 0) -> bool:
+        """Whether ``.metadata`` is there, or that of each rank."""
         store, path = fsspec.core.url_to_fs(place)
-        return bool(store.exists(f"{path}/.metadata"))
+        return all(store.exists(f"{path}/{name}") for name in markers(apart))
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
         """Relative key -> SHA-256 of each object."""

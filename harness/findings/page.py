@@ -39,6 +39,7 @@ title = "An error of the upload is told to its own rank only"
 engines = ["mypackage.engine:*"]  # names of engines, as given to --engine
 versions = ["2.13.0"]             # of torch, for which its absence fails the run
 operations = ["save"]
+calls = ["*"]                     # how: way, operation and planner, as in "groups save *" or "* * plan-caching"
 sites = ["writer.finish"]
 effects = ["raise", "raise(*)"]
 oracles = ["bounded", "agreement", "attribution"]   # whose violations it explains
@@ -83,7 +84,7 @@ def _section(entry: Entry) -> str:
         ("Torch", ", ".join(entry.versions)),
         ("Newer releases", entry.newer),
         ("Where", entry.source),
-        ("Faults", f"{_codes(entry.effects)} at {_codes(entry.sites)}; engines {_codes(entry.engines)}"),
+        ("Faults", f"{_codes(entry.effects)} at {_codes(entry.sites)}; engines {_codes(entry.engines)}; calls {_codes(entry.calls)}"),
         ("Claims broken", ", ".join(entry.oracles)),
         ("Public reports", ", ".join(entry.reports) or "none found"),
     ]

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import UsageError
 from harness.expectation import Acting, Expectation
@@ -23,11 +23,33 @@ from harness.oracles import ORACLES, Evidence, Outcome
 from harness.plan import FaultPlan
 from harness.sites import OPERATION_KINDS, SITES
 from harness.verdict import Judgement, Verdict
+from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, WAYS
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+class Setting(NamedTuple):
+    """What a case ran on.
+
+    Attributes:
+        engine: name of the engine.
+        way: name of the way of calling.
+        planner: name of the kind of planner.
+        background: how an async save was done: executor, staging and overlap.
+    """
+
+    engine: str
+    way: str
+    planner: str
+    background: str
+
+    @classmethod
+    def of(cls, engine: str, evidence: Evidence) -> Setting:
+        """That of a case."""
+        return cls(engine, evidence.way, evidence.planner, evidence.background)
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,8 @@ class Entry:
         engines: patterns of engine names.
         versions: versions of torch it was recorded for.
         operations: kinds of operation.
-        sites: patterns of the decisive fault's site.
+        calls: patterns of how the operation is called: way, kind of operation and kind of planner, such as ``groups save default``.
+        sites: patterns of the decisive fault's site; none for a finding that takes no fault, and that need not show in every case.
         effects: patterns of the decisive fault's effect.
         oracles: the oracles whose violation it explains.
         ranks: how many ranks it takes to show; a case with fewer may show it, and need not.
@@ -51,6 +74,7 @@ class Entry:
         reports: public reports of it.
         newer: what is known of newer releases.
         replay: a line that shows it.
+        background: patterns of how an async save is done: executor, staging and overlap, such as ``process writer none``.
     """
 
     id: str
@@ -58,6 +82,7 @@ class Entry:
     engines: tuple[str, ...]
     versions: tuple[str, ...]
     operations: tuple[str, ...]
+    calls: tuple[str, ...]
     sites: tuple[str, ...]
     effects: tuple[str, ...]
     oracles: tuple[str, ...]
@@ -69,47 +94,53 @@ class Entry:
     reports: tuple[str, ...]
     newer: str
     replay: str
+    background: tuple[str, ...] = ("*",)
 
-    def deciding(self, engine: str, expectation: Expectation) -> list[Acting]:
+    def deciding(self, setting: Setting, expectation: Expectation) -> list[Acting]:
         """The decisive faults of an operation that the entry is about."""
-        if not self._applies(engine, expectation):
+        if not self._applies(setting, expectation):
             return []
         return [acting for acting in expectation.decisive if self._is_about(acting.bound.fault)]
 
-    def _applies(self, engine: str, expectation: Expectation) -> bool:
-        return expectation.operation.partition("[")[0] in self.operations and matches(self.engines, engine)
+    def _applies(self, setting: Setting, expectation: Expectation) -> bool:
+        kind = expectation.operation.partition("[")[0]
+        called = f"{setting.way} {kind} {setting.planner}"
+        done = matches(self.calls, called) and matches(self.background, setting.background)
+        return done and kind in self.operations and matches(self.engines, setting.engine)
 
     def _is_about(self, fault: Fault) -> bool:
         return matches(self.sites, fault.site) and matches(self.effects, str(fault.effect))
 
-    def shows(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> bool:
+    def shows(self, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> bool:
         """Whether an operation was struck by one of the entry's faults and ended in one of its ways, on every rank."""
-        deciding = self.deciding(engine, expectation)
+        if not self.sites:  # it takes no fault
+            return self._applies(setting, expectation) and any(one.allows(expectation, outcomes, frozenset()) for one in self.signatures)
+        deciding = self.deciding(setting, expectation)
         return any(signature.shows(expectation, outcomes, deciding) for signature in self.signatures)
 
-    def spoils(self, engine: str, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
+    def spoils(self, setting: Setting, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether one of the entry's faults fired in company. What the others then lead to cannot be foretold, so no signature is asked for.
 
         Nothing hides behind this for long: every fault of such a plan is also tried without company.
         """
         faults = [FaultPlan.parse(text).faults[0] for text in sorted({text for text, _ in fired})]
-        return len(faults) > 1 and self._applies(engine, expectation) and any(self._is_about(fault) for fault in faults)
+        return len(faults) > 1 and self._applies(setting, expectation) and any(self._is_about(fault) for fault in faults)
 
-    def struck(self, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> set[int]:
+    def struck(self, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> set[int]:
         """Ranks that ended as victims of the entry do, whatever became of the others."""
-        deciding = self.deciding(engine, expectation)
+        deciding = self.deciding(setting, expectation)
         victims = {rank for signature in self.signatures for rank in signature.victims(deciding)} & outcomes.keys()
-        return {rank for rank in victims if self.shows(engine, expectation, {rank: outcomes[rank]})}
+        return {rank for rank in victims if self.shows(setting, expectation, {rank: outcomes[rank]})}
 
-    def must_show(self, engine: str, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
+    def must_show(self, setting: Setting, expectation: Expectation, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether the entry's faults, and no others, decided an operation of enough ranks: if it does not show then, it is gone.
 
         Args:
-            engine: the engine's name.
+            setting: what it ran on.
             expectation: what the operation had to lead to.
             fired: (text of the fault, rank) of the faults that fired.
         """
-        deciding = self.deciding(engine, expectation)
+        deciding = [one for one in self.deciding(setting, expectation) if any(signature.victims([one]) for signature in self.signatures)]
         alone = len(deciding) == len(expectation.decisive) and all((str(one.bound.fault), one.rank) in fired for one in deciding)
         return bool(deciding) and alone and len(expectation.ranks) >= self.ranks
 
@@ -155,37 +186,41 @@ class Register:
 
     def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence) -> list[Judgement]:
         """Marks the violations that an entry describes."""
-        marked = []
+        marked, setting = [], Setting.of(engine, evidence)
         for judgement in judgements:
-            entry = self._explains(judgement, engine, evidence) if judgement.verdict is Verdict.VIOLATED else None
+            entry = self._explains(judgement, setting, evidence) if judgement.verdict is Verdict.VIOLATED else None
             marked.append(judgement if entry is None else dataclasses.replace(judgement, known=entry.id))
         return marked
 
-    def _explains(self, judgement: Judgement, engine: str, evidence: Evidence) -> Entry | None:
+    def _explains(self, judgement: Judgement, setting: Setting, evidence: Evidence) -> Entry | None:
         for expectation in evidence.forecast.expectations:
             if judgement.is_about(expectation.operation, expectation.ranks):
-                entry = self._entry_for(judgement.oracle, engine, expectation, evidence.of(expectation))
+                ended = evidence.retried(expectation) if judgement.oracle == "recovery" else evidence.of(expectation)
+                entry = self._entry_for(judgement.oracle, setting, expectation, ended)
                 if entry is not None:
                     return entry
                 for one in self.entries:
-                    if judgement.oracle in one.oracles and one.spoils(engine, expectation, evidence.fired):
+                    if judgement.oracle in one.oracles and one.spoils(setting, expectation, evidence.fired):
                         return one
         return None
 
-    def _entry_for(self, oracle: str, engine: str, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Entry | None:
+    def _entry_for(self, oracle: str, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Entry | None:
         """The entry that explains how all ranks ended; beside its own victims there may be some of other entries, which ended as those say."""
-        struck = {entry.id: entry.struck(engine, expectation, outcomes) for entry in self.entries}
+        struck = {entry.id: entry.struck(setting, expectation, outcomes) for entry in self.entries}
         for entry in self.entries:
             beside = set().union(*(ranks for name, ranks in struck.items() if name != entry.id)) - struck[entry.id]
             rest = {rank: one for rank, one in outcomes.items() if rank not in beside}
-            if oracle in entry.oracles and entry.shows(engine, expectation, rest):
+            if oracle in entry.oracles and entry.shows(setting, expectation, rest):
                 return entry
         return None
 
     def covered(self, engine: str, evidence: Evidence) -> set[str]:
         """Ids of the entries that a case had to show, whether or not it did."""
         return {
-            entry.id for entry in self.entries for one in evidence.forecast.expectations if entry.must_show(engine, one, evidence.fired)
+            entry.id
+            for entry in self.entries
+            for one in evidence.forecast.expectations
+            if entry.must_show(Setting.of(engine, evidence), one, evidence.fired) and (entry.oracles != ("recovery",) or evidence.retried(one))
         }
 
     def recorded_here(self, name: str) -> bool:
@@ -196,7 +231,8 @@ class Register:
 
 # -- reading
 
-_LISTS = ("engines", "versions", "operations", "sites", "effects", "oracles", "reports")
+_LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
+_OPTIONAL = ("background",)
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
 _FIELDS = (*_TEXTS, *_LISTS, "ranks", "signature")
 _NARROWING = ("sites", "effects")
@@ -216,19 +252,25 @@ def _entries(text: str, name: str) -> list[Entry]:
 
 
 def _entry(table: Mapping[str, Any], where: str) -> Entry:
-    lacks, unknown = [key for key in _FIELDS if key not in table], [key for key in table if key not in _FIELDS]
+    lacks, unknown = [key for key in _FIELDS if key not in table], [key for key in table if key not in (*_FIELDS, *_OPTIONAL)]
     if lacks or unknown:
         wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
-        raise UsageError(f"{where} {' and '.join(wrong)}; fields: {', '.join(_FIELDS)}")
+        raise UsageError(f"{where} {' and '.join(wrong)}; fields: {', '.join((*_FIELDS, *_OPTIONAL))}")
     for key in _TEXTS:
         if not isinstance(table[key], str) or not table[key].strip():
             raise UsageError(f"{where}: {key} is {table[key]!r}; valid: a text")
     if not isinstance(table["ranks"], int) or table["ranks"] < 1:
         raise UsageError(f"{where}: ranks is {table['ranks']!r}; valid: a number of ranks, from 1")
-    lists = {key: _texts(table[key], f"{where}: {key}") for key in _LISTS}
+    lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL) if key in table}
+    kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in OVERLAPS]
+    _meant(lists.get("background", ()), kinds, f"{where}: background", "valid: executor, staging and overlap, such as 'process * none'")
     _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")
     _known(lists["oracles"], ORACLES, f"{where}: oracles")
-    _meant(lists["sites"], f"{where}: sites")
+    # An engine of one's own may have planners of its own, so whatever a pattern says of them is taken for one.
+    planners = [pattern.split()[-1] for pattern in lists["calls"] if pattern.split()]
+    calls = [f"{way} {kind} {planner}" for way in WAYS for kind in lists["operations"] for planner in planners]
+    _meant(lists["calls"], calls, f"{where}: calls", "valid: way, operation and planner, such as 'groups save *'")
+    _meant(lists["sites"], SITES, f"{where}: sites", "`ckpt-harness sites` lists them")
     signatures = table["signature"]
     if not (isinstance(signatures, list) and signatures):
         raise UsageError(f"{where}: has no signature; valid: at least one [[finding.signature]] table")
@@ -243,7 +285,7 @@ def _signature(table: Any, where: str) -> Signature:
     _known(table, (*ROLES, *_NARROWING), f"{where} has fields that")
     patterns = {key: _texts([value] if isinstance(value, str) else value, f"{where}: {key}") for key, value in table.items()}
     narrowing = {key: patterns[key] for key in _NARROWING if key in patterns}
-    _meant(narrowing.get("sites", ()), f"{where}: sites")
+    _meant(narrowing.get("sites", ()), SITES, f"{where}: sites", "`ckpt-harness sites` lists them")
     return Signature({role: patterns[role] for role in ROLES if role in patterns}, **narrowing)
 
 
@@ -260,7 +302,8 @@ def _known(names: Iterable[str], choices: Iterable[str], where: str) -> None:
         raise UsageError(f"{where} are unknown: {', '.join(unknown)}; valid: {', '.join(valid)}")
 
 
-def _meant(patterns: Iterable[str], where: str) -> None:
-    lost = [pattern for pattern in patterns if not any(matches((pattern,), site) for site in SITES)]
+def _meant(patterns: Iterable[str], choices: Iterable[str], where: str, valid: str) -> None:
+    known = tuple(choices)
+    lost = [pattern for pattern in patterns if not any(matches((pattern,), one) for one in known)]
     if lost:
-        raise UsageError(f"{where} that are none: {', '.join(lost)}; `ckpt-harness sites` lists them")
+        raise UsageError(f"{where} that are none: {', '.join(lost)}; {valid}")

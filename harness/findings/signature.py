@@ -47,8 +47,18 @@ class Signature:
             deciding: the decisive faults that the finding is about.
         """
         victims = self.victims(deciding)
+        return not victims.isdisjoint(outcomes) and self.allows(expectation, outcomes, victims)
+
+    def allows(self, expectation: Expectation, outcomes: Mapping[int, Outcome], victims: Iterable[int]) -> bool:
+        """Whether every rank ended as the signature says.
+
+        Args:
+            expectation: what the operation had to lead to.
+            outcomes: how it ended on each rank.
+            victims: ranks where the finding's own fault struck.
+        """
         endings = observed(expectation, outcomes, victims)
-        return not victims.isdisjoint(outcomes) and all(self._allows(role, ended) for role, seen in endings.items() for ended in seen)
+        return all(self._allows(role, ended) for role, seen in endings.items() for ended in seen)
 
     def _allows(self, role: Role, ended: str) -> bool:
         if role == "coordinating_victim" and role not in self.roles:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import body as bodies
 from harness._inject import Firing
 from harness.assertions import assert_propagated
+from harness.body import on_processes, on_simulated_ranks
 from harness.case import WorldName
 from harness.errors import OracleViolation, PlanError
 from harness.expectation import forecast
@@ -102,12 +102,12 @@ class CkptWorld:
         faults.bind(self.ranks, coordinator)
         if self.world == "simulated":
             check_simulable(faults)
-            ran = bodies.on_simulated_ranks(body, args, faults, ranks=self.ranks, coordinator=coordinator, seed=self.seed)
+            ran = on_simulated_ranks(body, args, faults, ranks=self.ranks, coordinator=coordinator, seed=self.seed)
         else:
             attached = self.world == "attached"
             if attached:
                 _skip_unless_fit(faults, self.ranks)
-            ran = bodies.on_processes(body, args, faults, ranks=self.ranks, coordinator=coordinator, attached=attached)
+            ran = on_processes(body, args, faults, ranks=self.ranks, coordinator=coordinator, attached=attached)
         results = RankResults(ran.endings, faults, coordinator, ran.fired)
         if ran.internal_errors:
             raise OracleViolation(f"UNKNOWN: the harness broke: {'; '.join(ran.internal_errors)}")

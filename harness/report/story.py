@@ -23,7 +23,8 @@ def story(console: Console, result: CaseResult) -> None:
 def _setting(result: CaseResult) -> Iterator[Text]:
     case, expectation = result.case, result.expectation
     whom = f"coordinator {case.coordinator}" if case.way == "together" else f"way {case.way} ({case.how.about})"
-    setting = f"{expectation.operation} on {case.ranks} rank(s), {whom}, engine {case.engine}, workload {case.workload}, seed {case.seed}"
+    on = f"engine {case.engine}, workload {case.workload}, planner {case.planner}, seed {case.seed}"
+    setting = f"{expectation.operation} on {case.ranks} rank(s), {whom}, {on}"
     yield Text.assemble(("plan  ", "dim"), str(case.plan) or "(no faults)")
     yield Text.assemble(("case  ", "dim"), setting)
     yield from (Text.assemble(("owed  ", "dim"), owed) for owed in result.owed())
@@ -59,6 +60,9 @@ def _judgements(result: CaseResult) -> Iterator[Text]:
         yield Text.assemble(mark_of(name), " " * (9 - len(name)), f"{judgement.oracle}{note}  ", (judgement.reason, "dim"))
     for expectation in result.expectations:
         if any(one.verdict is Verdict.VIOLATED and one.is_about(expectation.operation, expectation.ranks) for one in result.judgements):
-            roles = observed(expectation, result.evidence.of(expectation), {one.rank for one in expectation.decisive})
-            yield Text("\nas a signature of the findings register", style="dim")
-            yield from (Text(f"  {role}: {' | '.join(sorted(endings))}", style="dim") for role, endings in roles.items())
+            struck, evidence = {one.rank for one in expectation.decisive}, result.evidence
+            for what, ended in (("", evidence.of(expectation)), (", of the retry", evidence.retried(expectation))):
+                if ended:
+                    yield Text(f"\nas a signature of the findings register{what}", style="dim")
+                    roles = observed(expectation, ended, struck)
+                    yield from (Text(f"  {role}: {' | '.join(sorted(endings))}", style="dim") for role, endings in roles.items())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.parity import Difference
 from harness.report.summary import Square, Summary, distinct
 from harness.sites import PHASES, SITES, OperationKind
 from harness.verdict import Verdict
@@ -117,6 +118,18 @@ def complaints(summary: Summary) -> Iterator[Text]:
         yield Text(f"    {record.case.replay_line()}", style="bold")
     if len(found) > _MOST_SHOWN:
         yield Text(f"... and {len(found) - _MOST_SHOWN} more kinds; --json has all")
+
+
+def disagreements(compared: int, found: Sequence[Difference]) -> Iterator[Text]:
+    """Whether simulated ranks show what processes do: how many cases were compared, and each that differs, with the lines that replay it in either."""
+    yield Text(f"\n{compared} cases ran on simulated ranks and on processes: {len(found) or 'none'} of them differ", style="bold")
+    for difference in found[:_MOST_SHOWN]:
+        yield Text(f"{difference.simulated.case.plan}: {', '.join(difference.what)}")
+        for record in (difference.simulated, difference.real):
+            yield Text(f"    {record.case.world}: {record.verdict.name}; {'; '.join(record.outcomes)}")
+            yield Text(f"    {record.case.replay_line()}", style="dim")
+    if len(found) > _MOST_SHOWN:
+        yield Text(f"... and {len(found) - _MOST_SHOWN} more; --json has all")
 
 
 def mark_of(name: str) -> Text:

@@ -6,15 +6,19 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from harness.campaign import Coverage
 from harness.case import Case
 from harness.cli import main
 from harness.plan import FaultPlan
+from harness.record import Record
+from harness.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -33,6 +37,8 @@ USAGE = [
     ("replay writer.write_data@0=raise --ranks 0", "0 is not in the range 1<=x<=1024"),
     ("replay writer.write_data@0=raise --coordinator 2", "coordinator 2 of a world of 2; valid: 0 to 1"),
     ("replay writer.write_data@0=raise --op copy", "'copy' is not one of"),
+    ("export write_dat@0=raise", "unknown site 'write_dat'; did you mean 'write_data'?"),
+    ("export writer.write_data@5=raise", "rank 5 is outside a world of 2; valid: 0 to 1"),
     ("sweep --ranks 2,x", "'2,x' is not a list of numbers such as 2,3,4"),
     ("sweep --ranks 0", "0 ranks; valid: 1 to 1024"),
     ("sweep --op save,copy", "'copy' is not one of save, async_save, load"),
@@ -51,6 +57,14 @@ LATER = [
     ("replay writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
     ("replay writer.write_data@0=raise --way alone", "2 ranks in way 'alone' (one rank, no process group); valid: 1"),
     ("replay writer.write_data@0=raise --op async_save --coordinator 1", "async_save coordinates on rank 0 only"),
+    ("export writer.write_data@0=raise --engine tests/plugin/broken_engines.py:SECRETIVE", "stand-alone scripts know torch only; engines: filesystem"),
+    ("export writer.write_data@0=raise --engine fsspec-memory", "its store lives in one process; engines: filesystem"),
+    ("export writer.write_data@0=raise(harness.errors.UsageError)", "stand-alone scripts know torch only; valid: a builtin"),
+    ("export 'writer.write_data@0=delay(3600)'", "a script waits for a late rank up to 20 s"),
+    ("export stager.stage@0=raise --op async_save", "scripts stage with their writer; valid: faults at writer.stage"),
+    ("export writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
+    ("export writer.write_data@0=stop", "stop needs real processes (world 'processes')"),
+    ("export writer.write_data@0#2=raise", "it shows nothing: fired VACUOUS: writer.write_data@0#2=raise strikes no call on rank 0"),
 ]
 
 
@@ -75,7 +89,7 @@ for words in __import__("json").loads(sys.argv[1]):
     CliRunner().invoke(main, words)
     assert "torch" not in sys.modules, words
 """
-    lines = [line for line, _ in USAGE] + ["--help", "--version", "sweep --help", "replay --help", "sites", "effects"]
+    lines = [line for line, _ in USAGE] + ["--help", "--version", "sweep --help", "replay --help", "export --help", "sites", "effects"]
     words = json.dumps([shlex.split(line) for line in lines])
     done = subprocess.run(
         [sys.executable, "-c", script, words], capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2]
@@ -100,6 +114,16 @@ def test_the_exit_status_of_a_replay(line: str, status: int, words: str) -> None
     assert result.exit_code == status, result.output
     assert words in result.output
     assert result.output.rstrip().splitlines()[-1].startswith("again ckpt-harness replay ")
+
+
+def test_a_replay_line_becomes_an_export_by_one_word() -> None:
+    """The options are the same; what comes out, and nothing beside, is a script that names the case."""
+    assert main.commands["export"].params == main.commands["replay"].params
+    line = Case(FaultPlan.parse("writer.write_data@1=raise(OSError:EIO)"), ranks=3).replay_line()
+    result = _run(line.replace("ckpt-harness replay", "export"))
+    assert result.exit_code == 0, result.output
+    compile(result.stdout, "script", "exec")
+    assert line in result.stdout
 
 
 def test_a_violation_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,3 +205,23 @@ def test_the_tables_are_printed() -> None:
     sites, effects = _run("sites").output, _run("effects").output
     assert all(name in sites for name in SITES)
     assert all(name in effects for name in (*EFFECTS, *ZOO))
+
+
+@pytest.mark.parametrize(
+    ("real", "status", "said"),
+    [("told alike", 0, "1 cases ran on simulated ranks and on processes: none of them differ"), ("told otherwise", 1, "rank 1")],
+)
+def test_a_sweep_of_both_worlds_compares_them(monkeypatch: pytest.MonkeyPatch, real: str, status: int, said: str) -> None:
+    """A case that differs is shown with a line for each world, and fails the run."""
+    case = Case(FaultPlan.parse("writer.write_data@1=raise"), world="processes")
+
+    def run_all(cases: Sequence[Case], *_: object) -> Iterator[Record]:
+        for one in cases:
+            told = "told alike" if one.world == "simulated" else real
+            yield Record(one, Verdict.HOLDS, "fails", ("told alike", told), (), (), (), 0.1)
+
+    monkeypatch.setattr("harness.campaign.plan_sweep", lambda *_: ([case], Coverage()))
+    monkeypatch.setattr("harness.campaign.run_all", run_all)
+    result = _run("sweep --world both --ranks 2 --jobs 2")
+    assert (result.exit_code, said in result.output) == (status, True), result.output
+    assert (replace(case, world="simulated").replay_line() in result.output) == (status == 1)

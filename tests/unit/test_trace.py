@@ -15,7 +15,7 @@ def _history(*events: tuple[int, str, str, str, int]) -> History:
 
 
 def test_a_history_is_read_rank_by_rank() -> None:
-    """Calls and returns are moments, in the order of each rank; everything else is left out."""
+    """Calls and returns are moments, in the order of each rank; a call that failed says so; everything else is left out."""
     trace = Trace.of(
         _history(
             (1, "begin", "save[1]", "", 0),
@@ -29,7 +29,7 @@ def test_a_history_is_read_rank_by_rank() -> None:
     )
     assert trace.moments == {
         "save[1]": {
-            0: (Moment("writer.reset", 1, False),),
+            0: (Moment("writer.reset", 1, False, fails=True),),
             1: (Moment("writer.write_data", 1, False), Moment("writer.write_data", 1, True)),
         }
     }

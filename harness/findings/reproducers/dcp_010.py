@@ -37,4 +37,4 @@ if __name__ == "__main__":
         told = act(place)
     print(f"errors on writer threads: {lost}\nload: {told!r}")
     shows = lost and isinstance(told, KeyError)
-    sys.exit(print("the finding shows") if shows else "the finding does not show")
+    sys.exit(print("wrong: the save reports success, and what it stored cannot be loaded") if shows else "not as recorded")

@@ -18,7 +18,7 @@ from harness.errors import HarnessError, UsageError
 from harness.worlds.processes import messages
 from harness.worlds.processes.evidence import ended, stopped
 from harness.worlds.processes.forkserver import Forkserver
-from harness.worlds.processes.messages import Form, Settle, Settled
+from harness.worlds.processes.messages import Answer, Form, Settle, Settled
 from harness.worlds.processes.turns import Turn, Turns
 
 _SETTLE_LIMIT = 10.0
@@ -124,9 +124,14 @@ class Crew:
             ready = wait(list(self._settling), max(0.0, deadline - time.monotonic()))
             for one in ready:
                 assert isinstance(one, Connection)
-                why = _unsettled(one)
-                if why:
-                    return f"rank {self.connections.index(one)}: {why}"
+                try:
+                    message = messages.receive(one)
+                except EOFError:
+                    return f"rank {self.connections.index(one)}: it has ended"
+                if isinstance(message, Answer):
+                    continue  # to a question that came when its part was over
+                if not isinstance(message, Settled) or message.why:
+                    return f"rank {self.connections.index(one)}: {message.why if isinstance(message, Settled) else f'it says {message!r}'}"
                 self._settling.discard(one)
             if not ready:
                 return f"no word from {len(self._settling)} of {self.terms.size} ranks for {_SETTLE_LIMIT:g} s"
@@ -139,14 +144,6 @@ class Crew:
         if self.server.usable:
             self.server.end(self.pids)
         self.store.unlink(missing_ok=True)
-
-
-def _unsettled(connection: Connection) -> str:
-    try:
-        message = messages.receive(connection)
-    except EOFError:
-        return "it has ended"
-    return message.why if isinstance(message, Settled) else f"it says {message!r}"
 
 
 class Crews:

@@ -60,15 +60,20 @@ class Forkserver:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         start = {"path": sys.path, "preload": list(preload), "directory": self.directory, "parent": os.getpid()}
         code = f"import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start['path']; from {__name__} import serve; serve({theirs.fileno()}, start)"
-        with theirs:
-            # A session of its own: Ctrl-C in a terminal is for the parent to answer, not for ranks in the middle of a case.
-            self._server = subprocess.Popen(
-                [sys.executable, "-c", code, json.dumps(start)],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                env={**os.environ, **ENVIRONMENT},
-            )
+        try:
+            with theirs:
+                # A session of its own: Ctrl-C in a terminal is for the parent to answer, not for ranks in the middle of a case.
+                self._server = subprocess.Popen(
+                    [sys.executable, "-c", code, json.dumps(start)],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                    env={**os.environ, **ENVIRONMENT},
+                )
+        except BaseException:
+            self._control.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
         self._owner = os.getpid()
         self._asking = _thread.allocate_lock()
         self._control.settimeout(_START_LIMIT)

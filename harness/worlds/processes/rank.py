@@ -303,7 +303,8 @@ def _forget_namesakes(name: str, file: str | None) -> None:
     found = sys.modules.get(name)
     if name != "__main__" and file is not None and getattr(found, "__file__", file) != file:
         del sys.modules[name]
-    importlib.invalidate_caches()  # the file may be younger than what the import system remembers of its directory
+    if name not in sys.modules:
+        importlib.invalidate_caches()  # the file may be younger than what the import system remembers of its directory
 
 
 def _flush() -> None:

@@ -26,7 +26,7 @@ _FUTEX = {"x86_64": "202", "aarch64": "98", "riscv64": "98"}.get(platform.machin
 _C10D = "torch.distributed.distributed_c10d"
 _RENDEZVOUS = "torch.distributed.rendezvous"
 FORMING = "rendezvous"
-"""What a thread does that waits for the others to form a process group."""
+"""What a thread waits in that forms a process group with the others."""
 _AROUND = (
     "torch.distributed.c10d_logger",
     "torch.distributed._functional_collectives",
@@ -41,6 +41,7 @@ _SAME = {
     "all_reduce_coalesced": "all_reduce",
     "all_to_all_single": "all_to_all",
     "reduce_scatter_tensor": "reduce_scatter",
+    "_new_process_group_helper": "rendezvous",
 }
 """Functions of ``dist`` -> what a collective is called wherever it is reported."""
 

@@ -37,7 +37,7 @@ class ProcessWorld:
     Each rank is in a process group of all ranks (gloo, meeting at a file), with one torch thread. A rank whose body has ended, by returning or
     raising, stays alive until all have: its peers are not told by a closed connection. A rank is hung when no rank of the world makes progress
     and it sits in a collective, in a wait or in SIGSTOP; this shows within a second, whatever the group's timeout. Where a rank has died, though,
-    those that failed because of it are ended before anybody is called hung, as under a launcher, and the closed connections tell the rest. After
+    those whose part is over are ended before anybody is called hung, as under a launcher, and the closed connections tell the rest. After
     a run in which a rank hung, died or was stopped, all ranks are replaced: what is left of their group is of no use.
 
     Args:
@@ -228,15 +228,17 @@ class Run:
             pause = min(2 * pause, _SLOWEST) if state == "busy" else _QUIET
 
     def _let_go(self) -> bool:
-        """Where a rank has died, ends those that have failed since, as a launcher would: whoever waits for them is told by its connection.
+        """Where a rank has died, ends those whose part is over, as a launcher would: whoever waits for them is told by its connection.
+
+        How their bodies ended does not matter: one may catch the error that it was told, and return.
 
         Returns:
             Whether there was one to end.
         """
         if not any(one.outcome == "dead" for one in self._results.values()):
             return False
-        failed = {rank for rank, one in self._results.items() if one.outcome == "raised"} | set(self._met)
-        going = failed - self._gone
+        over = {rank for rank, one in self._results.items() if one.outcome in ("returned", "raised")} | set(self._met)
+        going = over - self._gone
         for rank in going:
             self._signal(rank, signal.SIGKILL)
         self._gone |= going

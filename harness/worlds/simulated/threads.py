@@ -193,6 +193,11 @@ def _is_alive(self: threading.Thread) -> bool:
     return _real_is_alive(self) if task is None else task.state is not State.DONE
 
 
+def own(future: Any, scheduler: Scheduler) -> None:
+    """Notes that only tasks of a world complete a future, so that a wait for it can be proved to be in vain."""
+    future._harness_scheduler = scheduler
+
+
 # --- replacing and restoring -------------------------------------------------------------------------------------------
 
 
@@ -232,7 +237,7 @@ def _replacements() -> list[tuple[Any, str, Any]]:
             return real_submit(self, fn, *args, **kwargs)
         self._work_queue.executor = weakref.ref(self)
         future = real_submit(self, fn, *args, **kwargs)
-        future._harness_scheduler = me.scheduler  # type: ignore[attr-defined]
+        own(future, me.scheduler)
         return future
 
     return [

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Literal, NoReturn
 
 import torch.distributed as dist
@@ -76,6 +77,9 @@ class _Runtime:
     def exit(self) -> NoReturn:
         raise HarnessError("a thread cannot exit its process; valid in worlds of processes")
 
+    def adopt(self, future: Future[Any]) -> None:
+        threads.own(future, self._scheduler)
+
 
 class SimulatedWorld:
     """Runs ranks as threads of this process, one at a time, in an order drawn from a seed.
@@ -99,7 +103,8 @@ class SimulatedWorld:
 
     Not modelled: state that an engine keeps per process (module globals, environment, current directory) is shared by all ranks, except for the
     registry of process groups and DCP's plan caches; wall-clock time (``time.time``) is real; a thread that sits in native code when the run
-    ends cannot be ended, and is left behind as a daemon.
+    ends cannot be ended, and is left behind as a daemon; ranks that failed because of another's death do not end for it, as a launcher would
+    see to, so who waits for one of them waits for a timer; and what a closed connection says is not in gloo's very words.
     """
 
     def __init__(

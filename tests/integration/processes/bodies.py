@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -71,6 +73,12 @@ def chain() -> None:
     dist.barrier(groups[1])
 
 
+def chain_caught() -> None:
+    """The same, but rank 0 catches what it is told."""
+    with contextlib.suppress(RuntimeError) if dist.get_rank() == 0 else contextlib.nullcontext():
+        chain()
+
+
 def kill(pid: int) -> None:
     """Kills another process, and waits for what comes of that."""
     os.kill(pid, signal.SIGKILL)
@@ -121,3 +129,20 @@ def fail_with(kind: str) -> None:
 
 def fail(error: BaseException) -> None:
     raise error
+
+
+def die_with_a_child_left() -> None:
+    """Rank 1 dies; a process that it has forked lives on, with its sockets."""
+    if current().rank() == 1:
+        if os.fork() == 0:
+            signal.pause()
+        current().die()
+    current().hang("hang at a test")
+
+
+def be_stopped(file: str) -> None:
+    """Rank 1 writes down its number, is stopped by a signal that its world did not send, and waits in a barrier to which nobody else comes."""
+    if current().rank() == 1:
+        Path(file).write_text(str(os.getpid()), encoding="ascii")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        dist.barrier()

@@ -37,7 +37,7 @@ def test_no_survivor_of_a_sigkill_hangs_and_nothing_half_done_is_committed(rig: 
         assert {one: outcome.kind for one, outcome in result.outcomes.items()} == {
             one: "dead" if one == rank else "raised" for one in range(RANKS)
         }, result.explain()
-        (storage,) = result.evidence.storage.values()
+        (storage,) = result.evidence.storage["save[1]"]
         assert not storage.damaged
         assert storage.committed == (site == "writer.finish" and moment == "!after")
 

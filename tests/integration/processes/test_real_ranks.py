@@ -132,6 +132,11 @@ def test_who_failed_for_a_death_does_not_hold_up_the_others(world: Make) -> None
     assert outcomes(world(3).run(bodies.chain)) == ["raised", "dead", "raised"]
 
 
+def test_who_caught_the_error_of_a_death_does_not_hold_up_the_others_either(world: Make) -> None:
+    """Its part is over, and a launcher would end it too."""
+    assert outcomes(world(3).run(bodies.chain_caught)) == ["returned", "dead", "raised"]
+
+
 # -- warm ranks
 
 

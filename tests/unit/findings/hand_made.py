@@ -53,6 +53,7 @@ def entry(**fields: object) -> Entry:
         "engines": ("filesystem",),
         "versions": ("2.13.0",),
         "operations": ("save",),
+        "calls": ("*",),
         "sites": ("writer.reset",),
         "effects": ("raise", "raise(*)"),
         "oracles": ("bounded", "agreement"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,5 @@ def test_a_script_needs_torch_alone(path: Path) -> None:
         for node in ast.walk(ast.parse(text))
         for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
     }
-    standard = {"contextlib", "datetime", "multiprocessing", "queue", "sys", "tempfile", "threading", "time", "warnings"}
-    assert names <= standard | {"torch"}
+    assert names <= sys.stdlib_module_names | {"torch"}
     assert len(text.splitlines()) <= 60

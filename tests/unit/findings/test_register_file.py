@@ -44,6 +44,7 @@ def test_an_empty_file_is_an_empty_register(tmp_path: Path) -> None:
         (lambda text: text.replace("ranks = 2 ", 'ranks = "2" '), "ranks is '2'; valid: a number of ranks, from 1"),
         (lambda text: text.replace('operations = ["save"]', 'operations = "save"'), "operations is 'save'; valid: a list of texts"),
         (lambda text: text.replace('operations = ["save"]', 'operations = ["sava"]'), "operations are unknown: sava; valid: save, async_save, load"),
+        (lambda text: text.replace('calls = ["*"]', 'calls = ["group save *"]'), "calls that are none: group save *; valid: way, operation and planner"),
         (lambda text: text.replace('"bounded", ', '"bound", '), "oracles are unknown: bound; valid: bounded, "),
         (lambda text: text.replace('["writer.finish"]', '["writer.finnish"]'), "sites that are none: writer.finnish; `ckpt-harness sites` lists them"),
         (lambda text: text.partition("[[finding.signature]]")[0] + "signature = []\n", "has no signature"),

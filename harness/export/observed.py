@@ -1,0 +1,128 @@
+"""What a case showed, in the words of the script that shows it again.
+
+Not shown by a script: what becomes of ranks once a group's timeout has passed, and a second try.
+"""
+
+from __future__ import annotations
+
+import re
+
+from harness.case import CaseResult
+from harness.effects import Effect, Exit, Kill, Stop
+from harness.errors import UsageError
+from harness.expectation import Expectation, Kind
+from harness.export.errors import as_scripts_say
+from harness.history import ErrorRecord
+from harness.oracles import Outcome
+from harness.verdict import Verdict
+
+Saw = str | tuple[str, ...]
+"""How what a rank says begins; several where it is up to chance."""
+
+_BROKEN = {
+    "bounded": "a rank hangs",
+    "agreement": "ranks disagree",
+    "attribution": "not all learn the cause",
+    "commitment": "what is stored is not what was reported",
+    "course": "a failed call was ignored",
+    "filled": "what was loaded is not what was saved",
+}
+"""Oracle -> what its violation means."""
+_SILENT: dict[Effect, str] = {Kill(): "exit code -9", Exit(): "exit code 1", Stop(): "exit code None"}
+"""Effect after which a rank says no more -> what is said of it: how its process ended, or that it has not."""
+_UNSTABLE = re.compile(r"<root>|'(?:Default|FileSystem)\w+'|0x|\[/|'[^' ]*<locals>|harness\.|(?<=Can't )(?:pickle|get)")
+"""Where a message begins to tell of the machine, of the harness, of a class that scripts derive from, or of one version of Python."""
+_LOST = ("Connection closed by peer", "Connection reset by peer", "gloo/transport")
+"""What gloo says of a peer that is gone."""
+
+
+def saw(result: CaseResult, characters: int) -> list[Saw]:
+    """How each rank ended.
+
+    Args:
+        result: the case.
+        characters: of an error that are compared.
+
+    Raises:
+        UsageError: nobody can tell how a rank ended.
+    """
+    effects = {str(fault): fault.effect for fault in result.case.plan}
+    silent = {rank: _SILENT[effects[text]] for text, rank in sorted(result.evidence.fired) if effects[text] in _SILENT}
+    ended = {rank: one for outcomes in result.evidence.outcomes.values() for rank, one in outcomes.items()}
+    loaded = next(iter(result.evidence.loaded.values()), {})
+    return [silent.get(rank) or _ended(ended[rank], loaded.get(rank, ()), result.evidence.timeout, characters) for rank in sorted(ended)]
+
+
+def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters: int) -> Saw:
+    if outcome.kind == "returned":
+        return "loaded" if wrong else "returned"
+    if outcome.kind == "hung":
+        return f"hung in {outcome.where.rpartition(' in ')[2]}"
+    if outcome.kind != "raised" or outcome.error is None:
+        raise UsageError(f"the case cannot be exported: how a rank ended is unknown ({outcome})")
+    if outcome.finished_at >= timeout:
+        return "hung in "
+    if any(one in outcome.error.message for one in _LOST):
+        return ("raised RuntimeError", "hung in ")
+    return f"raised {_said(outcome.error)[:characters]}"
+
+
+def _said(error: ErrorRecord) -> str:
+    if error.failures is None:
+        text = f"{error.short_name}: {error.message}"
+    else:
+        told = ", ".join(f"{rank}: {_repr(one)}" for rank, one in sorted(error.failures.items()))
+        text = f"{error.short_name} of ranks {sorted(error.failures)}: {{{told}}}"
+    text = as_scripts_say(text)
+    for name in ("InjectedFault", "Unpicklable"):
+        text = text.replace(f"{name}:", "RuntimeError:")
+    return _UNSTABLE.split(text, maxsplit=1)[0]
+
+
+def _repr(error: ErrorRecord) -> str:
+    return f"{error.short_name}({', '.join(error.args)})"
+
+
+def claim(expectation: Expectation, ranks: int) -> str:
+    """What was owed, in a sentence."""
+    if expectation.kind is Kind.SUCCEEDS:
+        return "the operation succeeds on every rank"
+    if expectation.kind is Kind.FAILS:
+        named = sorted(expectation.failures)
+        whom = f"rank{'s' * (len(named) > 1)} {', '.join(map(str, named))}"
+        return f"{'every rank' if ranks > 1 else 'it'} raises a CheckpointException that names {whom} and the original error"
+    if expectation.kind is Kind.STALLS:
+        return "beside a rank that is lost, no rank reports success"
+    return "all ranks end alike, and what is reported as saved or loaded is"
+
+
+def conclusion(result: CaseResult) -> str:
+    """The last line of a script that shows the same again.
+
+    Raises:
+        UsageError: the case shows nothing.
+    """
+    for judgement in result.judgements:
+        if judgement.counts in (Verdict.VACUOUS, Verdict.UNKNOWN):
+            raise UsageError(f"the case cannot be exported, since it shows nothing: {judgement.oracle} {judgement.verdict.name}: {judgement.reason}")
+    violated = [one for one in result.judgements if one.verdict is Verdict.VIOLATED]
+    meant = dict.fromkeys(_BROKEN.get(one.oracle, f"{one.oracle} is violated") for one in violated)
+    if not meant:
+        return "the claim holds"
+    return ("wrong: " if any(one.claimed for one in violated) else "no claim is broken, but: ") + "; ".join(meant)
+
+
+def committed(result: CaseResult) -> bool | None:
+    """Whether a save left a commit marker; None for a load."""
+    return next((one.committed for places in result.evidence.storage.values() for one in places), None)
+
+
+def unloadable(result: CaseResult) -> bool:
+    """Whether what a save committed cannot be loaded."""
+    return any(
+        "raised" in text
+        for places in result.evidence.storage.values()
+        for one in places
+        for texts in one.mismatches.values()
+        for text in texts
+    )

@@ -1,0 +1,319 @@
+"""A case as a stand-alone script: plain torch, real processes, at most :data:`LONGEST` lines, and the same outcome.
+
+A script holds only what its case needs. The state is the smallest that the faults can strike, and a fault that never fired is left out. What is recorded
+in a script is what the case showed when it was exported; there is no second try in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import re
+import sys
+from functools import cache
+from itertools import groupby
+
+import jinja2
+
+from harness.case import Case, CaseResult
+from harness.effects import Delay, FailFuture, Raise, Skip, Stop, WrongResult
+from harness.errors import UsageError
+from harness.export import observed
+from harness.export.errors import raising
+from harness.export.faults import LATEST, Faults, Struck
+from harness.fault import Fault
+from harness.findings.register import Register
+from harness.rig import Rig
+
+LONGEST = 60
+"""Lines of a script: what one reads in a minute."""
+_WIDEST = 140
+_COMPARED = range(110, 50, -10)
+"""Characters of an error that are compared; fewer where that saves lines."""
+_PATIENCE = 3
+"""Seconds after which a rank that has not ended says where it is. Ranks that end are waited for much longer."""
+_ENGINES = {"filesystem": "", "filesystem-threads": ", thread_count=4"}
+"""Engine -> what a script's writer is made with, beside the place."""
+_KNOWN = frozenset("plan operation ranks coordinator engine workload seed way retry world".split())
+"""The fields of a case that a script can say, or need not."""
+_WAYS = ("together", "alone")
+_STANDARD = ("errno", "itertools", "os", "signal", "subprocess", "sys", "tempfile", "threading", "time")
+"""Modules that a script may name."""
+_NAMES = {"datetime": "timedelta", "pathlib": "Path", "traceback": "extract_stack", "types": "SimpleNamespace"}
+"""Module -> what a script may import from it."""
+_OF_TORCH = {
+    "import torch": "torch",
+    "import torch.distributed as dist": "dist",
+    "import torch.distributed.checkpoint as dcp": "dcp",
+    "import torch.multiprocessing as mp": "mp",
+}
+"""Import -> the name that needs it."""
+_ITEMS = {
+    "save_planner.resolve_data": "weight",  # or "note", see _written
+    "load_planner.load_bytes": "note",
+    "load_planner.resolve_bytes": "note",
+    "load_planner.resolve_tensor": "weight",
+    "load_planner.commit_tensor": "weight",
+}
+"""Site that is called once an item -> what kind of item."""
+_FULL = {"weight": "torch.ones(4)", "note": '"saved"'}
+_EMPTY = {"weight": "torch.zeros(4)", "note": '"empty"'}
+_HAPPENS = {
+    "raise": "fails", "failfuture": "fails", "nevercomplete": "never completes", "delay": "is late", "hang": "hangs", "kill": "is killed",
+    "stop": "is stopped", "exit": "exits", "skip": "does nothing", "wrong": "returns something else",
+}  # fmt: skip
+"""Effect -> what becomes of the call."""
+
+
+def export(case: Case, register: Register) -> str:
+    """Runs a case once, and writes the script that shows the same.
+
+    Args:
+        case: what to export. Whether its ranks try again is left out.
+        register: known findings; the script is named after the one that it shows.
+
+    Returns:
+        The text of the script, the same for the same case.
+
+    Raises:
+        PlanError: the plan does not fit; nothing has run.
+        UsageError: the case cannot be exported; nothing has run, unless that is known from its outcome only.
+    """
+    check(case)
+    with Rig(register=register) as rig:
+        return write(rig.run(dataclasses.replace(case, retry=False)), case, register)
+
+
+def _grouped(case: Case) -> bool:
+    return case.way == "together"
+
+
+def check(case: Case) -> None:
+    """Refuses a case that no script can show, before anything runs.
+
+    Raises:
+        PlanError: the plan does not fit.
+        UsageError: with the reason, and the choices.
+    """
+    defaults = Case()
+    for one in dataclasses.fields(case):
+        if one.name not in _KNOWN and getattr(case, one.name) != getattr(defaults, one.name):
+            raise UsageError(f"{one.name}={getattr(case, one.name)!r} cannot be exported yet; valid: {getattr(defaults, one.name)!r}")
+    if case.way not in _WAYS:
+        raise UsageError(f"way {case.way!r} cannot be exported yet; valid: {', '.join(_WAYS)}")
+    if case.engine not in _ENGINES:
+        why = "its store lives in one process" if case.engine == "fsspec-memory" else "stand-alone scripts know torch only"
+        raise UsageError(f"engine {case.engine!r} cannot be exported: {why}; engines: {', '.join(_ENGINES)}")
+    for fault in case.plan:
+        _check(fault)
+    case.bind()
+
+
+def _check(fault: Fault) -> None:
+    effect = fault.effect
+    if isinstance(effect, (Raise, FailFuture)):
+        raising(effect.error, fault.site, (0,))
+    if _late(fault) > LATEST:
+        raise UsageError(f"fault {fault} cannot be exported: a script waits for a late rank up to {LATEST:g} s")
+    if fault.at.side == "executor":
+        raise UsageError(f"fault {fault} cannot be exported yet: scripts save in the background on threads")
+    if fault.at.side == "stager":
+        raise UsageError(f"fault {fault} cannot be exported yet: scripts stage with their writer; valid: faults at writer.stage")
+
+
+def _late(fault: Fault) -> float:
+    """Seconds that a fault makes its rank late, each time it strikes."""
+    if isinstance(fault.effect, Delay):
+        return fault.effect.seconds
+    return fault.effect.seconds if isinstance(fault.effect, Stop) and fault.effect != Stop() else 0.0
+
+
+def write(result: CaseResult, case: Case, register: Register) -> str:
+    """Writes the script of a case that has run.
+
+    Args:
+        result: what it showed, without a second try.
+        case: as it was asked for.
+        register: known findings.
+
+    Raises:
+        UsageError: it shows nothing, or its script would be too long.
+    """
+    conclusion = observed.conclusion(result)
+    struck = _struck(result)
+    faults = Faults(struck, case.ranks if _grouped(case) else 1, _on_threads(result))
+    saw, committed = observed.saw(result, max(_COMPARED)), observed.committed(result)
+    contents, loads = "loaded" in saw, case.operation == "load"
+    flat = [text for one in saw for text in ([one] if isinstance(one, str) else one)]
+    state = _State(struck, _written(flat), 4 if case.engine == "filesystem-threads" else 1)
+    full, empty = state.text(_FULL), state.text(_EMPTY)
+    text = _fill(
+        title=_title(result, struck, register),
+        claim=observed.claim(result.expectation, case.ranks),
+        torch=_version(),
+        replay=case.replay_line(),
+        ranks=case.ranks,
+        saw=_list(result),
+        faults=faults,
+        grouped=_grouped(case),
+        loads=loads,
+        before=state.text(_FULL, model='{{"weight": {weight}, "step": {step}}}'),
+        target=empty if contents else "",
+        patience=_PATIENCE + round(sum(_late(one.fault) * (one.fault.times or 1) for one in struck)),
+        hung=any(one.startswith("hung in") for one in flat),
+        lost=any("exit code" in one or isinstance(one, tuple) for one in saw),
+        told=any("CheckpointException" in one for one in flat),
+        call=_call(case, faults, "state" if contents else empty if loads else full),
+        returned=f'"returned" if str(state) == str({full}) else f"loaded {{state}}"' if contents else '"returned"',
+        committed=committed,
+        storage="" if committed is None else f' and ".metadata" {"" if committed else "not "}in stored',
+        unloadable=observed.unloadable(result),
+        read_back=state.text(_EMPTY, str(struck[0].ranks[0]) if struck else "0"),
+        conclusion=conclusion,
+    )
+    if text.count("\n") > LONGEST:
+        text = text.replace("\n\n\n", "\n\n").replace("\n\n", "\n", 1)  # blank lines are missed least
+    lines = text.count("\n")
+    if lines > LONGEST:
+        raise UsageError(f"plan {str(case.plan)!r} cannot be exported: its script has {lines} lines; valid: up to {LONGEST}, with fewer faults or ranks")
+    return text
+
+
+def _fill(*, faults: Faults, **pieces: object) -> str:
+    """The template with its pieces, and with the imports that they turn out to need."""
+    template = _template()
+    pieces |= {"blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
+    code = template.render(imports=[], of_torch=[], **pieces).split('"""', 2)[2]
+    homes = {found.partition(".")[0] for found in re.findall(r"(?<![\w.\"'/])[a-z]\w*(?=\.\w)", code)} & ({*_STANDARD} | _homes(faults))
+    names = [f"from {home} import {name}" for home, name in _NAMES.items() if re.search(rf"\b{name}\b", code)]
+    of_torch = [line for line, use in _OF_TORCH.items() if re.search(rf"(?<![\w.]){use}\.", code)]
+    return template.render(imports=[*(f"import {home}" for home in sorted(homes)), *names], of_torch=of_torch, **pieces)
+
+
+def _homes(faults: Faults) -> set[str]:
+    """Modules of the standard library whose errors are raised."""
+    errors = {getattr(one.fault.effect, "error", "") for one in faults.struck}
+    return {home for home, dot, _ in (error.partition(".") for error in errors) if dot and home in sys.stdlib_module_names}
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.PackageLoader("harness.export", "")
+    made = jinja2.Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False)
+    return made.get_template("script.py.jinja")
+
+
+def _version() -> str:
+    return importlib.metadata.version("torch").partition("+")[0]
+
+
+def _list(result: CaseResult) -> str:
+    """What the ranks saw as a list, in the first form that fits a line; else one line a rank."""
+    ranks = result.case.ranks
+    for characters in _COMPARED:
+        literals = [_literal(one) for one in observed.saw(result, characters)]
+        runs = [(one, len(list(same))) for one, same in groupby(literals)]
+        repeated = " + ".join(f"[{one}]{f' * {count}' * (count > 1)}" for one, count in runs)
+        for form in (repeated,) if len(runs) == 1 else (f"[{', '.join(literals)}]", repeated):
+            if len(f"RANKS, SAW = {ranks}, {form}") <= _WIDEST:
+                return form
+    return "".join(["[\n", *(f"    {one},\n" for one in literals), "]"])
+
+
+def _literal(one: observed.Saw) -> str:
+    if isinstance(one, str):
+        return json.dumps(one, ensure_ascii=False)
+    return f"({', '.join(map(_literal, one))})"
+
+
+# -- what the pieces say
+
+
+def _struck(result: CaseResult) -> list[Struck]:
+    """The faults that fired, in the order of the plan."""
+    ranks = {str(fault): tuple(sorted(rank for text, rank in result.evidence.fired if text == str(fault))) for fault in result.case.plan}
+    return [Struck(fault, ranks[str(fault)]) for fault in result.case.plan if ranks[str(fault)]]
+
+
+def _on_threads(result: CaseResult) -> bool | None:
+    """Whether what struck did so on a writer thread, where there are any: on the others' own, the rank would have been told."""
+    if result.case.engine != "filesystem-threads":
+        return None
+    return all(result.outcomes[rank].kind != "raised" for _, rank in result.evidence.fired)
+
+
+def _written(saw: list[str]) -> str:
+    """What kind of item ``resolve_data`` was called for: the engine writes objects first, and elsewhere than tensors, and what came of it tells which."""
+    marks = ("hung in _write_files_from_queue", "BYTE_IO", "StopIteration('")
+    return "note" if any(mark in text for text in saw for mark in marks) else "weight"
+
+
+@dataclasses.dataclass(frozen=True)
+class _State:
+    """The smallest state that the faults can strike as they did: for some, each rank needs items of its own.
+
+    Attributes:
+        struck: the faults.
+        written: kind of the items that ``resolve_data`` is called for.
+        least: number of items that a rank has if it has any of its own.
+    """
+
+    struck: list[Struck]
+    written: str
+    least: int
+
+    def text(self, values: dict[str, str], rank: str = "{rank}", model: str = "Model(weight={weight}, step={step})") -> str:
+        """The state as an expression.
+
+        Args:
+            values: what items of each kind hold.
+            rank: whose it is; by default that of the variable ``rank``.
+            model: how a ``Stateful`` is made; a dictionary is stored alike.
+        """
+        if any(one.fault.at.side == "state" for one in self.struck):
+            return f'{{"model": {model.format(weight=values["weight"], step=int(values is _FULL))}}}'
+        f = "f" * (rank == "{rank}")
+        items = [
+            f'{{{f}"{kind} of rank {rank}": {values[kind]}}}'
+            if count == 1
+            else f'{{f"{kind} {{number}} of rank {rank}": {values[kind]} for number in range({count})}}'
+            for kind, count in self._counts().items()
+        ]
+        return " | ".join(items) or f'{{"weight": {values["weight"]}}}'
+
+    def _counts(self) -> dict[str, int]:
+        """Kind of item -> how many a rank needs."""
+        counts: dict[str, int] = {}
+        for one in self.struck:
+            kind, count = _ITEMS.get(one.fault.site, ""), one.fault.nth + min(one.fault.times or 1, 2) - 1
+            if one.fault.site == "save_planner.resolve_data":
+                kind = self.written
+            elif not kind and isinstance(one.fault.effect, (Skip, WrongResult)):
+                kind, count = "weight", 1
+            if kind:
+                counts[kind] = max(counts.get(kind, self.least), count)
+        return counts
+
+
+def _call(case: Case, faults: Faults, state: str) -> str:
+    """The operation."""
+    place, options = 'f"{place}/checkpoint"', _ENGINES[case.engine]
+    loads = case.operation == "load"
+    kind = "Reader" if loads else "Writer"
+    own = faults.names(kind.lower())
+    storage = f"{kind if own else f'dcp.FileSystem{kind}'}({place}{'' if loads else options})"
+    planner = ", planner=Planner()" * (faults.names("save_planner") or faults.names("load_planner"))
+    if case.coordinator and _grouped(case):
+        return f"dcp.{'load' if loads else 'save'}_state_dict({state}, {storage}, coordinator_rank={case.coordinator}{planner})"
+    given = f", storage_{kind.lower()}={storage}" * (own or bool(options and not loads))
+    return f"dcp.{case.operation}({state}, checkpoint_id={place}{given}{planner}){'.result()' * (case.operation == 'async_save')}"
+
+
+def _title(result: CaseResult, struck: list[Struck], register: Register) -> str:
+    known = [entry for entry in register.entries if entry.id in result.known]
+    if known:
+        return f"{known[0].id}: {known[0].title}."
+    case = result.case
+    told = [f"{one.fault.site} {_HAPPENS[one.fault.effect.name]} on rank{'s' * (len(one.ranks) > 1)} {', '.join(map(str, one.ranks))}" for one in struck]
+    return f"dcp.{case.operation} on {case.ranks} rank{'s' * (case.ranks > 1)}{', where ' * bool(told)}{', and '.join(told)}."

@@ -1,0 +1,29 @@
+"""Whatever options DCP's own planners are given, the claim is the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Case, FailFuture, Raise
+from harness.engines.dcp import PLANNERS
+from harness.expectation import Kind
+from harness.sites import SITES
+from harness.strategies import bound_plans, storage_sites
+
+PLANNING = {operation: [name for name, site in SITES.items() if site.side == f"{operation}_planner"] for operation in ("save", "load")}
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@pytest.mark.parametrize("planner", sorted(set(PLANNERS) - {"default"}))
+@given(data=st.data())
+def test_every_rank_learns_of_every_failure(ckpt_rig, planner, operation, data):
+    """Errors of the storage and of the planner reach all ranks, and a retry works, with plans that were kept too; where it does not, that is DCP-014."""
+    sites = [name for name in (*storage_sites(operation), *PLANNING[operation]) if SITES[name].guarded]
+    bound = data.draw(bound_plans(op=operation, sites=sites, max_ranks=4, max_faults=2, effects=(Raise, FailFuture)), label="failures")
+
+    result = ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, planner=planner))
+
+    if result.expectation.kind is Kind.FAILS and not result.known:
+        assert all(one.error.failures == result.expectation.failures for one in result.outcomes.values())

@@ -1,0 +1,56 @@
+"""What a world saw of a case is what its script shows with plain torch: one case for each piece that scripts are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from plain_torch import not_shown, show
+
+from harness.case import Case
+from harness.export.script import check, write
+from harness.plan import FaultPlan
+from harness.rig import Rig
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+CASES = [
+    # errors that cross ranks, and ones that do not; objects and tensors, one occurrence of several
+    Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC); writer.write_data@0=raise(unicode)"), ranks=3),
+    Case(FaultPlan.parse("save_planner.resolve_data@1#2=raise(unloadable)"), ranks=3, coordinator=2),
+    Case(FaultPlan.parse("load_planner.commit_tensor@others=raise(SystemExit)"), "load"),
+    Case(FaultPlan.parse("writer.write_data@0=raise(huge)"), ranks=1, way="alone"),
+    # futures, lies, and what comes of them
+    Case(FaultPlan.parse("writer.write_data.future@1=failfuture(value,control)")),
+    Case(FaultPlan.parse("writer.write_data@1=skip")),
+    Case(FaultPlan.parse("load_planner.load_bytes@1=skip"), "load"),
+    # outside of what is guarded
+    Case(FaultPlan.parse("state.state_dict@1!after=raise(MemoryError)"), "load"),
+    Case(FaultPlan.parse("pg.broadcast@0#1=raise"), "async_save"),
+    # ranks that die, are stopped, are late; those that hang are with the findings
+    Case(FaultPlan.parse("reader.read_data@1=kill"), "load", ranks=3),
+    Case(FaultPlan.parse("writer.prepare_local_plan@1=stop"), world="processes"),
+    Case(FaultPlan.parse("pg.gather@1#2=exit"), world="processes"),
+    Case(FaultPlan.parse("reader.set_up_storage_reader@1=delay(2)"), "load"),
+]
+
+
+def _mended(script: str) -> str:
+    """The script with a fault that never strikes, which waits less for what does not come."""
+    return script.replace("dist.get_rank() == 1", "dist.get_rank() == 7").replace("time.monotonic() + 30", "time.monotonic() + 10")
+
+
+def test_scripts_show_what_the_worlds_saw(tmp_path: Path) -> None:
+    """Each rank ends alike and storage holds a commit marker or none, or the exit status is 1; the last line says what is wrong, if anything is."""
+    with Rig() as rig:
+        for case in CASES:
+            check(case)
+        scripts = {case.replay_line(): write(rig.run(dataclasses.replace(case, retry=False)), case, rig.register) for case in CASES}
+    shown = show({**scripts, "mended": _mended(scripts[CASES[0].replay_line()])}, tmp_path)
+
+    status, said = shown.pop("mended")
+    assert (status, said.splitlines()[-1]) == (1, "not as recorded")
+    assert not_shown(shown, ["wrong: ", "the claim holds", "no claim is broken, but: "]) == {}
+    for case in CASES:
+        assert len(shown[case.replay_line()][1].splitlines()) == case.ranks + 2, "a line a rank, what is stored, and what is wrong"
