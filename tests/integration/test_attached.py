@@ -20,26 +20,23 @@ def torchrun(ranks: int) -> list[str]:
 
 
 def test_the_attached_world_keeps_the_contract(tmp_path: Path) -> None:
-    """As far as ranks can that cannot die; and after whatever hangs, the same processes run the next case."""
+    """As far as ranks can that cannot die; after whatever hangs, the same processes run the next case; and a sweep shows what simulated ranks show."""
     status, output = launch([*torchrun(4), "attached_checks.py"], tmp_path)
     assert status == 0, output
     assert output.count("passed check_") >= 20
 
 
 @pytest.mark.usefixtures("silence")
-def test_two_hosts_show_what_one_shows_and_what_simulated_ranks_show(tmp_path: Path) -> None:
-    """A sample of a sweep on 4 ranks: verdicts, known findings and the end of each rank. The two agents' ranks take one another's clocks for strange."""
+def test_two_hosts_show_what_simulated_ranks_show(tmp_path: Path) -> None:
+    """As one host does. Verdicts, known findings and the end of each rank; the two agents' ranks take one another's clocks for strange."""
     meeting = ["--nnodes=2", "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}"]
     file = tmp_path / "two.json"
     agents = [([*TORCHRUN, *meeting, f"--node-rank={node}", "attached_sample.py", str(file), "4"], {}) for node in range(2)]
     for status, output in launch_all(agents, tmp_path):
         assert status == 0, output
-    two = json.loads(file.read_text("utf-8"))
-    file = tmp_path / "one.json"
-    status, output = launch([*torchrun(4), "attached_sample.py", str(file), "4"], tmp_path)
-    assert status == 0, output
-    assert len(two) > 20
-    assert two == json.loads(file.read_text("utf-8")) == sample("simulated", 4)
+    seen = json.loads(file.read_text("utf-8"))
+    assert len(seen) > 20
+    assert seen == sample("simulated", 4)
 
 
 def test_a_sweep_runs_on_the_ranks_of_a_launcher(tmp_path: Path) -> None:

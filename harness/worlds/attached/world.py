@@ -41,10 +41,10 @@ class AttachedWorld:
     Not modelled: the death of a rank, and a stop without end; these the launcher's job would not survive. A rank that hangs runs on while the judge
     looks, so timers of collectives may fire in it meanwhile; nothing that it says then counts. One that waits on a lock for ever cannot be let go:
     its thread is left where it is. While NCCL works, a rank that waits for the GPU computes, as far as can be seen, and is "unknown" after the limit,
-    not "hung". Clocks of different hosts are compared before each case; where that errs by more than a message of the group takes, what happened on
-    different hosts is put in the wrong order. ``monitored_barrier`` is not used: it
-    would stand in the engine's way. What torch's flight recorder has of unfinished collectives is in the history of a case that hung. Each group leaves
-    a few small keys in the launcher's store. The other limits of the process world hold here too.
+    not "hung"; so is a wait on a lock beside threads of CUDA's, which might release it. Clocks of different hosts are compared before each case; where
+    that errs by more than a message of the group takes, what happened on different hosts is put in the wrong order. ``monitored_barrier`` is not used:
+    it would stand in the engine's way. What torch's flight recorder has of unfinished collectives is in the history of a case that hung. Each group
+    leaves a few small keys in the launcher's store. The other limits of the process world hold here too.
     """
 
     def __init__(self, size: int, *, timeout: float = 20.0, group: bool = True, external_limit: float = 60.0) -> None:

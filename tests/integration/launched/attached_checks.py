@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from sampling import sample
 
 from harness.errors import HarnessError, UsageError
 from harness.history import Event
@@ -137,6 +138,10 @@ def check_a_rank_that_cannot_begin_is_told_and_the_next_case_runs() -> None:
     else:
         raise AssertionError("rank 1 has no such module")
     assert outcomes(2, dist.barrier) == ["returned", "returned"]
+
+
+def check_a_sweep_shows_what_simulated_ranks_show() -> None:
+    assert sample("attached", 4) == sample("simulated", 4)
 
 
 def checks() -> Iterator[Callable[..., None]]:
