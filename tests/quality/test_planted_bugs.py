@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import bugs_grouped
 import bugs_named
 import bugs_stored
 import bugs_stuck
@@ -17,7 +18,7 @@ from harness.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS)
+BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS, *bugs_grouped.BUGS)
 
 
 @pytest.fixture(scope="module")
