@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import bugs_background
+import bugs_grouped
 import bugs_named
 import bugs_stored
 import bugs_stuck
@@ -18,7 +19,7 @@ from harness.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS, *bugs_background.BUGS)
+BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS, *bugs_grouped.BUGS, *bugs_background.BUGS)
 
 
 @pytest.fixture(scope="module")
