@@ -15,7 +15,7 @@ from harness.rig import Rig
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-CASES = [
+TOLD = [
     # errors that cross ranks, and ones that do not; objects and tensors, one occurrence of several
     Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC); writer.write_data@0=raise(unicode)"), ranks=3),
     Case(FaultPlan.parse("save_planner.resolve_data@1#2=raise(unloadable)"), ranks=3, coordinator=2),
@@ -25,6 +25,8 @@ CASES = [
     Case(FaultPlan.parse("writer.write_data.future@1=failfuture(value,control)")),
     Case(FaultPlan.parse("writer.write_data@1=skip")),
     Case(FaultPlan.parse("load_planner.load_bytes@1=skip"), "load"),
+]
+LOST = [
     # outside of what is guarded
     Case(FaultPlan.parse("state.state_dict@1!after=raise(MemoryError)"), "load"),
     Case(FaultPlan.parse("pg.broadcast@0#1=raise"), "async_save"),
@@ -41,16 +43,17 @@ def _mended(script: str) -> str:
     return script.replace("dist.get_rank() == 1", "dist.get_rank() == 7").replace("time.monotonic() + 30", "time.monotonic() + 10")
 
 
-def test_scripts_show_what_the_worlds_saw(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cases", [TOLD, LOST], ids=["told", "lost"])  # each half in one go, since torch is slow to import
+def test_scripts_show_what_the_worlds_saw(cases: list[Case], tmp_path: Path) -> None:
     """Each rank ends alike and storage holds a commit marker or none, or the exit status is 1; the last line says what is wrong, if anything is."""
     with Rig() as rig:
-        for case in CASES:
+        for case in cases:
             check(case)
-        scripts = {case.replay_line(): write(rig.run(dataclasses.replace(case, retry=False)), case, rig.register) for case in CASES}
-    shown = show({**scripts, "mended": _mended(scripts[CASES[0].replay_line()])}, tmp_path)
+        scripts = {case.replay_line(): write(rig.run(dataclasses.replace(case, retry=False)), case, rig.register) for case in cases}
+    shown = show({**scripts, "mended": _mended(next(iter(scripts.values())))}, tmp_path)
 
     status, said = shown.pop("mended")
     assert (status, said.splitlines()[-1]) == (1, "not as recorded")
     assert not_shown(shown, ["wrong: ", "the claim holds", "no claim is broken, but: "]) == {}
-    for case in CASES:
+    for case in cases:
         assert len(shown[case.replay_line()][1].splitlines()) == case.ranks + 2, "a line a rank, what is stored, and what is wrong"
