@@ -207,6 +207,9 @@ def test_every_oracle_is_asked_and_says_what_it_found() -> None:
             retry={0: HUNG},
         )
     )
+    upload = {"async_save[1]": {0: {"upload": RETURNED}}}
+    stored = {"async_save[1]": [StorageEvidence(committed=True, mismatches={"2 ranks": ()}, later=("x",))]}
+    found += judge(_evidence(replace(SUCCEEDS, operation="async_save[1]"), RETURNED, RETURNED, futures=upload, storage=stored, left=("a thread",)))
     assert {one.oracle for one in found} == set(ORACLES)
     assert all(bool(one.reason) == (one.verdict is not Verdict.HOLDS) for one in found)
 
