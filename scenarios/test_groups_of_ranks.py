@@ -10,6 +10,8 @@ from harness import Case, FailFuture, FaultPlan, Raise
 from harness.expectation import Kind
 from harness.strategies import bound_plans, guarded_sites
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 
 @pytest.mark.parametrize("operation", ["save", "load"])
 @pytest.mark.parametrize("way", ["subgroup", "groups"])

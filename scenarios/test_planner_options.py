@@ -12,6 +12,8 @@ from harness.expectation import Kind
 from harness.sites import SITES
 from harness.strategies import bound_plans, storage_sites
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 UNUSED = "load_planner.resolve_bytes"
 """``FileSystemReader`` never asks for a buffer."""
 PLANNING = {

@@ -10,6 +10,8 @@ from harness import Case, FailFuture, Raise
 from harness.expectation import Kind
 from harness.strategies import fault_plans, storage_sites
 
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
 
 @pytest.mark.parametrize("operation", ["save", "async_save"])
 @given(data=st.data())

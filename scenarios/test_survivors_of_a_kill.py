@@ -35,7 +35,7 @@ def test_every_survivor_ends_and_what_was_committed_still_loads(ckpt_rig, site, 
         if result.case.world == "processes":
             late = [outcome for outcome in result.outcomes.values() if outcome.error is not None and "Timed out" in outcome.error.message]
             assert not late, result.explain()
-        left = result.evidence.storage["save[1]"]
+        (left,) = result.evidence.storage["save[1]"]
         assert left.committed == (site == "writer.finish" and moment == "!after")
 
     assert ckpt_rig.check(Case(operation="load", ranks=ranks)).outcomes[0].kind == "returned", "the checkpoint before is there, bit-equal"

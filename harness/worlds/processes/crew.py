@@ -227,7 +227,7 @@ class Crews:
 
     def _next(self, terms: Terms) -> Crew:
         server = self.server()
-        crew = next((one for one in self._idle if one.terms == terms), None)
+        crew = next((one for one in reversed(self._idle) if one.terms == terms), None)
         if crew is None:
             return self._new(server, terms)
         self._idle.remove(crew)
