@@ -62,7 +62,7 @@ _EMPTY = {"weight": "torch.zeros(4)", "note": '"empty"'}
 _HAPPENS = {
     "raise": "fails", "failfuture": "fails", "nevercomplete": "never completes", "delay": "is late", "hang": "hangs", "kill": "is killed",
     "stop": "is stopped", "exit": "exits", "skip": "does nothing", "wrong": "returns something else",
-}  # fmt: skip
+}
 """Effect -> what becomes of the call."""
 
 
