@@ -7,7 +7,9 @@ import pytest
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.plan import FaultPlan
 from harness.protocol import DCP, DCP_ALONE, Protocol, groups_of
+from harness.sites import OperationKind
 from harness.trace import Moment, Trace
+from harness.ways import way_of
 
 
 def _forecast(
@@ -225,7 +227,7 @@ def test_a_late_collective_is_late_like_anything_else() -> None:
     assert owed.kind is Kind.SUCCEEDS
 
 
-# -- alone, several operations, occurrences
+# -- alone
 
 
 def test_alone_each_rank_owes_for_itself() -> None:
@@ -240,6 +242,101 @@ def test_alone_each_rank_owes_for_itself() -> None:
 def test_alone_a_late_rank_makes_nobody_wait() -> None:
     """There is no timeout without a group."""
     assert {one.kind for one in _forecast("writer.write_data@0=delay(9999)", ranks=2, protocol=DCP_ALONE).expectations} == {Kind.SUCCEEDS}
+
+
+# -- groups
+
+
+def _in_way(text: str, way: str, ranks: int, operation: OperationKind = "save", coordinator: int = 0, **options: float) -> tuple[Expectation, ...]:
+    how = way_of(way)
+    protocol = how.protocol(DCP, operation)
+    bound = FaultPlan.parse(text).bind(ranks, coordinator, protocol, how.groups(ranks, coordinator))
+    return forecast(bound, Trace.nominal([f"{operation}[1]"], bound.groups, protocol), **options).expectations
+
+
+def test_in_a_group_ranks_are_named_as_it_counts() -> None:
+    """Rank 2 of the world is the second of ranks 1 to 3; whoever coordinates is known by the world's rank."""
+    (owed,) = _in_way("writer.write_data@2=raise; writer.write_data@3=raise(ValueError)", "subgroup", 4, coordinator=2)
+    assert (owed.ranks, owed.coordinator, owed.kind) == ((1, 2, 3), 3, Kind.FAILS)
+    assert {rank: error.short_name for rank, error in owed.failures.items()} == {1: "InjectedFault", 2: "ValueError"}
+    assert _acting(owed) == [("writer.write_data@2=raise", 2), ("writer.write_data@3=raise(ValueError)", 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "even", "odd"),
+    [
+        ("", Kind.SUCCEEDS, Kind.SUCCEEDS),
+        ("writer.write_data@2=raise", Kind.FAILS, Kind.SUCCEEDS),
+        ("writer.finish@coordinator=raise", Kind.FAILS, Kind.FAILS),
+        ("writer.write_data@1=hang", Kind.SUCCEEDS, Kind.STALLS),
+        ("writer.reset@0=raise; writer.write_data@1=kill", Kind.FAILS, Kind.STALLS),
+        ("writer.write_data@0=delay(120)", Kind.STALLS, Kind.SUCCEEDS),
+    ],
+)
+def test_what_befalls_one_group_is_nothing_to_another(text: str, even: Kind, odd: Kind) -> None:
+    """Each owes for its own faults."""
+    found = _in_way(text, "groups", 4, timeout=100.0)
+    assert [(one.ranks, one.kind) for one in found] == [((0, 2), even), ((1, 3), odd)]
+
+
+# -- without collectives
+
+
+def test_without_collectives_only_those_who_fail_owe_an_error() -> None:
+    """Wherever in the operation each fails; the others need not agree, but must end."""
+    (owed,) = _in_way("writer.reset@0=raise; writer.write_data@2=raise(ValueError)", "no_collectives", 3)
+    assert (owed.kind, owed.agreement, owed.apart, owed.step) == (Kind.FAILS, False, True, "")
+    assert {rank: error.short_name for rank, error in owed.failures.items()} == {0: "InjectedFault", 2: "ValueError"}
+    assert len(owed.must_fire) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", Kind.SUCCEEDS),
+        ("writer.finish@1=raise", Kind.FAILS),
+        ("writer.write_data@1=raise; writer.finish@1=raise", Kind.FAILS),
+        ("writer.write_data@1=hang", Kind.STALLS),
+        ("writer.write_data@0=raise; writer.reset@1=kill", Kind.STALLS),
+        ("writer.write_data@1=skip", Kind.UNDETERMINED),
+        ("writer.storage_meta@0=delay(60); writer.write_data@0=delay(60)", Kind.STALLS),
+        ("writer.storage_meta@0=delay(60); writer.write_data@1=delay(60)", Kind.SUCCEEDS),
+    ],
+)
+def test_without_collectives_ranks_meet_only_at_the_end(text: str, kind: Kind) -> None:
+    """There a lost rank is missed, and one that is late in sum beyond the timeout (100 s here)."""
+    (owed,) = _in_way(text, "no_collectives", 2, timeout=100.0)
+    assert owed.kind is kind
+
+
+def test_without_collectives_a_rank_goes_no_further_than_its_own_failure() -> None:
+    """What it would have called later cannot fire; what others call can."""
+    (owed,) = _in_way("writer.write_data@1=raise; writer.finish@1=raise; save_planner.finish_plan@0=raise", "no_collectives", 2)
+    assert owed.must_fire == {("writer.write_data@1=raise", 1), ("save_planner.finish_plan@0=raise", 0)}
+
+
+def test_what_was_saved_without_collectives_is_loaded_with_them() -> None:
+    """The whole claim is owed, since nobody asked for less."""
+    (owed,) = _in_way("reader.read_data@1=raise", "no_collectives", 2, "load")
+    assert (owed.kind, owed.step, set(owed.failures), owed.agreement, owed.apart) == (Kind.FAILS, "read", {1}, True, False)
+
+
+def test_a_call_that_fails_anyway_may_fail_in_another_way() -> None:
+    """A load asks for what is not there and goes on: whether an injected error is taken for the same answer cannot be foretold."""
+    calls = [Moment("reader.read_metadata", 1, False, fails=True), Moment("reader.read_metadata", 2, False), Moment("reader.read_metadata", 2, True)]
+    trace = Trace({"load[1]": {0: tuple(calls)}})
+    for text, kind, fires in (
+        ("reader.read_metadata@0=raise", Kind.UNDETERMINED, True),
+        ("reader.read_metadata@0=wrong", Kind.SUCCEEDS, False),
+        ("reader.read_metadata@0=hang", Kind.STALLS, True),
+        ("reader.read_metadata@0#2=raise", Kind.FAILS, True),
+    ):
+        (owed,) = forecast(FaultPlan.parse(text).bind(1), trace).expectations
+        assert (owed.kind, bool(owed.must_fire)) == (kind, fires), text
+        assert bool(owed.decisive) == (kind in (Kind.STALLS, Kind.FAILS))
+
+
+# -- several operations, occurrences
 
 
 @pytest.mark.parametrize(

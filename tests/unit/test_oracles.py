@@ -178,6 +178,83 @@ def test_the_same_ranks_can_try_again() -> None:
     )
 
 
+# -- groups, and ranks apart
+
+EVEN = Expectation("save[1]", (0, 2), Kind.FAILS, "write", {1: ERROR})
+ODD = Expectation("save[1]", (1, 3), Kind.SUCCEEDS, coordinator=1)
+
+
+def _of_groups(outcomes: tuple[Outcome, ...], **more: object) -> Evidence:
+    evidence = Evidence(Forecast((EVEN, ODD), frozenset()), {"save[1]": dict(enumerate(outcomes))})
+    return replace(evidence, **more)  # type: ignore[arg-type]  # fields of Evidence
+
+
+def _by_group(oracle: str, evidence: Evidence) -> dict[tuple[int, ...], Verdict]:
+    return {one.ranks: one.verdict for one in ORACLES[oracle](evidence)}
+
+
+def test_groups_are_judged_one_by_one() -> None:
+    """One may fail as it should while the other succeeds; a judgement says whose operation it is about."""
+    fine = (TOLD, RETURNED, TOLD, RETURNED)
+    for oracle in ("bounded", "agreement", "attribution"):
+        assert _by_group(oracle, _of_groups(fine)) == {(0, 2): Verdict.HOLDS, (1, 3): Verdict.HOLDS}
+    leaked = _of_groups((TOLD, TOLD, TOLD, TOLD))
+    assert _by_group("agreement", leaked) == {(0, 2): Verdict.HOLDS, (1, 3): Verdict.HOLDS}
+    assert _by_group("attribution", leaked) == {(0, 2): Verdict.HOLDS, (1, 3): Verdict.VIOLATED}
+    assert _by_group("bounded", _of_groups((TOLD, RETURNED, HUNG, RETURNED))) == {(0, 2): Verdict.VIOLATED, (1, 3): Verdict.HOLDS}
+
+
+def test_a_failed_rank_is_named_as_its_group_counts() -> None:
+    """Rank 2 of the world is rank 1 of ranks 0 and 2; whoever says 2 confuses the two."""
+    told = _told({2: ERROR})
+    assert _by_group("attribution", _of_groups((told, RETURNED, told, RETURNED)))[0, 2] is Verdict.VIOLATED
+
+
+def test_each_group_commits_for_itself() -> None:
+    """A marker that one owes is none that the other may have."""
+    fine = (TOLD, RETURNED, TOLD, RETURNED)
+    left = StorageEvidence(False, False, ranks=(0, 2)), StorageEvidence(True, True, ranks=(1, 3))
+    assert _by_group("commitment", _of_groups(fine, storage={"save[1]": left})) == {(0, 2): Verdict.HOLDS, (1, 3): Verdict.HOLDS}
+    swapped = StorageEvidence(True, False, ranks=(0, 2)), StorageEvidence(False, True, ranks=(1, 3))
+    assert _by_group("commitment", _of_groups(fine, storage={"save[1]": swapped})) == {(0, 2): Verdict.VIOLATED, (1, 3): Verdict.VIOLATED}
+
+
+def test_only_groups_that_tried_again_are_asked_for_it() -> None:
+    """The one that succeeded has nothing to recover from."""
+    fine = (TOLD, RETURNED, TOLD, RETURNED)
+    assert _by_group("recovery", _of_groups(fine, retry={0: RETURNED, 2: RETURNED})) == {(0, 2): Verdict.HOLDS}
+    assert _by_group("recovery", _of_groups(fine, retry={0: RETURNED, 2: TOLD})) == {(0, 2): Verdict.VIOLATED}
+
+
+APART = replace(FAILS, step="", agreement=False, apart=True)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "outcomes", "verdict"),
+    [
+        ("attribution", (RETURNED, PLAIN), Verdict.HOLDS),
+        ("attribution", (PLAIN, PLAIN), Verdict.HOLDS),
+        ("attribution", (RETURNED, RETURNED), Verdict.VIOLATED),
+        ("attribution", (RETURNED, Outcome("raised", OTHER)), Verdict.VIOLATED),
+        ("attribution", (RETURNED, TOLD), Verdict.VIOLATED),
+        ("attribution", (RETURNED, HUNG), Verdict.HOLDS),
+        ("agreement", (RETURNED, PLAIN), Verdict.HOLDS),
+        ("bounded", (RETURNED, PLAIN), Verdict.HOLDS),
+        ("bounded", (HUNG, PLAIN), Verdict.VIOLATED),
+    ],
+)
+def test_apart_only_the_failed_owe_their_error_and_all_owe_an_end(oracle: str, outcomes: tuple[Outcome, ...], verdict: Verdict) -> None:
+    """Each its own, as it is; what the others say is not asked, unless nothing was injected at all."""
+    assert _verdict(oracle, _evidence(APART, *outcomes)) is verdict
+
+
+def test_apart_nobody_fails_of_itself() -> None:
+    """As together."""
+    owed = replace(SUCCEEDS, agreement=False, apart=True)
+    assert _verdict("attribution", _evidence(owed, RETURNED, RETURNED)) is Verdict.HOLDS
+    assert _verdict("attribution", _evidence(owed, RETURNED, PLAIN)) is Verdict.VIOLATED
+
+
 # -- the panel of judges
 
 

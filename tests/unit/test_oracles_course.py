@@ -80,6 +80,16 @@ def test_nothing_is_committed_that_a_rank_could_not_write() -> None:
     assert _reason(GOOD, owed("writer.finish@0=raise")) == ""
 
 
+def test_apart_each_rank_commits_what_it_has_written_itself() -> None:
+    """Whether the others have is their own affair; but none commits before it has, or after it has failed."""
+    owed = Expectation("save[1]", (0, 1), Kind.SUCCEEDS, apart=True)
+    alone = [site for rank, site in GOOD if rank == 0]
+    one_by_one = [(rank, site) for rank in (0, 1) for site in alone]
+    assert _reason(one_by_one, owed, DCP_ALONE) == ""
+    early = [(0, site) for site in alone] + [(1, site) for site in alone if site != "writer.write_data.future"]
+    assert "finish is called before ranks [1] have written" in _reason(early, owed, DCP_ALONE)
+
+
 def test_alone_every_rank_may_commit() -> None:
     """Without collectives each rank coordinates itself."""
     alone = [(1, site) for rank, site in GOOD if rank == 0]

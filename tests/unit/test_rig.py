@@ -47,6 +47,38 @@ def test_nothing_wrong_holds(rig: Rig, operation: str, engine: str) -> None:
         assert storage.mismatches == {"2 rank(s)": (), "1 rank(s)": ()}
 
 
+@pytest.mark.parametrize("operation", OPERATION_KINDS)
+@pytest.mark.parametrize(
+    ("way", "ranks", "part"),
+    [("alone", 1, {0}), ("no_dist", 2, {0, 1}), ("no_collectives", 3, {0, 1, 2}), ("subgroup", 3, {1, 2}), ("groups", 5, {0, 1, 2, 3, 4})],
+)
+def test_nothing_wrong_holds_in_every_way(rig: Rig, operation: str, way: str, ranks: int, part: set[int]) -> None:
+    """Each group has a place of its own, and what it stored is read back; ranks that stand by are not asked."""
+    result = rig.run(_case(operation=operation, way=way, ranks=ranks, workload="mixed"))
+    assert result.complaints() == []
+    assert {rank: one.kind for rank, one in result.outcomes.items()} == dict.fromkeys(part, "returned")
+    places = result.evidence.storage[f"{operation}[1]"]
+    assert sorted(rank for one in places for rank in one.ranks) == sorted(part)
+    if operation != "load":
+        assert all(one.committed and one.finish_acted and one.mismatches and not any(one.mismatches.values()) for one in places)
+
+
+def test_only_the_group_that_failed_tries_again(rig: Rig) -> None:
+    """The other is done."""
+    result = rig.run(_case("writer.write_data@2=raise", ranks=4, way="groups"))
+    assert result.verdict is Verdict.HOLDS
+    assert {rank: one.kind for rank, one in (result.evidence.retry or {}).items()} == {0: "returned", 2: "returned"}
+    assert [one.committed for one in result.evidence.storage["save[1]"]] == [False, True]
+
+
+def test_an_explanation_names_who_owed_what(rig: Rig) -> None:
+    """Group by group, where there are several."""
+    lines = rig.run(_case("writer.write_data@2=raise", ranks=4, way="groups", workload="objects")).explain().splitlines()
+    assert "owed: ranks 0, 2: fails in 'write' naming {rank 1: InjectedFault(injected at writer.write_data on rank 2)}" in lines
+    assert "owed: ranks 1, 3: succeeds" in lines
+    assert lines[-1] == "ckpt-harness replay writer.write_data@2=raise --op save --ranks 4 --workload objects --way groups"
+
+
 def test_a_failed_save_is_tried_again(rig: Rig) -> None:
     """By the same ranks, healed; unless the case says no, or the commit acted and is to be read instead."""
     failed = _case("writer.write_data@1=raise")

@@ -104,5 +104,6 @@ class Evidence:
         """The ranks that are not in the same wait. Those that wait by injection wait for nobody."""
         if " at " in waiting.what:
             return ()
-        there = {rank for rank in self._threads if rank not in self._stopped and self._decisive(rank).what == waiting.what}
-        return tuple(rank for rank in range(size) if rank not in there)
+        same = (waiting.what, waiting.among)
+        there = {rank for rank in self._threads if rank not in self._stopped and (self._decisive(rank).what, self._decisive(rank).among) == same}
+        return tuple(rank for rank in waiting.among or range(size) if rank not in there)

@@ -120,6 +120,7 @@ class Thread(NamedTuple):
         source: the innermost line that says something to a reader.
         direct: whether it waits for other ranks, or by injection for nothing, and not for a thread of its own rank.
         switches: how often it was given the processor up to now; a thread that ran since has another count.
+        among: ranks of the world in the group whose collective it waits in; none where that is not known.
     """
 
     doing: Doing
@@ -127,6 +128,7 @@ class Thread(NamedTuple):
     source: str
     direct: bool
     switches: tuple[int, ...]
+    among: tuple[int, ...] = ()
 
 
 class Answer(NamedTuple):

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+import torch.distributed as dist
+
 from harness.worlds.processes.messages import Doing, Thread
 from harness.worlds.simulated import frames
 
@@ -105,7 +107,8 @@ def _read(tid: int, name: str) -> str:
 
 def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None, *, alone: bool) -> Thread:
     state, switches = _state(_tid(thread))
-    what = mark.what if mark is not None else _collective(frame)
+    inside = _entered(frame) if mark is None else None
+    what = mark.what if mark is not None else _name(inside)
     direct = what is not None
     doing: Doing = "waits"
     if state != "S":
@@ -114,7 +117,7 @@ def _see(thread: threading.Thread, frame: FrameType | None, mark: Mark | None, *
         doing = mark.doing
     elif what is None:
         doing, what = ("waits", "lock") if alone and _on_a_lock(_tid(thread)) else ("outside", f"something outside (thread {thread.name!r})")
-    return Thread(doing, what or "", source(frame), direct, switches)
+    return Thread(doing, what or "", source(frame), direct, switches, _members(inside))
 
 
 def _tid(thread: threading.Thread) -> int:
@@ -138,21 +141,31 @@ def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", ""))
 
 
-def _collective(frame: FrameType | None) -> str | None:
-    """The collective that a stack ends in, if it does."""
+def _entered(frame: FrameType | None) -> FrameType | None:
+    """The call of the collective that a stack ends in, if it does."""
     for one in _walk(frame):
         module = _module(one)
         if module == _C10D:
-            name = one.f_code.co_name
-            return _SAME.get(name, name)
+            return one
         if module not in _AROUND:
             return None
     return None
 
 
+def _name(collective: FrameType | None) -> str | None:
+    """What a collective is called."""
+    return None if collective is None else _SAME.get(collective.f_code.co_name, collective.f_code.co_name)
+
+
+def _members(collective: FrameType | None) -> tuple[int, ...]:
+    """The ranks of the world that a collective is among: every function of ``dist`` calls its process group ``group``."""
+    group = None if collective is None else collective.f_locals.get("group")
+    return tuple(dist.get_process_group_ranks(group)) if isinstance(group, dist.ProcessGroup) else ()
+
+
 def in_collective(frame: FrameType | None) -> bool:
     """Whether a stack ends in a collective of ``dist``, which has a name."""
-    return _collective(frame) is not None
+    return _entered(frame) is not None
 
 
 def _walk(frame: FrameType | None) -> Iterator[FrameType]:

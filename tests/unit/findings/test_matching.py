@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hand_made import entry, evidence, hung, raised
 
@@ -53,6 +55,35 @@ def test_another_decisive_fault_is_new(plan: str) -> None:
 def test_another_signature_is_new(outcomes: dict[int, Outcome]) -> None:
     """One rank that ends in another way is enough."""
     assert _known(Register([entry()]), evidence(outcomes=outcomes)) is None
+
+
+@pytest.mark.parametrize(
+    ("calls", "known"),
+    [("*", True), ("groups save *", True), ("* save plan-caching", True), ("groups *", True), ("together *", False), ("* * default", False)],
+)
+def test_an_entry_is_about_some_calls(calls: str, known: bool) -> None:
+    """Way, operation and planner: the same signature in another is new, and the entry need not show there."""
+    register, seen = Register([entry(calls=(calls,))]), replace(evidence(), way="groups", planner="plan-caching")
+    assert _known(register, seen) == ("T-1" if known else None)
+    assert register.covered("filesystem", seen) == ({"T-1"} if known else set())
+
+
+def test_what_a_retry_shows_is_matched_with_how_the_retry_ended() -> None:
+    """A finding may be that nobody can try again; it need not show where nobody tried."""
+    again = entry(oracles=("recovery",), signatures=(Signature({"victim": ("raised KeyError: 'x'",), "other": ("hung *",), "coordinator": ("hung *",)}),))
+    failed, register = evidence(), Register([again])
+    retried = replace(failed, retry={0: hung(), 1: raised(KeyError("x")), 2: hung()})
+    judgement = Judgement("recovery", Verdict.VIOLATED, "the retry failed", "save[1]")
+    assert _known(register, retried, judgement) == "T-1"
+    assert _known(register, replace(retried, retry={0: hung(), 1: raised(KeyError("y")), 2: hung()}), judgement) is None
+    assert (register.covered("filesystem", retried), register.covered("filesystem", failed)) == ({"T-1"}, set())
+
+
+def test_a_finding_of_one_group_explains_nothing_of_another() -> None:
+    """A judgement about other ranks is another matter, though the operation is the same."""
+    register, seen = Register([entry()]), evidence()
+    assert _known(register, seen, replace(BOUNDED, ranks=(0, 1, 2))) == "T-1"
+    assert _known(register, seen, replace(BOUNDED, ranks=(3, 4))) is None
 
 
 def test_another_engine_operation_or_oracle_is_new() -> None:
