@@ -245,13 +245,10 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
 def course(evidence: Evidence) -> Iterator[Judgement]:
     """The engine calls what its protocol declares, in that order, by whom and as often as it says; it commits only what every rank has written."""
     for expectation in evidence.forecast.expectations:
-        events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation and event.rank in expectation.ranks]
+        events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation]
         reasons = [text for rank in expectation.ranks for text in _disorder([one for one in events if one.rank == rank], expectation, evidence.protocol)]
-        reasons += [
-            text
-            for ranks in ([(one,) for one in expectation.ranks] if expectation.apart else [expectation.ranks])
-            for text in _premature(events, ranks, expectation, evidence.protocol)
-        ]
+        for committing in [(rank,) for rank in expectation.ranks] if expectation.apart else [expectation.ranks]:
+            reasons += _premature(events, committing, expectation, evidence.protocol)
         yield _judge("course", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
 
 
