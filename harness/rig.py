@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -174,7 +175,7 @@ class Rig:
         key = _kind(case)
         if key not in self._committed:
             engine, kind = find(case.engine), workload(case.workload)
-            name = f"previous-{case.workload}-{case.ranks}-{case.way}-{case.planner}"
+            name = re.sub(r"\W+", "-", f"previous-{'-'.join(map(str, key))}")
             places = tuple(engine.place(self._root, f"{name}-{number}") for number in range(len(case.groups())))
 
             def save() -> None:

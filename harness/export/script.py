@@ -102,6 +102,8 @@ def check(case: Case) -> None:
             raise UsageError(f"{one.name}={getattr(case, one.name)!r} cannot be exported yet; valid: {getattr(defaults, one.name)!r}")
     if case.way not in _WAYS:
         raise UsageError(f"way {case.way!r} cannot be exported yet; valid: {', '.join(_WAYS)}")
+    if case.world == "attached":
+        raise UsageError("world 'attached' cannot be exported: a script starts its own ranks; valid: simulated, processes")
     if case.engine not in _ENGINES:
         why = "its store lives in one process" if case.engine == "fsspec-memory" else "stand-alone scripts know torch only"
         raise UsageError(f"engine {case.engine!r} cannot be exported: {why}; engines: {', '.join(_ENGINES)}")

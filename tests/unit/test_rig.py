@@ -215,3 +215,8 @@ def test_an_explanation_says_what_was_owed_and_replays(rig: Rig) -> None:
         == result.case.replay_line()
         == "ckpt-harness replay 'writer.reset@1=raise(huge)' --op save --ranks 2 --workload objects"
     )
+
+
+def test_engines_do_not_share_what_a_case_finds(rig: Rig) -> None:
+    """The checkpoint that a case of one engine finds is not that of another, in the same rig."""
+    assert [rig.run(_case(operation="load", engine=name)).complaints() for name in ("filesystem", "filesystem-threads", "filesystem")] == [[], [], []]

@@ -174,6 +174,7 @@ def serve(fd: int, start: dict[str, Any]) -> None:
     control = socket.socket(fileno=fd)
     ranks: set[int] = set()
     directories = {start["directory"]}
+    tempfile.tempdir = start["directory"]  # what ranks put there goes with the server, however a rank ends
 
     def leave(*_: object) -> None:
         if os.getppid() != start["parent"]:  # the kernel also signals when only the thread that started this process has ended
