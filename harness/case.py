@@ -24,6 +24,8 @@ from harness.workload import WORKLOADS, workload
 WorldName = Literal["simulated", "processes", "attached"]
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
 
+_SETTINGS = ("way", "planner", "executor", "staging", "overlap")
+"""Fields of a case that are told where they are not the usual."""
 _LONGEST = 1000
 """Characters of a line of an explanation: errors may carry a megabyte."""
 
@@ -161,7 +163,7 @@ class Case:
         command = ["ckpt-harness"] if self.world != "attached" else ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "harness"]
         words = [*command, "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
         defaults = Case()
-        for name in ("coordinator", "engine", "workload", "way", "planner", "seed", "world", "executor", "staging", "overlap"):
+        for name in ("coordinator", "engine", "workload", "seed", "world", *_SETTINGS):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
         words += ["--no-retry"] * (not self.retry)
@@ -214,9 +216,15 @@ class CaseResult:
         return self.evidence.outcomes.get(self.expectation.operation, {})
 
     def owed(self) -> list[str]:
-        """How the first operation had to end, in words; one line for each group. Ranks that are to be named are ranks within the group."""
-        several = len(self.expectations) > 1
-        return [f"{f'ranks {_listed(one.ranks)}: ' * several}{_in_words(one)}" for one in self.expectations]
+        """How each operation had to end, in words; one line for each group. Ranks that are to be named are ranks within the group."""
+        found = self.evidence.forecast.expectations
+        operations, groups = len({one.operation for one in found}) > 1, len(self.expectations) > 1
+        return [f"{f'{one.operation}: ' * operations}{f'ranks {_listed(one.ranks)}: ' * groups}{_in_words(one)}" for one in found]
+
+    def told(self, rank: int) -> list[str]:
+        """How each operation ended on a rank that took part, in words."""
+        found = self.evidence.outcomes
+        return [f"{f'{name}: ' * (len(found) > 1)}{outcomes.get(rank, 'no outcome')}" for name, outcomes in found.items()]
 
     def complaints(self) -> list[str]:
         """One line for each judgement that counts against the case."""
@@ -228,7 +236,7 @@ class CaseResult:
         setting = f"{operation} on {case.ranks} rank(s), coordinator {case.coordinator}, engine {case.engine}, workload {case.workload}"
         if case.world != "simulated":
             setting += f", world {case.world}"
-        for name in ("way", "planner"):
+        for name in _SETTINGS:
             if getattr(case, name) != getattr(Case(), name):
                 setting += f", {name} {getattr(case, name)}"
         lines = [
@@ -236,7 +244,7 @@ class CaseResult:
             *self.complaints(),
             f"in {setting}, seed {case.seed}",
             *(f"owed: {text}" for text in self.owed()),
-            *(f"rank {rank}: {self.outcomes.get(rank, 'no outcome')}" for one in self.expectations for rank in one.ranks),
+            *(f"rank {rank}: {text}" for one in self.expectations for rank in one.ranks for text in self.told(rank)),
         ]
         shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..." for line in lines]
         return "\n".join([*shown, case.replay_line()])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from harness.case import CaseResult
+from harness.case import Case, CaseResult
 from harness.findings.signature import observed
 from harness.history import Event
 from harness.report.terminal import mark_of, say
@@ -23,7 +23,8 @@ def story(console: Console, result: CaseResult) -> None:
 def _setting(result: CaseResult) -> Iterator[Text]:
     case, expectation = result.case, result.expectation
     whom = f"coordinator {case.coordinator}" if case.way == "together" else f"way {case.way} ({case.how.about})"
-    on = f"engine {case.engine}, workload {case.workload}, planner {case.planner}, seed {case.seed}"
+    unusual = "".join(f", {name} {getattr(case, name)}" for name in ("planner", "executor", "staging", "overlap") if getattr(case, name) != getattr(Case, name))
+    on = f"engine {case.engine}, workload {case.workload}{unusual}, seed {case.seed}"
     setting = f"{expectation.operation} on {case.ranks} rank(s), {whom}, {on}"
     yield Text.assemble(("plan  ", "dim"), str(case.plan) or "(no faults)")
     yield Text.assemble(("case  ", "dim"), setting)
@@ -34,7 +35,7 @@ def _ranks(result: CaseResult) -> Iterator[Text]:
     for rank in sorted(rank for one in result.expectations for rank in one.ranks):
         yield Text(f"\nrank {rank}", style="bold")
         yield from (line for event in result.history.of_rank(rank) for line in _event(event))
-        yield Text(f"  => {result.outcomes.get(rank, 'no outcome')}", style="bold")
+        yield from (Text(f"  => {text}", style="bold") for text in result.told(rank))
         if result.evidence.retry is not None and rank in result.evidence.retry:
             yield Text(f"  => healed, tried again: {result.evidence.retry[rank]}")
 
