@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +23,13 @@ _CLASSES = {
     "save_planner": ("Planner", "dcp.DefaultSavePlanner"),
     "load_planner": ("Planner", "dcp.DefaultLoadPlanner"),
     "state": ("Model", "SimpleNamespace"),
+    "stager": ("Stager", "dcp.staging.DefaultStager"),
 }
 """Side -> what its class in a script is called, and derives from."""
+STAGERS = {"blocking": "dcp.staging.BlockingAsyncStager", "background": "dcp.staging.DefaultStager"}
+"""Staging by a stager of the caller's -> the class of it."""
+IN_BACKGROUND = "dcp.staging.StagingOptions(False, True, True, False)"
+"""What a stager is made with that copies on a thread: pinned memory and copies that do not block need an accelerator."""
 _STATEFUL = {"state_dict": "dict(vars(self))", "load_state_dict": "vars(self).update(state_dict)"}
 _OF_GROUPS = {"all_gather": "allgather"}
 """Collectives whose method of a process group has another name."""
@@ -49,6 +55,7 @@ class Faults:
         struck: the faults.
         ranks: size of the world.
         on_threads: None, or whether what struck ``resolve_data`` did so on a writer thread: which of several threads comes first is up to chance.
+        staging: what copies the state of an async save.
 
     Attributes:
         blocks: classes and functions, each as text.
@@ -59,6 +66,7 @@ class Faults:
     struck: Sequence[Struck]
     ranks: int
     on_threads: bool | None = None
+    staging: str = "writer"
     blocks: list[str] = field(default_factory=list)
     constants: list[str] = field(default_factory=list)
     patches: list[str] = field(default_factory=list)
@@ -85,9 +93,14 @@ class Faults:
         if side not in _CLASSES:
             raise UsageError(f"faults at {side}.* cannot be exported yet; valid: {', '.join(_CLASSES)}, pg")
         name, base = _CLASSES[side]
+        if side == "stager":
+            base = STAGERS.get(self.staging, base)
+            self.patches += ["dcp.state_dict_saver.DefaultStager = Stager"] * (self.staging == "engine")
         found = [self._method(side, method, strikes) for method, strikes in methods.items()]
         if side == "state":  # DCP takes it for a Stateful only if it has both
             found += [[*_head(method, side), f"    {_plainly(call, side, method)}"] for method, call in _STATEFUL.items() if method not in methods]
+        if side == "stager" and self.staging == "background":
+            found.insert(0, ["def __init__(self):", f"    super().__init__({IN_BACKGROUND})"])
         lines = [f"class {name}({base}):"]
         for number, method in enumerate(found):
             lines += [""] * (number > 0) + _indented(method)
@@ -177,11 +190,26 @@ class Faults:
             if site.result == "plans" and effect.kind != "none":
                 return [f"return {_falsified(effect, 'result[0]')}, result[1]"]
             return [f"return {_falsified(effect, 'result')}"]
+        if site.name == "stager.stage.future":
+            return self._stage_late(one)
         if isinstance(effect, FailFuture):
             return ["def fail():", *_indented(self._raise(one, effect.error)), f"result.{effect.at} = fail"]
         if site.is_future:
             return ["def wait():", *_indented(_stall(effect)), "result.wait = wait"]
         return self._act(one, "")
+
+    def _stage_late(self, one: Struck) -> list[str]:
+        """Replaces the future of a staging by one that ends otherwise; DCP asks whether it has ended, so one that fails has done so by then."""
+        effect = one.fault.effect
+        if isinstance(effect, FailFuture):
+            failing = ["def fail():", *_indented(self._raise(one, effect.error)), "result = self._staging_executor.submit(fail)"]
+            return [*failing, "result.exception()  # has failed when async_save looks at it"]
+        if isinstance(effect, (Hang, NeverComplete)):
+            return ["result = self._staging_executor.submit(time.sleep, 3600)  # never completes"]
+        if not isinstance(effect, Delay):
+            return _stall(effect)
+        late = ["def complete(staged=result):", *_indented([*_stall(effect), "return staged.result()"])]
+        return [*late, "result = self._staging_executor.submit(complete)"]
 
 
 def _stall(effect: Effect) -> list[str]:
@@ -246,7 +274,7 @@ def _arguments(side: str, method: str) -> tuple[str, str]:
     """The parameters of a method, and the arguments that pass them on."""
     if side == "state":
         return ("state_dict", "state_dict") if method == "load_state_dict" else ("", "")
-    found: Any = getattr(getattr(dcp, _CLASSES[side][1].partition(".")[2]), method)
+    found: Any = getattr(operator.attrgetter(_CLASSES[side][1].partition(".")[2])(dcp), method)
     if isinstance(found, property):
         return "", ""
     parameters = list(inspect.signature(found).parameters.values())[1:]

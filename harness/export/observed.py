@@ -26,6 +26,7 @@ _BROKEN = {
     "commitment": "what is stored is not what was reported",
     "course": "a failed call was ignored",
     "filled": "what was loaded is not what was saved",
+    "futures": "a future does not say the truth",
 }
 """Oracle -> what its violation means."""
 _SILENT: dict[Effect, str] = {Kill(): "exit code -9", Exit(): "exit code 1", Stop(): "exit code None"}
@@ -50,12 +51,37 @@ def saw(result: CaseResult, characters: int) -> list[Saw]:
     silent = {rank: _SILENT[effects[text]] for text, rank in sorted(result.evidence.fired) if effects[text] in _SILENT}
     ended = {rank: one for outcomes in result.evidence.outcomes.values() for rank, one in outcomes.items()}
     loaded = next(iter(result.evidence.loaded.values()), {})
-    return [silent.get(rank) or _ended(ended[rank], loaded.get(rank, ()), result.evidence.timeout, characters) for rank in sorted(ended)]
+    staged = _staged(result)
+    return [
+        silent.get(rank) or _ended(ended[rank], loaded.get(rank, ()), result.evidence.timeout, characters, staged.get(rank, ""))
+        for rank in sorted(ended)
+    ]
 
 
-def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters: int) -> Saw:
+def tells_of_staging(result: CaseResult) -> bool:
+    """Whether a future does not say the truth, so that ranks tell first what that of the staging says."""
+    return any(one.oracle == "futures" and one.verdict is Verdict.VIOLATED for one in result.judgements)
+
+
+def _staged(result: CaseResult) -> dict[int, str]:
+    """What ranks that do not hang say first of their staging, if they tell of it.
+
+    Raises:
+        UsageError: a script would wait for it in vain, or has no such future.
+    """
+    if not tells_of_staging(result):
+        return {}
+    said = {rank: futures.get("staging") for told in result.evidence.futures.values() for rank, futures in told.items()}
+    for rank, outcome in result.outcomes.items():
+        one = said.get(rank)
+        if outcome.kind != "hung" and (one is None or one.kind == "hung"):
+            raise UsageError(f"the case cannot be exported: scripts tell of futures of stagings that are over, and that of rank {rank} is not")
+    return {rank: f"{'not ' * (one.kind == 'raised')}staged, then " for rank, one in said.items() if one is not None}
+
+
+def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters: int, staged: str) -> Saw:
     if outcome.kind == "returned":
-        return "loaded" if wrong else "returned"
+        return "loaded" if wrong else f"{staged}returned"
     if outcome.kind == "hung":
         return f"hung in {outcome.where.rpartition(' in ')[2]}"
     if outcome.kind != "raised" or outcome.error is None:
@@ -64,7 +90,7 @@ def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters:
         return "hung in "
     if any(one in outcome.error.message for one in _LOST):
         return ("raised RuntimeError", "hung in ")
-    return f"raised {_said(outcome.error)[:characters]}"
+    return f"{staged}raised {_said(outcome.error)[:characters]}"
 
 
 def _said(error: ErrorRecord) -> str:
