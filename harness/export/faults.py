@@ -13,6 +13,7 @@ import torch.distributed.checkpoint as dcp
 
 from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.errors import UsageError
+from harness.export import executors
 from harness.export.errors import raising
 from harness.fault import Fault
 from harness.sites import SITES
@@ -56,6 +57,7 @@ class Faults:
         ranks: size of the world.
         on_threads: None, or whether what struck ``resolve_data`` did so on a writer thread: which of several threads comes first is up to chance.
         staging: what copies the state of an async save.
+        again: whether ranks try again, and nothing strikes them then.
 
     Attributes:
         blocks: classes and functions, each as text.
@@ -67,11 +69,14 @@ class Faults:
     ranks: int
     on_threads: bool | None = None
     staging: str = "writer"
+    again: bool = False
     blocks: list[str] = field(default_factory=list)
     constants: list[str] = field(default_factory=list)
     patches: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.told:
+            self.constants.append("HEALED = threading.Event()")
         by_side: dict[str, dict[str, list[Struck]]] = {}
         for one in self.struck:
             method = one.fault.at.method.removesuffix(".future")
@@ -80,8 +85,17 @@ class Faults:
             if side == "pg":
                 for method, strikes in methods.items():
                     self._collective(method, strikes)
+            elif side == "executor":
+                self.constants += [executors.PROCESS, executors.MAIN, *["SAVE = PROCESS._execute_save"] * ("save" in methods)]
+                self.blocks += executors.processes(methods, lambda one: self._act(one, ""), self._body)
+                self.patches.append(executors.PATCH)
             else:
                 self._class(side, methods)
+
+    @property
+    def told(self) -> bool:
+        """Whether faults must be told that they are healed; what strikes another process is not part of those that are started from then on."""
+        return self.again and any(one.fault.at.side != "executor" for one in self.struck)
 
     def names(self, side: str) -> bool:
         """Whether a fault struck on ``side``, so that the script has a class for it."""
@@ -147,12 +161,12 @@ class Faults:
 
     def _condition(self, one: Struck) -> str:
         fault = one.fault
-        parts = []
+        parts = ["not HEALED.is_set()"] * (self.again and fault.at.side != "executor")
         if len(one.ranks) < self.ranks:
             parts.append(f"dist.get_rank() == {one.ranks[0]}" if len(one.ranks) == 1 else f"dist.get_rank() in {one.ranks}")
         if fault.site == "save_planner.resolve_data" and self.on_threads is not None:
             parts.append(f"threading.current_thread() is {'not ' * self.on_threads}threading.main_thread()")
-        elif _counts(fault):
+        elif _counts(fault) or (self.again and fault.at.side == "executor" and not isinstance(fault.effect, (Kill, Exit))):
             others = sum(line.startswith("CALLS") for line in self.constants)
             name = f"CALLS_{others + 1}" if others else "CALLS"
             self.constants.append(f"{name} = itertools.count(1)")
