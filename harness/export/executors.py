@@ -34,6 +34,7 @@ def processes(methods: Mapping[str, Sequence[Struck]], starting: Callable[[Struc
     for one in methods.get("start", ()):
         ended = ["os._exit(1)  # whatever the error is, all that is seen of it is that the process ends"]
         does = ended if isinstance(one.fault.effect, Raise) else starting(one)
-        lines += [f"    if info.global_rank in {[*one.ranks]}:", *(f"        {line}" for line in does)]
+        whom = f"== {one.ranks[0]}" if len(one.ranks) == 1 else f"in {one.ranks}"
+        lines += [f"    if info.global_rank {whom}:", *(f"        {line}" for line in does)]
     lines += ["    PROCESS._execute_save = save"] * ("save" in methods)
     return [*blocks, "\n".join([*lines, "    MAIN(info, pipe)"])]

@@ -23,7 +23,7 @@ PROCESS = dcp._async_process_executor._AsyncCheckpointProcess
 MAIN = PROCESS._checkpointing_subprocess
 
 def start(info, pipe):
-    if info.global_rank in [1]:
+    if info.global_rank == 1:
         os._exit(1)  # whatever the error is, all that is seen of it is that the process ends
     MAIN(info, pipe)
 
