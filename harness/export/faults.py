@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import torch.distributed.checkpoint as dcp
 
 from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.errors import UsageError
+from harness.export import executors
 from harness.export.errors import raising
 from harness.fault import Fault
 from harness.sites import SITES
@@ -22,8 +24,13 @@ _CLASSES = {
     "save_planner": ("Planner", "dcp.DefaultSavePlanner"),
     "load_planner": ("Planner", "dcp.DefaultLoadPlanner"),
     "state": ("Model", "SimpleNamespace"),
+    "stager": ("Stager", "dcp.staging.DefaultStager"),
 }
 """Side -> what its class in a script is called, and derives from."""
+STAGERS = {"blocking": "dcp.staging.BlockingAsyncStager", "background": "dcp.staging.DefaultStager"}
+"""Staging by a stager of the caller's -> the class of it."""
+IN_BACKGROUND = "dcp.staging.StagingOptions(False, True, True, False)"
+"""What a stager is made with that copies on a thread: pinned memory and copies that do not block need an accelerator."""
 _STATEFUL = {"state_dict": "dict(vars(self))", "load_state_dict": "vars(self).update(state_dict)"}
 _OF_GROUPS = {"all_gather": "allgather"}
 """Collectives whose method of a process group has another name."""
@@ -49,6 +56,8 @@ class Faults:
         struck: the faults.
         ranks: size of the world.
         on_threads: None, or whether what struck ``resolve_data`` did so on a writer thread: which of several threads comes first is up to chance.
+        staging: what copies the state of an async save.
+        again: whether ranks try again, and nothing strikes them then.
 
     Attributes:
         blocks: classes and functions, each as text.
@@ -59,11 +68,15 @@ class Faults:
     struck: Sequence[Struck]
     ranks: int
     on_threads: bool | None = None
+    staging: str = "writer"
+    again: bool = False
     blocks: list[str] = field(default_factory=list)
     constants: list[str] = field(default_factory=list)
     patches: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.told:
+            self.constants.append("HEALED = threading.Event()")
         by_side: dict[str, dict[str, list[Struck]]] = {}
         for one in self.struck:
             method = one.fault.at.method.removesuffix(".future")
@@ -72,8 +85,17 @@ class Faults:
             if side == "pg":
                 for method, strikes in methods.items():
                     self._collective(method, strikes)
+            elif side == "executor":
+                self.constants += [executors.PROCESS, executors.MAIN, *["SAVE = PROCESS._execute_save"] * ("save" in methods)]
+                self.blocks += executors.processes(methods, lambda one: self._act(one, ""), self._body)
+                self.patches.append(executors.PATCH)
             else:
                 self._class(side, methods)
+
+    @property
+    def told(self) -> bool:
+        """Whether faults must be told that they are healed; what strikes another process is not part of those that are started from then on."""
+        return self.again and any(one.fault.at.side != "executor" for one in self.struck)
 
     def names(self, side: str) -> bool:
         """Whether a fault struck on ``side``, so that the script has a class for it."""
@@ -85,9 +107,14 @@ class Faults:
         if side not in _CLASSES:
             raise UsageError(f"faults at {side}.* cannot be exported yet; valid: {', '.join(_CLASSES)}, pg")
         name, base = _CLASSES[side]
+        if side == "stager":
+            base = STAGERS.get(self.staging, base)
+            self.patches += ["dcp.state_dict_saver.DefaultStager = Stager"] * (self.staging == "engine")
         found = [self._method(side, method, strikes) for method, strikes in methods.items()]
         if side == "state":  # DCP takes it for a Stateful only if it has both
             found += [[*_head(method, side), f"    {_plainly(call, side, method)}"] for method, call in _STATEFUL.items() if method not in methods]
+        if side == "stager" and self.staging == "background":
+            found.insert(0, ["def __init__(self):", f"    super().__init__({IN_BACKGROUND})"])
         lines = [f"class {name}({base}):"]
         for number, method in enumerate(found):
             lines += [""] * (number > 0) + _indented(method)
@@ -134,12 +161,12 @@ class Faults:
 
     def _condition(self, one: Struck) -> str:
         fault = one.fault
-        parts = []
+        parts = ["not HEALED.is_set()"] * (self.again and fault.at.side != "executor")
         if len(one.ranks) < self.ranks:
             parts.append(f"dist.get_rank() == {one.ranks[0]}" if len(one.ranks) == 1 else f"dist.get_rank() in {one.ranks}")
         if fault.site == "save_planner.resolve_data" and self.on_threads is not None:
             parts.append(f"threading.current_thread() is {'not ' * self.on_threads}threading.main_thread()")
-        elif _counts(fault):
+        elif _counts(fault) or (self.again and fault.at.side == "executor" and not isinstance(fault.effect, (Kill, Exit))):
             others = sum(line.startswith("CALLS") for line in self.constants)
             name = f"CALLS_{others + 1}" if others else "CALLS"
             self.constants.append(f"{name} = itertools.count(1)")
@@ -177,11 +204,26 @@ class Faults:
             if site.result == "plans" and effect.kind != "none":
                 return [f"return {_falsified(effect, 'result[0]')}, result[1]"]
             return [f"return {_falsified(effect, 'result')}"]
+        if site.name == "stager.stage.future":
+            return self._stage_late(one)
         if isinstance(effect, FailFuture):
             return ["def fail():", *_indented(self._raise(one, effect.error)), f"result.{effect.at} = fail"]
         if site.is_future:
             return ["def wait():", *_indented(_stall(effect)), "result.wait = wait"]
         return self._act(one, "")
+
+    def _stage_late(self, one: Struck) -> list[str]:
+        """Replaces the future of a staging by one that ends otherwise; DCP asks whether it has ended, so one that fails has done so by then."""
+        effect = one.fault.effect
+        if isinstance(effect, FailFuture):
+            failing = ["def fail():", *_indented(self._raise(one, effect.error)), "result = self._staging_executor.submit(fail)"]
+            return [*failing, "result.exception()  # has failed when async_save looks at it"]
+        if isinstance(effect, (Hang, NeverComplete)):
+            return ["result = self._staging_executor.submit(time.sleep, 3600)  # never completes"]
+        if not isinstance(effect, Delay):
+            return _stall(effect)
+        late = ["def complete(staged=result):", *_indented([*_stall(effect), "return staged.result()"])]
+        return [*late, "result = self._staging_executor.submit(complete)"]
 
 
 def _stall(effect: Effect) -> list[str]:
@@ -246,7 +288,7 @@ def _arguments(side: str, method: str) -> tuple[str, str]:
     """The parameters of a method, and the arguments that pass them on."""
     if side == "state":
         return ("state_dict", "state_dict") if method == "load_state_dict" else ("", "")
-    found: Any = getattr(getattr(dcp, _CLASSES[side][1].partition(".")[2]), method)
+    found: Any = getattr(operator.attrgetter(_CLASSES[side][1].partition(".")[2])(dcp), method)
     if isinstance(found, property):
         return "", ""
     parameters = list(inspect.signature(found).parameters.values())[1:]

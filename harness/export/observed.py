@@ -1,6 +1,6 @@
 """What a case showed, in the words of the script that shows it again.
 
-Not shown by a script: what becomes of ranks once a group's timeout has passed, and a second try.
+Not shown by a script: what becomes of ranks once a group's timeout has passed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from harness.history import ErrorRecord
 from harness.oracles import Outcome
 from harness.verdict import Verdict
 
+CLAIM_AGAIN = "ranks whose operation failed can do it again once the cause is gone"
+"""What is owed to those that try again."""
 Saw = str | tuple[str, ...]
 """How what a rank says begins; several where it is up to chance."""
 
@@ -26,6 +28,8 @@ _BROKEN = {
     "commitment": "what is stored is not what was reported",
     "course": "a failed call was ignored",
     "filled": "what was loaded is not what was saved",
+    "recovery": "a second try fails, though the cause of the first failure is gone",
+    "futures": "a future does not say the truth",
 }
 """Oracle -> what its violation means."""
 _SILENT: dict[Effect, str] = {Kill(): "exit code -9", Exit(): "exit code 1", Stop(): "exit code None"}
@@ -34,6 +38,10 @@ _UNSTABLE = re.compile(r"<root>|'(?:Default|FileSystem)\w+'|0x|\[/|'[^' ]*<local
 """Where a message begins to tell of the machine, of the harness, of a class that scripts derive from, or of one version of Python."""
 _LOST = ("Connection closed by peer", "Connection reset by peer", "gloo/transport")
 """What gloo says of a peer that is gone."""
+LEFT = ("raised RuntimeError", "hung in ")
+"""What a rank says whose peer is gone."""
+_DEAD = ("raised RuntimeError: Checkpoint background process is dead", "raised BrokenPipeError")
+"""What a rank says whose process executor has lost its process: one, or the other where that has not been noticed yet."""
 
 
 def saw(result: CaseResult, characters: int) -> list[Saw]:
@@ -46,16 +54,60 @@ def saw(result: CaseResult, characters: int) -> list[Saw]:
     Raises:
         UsageError: nobody can tell how a rank ended.
     """
-    effects = {str(fault): fault.effect for fault in result.case.plan}
-    silent = {rank: _SILENT[effects[text]] for text, rank in sorted(result.evidence.fired) if effects[text] in _SILENT}
+    effects = {str(fault): fault.effect for fault in result.case.plan if fault.at.side != "executor"}  # those end another process
+    silent = {rank: _SILENT[effects[text]] for text, rank in sorted(result.evidence.fired) if effects.get(text) in _SILENT}
     ended = {rank: one for outcomes in result.evidence.outcomes.values() for rank, one in outcomes.items()}
+    if fails_again(result):
+        ended, silent = {**(result.evidence.retry or {})}, {}
     loaded = next(iter(result.evidence.loaded.values()), {})
-    return [silent.get(rank) or _ended(ended[rank], loaded.get(rank, ()), result.evidence.timeout, characters) for rank in sorted(ended)]
+    staged = _staged(result)
+    seen = [
+        silent.get(rank) or _ended(ended[rank], loaded.get(rank, ()), result.evidence.timeout, characters, staged.get(rank, ""))
+        for rank in sorted(ended)
+    ]
+    return [_of_process(one) for one in seen] if result.case.executor == "process" else seen
 
 
-def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters: int) -> Saw:
+def _of_process(seen: Saw) -> Saw:
+    """What a rank says whose process executor ended so: not the rank itself hangs, or loses its peers."""
+    if seen == LEFT:
+        return "raised RuntimeError"
+    if isinstance(seen, str) and seen.startswith("hung in"):
+        return "hung in "
+    return _DEAD if isinstance(seen, str) and seen.startswith(_DEAD) else seen
+
+
+def fails_again(result: CaseResult) -> bool:
+    """Whether all that goes wrong is that ranks which tried again failed."""
+    violated = {one.oracle for one in result.judgements if one.verdict is Verdict.VIOLATED}
+    retry = result.evidence.retry or {}
+    return violated == {"recovery"} and len(retry) == result.case.ranks and any(one.kind != "returned" for one in retry.values())
+
+
+def tells_of_staging(result: CaseResult) -> bool:
+    """Whether a future does not say the truth, so that ranks tell first what that of the staging says."""
+    return any(one.oracle == "futures" and one.verdict is Verdict.VIOLATED for one in result.judgements)
+
+
+def _staged(result: CaseResult) -> dict[int, str]:
+    """What ranks that do not hang say first of their staging, if they tell of it.
+
+    Raises:
+        UsageError: a script would wait for it in vain, or has no such future.
+    """
+    if not tells_of_staging(result):
+        return {}
+    said = {rank: futures.get("staging") for told in result.evidence.futures.values() for rank, futures in told.items()}
+    for rank, outcome in result.outcomes.items():
+        one = said.get(rank)
+        if outcome.kind != "hung" and (one is None or one.kind == "hung"):
+            raise UsageError(f"the case cannot be exported: scripts tell of futures of stagings that are over, and that of rank {rank} is not")
+    return {rank: f"{'not ' * (one.kind == 'raised')}staged, then " for rank, one in said.items() if one is not None}
+
+
+def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters: int, staged: str) -> Saw:
     if outcome.kind == "returned":
-        return "loaded" if wrong else "returned"
+        return "loaded" if wrong else f"{staged}returned"
     if outcome.kind == "hung":
         return f"hung in {outcome.where.rpartition(' in ')[2]}"
     if outcome.kind != "raised" or outcome.error is None:
@@ -63,8 +115,8 @@ def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters:
     if outcome.finished_at >= timeout:
         return "hung in "
     if any(one in outcome.error.message for one in _LOST):
-        return ("raised RuntimeError", "hung in ")
-    return f"raised {_said(outcome.error)[:characters]}"
+        return LEFT
+    return f"{staged}raised {_said(outcome.error)[:characters]}"
 
 
 def _said(error: ErrorRecord) -> str:
@@ -113,7 +165,9 @@ def conclusion(result: CaseResult) -> str:
 
 
 def committed(result: CaseResult) -> bool | None:
-    """Whether a save left a commit marker; None for a load."""
+    """Whether a save left a commit marker; None for a load, and where it is of a first try."""
+    if fails_again(result):
+        return None
     return next((one.committed for places in result.evidence.storage.values() for one in places), None)
 
 

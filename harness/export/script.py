@@ -1,7 +1,7 @@
 """A case as a stand-alone script: plain torch, real processes, at most :data:`LONGEST` lines, and the same outcome.
 
 A script holds only what its case needs. The state is the smallest that the faults can strike, and a fault that never fired is left out. What is recorded
-in a script is what the case showed when it was exported; there is no second try in it.
+in a script is what the case showed when it was exported: by its first try or, where only that goes wrong, by the second.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import jinja2
 from harness.case import Case, CaseResult
 from harness.effects import Delay, FailFuture, Raise, Skip, Stop, WrongResult
 from harness.errors import UsageError
-from harness.export import observed
+from harness.export import calling, executors, observed
 from harness.export.errors import raising
 from harness.export.faults import LATEST, Faults, Struck
 from harness.fault import Fault
 from harness.findings.register import Register
 from harness.rig import Rig
+from harness.verdict import Verdict
 
 LONGEST = 60
 """Lines of a script: what one reads in a minute."""
@@ -33,12 +34,11 @@ _COMPARED = range(110, 50, -10)
 """Characters of an error that are compared; fewer where that saves lines."""
 _PATIENCE = 3
 """Seconds after which a rank that has not ended says where it is. Ranks that end are waited for much longer."""
-_ENGINES = {"filesystem": "", "filesystem-threads": ", thread_count=4"}
-"""Engine -> what a script's writer is made with, beside the place."""
-_KNOWN = frozenset("plan operation ranks coordinator engine workload seed way retry world".split())
-"""The fields of a case that a script can say, or need not."""
-_WAYS = ("together", "alone")
-_STANDARD = ("errno", "itertools", "os", "signal", "subprocess", "sys", "tempfile", "threading", "time")
+_STAGED = "{'not ' * bool(response.staging_completion.exception())}staged, then "
+"""What a rank says first where the future of the staging does not say the truth."""
+_PATIENCE_WITH_PROCESSES = 12
+"""The same where ranks start processes, which import torch anew."""
+_STANDARD = ("contextlib", "errno", "itertools", "os", "signal", "subprocess", "sys", "tempfile", "threading", "time")
 """Modules that a script may name."""
 _NAMES = {"datetime": "timedelta", "pathlib": "Path", "traceback": "extract_stack", "types": "SimpleNamespace"}
 """Module -> what a script may import from it."""
@@ -70,7 +70,7 @@ def export(case: Case, register: Register) -> str:
     """Runs a case once, and writes the script that shows the same.
 
     Args:
-        case: what to export. Whether its ranks try again is left out.
+        case: what to export. That its ranks try again is left out unless it is all that goes wrong.
         register: known findings; the script is named after the one that it shows.
 
     Returns:
@@ -82,11 +82,16 @@ def export(case: Case, register: Register) -> str:
     """
     check(case)
     with Rig(register=register) as rig:
-        return write(rig.run(dataclasses.replace(case, retry=False)), case, register)
+        return write(run(case, rig), case, register)
 
 
-def _grouped(case: Case) -> bool:
-    return case.way == "together"
+def run(case: Case, rig: Rig) -> CaseResult:
+    """Runs what a script is to show: the operation, and a second try if that is all that goes wrong."""
+    once = rig.run(dataclasses.replace(case, retry=False))
+    if not case.retry or any(one.verdict is not Verdict.HOLDS for one in once.judgements):
+        return once
+    twice = rig.run(case)
+    return twice if observed.fails_again(twice) else once
 
 
 def check(case: Case) -> None:
@@ -96,17 +101,9 @@ def check(case: Case) -> None:
         PlanError: the plan does not fit.
         UsageError: with the reason, and the choices.
     """
-    defaults = Case()
-    for one in dataclasses.fields(case):
-        if one.name not in _KNOWN and getattr(case, one.name) != getattr(defaults, one.name):
-            raise UsageError(f"{one.name}={getattr(case, one.name)!r} cannot be exported yet; valid: {getattr(defaults, one.name)!r}")
-    if case.way not in _WAYS:
-        raise UsageError(f"way {case.way!r} cannot be exported yet; valid: {', '.join(_WAYS)}")
     if case.world == "attached":
         raise UsageError("world 'attached' cannot be exported: a script starts its own ranks; valid: simulated, processes")
-    if case.engine not in _ENGINES:
-        why = "its store lives in one process" if case.engine == "fsspec-memory" else "stand-alone scripts know torch only"
-        raise UsageError(f"engine {case.engine!r} cannot be exported: {why}; engines: {', '.join(_ENGINES)}")
+    calling.check(case)
     for fault in case.plan:
         _check(fault)
     case.bind()
@@ -118,10 +115,6 @@ def _check(fault: Fault) -> None:
         raising(effect.error, fault.site, (0,))
     if _late(fault) > LATEST:
         raise UsageError(f"fault {fault} cannot be exported: a script waits for a late rank up to {LATEST:g} s")
-    if fault.at.side == "executor":
-        raise UsageError(f"fault {fault} cannot be exported yet: scripts save in the background on threads")
-    if fault.at.side == "stager":
-        raise UsageError(f"fault {fault} cannot be exported yet: scripts stage with their writer; valid: faults at writer.stage")
 
 
 def _late(fault: Fault) -> float:
@@ -135,41 +128,47 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
     """Writes the script of a case that has run.
 
     Args:
-        result: what it showed, without a second try.
+        result: what it showed, see :func:`run`.
         case: as it was asked for.
         register: known findings.
 
     Raises:
         UsageError: it shows nothing, or its script would be too long.
     """
-    conclusion = observed.conclusion(result)
+    conclusion, again, by_process = observed.conclusion(result), observed.fails_again(result), case.executor == "process"
     struck = _struck(result)
-    faults = Faults(struck, case.ranks if _grouped(case) else 1, _on_threads(result))
+    faults = Faults(struck, case.ranks if calling.grouped(case) else 1, _on_threads(result), case.staging, again)
     saw, committed = observed.saw(result, max(_COMPARED)), observed.committed(result)
     contents, loads = "loaded" in saw, case.operation == "load"
+    staged = _STAGED * observed.tells_of_staging(result)
     flat = [text for one in saw for text in ([one] if isinstance(one, str) else one)]
     state = _State(struck, _written(flat), 4 if case.engine == "filesystem-threads" else 1)
     full, empty = state.text(_FULL), state.text(_EMPTY)
     text = _fill(
         title=_title(result, struck, register),
-        claim=observed.claim(result.expectation, case.ranks),
+        claim=observed.CLAIM_AGAIN if again else observed.claim(result.expectation, case.ranks),
         torch=_version(),
         replay=case.replay_line(),
         ranks=case.ranks,
         saw=_list(result),
         faults=faults,
-        grouped=_grouped(case),
+        grouped=calling.grouped(case),
         loads=loads,
-        before=state.text(_FULL, model='{{"weight": {weight}, "step": {step}}}'),
+        again=calling.storage(case, faults) if again else "",
+        healing=executors.HEALING if faults.names("executor") else "",
+        by_process=by_process,
+        before=calling.saved_before(case, state.text(_FULL, model='{{"weight": {weight}, "step": {step}}}')),
         target=empty if contents else "",
-        patience=_PATIENCE + round(sum(_late(one.fault) * (one.fault.times or 1) for one in struck)),
+        patience=(_PATIENCE_WITH_PROCESSES if by_process else _PATIENCE) + round(sum(_late(one.fault) * (one.fault.times or 1) for one in struck)),
         hung=any(one.startswith("hung in") for one in flat),
-        lost=any("exit code" in one or isinstance(one, tuple) for one in saw),
+        lost=any("exit code" in one or one == observed.LEFT for one in saw),
         told=any("CheckpointException" in one for one in flat),
-        call=_call(case, faults, "state" if contents else empty if loads else full),
-        returned=f'"returned" if str(state) == str({full}) else f"loaded {{state}}"' if contents else '"returned"',
+        call=calling.call(case, faults, "state" if contents else empty if loads else full),
+        awaited=calling.awaited(case),
+        staged=staged,
+        returned=f'"returned" if str(state) == str({full}) else f"loaded {{state}}"' if contents else f'f"{staged}returned"' if staged else '"returned"',
         committed=committed,
-        storage="" if committed is None else f' and ".metadata" {"" if committed else "not "}in stored',
+        storage="" if committed is None else _on_storage(calling.markers(case), committed),
         unloadable=observed.unloadable(result),
         read_back=state.text(_EMPTY, str(struck[0].ranks[0]) if struck else "0"),
         conclusion=conclusion,
@@ -182,10 +181,16 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
     return text
 
 
+def _on_storage(markers: list[str], committed: bool) -> str:
+    if len(markers) == 1:
+        return f' and "{markers[0]}" {"" if committed else "not "}in stored'
+    return f" and {'' if committed else 'not '}{{{', '.join(map(json.dumps, markers))}}} <= {{*stored}}"
+
+
 def _fill(*, faults: Faults, **pieces: object) -> str:
     """The template with its pieces, and with the imports that they turn out to need."""
     template = _template()
-    pieces |= {"blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
+    pieces |= {"healed": faults.told, "blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
     code = template.render(imports=[], of_torch=[], **pieces).split('"""', 2)[2]
     homes = {found.partition(".")[0] for found in re.findall(r"(?<![\w.\"'/])[a-z]\w*(?=\.\w)", code)} & ({*_STANDARD} | _homes(faults))
     names = [f"from {home} import {name}" for home, name in _NAMES.items() if re.search(rf"\b{name}\b", code)]
@@ -298,23 +303,10 @@ class _State:
         return counts
 
 
-def _call(case: Case, faults: Faults, state: str) -> str:
-    """The operation."""
-    place, options = 'f"{place}/checkpoint"', _ENGINES[case.engine]
-    loads = case.operation == "load"
-    kind = "Reader" if loads else "Writer"
-    own = faults.names(kind.lower())
-    storage = f"{kind if own else f'dcp.FileSystem{kind}'}({place}{'' if loads else options})"
-    planner = ", planner=Planner()" * (faults.names("save_planner") or faults.names("load_planner"))
-    if case.coordinator and _grouped(case):
-        return f"dcp.{'load' if loads else 'save'}_state_dict({state}, {storage}, coordinator_rank={case.coordinator}{planner})"
-    given = f", storage_{kind.lower()}={storage}" * (own or bool(options and not loads))
-    return f"dcp.{case.operation}({state}, checkpoint_id={place}{given}{planner}){'.result()' * (case.operation == 'async_save')}"
-
-
 def _title(result: CaseResult, struck: list[Struck], register: Register) -> str:
     known = [entry for entry in register.entries if entry.id in result.known]
-    if known:
+    if known:  # the one that the plan was made for, where one leads to another
+        known.sort(key=lambda entry: str(result.case.plan) not in entry.replay)
         return f"{known[0].id}: {known[0].title}."
     case = result.case
     told = [f"{one.fault.site} {_HAPPENS[one.fault.effect.name]} on rank{'s' * (len(one.ranks) > 1)} {', '.join(map(str, one.ranks))}" for one in struck]

@@ -61,7 +61,7 @@ LATER = [
     ("export writer.write_data@0=raise --engine fsspec-memory", "its store lives in one process; engines: filesystem"),
     ("export writer.write_data@0=raise(harness.errors.UsageError)", "stand-alone scripts know torch only; valid: a builtin"),
     ("export 'writer.write_data@0=delay(3600)'", "a script waits for a late rank up to 20 s"),
-    ("export stager.stage@0=raise --op async_save", "scripts stage with their writer; valid: faults at writer.stage"),
+    ("export writer.finish@0=raise --op async_save --workload stateful --staging engine", "own stager; valid: staging 'writer'"),
     ("export writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
     ("export writer.write_data@0=stop", "stop needs real processes (world 'processes')"),
     ("export writer.write_data@0#2=raise", "it shows nothing: fired VACUOUS: writer.write_data@0#2=raise strikes no call on rank 0"),

@@ -22,11 +22,12 @@ from harness.zoo import SWEPT
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-INJECTABLE = [site for site in SITES.values() if not site.reserved and site.side != "executor" and site.name != "stager.stage.future"]
+INJECTABLE = [site for site in SITES.values() if not site.reserved and site.side != "executor"]
 NEVER_CALLED = {"load_planner.resolve_bytes", "pg.barrier", "writer.synchronize_staging"}
 """Sites that the engines at hand do not call."""
 EACH_ERROR = {"writer.write_data", "writer.finish", "reader.read_data", "state.state_dict"}
-WITHOUT_A_SCRIPT = {"stager.stage", "stager.synchronize_staging", "stager.close"}
+STAGING = {"stager.stage.future": "background"} | dict.fromkeys(("stager.stage", "stager.synchronize_staging", "stager.close"), "engine")
+"""Site -> the staging that calls it."""
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +62,11 @@ def test_every_effect_at_a_site_becomes_a_short_script(site: Site, rig: Rig) -> 
     texts = {}
     for plan in _plans(site):
         try:
-            texts[str(plan)] = _exported(Case(plan, operation), rig)
+            staged = {"staging": STAGING[site.name], "workload": "stateful"} if site.name in STAGING else {}
+            texts[str(plan)] = _exported(Case(plan, operation, **staged), rig)
         except UsageError as error:
-            assert site.name in NEVER_CALLED | WITHOUT_A_SCRIPT, error  # noqa: PT017  (which of two claims holds depends on the site)
-    assert bool(texts) == (site.name not in NEVER_CALLED | WITHOUT_A_SCRIPT)
+            assert site.name in NEVER_CALLED, error  # noqa: PT017  (which of two claims holds depends on the site)
+    assert bool(texts) == (site.name not in NEVER_CALLED)
     for plan_text, text in texts.items():
         compile(text, plan_text, "exec")
         assert plan_text in text
@@ -86,6 +88,9 @@ SAMPLE = [
     ("writer.finish@0=exit", {"world": "processes"}),
     ("writer.write_data@0=raise(queue.Empty)", {"ranks": 1, "way": "alone"}),
     ("save_planner.create_global_plan@coordinator=wrong(short)", {"engine": "filesystem-threads"}),
+    ("stager.stage.future@1=delay(2)", {"operation": "async_save", "staging": "background", "workload": "stateful"}),
+    ("state.state_dict@1=raise", {"operation": "async_save", "staging": "blocking", "workload": "stateful"}),
+    ("", {"ranks": 3, "way": "no_collectives"}),
     ("", {"ranks": 3}),
 ]
 
