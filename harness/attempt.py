@@ -11,15 +11,15 @@ import datetime as dt
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch.distributed as dist
 
 from harness._inject import Injector
 from harness._torch import end_executor_process, is_stateful, replace_executor_process
-from harness.background import Target, engine_stagers_fail, save_all
+from harness.background import Ending, Target, engine_stagers_fail, save_all
 from harness.case import Case
 from harness.engines.base import Engine, find
 from harness.executor import FaultyExecutor
@@ -35,23 +35,6 @@ from harness.workload import State, Workload, workload
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, as the tags in their elements carry them; a second save under way at the same time adds :data:`SECOND`."""
 SECOND = 10
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How an operation ended on a rank.
-
-    Attributes:
-        operation: its name.
-        outcome: how.
-        wrong: what came back wrong from a load; None unless it loaded.
-        futures: name -> what each future that it returned says.
-    """
-
-    operation: str
-    outcome: Outcome
-    wrong: tuple[str, ...] | None = None
-    futures: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 class Course(Protocol):
@@ -140,8 +123,7 @@ class Attempt:
             Target(save + number * SECOND, storage, self.places[number][part.number], group or part.call.group)
             for number, (storage, group) in enumerate(zip(storages, groups, strict=True))
         ]
-        for one in save_all(case, engine, kind, part, injector, targets, course.over):
-            yield Ending(one.operation, one.outcome, futures=one.futures)
+        yield from save_all(case, engine, kind, part, injector, targets, course.over)
 
     def _in_the_foreground(
         self, engine: Engine, kind: Workload, part: Part, storage: Any, save: int, injector: Injector, course: Course
@@ -150,15 +132,13 @@ class Attempt:
         if self.case.coordinator:  # DCP calls a Stateful with coordinator 0 only; with others, its users call it themselves
             plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
         state = {key: FaultyStateful.sharing(value, injector) if is_stateful(value) else value for key, value in plain.items()}
-        name = injector.begin(self.case.operation)
-        try:
-            self._act(engine, part, state, storage, injector)
-        except BaseException as error:  # whatever an engine raises is the outcome
-            if course.over():
-                raise  # the world is over, and this is how it ends the rank
-            return Ending(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
-        finally:
-            injector.end(name)
+        with injector.operation(self.case.operation) as name:
+            try:
+                self._act(engine, part, state, storage, injector)
+            except BaseException as error:  # whatever an engine raises is the outcome
+                if course.over():
+                    raise  # the world is over, and this is how it ends the rank
+                return Ending(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
         return Ending(name, Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, part, plain, state))
 
     def _act(self, engine: Engine, part: Part, state: State, storage: Any, injector: Injector) -> None:

@@ -11,8 +11,8 @@ import contextvars
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from harness import _torch
 from harness._inject import Injector
@@ -50,18 +50,21 @@ class Target:
     group: Any = None
 
 
-class Finished(NamedTuple):
-    """How an async save ended on a rank.
+@dataclass(frozen=True)
+class Ending:
+    """How an operation ended on a rank.
 
     Attributes:
-        operation: such as ``async_save[1]``.
-        outcome: what whoever waits for the upload is told.
-        futures: name -> what each future that was returned says, once all is over.
+        operation: its name.
+        outcome: how.
+        wrong: what came back wrong from a load; None unless it loaded.
+        futures: name -> what each future that it returned says.
     """
 
     operation: str
     outcome: Outcome
-    futures: Mapping[str, Outcome]
+    wrong: tuple[str, ...] | None = None
+    futures: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 @dataclass
@@ -92,7 +95,7 @@ def engine_stagers_fail() -> Iterator[None]:
 
 def save_all(
     case: Case, engine: Engine, kind: Workload, part: Part, injector: Injector, targets: Sequence[Target], over: Callable[[], bool]
-) -> Iterator[Finished]:
+) -> Iterator[Ending]:
     """Makes async saves as the calling rank: begins one after the other, then waits for each, and gives its end.
 
     Args:
@@ -151,9 +154,9 @@ def _train_on(state: State, kind: Workload, part: Part, saving: Saving) -> None:
     kind.overwrite(state, part.context(LATER))
 
 
-def _end(running: _Running, over: Callable[[], bool]) -> Finished:
+def _end(running: _Running, over: Callable[[], bool]) -> Ending:
     if running.saving is None:
-        return Finished(running.operation, Outcome("raised", running.error, finished_at=current().now()), {})
+        return Ending(running.operation, Outcome("raised", running.error, finished_at=current().now()))
     upload = running.saving.upload
     try:
         upload.result()
@@ -163,7 +166,7 @@ def _end(running: _Running, over: Callable[[], bool]) -> Finished:
             raise
         outcome = Outcome("raised", ErrorRecord.of(error), finished_at=current().now())
     named = {"upload": upload, **({} if running.saving.staging is None else {"staging": running.saving.staging})}
-    return Finished(running.operation, outcome, {name: _said(future) for name, future in named.items()})
+    return Ending(running.operation, outcome, futures={name: _said(future) for name, future in named.items()})
 
 
 def _said(future: Future[Any]) -> Outcome:

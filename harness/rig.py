@@ -19,8 +19,8 @@ from typing import Any, Literal, NamedTuple
 
 from harness import oracles
 from harness._inject import Injector
-from harness.attempt import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, Ending, coordinators, in_process, surroundings
-from harness.background import LATER
+from harness.attempt import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, coordinators, in_process, surroundings
+from harness.background import LATER, Ending
 from harness.case import Case, CaseResult
 from harness.engines.base import Call, Engine, find
 from harness.expectation import Expectation, Forecast, Kind, forecast
