@@ -215,7 +215,7 @@ def in_process(attempt: Attempt) -> None:
     rank = here()
     injector = Injector(attempt.case.plan, coordinators=coordinators(attempt.case), history=Reported(rank))
     rank.ask_at_collectives(injector)
-    with _silence(), surroundings(injector), contextlib.ExitStack() as until_all_have_ended:
+    with silenced(), surroundings(injector), contextlib.ExitStack() as until_all_have_ended:
         if attempt.case.executor == "process":
             rank.expect_processes()
             until_all_have_ended.callback(end_executor_process)
@@ -224,7 +224,7 @@ def in_process(attempt: Attempt) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Silences what an engine logs and warns about faults that were injected on purpose: a rank prints where its parent does."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sys
 import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from harness.attempt import silenced
 from harness.case import Case, CaseResult
 from harness.placing import placed
 from harness.pytest_plugin.session import Session
@@ -64,7 +61,7 @@ class CkptRig:
             if why:
                 self._session.elsewhere[why] += 1
         started = time.perf_counter()
-        with _quiet():
+        with silenced():
             result = self._rig.run(case)
         covered = self._rig.register.covered(case.engine, result.evidence)
         self._session.ran_case(Record.of(result, covered, time.perf_counter() - started))
@@ -76,16 +73,3 @@ class CkptRig:
         result = self.run(case)
         assert_case(result)
         return result
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences what engines log and warn about faults that were injected on purpose."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
