@@ -22,8 +22,9 @@ class Counts:
     """
 
     def __init__(self) -> None:
-        # A raw lock: it is held for an instant and never across a hand-over, so a simulated world need not schedule it.
-        self._lock = _thread.allocate_lock()
+        # A raw lock: it is held for an instant and never across a hand-over, so a simulated world need not schedule it. Reentrant, since the
+        # garbage collector may run a finalizer in that instant which flushes a watched file.
+        self._lock = _thread.RLock()
         self._counter: collections.Counter[str] = collections.Counter()
         self._log: list[list[Any]] = []
         self._path: str | None = None

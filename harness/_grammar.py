@@ -86,11 +86,9 @@ def _ranks(text: str) -> Ranks:
 
 
 def _sites(name: str, operation: OperationRef | None, side: str | None, every_site: bool, ranks: Ranks) -> list[Site]:
-    if name not in PHASES:
+    if name not in PHASES or side == "fs":  # within a file system, write and read are its own
         return [resolve(name, side=side, operation=None if operation is None else operation.kind)]
     phase: Phase = name
-    if phase == "disk":
-        return [resolve("fs.write")]
     ways = [way for way in ("save", "load") if of_phase(phase, way)]
     if phase == "collective":
         ways = ways[:1]  # saves and loads share the sites
@@ -104,7 +102,8 @@ def _sites(name: str, operation: OperationRef | None, side: str | None, every_si
         if len(ways) > 1:
             raise PlanError(f"phase {name!r} belongs to saves and to loads: say save/{name} or load/{name}, or name a site")
         return [SITES[PRINCIPAL[phase, ways[0]]]]
-    sites = [site for way in ways for site in of_phase(phase, way) if operation is None or operation.kind in site.operations]
+    meant = dict.fromkeys(site for way in ways for site in of_phase(phase, way))
+    sites = [site for site in meant if operation is None or operation.kind in site.operations]
     reachable = [site for site in sites if site.callers == "every rank" or ranks == "coordinator"]
     if not reachable and len(ranks) == 1:
         return sites  # the one rank may be the coordinator: binding tells

@@ -9,15 +9,17 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeVar
 
 from harness import runtime, zoo
 from harness._counts import Counts
-from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
+from harness.effects import Delay, DiskError, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
 from harness.errors import HarnessError, InternalError
 from harness.fault import Fault
 from harness.history import Event, History
+from harness.journal import Journal
 from harness.plan import FaultPlan
 from harness.protocol import DCP, Operation
 from harness.sites import SITES, OperationKind, Site
@@ -59,15 +61,29 @@ class Injector:
         rank: the rank of the caller, where the current runtime cannot know it.
         coordinators: ranks that coordinate (one, unless several groups act at once), until a wrapper is told its role.
         history: where to record; without one nothing is recorded, only counted.
+        journal: where to record what reaches the disk.
+        watch_disk: whether storages are watched at their disk sites, though no fault strikes there.
 
     Attributes:
+        watches_disk: whether storages are wrapped at their disk sites.
         bound_to: the operation that all calls made through this object belong to; None where the calling rank's current one is meant.
         internal_errors: what broke in the harness itself.
     """
 
-    def __init__(self, plan: FaultPlan, *, rank: int | None = None, coordinators: Collection[int] = (0,), history: History | None = None) -> None:
+    def __init__(
+        self,
+        plan: FaultPlan,
+        *,
+        rank: int | None = None,
+        coordinators: Collection[int] = (0,),
+        history: History | None = None,
+        journal: Journal | None = None,
+        watch_disk: bool = False,
+    ) -> None:
         self.plan = plan
         self.history = history
+        self.journal = journal
+        self.watches_disk = watch_disk or journal is not None or plan.strikes_disk
         self._by_site: dict[str, list[Fault]] = {}
         for fault in plan:
             self._by_site.setdefault(fault.site, []).append(fault)
@@ -158,7 +174,10 @@ class Injector:
         Raises:
             BaseException: what the fault injects, or what ``function`` raises.
         """
-        arrival = self.arrive(site_name)
+        return self.around(self.arrive(site_name), function, *args, **kwargs)
+
+    def around(self, arrival: Arrival, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """The same for a call that has arrived."""
         fault = arrival.fault
         if fault is not None and not fault.after:
             if isinstance(fault.effect, Skip):
@@ -173,7 +192,7 @@ class Injector:
             raise
         if fault is not None and isinstance(fault.effect, WrongResult):
             self.fire(arrival)
-            with self.on_our_account(site_name):
+            with self.on_our_account(arrival.site.name):
                 result = wrong(result, fault.effect)
         elif fault is not None and fault.after:
             self.act(arrival)
@@ -213,15 +232,24 @@ class Injector:
         inner.add_done_callback(complete)
         return outer
 
-    def arrive(self, site_name: str) -> Arrival:
-        """Counts a call and finds the fault that strikes it, if any."""
+    def arrive(self, site_name: str, file: str = "") -> Arrival:
+        """Counts a call and finds the fault that strikes it, if any.
+
+        Args:
+            site_name: full name of the site.
+            file: at disk sites, the name of the file or directory, without those above it.
+        """
         with self.on_our_account(site_name):
             site, rank = SITES[site_name], self.rank()
             operation = self._operation_of(site, rank)
-            in_case, in_operation = self._counts.next(f"{rank} {site_name}", f"{rank} {operation} {site_name}")
-            fault = self._find(site_name, rank, in_case, in_operation, operation)
-        self._record("enter", rank, operation, site_name, in_operation)
-        return Arrival(site, rank, operation, in_operation, fault)
+            # A fault that is narrowed to some files counts the calls on those alone.
+            patterns = ["", *sorted({one.glob for one in self._by_site.get(site_name, ()) if one.glob is not None and fnmatchcase(file, one.glob)})]
+            keys = [f"{rank} {where}{site_name} {pattern}" for pattern in patterns for where in ("", f"{operation} ")]
+            found = self._counts.next(*keys)
+            counts = dict(zip(patterns, zip(found[::2], found[1::2], strict=True), strict=True))
+            fault = self._find(site_name, rank, counts, operation)
+        self._record("enter", rank, operation, site_name, counts[""][1], file)
+        return Arrival(site, rank, operation, counts[""][1], fault)
 
     @contextlib.contextmanager
     def on_our_account(self, site_name: str) -> Iterator[None]:
@@ -233,14 +261,27 @@ class Injector:
             self._record("internal", self.rank(), site=site_name, detail=f"{type(error).__name__}: {error}")
             raise InternalError(f"the harness broke at {site_name}: {error}") from error
 
-    def _find(self, site: str, rank: int, in_case: int, in_operation: int, operation: str) -> Fault | None:
-        if rank in self._healed:
+    def _find(self, site: str, rank: int, counts: Mapping[str, tuple[int, int]], operation: str) -> Fault | None:
+        """The fault that strikes.
+
+        Args:
+            site: full name.
+            rank: who calls.
+            counts: file pattern -> which call of those it describes this is, in the case and in the operation; "" describes all.
+            operation: in which.
+        """
+        if self.healed(rank):
             return None
         for fault in self._by_site.get(site, ()):
+            in_case, in_operation = counts.get(fault.glob or "", (0, 0))
             addressed = fault.operation is None or fault.operation.matches(operation)
             if addressed and self.means(fault, rank) and fault.strikes(in_case if fault.operation is None else in_operation):
                 return fault
         return None
+
+    def healed(self, rank: int) -> bool:
+        """Whether all faults have ended for a rank."""
+        return rank in self._healed
 
     def means(self, fault: Fault, rank: int) -> bool:
         """Whether ``fault`` is addressed to ``rank``, as far as the coordinator is known."""
@@ -262,12 +303,14 @@ class Injector:
         self._record("fault", arrival.rank, arrival.operation, arrival.site.name, arrival.nth, str(arrival.fault))
 
     def act(self, arrival: Arrival) -> None:
-        """Lets a Raise, Delay, Hang, Kill, Stop or Exit happen now."""
+        """Lets a Raise, DiskError, Delay, Hang, Kill, Stop or Exit happen now."""
         assert arrival.fault is not None
         self.fire(arrival)
         effect: Effect = arrival.fault.effect
         if isinstance(effect, Raise):
             raise zoo.injected(effect.error, arrival.site.name, arrival.rank)
+        if isinstance(effect, DiskError):
+            raise zoo.of_system(effect.errno)
         if isinstance(effect, Delay):
             runtime.current().sleep(effect.seconds)
         elif isinstance(effect, Hang):
@@ -293,7 +336,7 @@ class Injector:
         # A copy in another process records only if that belongs to a world; firings travel with the counts. The process of an async save knows its rank
         # within the group that saves, and faults are addressed to ranks of the world; where no world is known, a launcher is pickling for its ranks.
         rank = self.rank() if self._rank is None and runtime.known_world_size() is not None else self._rank
-        return {**self.__dict__, "history": None, "_rank": rank, "recorded": self.history is not None}
+        return {**self.__dict__, "history": None, "journal": None, "_rank": rank, "recorded": self.history is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         recorded = state.pop("recorded")

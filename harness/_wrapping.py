@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 W = TypeVar("W", bound="Wrapper")
 C = TypeVar("C", bound=type)
-_OWN = frozenset({"_inner", "_faults"})
+_OWN = frozenset({"_inner", "_faults", "_disk"})
 
 
 class Wrapper:
@@ -162,7 +162,8 @@ def _own_plan(cls: type[Wrapper], plan: FaultPlan | str) -> FaultPlan:
     """The plan of a wrapper that stands alone, refused if it could never act there."""
     plan = as_plan(plan, side=cls._side)
     for fault in plan:
-        if fault.at.side != cls._side:
+        below = fault.at.side == "fs" and {"writer": "save", "reader": "load"}.get(cls._side) in fault.at.operations
+        if fault.at.side != cls._side and not below:
             raise PlanError(f"{_public(cls).__name__} has no site {fault.site!r}; {_WHERE.get(fault.at.side, 'see `ckpt-harness sites`')}")
         if fault.operation is not None and fault.operation.kind == "async_save":
             raise PlanError(f"fault {fault}: a wrapper cannot tell an async_save from a save; leave the operation out, or use inject()")
@@ -178,6 +179,7 @@ _WHERE = {
     "state": "it is injected by FaultyStateful or inject()",
     "stager": "it is injected by FaultyStager or inject()",
     "executor": "processes of executors fail in the cases of a rig (ckpt-harness replay --executor process)",
+    "fs": "it is injected by FaultyStorageWriter (saves), FaultyStorageReader (loads), FaultyFileSystem or inject()",
     "pg": "collectives fail in simulated worlds only, whose plan it belongs in",
 }
 

@@ -213,7 +213,8 @@ def in_process(attempt: Attempt) -> None:
     from harness.worlds.processes.reporting import Reported
 
     rank = here()
-    injector = Injector(attempt.case.plan, coordinators=coordinators(attempt.case), history=Reported(rank))
+    case = attempt.case
+    injector = Injector(case.plan, coordinators=coordinators(case), history=Reported(rank), watch_disk=case.watches_disk)
     rank.ask_at_collectives(injector)
     with silenced(), surroundings(injector), contextlib.ExitStack() as until_all_have_ended:
         if attempt.case.executor == "process":

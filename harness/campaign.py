@@ -15,8 +15,29 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from harness import zoo
-from harness.case import Case, WorldName
-from harness.effects import Delay, Effect, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
+from harness.case import Case, Onto, WorldName
+from harness.effects import (
+    BitFlip,
+    Delay,
+    DiskError,
+    Effect,
+    Exit,
+    FailFuture,
+    Hang,
+    Kill,
+    Misdirect,
+    NeverComplete,
+    NoSpace,
+    Raise,
+    ShortWrite,
+    Skip,
+    StaleRead,
+    Stop,
+    TornWrite,
+    Truncate,
+    WrongResult,
+    ZeroFill,
+)
 from harness.fault import Fault, OperationRef
 from harness.findings.register import Register
 from harness.placing import placed
@@ -67,6 +88,8 @@ class Sweep:
         executor: what async saves are done by.
         staging: what copies the state of async saves.
         overlap: how a second async save is under way beside the first, which the faults strike.
+        onto: what saves find at their place.
+        disk: fail every cell below the storage, instead of those at and above it.
     """
 
     operations: tuple[OperationKind, ...] = ("save", "load")
@@ -83,12 +106,15 @@ class Sweep:
     executor: Executor = "thread"
     staging: str = "writer"
     overlap: Overlap = "none"
+    onto: Onto = "nothing"
+    disk: bool = False
 
     def grounds(self) -> Iterator[Case]:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
             ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, self.way, world=self.world, planner=self.planner)
-            ground = replace(ground, executor=self.executor, staging=self.staging, overlap=self.overlap)
+            ground = replace(ground, executor=self.executor, staging=self.staging, overlap=self.overlap, watch_disk=self.disk)
+            ground = replace(ground, onto=self.onto if operation != "load" else "nothing")
             # A group of one has no choice, and where nobody coordinates there is none.
             choice = min(len(group.ranks) for group in ground.groups()) if ground.how.use_collectives else 1
             for coordinator in range(choice) if self.coordinators is None else self.coordinators:
@@ -126,14 +152,15 @@ class Sweep:
 
 
 def space(rig: Rig, ground: Case) -> list[Cell]:
-    """The fault space: every call that a run without faults makes.
+    """The fault space: every call that a run without faults makes, below the storage where that is watched, and else at and above it.
 
     Args:
         rig: runs it.
         ground: a case; its plan does not matter.
     """
     ranks = rig.trace(ground).moments.get(f"{ground.operation}[1]", {})
-    return [Cell(one.site, rank, one.nth) for rank, moments in ranks.items() for one in moments if not one.after]
+    calls = [(rank, one) for rank, moments in ranks.items() for one in moments if not one.after]
+    return [Cell(one.site, rank, one.nth) for rank, one in calls if (SITES[one.site].side == "fs") == ground.watch_disk]
 
 
 def _fault(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = False) -> Fault:
@@ -143,16 +170,23 @@ def _fault(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1, a
 
 
 def _error(site: Site, error: str = "InjectedFault") -> Effect:
+    if site.side == "fs":
+        return DiskError()  # what disks raise
     return FailFuture("wait", error) if site.is_future else Raise(error)
 
 
 def _effects(site: Site, world: WorldName) -> Iterator[tuple[Effect, bool]]:
     """(effect, after the call) of everything but the plain error that the world can show. Real seconds are spent; simulated ones cost nothing."""
-    for error in zoo.SWEPT:
-        yield _error(site, error), False
-    if not site.is_future:
-        yield Raise(), True
-    others: list[Effect] = [Delay(5.0 if world == "simulated" else 0.3), Hang(), Kill(), Skip(), NeverComplete()]
+    if site.side == "fs":
+        yield DiskError("ENOSPC"), False
+        yield DiskError(), True
+    else:
+        for error in zoo.SWEPT:
+            yield _error(site, error), False
+        if not site.is_future:
+            yield Raise(), True
+    others: list[Effect] = [NoSpace(100), ShortWrite(), TornWrite(10), BitFlip(100), ZeroFill(), Truncate(100), Misdirect(), StaleRead()]
+    others += [Delay(5.0 if world == "simulated" else 0.3), Hang(), Kill(), Skip(), NeverComplete()]
     if world == "processes":
         others += [Stop(), Exit()]
     if site.name == "writer.write_data.future":
@@ -193,8 +227,9 @@ class Coverage:
 
     def never_reached(self, operations: Iterable[OperationKind]) -> list[str]:
         """Declared sites of the operations that no run reached."""
-        wanted = set(operations)
-        return [site.name for site in SITES.values() if wanted & set(site.operations) and not site.reserved and site.name not in self.sites]
+        wanted, below = set(operations), any(ground.watch_disk for ground, _ in self.reachable)
+        sites = [site for site in SITES.values() if wanted & set(site.operations) and (site.side == "fs") == below]
+        return [site.name for site in sites if site.name not in self.sites]
 
 
 def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.engines.base import find
+from harness.engines.base import Engine, find
 from harness.errors import OracleViolation, PlanError, UsageError
 from harness.expectation import Expectation
 from harness.history import History
@@ -24,7 +24,10 @@ from harness.workload import WORKLOADS, workload
 WorldName = Literal["simulated", "processes", "attached"]
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
 
-_SETTINGS = ("way", "planner", "executor", "staging", "overlap")
+Onto = Literal["nothing", "checkpoint"]
+ONTO: tuple[Onto, ...] = ("nothing", "checkpoint")
+
+_SETTINGS = ("way", "planner", "executor", "staging", "overlap", "onto")
 """Fields of a case that are told where they are not the usual."""
 _LONGEST = 1000
 """Characters of a line of an explanation: errors may carry a megabyte."""
@@ -50,6 +53,8 @@ class Case:
         staging: what copies the state of an async save; see :data:`harness.ways.STAGINGS`.
         overlap: whether a second async save is begun while the first is under way, and whether both ``shared`` the group or each has a
             ``separate`` one.
+        onto: what a save finds at its place: ``nothing``, or a ``checkpoint`` of its own kind that it overwrites.
+        watch_disk: whether calls at disk sites are seen though no fault strikes there.
     """
 
     plan: FaultPlan = FaultPlan()
@@ -66,6 +71,8 @@ class Case:
     executor: Executor = "thread"
     staging: str = "writer"
     overlap: Overlap = "none"
+    onto: Onto = "nothing"
+    watch_disk: bool = False
 
     def bind(self) -> BoundPlan:
         """Checks the case, before anything runs.
@@ -95,6 +102,7 @@ class Case:
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
         if not self.how.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
             raise UsageError(f"way {self.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
+        self._check_disk(engine)
         self._check_background()
         return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
 
@@ -109,6 +117,21 @@ class Case:
         if self.ranks > launched:
             raise UsageError(f"{self.ranks} ranks, where the launcher started {launched}; valid: 1 to {launched}")
         check_survivable(self.plan)
+
+    def _check_disk(self, engine: Engine) -> None:
+        """Refuses faults of a disk that cannot be reached, and a load that would overwrite.
+
+        Raises:
+            PlanError: the engine claims no file system.
+            UsageError: with the value and the choices.
+        """
+        disk = next((fault for fault in self.plan if fault.at.side == "fs"), None)
+        if disk is not None and Capability.FILE_SYSTEM not in engine.capabilities:
+            raise PlanError(f"fault {disk}: engine {engine.name!r} does not claim {Capability.FILE_SYSTEM.value!r}, so its disk cannot be reached")
+        if self.onto not in ONTO:
+            raise UsageError(f"unknown onto {self.onto!r}; valid: {', '.join(ONTO)}")
+        if self.onto != "nothing" and self.operation == "load":
+            raise UsageError(f"onto {self.onto!r} is of saves; valid: 'nothing'")
 
     def _check_background(self) -> None:
         """Refuses what only an async save can have, and ways of it that cannot run.
@@ -171,7 +194,12 @@ class Case:
 
     def without_faults(self) -> Case:
         """The same case with nothing going wrong: what the model learns the course from."""
-        return dataclasses.replace(self, plan=FaultPlan(), retry=False, seed=0)
+        return dataclasses.replace(self, plan=FaultPlan(), retry=False, seed=0, watch_disk=self.watches_disk)
+
+    @property
+    def watches_disk(self) -> bool:
+        """Whether calls at disk sites are seen."""
+        return self.watch_disk or self.plan.strikes_disk
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,11 @@ def _in_background(command: Any) -> Any:
     return command
 
 
+_onto = click.option(
+    "--onto", type=click.Choice(["nothing", "checkpoint"]), default="nothing", show_default=True, help="What a save finds at its place, and overwrites."
+)
+
+
 def _settled(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
     if value == "attached":
         Launch.needed()
@@ -156,11 +161,13 @@ _world = click.option(
 @click.option("--op", "operations", default="save,load", show_default=True, callback=_operations, help="Operations.")
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
 @click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
+@click.option("--disk", is_flag=True, help="Fail every call below the storage (fs.*), instead of those at and above it.")
 @click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at a sample of cells, or at all.")
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @_way
 @_planner
+@_onto
 @_in_background
 @click.option(
     "--world",
@@ -270,6 +277,7 @@ def _version(distribution: str) -> str:
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
 @_way
 @_planner
+@_onto
 @_in_background
 @_world
 @_register_option
@@ -319,6 +327,50 @@ def export(register: Register, **options: Any) -> None:
 
 
 @main.command()
+@click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="How many ranks save, and load what is left.")
+@click.option("--overwrite", is_flag=True, help="Save onto a committed checkpoint, instead of into a fresh directory.")
+@click.option("--model", type=click.Choice(["kill", "ordered", "posix"]), default="posix", show_default=True, help="What survives; see docs/CRASHES.md.")
+@click.option("--engine", default="filesystem-synced", show_default=True, help="Name of an engine, or module:object.")
+@click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run, and of samples.")
+@click.option("--limit", type=click.IntRange(1), default=1024, show_default=True, help="States to look at for each point; where there are more, a sample.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes to spread the states over. Default: all processors.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_writable,
+    help="Write what was found as JSON.",
+)
+@_register_option
+def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, register: Register, **scene: Any) -> None:
+    """Loads every state that a crash during a save may leave on storage, and prints for each point what a reader gets."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from harness.campaign import quiet
+    from harness.crash import Scene, crashes
+    from harness.report.crashes import as_json, show_crashes
+
+    wanted = Scene(**scene)
+    wanted.check()
+    quiet()
+    started = time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("loading every state", total=None)
+        found = crashes(
+            wanted, cast(Any, model), limit=limit, jobs=jobs or _processors(), progress=lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    known = found.known(register)
+    if json_file:
+        json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    console = Console(highlight=False)
+    console.print(f"ckpt-harness {__version__}, torch {_version('torch')}, engine {wanted.engine}, seed {wanted.seed}")
+    sys.exit(show_crashes(console, found, known, time.perf_counter() - started))
+
+
+@main.command()
 def sites() -> None:
     """Prints the table of sites."""
     from rich.console import Console
@@ -328,7 +380,7 @@ def sites() -> None:
 
     table = Table(Column("site", no_wrap=True), "phase", "in", "called by", "guarded", "what it is", box=None, header_style="bold")
     for site in SITES.values():
-        about = site.about + (" (reserved: not injectable yet)" if site.reserved else "")
+        about = site.about
         table.add_row(site.name, site.phase, ", ".join(site.operations), site.callers, "yes" if site.guarded else "no", about)
     Console(highlight=False).print(table)
 
@@ -345,7 +397,7 @@ def effects() -> None:
 
     console = Console(highlight=False)
     table = Table(Column("effect", no_wrap=True), "what goes wrong", "!after", "legal at", box=None, header_style="bold")
-    usable = [site for site in SITES.values() if not site.reserved]
+    usable = list(SITES.values())
     for name, kind in EFFECTS.items():
         legal = [site.name for site in usable if kind.legal_at(site)]
         where = "all sites" if len(legal) == len(usable) else f"{len(legal)} of {len(usable)} sites" if len(legal) > 4 else ", ".join(legal)

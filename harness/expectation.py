@@ -16,15 +16,40 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from harness import zoo
-from harness.effects import Delay, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, Stop, WrongResult
+from harness.effects import (
+    BitFlip,
+    Delay,
+    DiskError,
+    Effect,
+    Exit,
+    FailFuture,
+    Hang,
+    Kill,
+    Misdirect,
+    NeverComplete,
+    NoSpace,
+    Raise,
+    Skip,
+    StaleRead,
+    Stop,
+    TornWrite,
+    Truncate,
+    WrongResult,
+    ZeroFill,
+)
 from harness.history import ErrorRecord
 from harness.plan import BoundFault, BoundPlan
-from harness.protocol import Group
+from harness.protocol import NESTED, Group
 from harness.sites import OperationKind
 from harness.trace import Moment, Trace
 
 DEFAULT_TIMEOUT = 1800.0
 """Seconds; torch's default for gloo and NCCL groups is 30 and 10 minutes."""
+
+DAMAGES = (Skip, TornWrite, BitFlip, ZeroFill, Truncate, Misdirect)
+"""Effects that damage bytes, at disk sites."""
+DECEPTIONS = (*DAMAGES, WrongResult, StaleRead)
+"""Effects by which a call says what is not so."""
 
 _NEAR = 0.1
 """How close to the timeout, as a part of it, a delay must come for either outcome to be right."""
@@ -47,11 +72,18 @@ class Acting:
         bound: the fault.
         rank: where.
         error: what it raises, as data; None for effects that raise nothing.
+        within: for a disk site, the site whose call is struck by it.
     """
 
     bound: BoundFault
     rank: int
     error: ErrorRecord | None = None
+    within: str = ""
+
+    @property
+    def where(self) -> str:
+        """The site that fails as its callers see it."""
+        return self.within or self.bound.fault.site
 
 
 @dataclass(frozen=True)
@@ -71,6 +103,7 @@ class Expectation:
         agreement: whether all ranks owe the same outcome; not where a rank is lost in the very exchange that tells the others.
         apart: whether nobody is told of others: those in ``failures`` raise their own errors, and all others end in some way.
         delayed: seconds of the world's time that the injected delays cost at most.
+        maskable: whether success is right as well: an engine may try a failed disk call again, or do without it. What is stored must be right then.
     """
 
     operation: str
@@ -85,6 +118,7 @@ class Expectation:
     agreement: bool = True
     apart: bool = False
     delayed: float = 0.0
+    maskable: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +154,7 @@ def _unreachable(bound: BoundPlan, trace: Trace) -> list[tuple[str, int]]:
     for one in bound.faults:
         fault = one.fault
         for rank in one.ranks:
-            calls = {name: trace.counts[name, rank, fault.site] for name in trace.moments}
+            calls = {name: trace.calls(name, rank, fault.site, fault.glob) for name in trace.moments}
             if fault.operation is None:
                 reachable = sum(calls.values()) >= fault.nth
             else:
@@ -128,6 +162,15 @@ def _unreachable(bound: BoundPlan, trace: Trace) -> list[tuple[str, int]]:
             if not reachable:
                 found.append((str(fault), rank))
     return found
+
+
+def _error_of(effect: Effect, site: str, rank: int) -> BaseException | None:
+    """What an effect raises, if anything."""
+    if isinstance(effect, (Raise, FailFuture)):
+        return zoo.injected(effect.error, site, rank)
+    if isinstance(effect, (DiskError, NoSpace)):
+        return zoo.of_system("ENOSPC" if isinstance(effect, NoSpace) else effect.errno)
+    return None
 
 
 @dataclass
@@ -169,7 +212,9 @@ class _Part:
 class _Model:
     def __init__(self, bound: BoundPlan, trace: Trace, timeout: float) -> None:
         self._bound, self._trace, self._timeout = bound, trace, timeout
-        self._in_case: Counter[tuple[int, str]] = Counter()
+        self._within: dict[int, str] = {}
+        self._calls: Counter[tuple[object, ...]] = Counter()
+        self._counted: dict[tuple[str, int, str, int], dict[str, tuple[int, int]]] = {}
         self._delayed = 0.0
 
     def of(self, operation: str, group: Group) -> Expectation:
@@ -248,6 +293,8 @@ class _Model:
                     continue  # what holds nobody up may come at any time
                 if current > wanted:
                     break
+                if not (moment.after or moment.site.startswith(("fs.", "pg."))):
+                    self._within[rank] = NESTED.get(moment.site, moment.site)
                 if wanted == (last if at == last else current) and not self._pass(operation, rank, moment, part):
                     break
         self._delayed += max(part.late.values(), default=0)  # the next stretch waits for the latest of this one
@@ -255,36 +302,44 @@ class _Model:
 
     def _pass(self, operation: str, rank: int, moment: Moment, part: _Part) -> bool:
         """Applies the fault that strikes a moment, if any; False if the rank gets no further."""
-        key = (rank, moment.site)
+        patterns = self._bound.patterns(moment.site, moment.file)
+        # A call that goes on while others of its site are made is looked up again by what it was counted as.
+        call = (operation, rank, moment.site, moment.nth)
         if not moment.after:
-            self._in_case[key] += 1
-        struck = self._bound.find(moment.site, rank, self._in_case[key], moment.nth, operation)
+            for pattern in patterns:
+                self._calls.update(((rank, moment.site, pattern), (operation, rank, moment.site, pattern)))
+            self._counted[call] = {
+                pattern: (self._calls[rank, moment.site, pattern], self._calls[operation, rank, moment.site, pattern]) for pattern in patterns
+            }
+        struck = self._bound.find(moment.site, rank, operation, self._counted.get(call, {"": (moment.nth, moment.nth)}))
         if struck is None or struck.fault.after != moment.after:
             return True
         effect = struck.fault.effect
+        acting = Acting(struck, rank, within=self._within.get(rank, "") if moment.site.startswith("fs.") else "")
         if moment.fails and isinstance(effect, WrongResult):
             return True  # there is no result
         if not any(one.rank == rank for one in part.unclear):  # behind a wrong result the engine may not get as far as another fault
             part.fired.add((str(struck.fault), rank))
         if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
             part.late[rank] += cast(int, effect.seconds)  # Counter sums floats as well
-            part.delays.append(Acting(struck, rank))
+            part.delays.append(acting)
             return True
         if moment.site.startswith("pg."):
             certain = not moment.after and (moment.site not in ("pg.broadcast", "pg.scatter") or rank == self._group.coordinator)
             part.lost_in_exchange = True
-            (part.stalled if certain else part.unclear).append(Acting(struck, rank))
+            (part.stalled if certain else part.unclear).append(acting)
             return False
-        if isinstance(effect, Raise) and moment.fails:
+        if isinstance(effect, (Raise, DiskError)) and moment.fails:
             part.answered = True
             return True
-        if isinstance(effect, (Raise, FailFuture)):
-            part.raised[rank] = Acting(struck, rank, ErrorRecord.of(zoo.injected(effect.error, moment.site, rank)))
+        error = _error_of(effect, moment.site, rank)
+        if error is not None:
+            part.raised[rank] = replace(acting, error=ErrorRecord.of(error))
             return False
         if isinstance(effect, (Hang, Kill, Stop, Exit, NeverComplete)):
-            part.stalled.append(Acting(struck, rank))
+            part.stalled.append(acting)
             return False
-        part.unclear.append(Acting(struck, rank))
+        part.unclear.append(acting)
         return True
 
     def _decide(
@@ -295,7 +350,7 @@ class _Model:
         if part.unclear or part.answered:
             decisive = (*part.unclear, *part.raised.values(), *part.stalled)
             agreement = not (part.lost_in_exchange or part.stalled or self._may_lose_a_rank())
-            deceived = any(isinstance(one.bound.fault.effect, (Skip, WrongResult)) for one in part.unclear)
+            deceived = any(isinstance(one.bound.fault.effect, DECEPTIONS) for one in part.unclear)
             return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, decisive, fires, deceived=deceived, agreement=agreement)
         skew = max((late[rank] for rank in ranks), default=0) - min((late[rank] for rank in ranks), default=0)
         if part.stalled or skew > self._timeout * (1 + _NEAR):
@@ -307,7 +362,8 @@ class _Model:
             return self._unclear(operation, ranks, tuple(part.raised.values()), fired)
         if part.raised:
             failures = {self._group.within(rank): acting.error for rank, acting in part.raised.items() if acting.error is not None}
-            return Expectation(operation, ranks, Kind.FAILS, step, dict(sorted(failures.items())), tuple(part.raised.values()), fires)
+            maskable = all(acting.bound.fault.at.side == "fs" for acting in part.raised.values())
+            return Expectation(operation, ranks, Kind.FAILS, step, dict(sorted(failures.items())), tuple(part.raised.values()), fires, maskable=maskable)
         return None
 
     def _may_lose_a_rank(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from harness.effects import Effect, check_legal, parse_effect
@@ -96,9 +97,13 @@ class Fault:
         """The site's row of the table.
 
         Raises:
-            PlanError: the site is not in the table, or reserved.
+            PlanError: the site is not in the table.
         """
         return named(self.site)
+
+    def is_about(self, file: str) -> bool:
+        """Whether it strikes files of this name."""
+        return self.glob is None or fnmatchcase(file, self.glob)
 
     def strikes(self, nth: int) -> bool:
         """Whether the occurrence ``nth`` is among those that it strikes."""

@@ -185,13 +185,16 @@ def _operate(entry: _Entry, function: Callable[..., Any], call: inspect.BoundArg
     begun = [(faults, faults.begin(entry.kind)) for faults in everyone]
     views = tuple(faults.during(name) for faults, name in begun)
 
+    undo = contextlib.ExitStack()
+
     def end(_: object = None) -> None:
+        undo.close()
         for faults, name in begun:
             faults.end(name)
 
     token = _views.set(views)
     try:
-        _wrap_arguments(entry, call.arguments, views)
+        undo.callback(_wrap_arguments(entry, call.arguments, views))
         result = function(*call.args, **call.kwargs)
     except BaseException:
         end()
@@ -218,13 +221,14 @@ def _storage_of(entry: _Entry) -> str:
     return "storage_reader" if entry.loads else "storage_writer"
 
 
-def _wrap_arguments(entry: _Entry, arguments: dict[str, Any], views: Sequence[Injector]) -> None:
+def _wrap_arguments(entry: _Entry, arguments: dict[str, Any], views: Sequence[Injector]) -> Callable[[], None]:
+    """Wraps what an operation uses; returns what undoes that where the caller's own objects were changed."""
     from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner
 
     from harness.planner import FaultyLoadPlanner, FaultySavePlanner
     from harness.stateful import FaultyStager, FaultyStateDict
 
-    _wrap_storage(entry, arguments, views)
+    undo = _wrap_storage(entry, arguments, views)
     side = "load_planner" if entry.loads else "save_planner"
     for view in views:
         if _names(view, side):
@@ -237,25 +241,32 @@ def _wrap_arguments(entry: _Entry, arguments: dict[str, Any], views: Sequence[In
     naming = [view for view in views if _names(view, "state")]
     if naming and entry.stateful:
         arguments["state_dict"] = FaultyStateDict(arguments["state_dict"], naming)
+    return undo
 
 
-def _wrap_storage(entry: _Entry, arguments: dict[str, Any], views: Sequence[Injector]) -> None:
+def _wrap_storage(entry: _Entry, arguments: dict[str, Any], views: Sequence[Injector]) -> Callable[[], None]:
     from harness import _torch
     from harness.storage import FaultyStorageReader, FaultyStorageWriter
 
     storage, stages = arguments.get(_storage_of(entry)), True
     if not storage:
         if not arguments.get("checkpoint_id"):
-            return  # DCP refuses the call, in its own words
+            return _nothing  # DCP refuses the call, in its own words
         try:
             storage = _torch.resolve_storage(arguments["checkpoint_id"], reader=entry.loads)
         except Exception:  # noqa: BLE001  (DCP will meet the same error at its own moment: for async_save, on the executor)
-            return
+            return _nothing
         # Given a storage, DCP calls its reset() with the id, as it has just done for the one it resolved; so a fault at reset finds its call.
         stages = entry.kind != "async_save" or _torch.RESOLVED_WRITER_STAGES
+    plain, disk = storage, getattr(storage, "fs", None) if any(view.watches_disk for view in views) else None
     for view in views:
         storage = FaultyStorageReader.sharing(storage, view) if entry.loads else FaultyStorageWriter.resolved(storage, view, stages=stages)
     arguments[_storage_of(entry)] = storage
+    return _nothing if disk is None else functools.partial(setattr, plain, "fs", disk)
+
+
+def _nothing() -> None:
+    """Undoes nothing."""
 
 
 def _wrap_default_stager(stager: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
-from harness.expectation import Expectation, Forecast, Kind
+from harness.expectation import DAMAGES, Expectation, Forecast, Kind
 from harness.history import ErrorRecord, Event, History
 from harness.protocol import DCP, NESTED, Capability, Protocol
 from harness.sites import SITES, OperationKind
@@ -50,6 +50,10 @@ class StorageEvidence:
         mismatches: for each way of loading what was committed (``2 ranks``, ``1 rank``), what came back wrong; empty where all was right.
         ranks: the ranks that share the place; none where they are all that take part in the operation.
         later: names of entries that hold values which the state was given after it had been staged.
+        silent: as ``mismatches``, but only what came back with success.
+        saves: for each way of loading, the numbers of the saves whose values came back with success.
+        flaws: what does not fit together in what was committed: entries of the metadata without bytes, bytes outside of their file.
+        replaced: where a checkpoint was to be replaced, what each way of loading showed: ``old``, ``new``, or what is neither.
     """
 
     committed: bool | None = None
@@ -58,6 +62,10 @@ class StorageEvidence:
     mismatches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ranks: tuple[int, ...] = ()
     later: tuple[str, ...] = ()
+    silent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    saves: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    flaws: tuple[str, ...] = ()
 
     def about(self, ranks: Iterable[int]) -> bool:
         """Whether some ranks share the place."""
@@ -113,6 +121,11 @@ class Evidence:
         found = self.outcomes.get(expectation.operation, {})
         return {rank: found[rank] for rank in expectation.ranks if rank in found}
 
+    def masked(self, expectation: Expectation) -> bool:
+        """Whether what failed was made good, as the engine may, and all ranks report success."""
+        outcomes = self.of(expectation)
+        return expectation.maskable and bool(outcomes) and all(one.kind == "returned" for one in outcomes.values())
+
     def retried(self, expectation: Expectation) -> dict[int, Outcome]:
         """How those ranks fared that an expectation is about and that tried again."""
         return {rank: self.retry[rank] for rank in expectation.ranks if self.retry and rank in self.retry}
@@ -149,7 +162,7 @@ def agreement(evidence: Evidence) -> Iterator[Judgement]:
 def attribution(evidence: Evidence) -> Iterator[Judgement]:
     """A ``CheckpointException`` on every live rank names exactly the failed ranks with the original error; and nothing fails of itself."""
     for expectation in evidence.forecast.expectations:
-        if expectation.kind not in (Kind.SUCCEEDS, Kind.FAILS):
+        if expectation.kind not in (Kind.SUCCEEDS, Kind.FAILS) or evidence.masked(expectation):
             continue
         wrong = {}
         for rank, one in evidence.of(expectation).items():
@@ -238,8 +251,35 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
             if storage.committed and failed and not storage.finish_acted:
                 reasons.append("a commit marker though finish never acted")
         if succeeded or storage.committed:
+            reasons += storage.flaws[:3]
             reasons += [f"loaded on {how}: {'; '.join(found[:3])}" for how, found in storage.mismatches.items() if found]
+        elif not succeeded:
+            lost = {how: shown for how, shown in storage.replaced.items() if shown not in ("old", "new")}
+            reasons += [f"the checkpoint that was to be replaced is lost; loading on {how} gives: {shown}" for how, shown in lost.items()]
         yield Judgement("commitment", Verdict.VIOLATED if reasons else Verdict.HOLDS, "; ".join(reasons), operation, storage.ranks)
+
+
+def purity(evidence: Evidence) -> Iterator[Judgement]:
+    """A load that succeeds shows the values of one save only."""
+    for operation, places in evidence.storage.items():
+        for storage in places:
+            mixed = {how: saves for how, saves in storage.saves.items() if len(saves) > 1}
+            reason = "; ".join(f"loaded on {how}: values of saves {', '.join(map(str, saves))}" for how, saves in mixed.items())
+            if storage.saves:
+                yield Judgement("purity", Verdict.VIOLATED if mixed else Verdict.HOLDS, reason, operation, storage.ranks)
+
+
+def integrity(evidence: Evidence) -> Iterator[Judgement]:
+    """Bytes that are damaged on their way, or in storage, are detected by whoever loads them, or are harmless."""
+    for expectation in evidence.forecast.expectations:
+        if not any(isinstance(one.bound.fault.effect, DAMAGES) and one.bound.fault.at.side == "fs" for one in expectation.decisive):
+            continue
+        loaded, outcomes = evidence.loaded.get(expectation.operation, {}), evidence.of(expectation)
+        silent = [f"rank {rank}: {', '.join(loaded[rank][:3])}" for rank, one in outcomes.items() if one.kind == "returned" and loaded.get(rank)]
+        for storage in evidence.storage.get(expectation.operation, ()):
+            if storage.about(expectation.ranks):
+                silent += [f"loaded on {how}: {'; '.join(found[:3])}" for how, found in storage.silent.items() if found]
+        yield _judge("integrity", Verdict.VIOLATED if silent else Verdict.HOLDS, expectation, "; ".join(silent))
 
 
 def course(evidence: Evidence) -> Iterator[Judgement]:
@@ -248,7 +288,7 @@ def course(evidence: Evidence) -> Iterator[Judgement]:
         events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation]
         reasons = [text for rank in expectation.ranks for text in _disorder([one for one in events if one.rank == rank], expectation, evidence.protocol)]
         for committing in [(rank,) for rank in expectation.ranks] if expectation.apart else [expectation.ranks]:
-            reasons += _premature(events, committing, expectation, evidence.protocol)
+            reasons += _premature(events, committing, expectation, evidence.protocol, masked=evidence.masked(expectation))
         yield _judge("course", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
 
 
@@ -270,7 +310,9 @@ def _disorder(events: list[Event], expectation: Expectation, protocol: Protocol)
             yield f"rank {event.rank} calls {event.site}, though rank {expectation.coordinator} coordinates"
 
 
-def _premature(all_events: list[Event], ranks: tuple[int, ...], expectation: Expectation, protocol: Protocol) -> Iterator[str]:
+def _premature(
+    all_events: list[Event], ranks: tuple[int, ...], expectation: Expectation, protocol: Protocol, *, masked: bool
+) -> Iterator[str]:
     """What the commit of some ranks did not wait for, or should have been kept from by."""
     events = [event for event in all_events if event.rank in ranks]
     commits = [index for index, event in enumerate(events) if event.site == "writer.finish"]
@@ -281,11 +323,11 @@ def _premature(all_events: list[Event], ranks: tuple[int, ...], expectation: Exp
     if missing:
         yield f"finish is called before ranks {missing} have written"
     course = protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])]
-    acting = [one.bound.fault for one in expectation.decisive]
+    acting = [(one.bound.fault, one.where) for one in expectation.decisive]
     # What fails beside the steps or behind them keeps nobody from committing.
-    late = {str(fault) for fault in acting if fault.site in ("writer.finish", *course.after) or (fault.after and fault.site in course.before)}
+    late = {str(fault) for fault, site in acting if site in ("writer.finish", *course.after) or (fault.after and site in course.before)}
     failed = sorted(one.rank for one in expectation.decisive if one.rank in ranks and str(one.bound.fault) not in late)
-    if expectation.kind is Kind.FAILS and failed:
+    if expectation.kind is Kind.FAILS and failed and not masked:
         yield f"finish is called though ranks {failed} have failed"
 
 
@@ -362,6 +404,8 @@ ORACLES: dict[str, Oracle] = {
     "attribution": attribution,
     "fired": fired,
     "commitment": commitment,
+    "purity": purity,
+    "integrity": integrity,
     "course": course,
     "filled": filled,
     "futures": futures,
@@ -389,8 +433,12 @@ def judge(evidence: Evidence) -> list[Judgement]:
 def _claimed(judgement: Judgement, evidence: Evidence) -> bool:
     """Whether the engine claims what a judgement is about. That it leaves other checkpoints alone goes without saying."""
     damaged = any(one.damaged for places in evidence.storage.values() for one in places)
+    if judgement.oracle == "integrity":
+        return Capability.CHECKSUMS in evidence.capabilities
     if judgement.oracle not in ("commitment", "filled", "isolation") or damaged:
         return True
+    if judgement.oracle == "commitment" and any(one.replaced for one in evidence.storage.get(judgement.operation, ())):
+        return Capability.ATOMIC_OVERWRITE in evidence.capabilities
     deceived = any(one.deceived for one in evidence.forecast.expectations if judgement.is_about(one.operation, one.ranks))
     needed = {Capability.DETECTS_LIES} if deceived else set()
     return needed | ({Capability.COMMIT_MARKER} if judgement.oracle == "commitment" else set()) <= evidence.capabilities

@@ -8,6 +8,7 @@ import math
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from harness import zoo
@@ -137,6 +138,11 @@ class FaultPlan:
             raise PlanError(f"a plan in JSON is a list of faults, not {reprlib.repr(data)}")
         return cls(tuple(Fault.from_json(fault) for fault in data))  # type: ignore[arg-type]  # each is checked there
 
+    @property
+    def strikes_disk(self) -> bool:
+        """Whether it names a disk site."""
+        return any(fault.at.side == "fs" for fault in self.faults)
+
     def __str__(self) -> str:
         return "; ".join(map(str, self.faults))
 
@@ -211,18 +217,28 @@ class BoundPlan:
     def __repr__(self) -> str:
         return f"{self.plan!r}.bind({self.world_size}, {self.coordinator})"
 
-    def find(self, site: str, rank: int, nth_in_case: int, nth_in_operation: int, operation: str) -> BoundFault | None:
-        """The fault that strikes an occurrence, if any. There is at most one, since overlapping plans are refused."""
+    def find(self, site: str, rank: int, operation: str, counts: Mapping[str, tuple[int, int]]) -> BoundFault | None:
+        """The fault that strikes an occurrence, if any. There is at most one, since overlapping plans are refused.
+
+        Args:
+            site: full name.
+            rank: who calls.
+            operation: in which.
+            counts: file pattern -> which call of those it describes this is, in the case and in the operation; "" describes all.
+        """
         for bound in self.faults:
             fault = bound.fault
             if fault.site != site or rank not in bound.ranks:
                 continue
-            if fault.operation is None:
-                if fault.strikes(nth_in_case):
-                    return bound
-            elif fault.operation.matches(operation) and fault.strikes(nth_in_operation):
+            in_case, in_operation = counts.get(fault.glob or "", (0, 0))
+            if fault.strikes(in_case) if fault.operation is None else fault.operation.matches(operation) and fault.strikes(in_operation):
                 return bound
         return None
+
+    def patterns(self, site: str, file: str) -> tuple[str, ...]:
+        """The file patterns that describe a call and by which faults count; "" describes all."""
+        globs = {one.fault.glob for one in self.faults if one.fault.site == site and one.fault.glob is not None}
+        return ("", *sorted(glob for glob in globs if fnmatchcase(file, glob)))
 
     def sites(self, kind: OperationKind | None = None) -> frozenset[str]:
         """The sites that the plan names, of one kind of operation or of all."""

@@ -24,6 +24,14 @@ class Capability(enum.Enum):
     """Ranks can save without collectives: each commits its own part, and the storage keeps the parts apart."""
     DETECTS_LIES = "detects lies"
     """A storage call that says yes and did nothing, or hands back something else, is noticed."""
+    FILE_SYSTEM = "file system"
+    """Writer and reader reach the disk through a ``FileSystemBase`` in their attribute ``fs``, where disk faults can strike."""
+    CHECKSUMS = "checksums"
+    """Bytes that were damaged, on their way to storage, there, or on their way back, are detected by whoever loads them."""
+    ATOMIC_OVERWRITE = "atomic overwrite"
+    """A save onto a checkpoint leaves the old one or the new one, whole, whatever breaks and whenever."""
+    DURABLE_COMMIT = "durable commit"
+    """Once a save has reported success, a power cut cannot take the checkpoint away."""
 
 
 @dataclass(frozen=True)

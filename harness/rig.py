@@ -15,31 +15,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from harness import oracles
 from harness._inject import Injector
 from harness.attempt import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, coordinators, in_process, surroundings
 from harness.background import LATER, Ending
 from harness.case import Case, CaseResult
-from harness.engines.base import Call, Engine, find
+from harness.engines.base import Engine, find
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.findings.register import Register
 from harness.history import ErrorRecord, Event, History
 from harness.joining import joined
 from harness.oracles import Evidence, Outcome, StorageEvidence
 from harness.protocol import Group
+from harness.reading import TIMEOUT, Reading, read
 from harness.runtime import current
 from harness.trace import Trace
-from harness.workload import context_here, workload
+from harness.workload import workload
 from harness.worlds.attached import AttachedWorld, check_shared
 from harness.worlds.base import RankResult, World
 from harness.worlds.processes import ProcessWorld, shared
 from harness.worlds.processes.forkserver import Forkserver
 from harness.worlds.simulated import SimulatedWorld
 
-TIMEOUT = 1800.0
-"""Virtual seconds that a collective of a case waits; torch's default for gloo."""
 PROCESS_TIMEOUT = 20.0
 """Real seconds, where ranks are processes. Verdicts do not wait for it, but a rank that is late beyond it is waited for as long."""
 
@@ -107,18 +106,6 @@ class _Seen:
     left: tuple[str, ...]
 
 
-class Loaded(NamedTuple):
-    """What a checkpoint holds that is wrong.
-
-    Attributes:
-        wrong: one text for each entry that differs from what was saved.
-        later: names of entries that hold what the state was overwritten with after staging; not among ``wrong``.
-    """
-
-    wrong: tuple[str, ...]
-    later: tuple[str, ...]
-
-
 class Rig:
     """Runs cases. Use it as a context manager: it owns a temporary directory.
 
@@ -174,21 +161,26 @@ class Rig:
         """The committed checkpoints that a case finds, saved once for all cases of its kind."""
         key = _kind(case)
         if key not in self._committed:
-            engine, kind = find(case.engine), workload(case.workload)
+            engine = find(case.engine)
             name = re.sub(r"\W+", "-", f"previous-{'-'.join(map(str, key))}")
             places = tuple(engine.place(self._root, f"{name}-{number}") for number in range(len(case.groups())))
-
-            def save() -> None:
-                with joined(dataclasses.replace(case, coordinator=0), current().rank(), TIMEOUT) as part:
-                    if part is not None:
-                        place = places[part.number]
-                        planner = engine.make_save_planner(case.planner)
-                        engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), planner, place, part.call)
-
-            results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.how.process_group != "none").run(save)
-            outcomes = {result.rank: self.outcome(result) for result in results}
+            outcomes = self.commit(case, places)
             self._committed[key] = _Previous(places, tuple(engine.fingerprint(place) for place in places), outcomes)
         return self._committed[key]
+
+    def commit(self, case: Case, places: Sequence[str]) -> dict[int, Outcome]:
+        """Saves the state of save number :data:`harness.attempt.PREVIOUS`, with nothing going wrong, at a place for each group."""
+        engine, kind = find(case.engine), workload(case.workload)
+
+        def save() -> None:
+            with joined(dataclasses.replace(case, coordinator=0), current().rank(), TIMEOUT) as part:
+                if part is not None:
+                    place = places[part.number]
+                    planner = engine.make_save_planner(case.planner)
+                    engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), planner, place, part.call)
+
+        results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.how.process_group != "none").run(save)
+        return {result.rank: self.outcome(result) for result in results}
 
     def damage(self, case: Case) -> list[dict[str, str]]:
         """What a case changed in the checkpoint that each group found. Damaged ones are replaced before the next case."""
@@ -242,36 +234,30 @@ class Rig:
         args = tuple(text.replace(root, "<root>") for text in record.args)
         return dataclasses.replace(record, message=record.message.replace(root, "<root>"), args=args, failures=failures)
 
-    def read_back(self, case: Case, number: int, place: str, save: int, ranks: int) -> Loaded:
+    def read_back(self, case: Case, number: int, place: str, saves: Sequence[int], ranks: int) -> Reading:
         """Loads a checkpoint in fresh ranks.
 
         Args:
             case: whose engine and workload.
             number: which of its groups saved it.
             place: where the checkpoint is.
-            save: number of the save that it must hold.
+            saves: numbers of the saves that it may hold.
             ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does. What was saved without collectives can be
                 asked for by as many ranks as saved it only: DCP leaves holes otherwise, and reports success.
-
-        Returns:
-            What came back wrong, from every rank.
         """
-        engine, kind = find(case.engine), workload(case.workload)
-        shards = len(case.groups()[number].ranks)
-
-        def load() -> tuple[list[str], list[str]]:
-            owner = number if case.how.use_collectives else current().rank()
-            state = kind.make(context_here(None, shards, owner=owner))
-            engine.load(state, engine.make_reader(place), engine.make_load_planner(case.planner), place, Call())
-            later = kind.shared(state, context_here(LATER, shards, owner=owner)) if case.operation == "async_save" else []
-            wrong = kind.mismatches(state, context_here(save, shards, owner=owner))
-            return [text for text in wrong if not text.startswith(tuple(f"{name}:" for name in later))], later
-
-        results = SimulatedWorld(ranks, timeout=TIMEOUT, group=not case.how.alone).run(load)
-        wrong = [f"rank {one.rank} {self.outcome(one)}" for one in results if one.outcome != "returned"]
-        wrong += [f"rank {one.rank}: {text}" for one in results if one.outcome == "returned" for text in one.value[0]]
-        later = {name for one in results if one.outcome == "returned" for name in one.value[1]}
-        return Loaded(tuple(wrong), tuple(sorted(later)))
+        return read(
+            find(case.engine),
+            workload(case.workload),
+            place,
+            saves=saves,
+            ranks=ranks,
+            shards=len(case.groups()[number].ranks),
+            owner=lambda rank: number if case.how.use_collectives else rank,
+            group=not case.how.alone,
+            planner=case.planner,
+            later=LATER if case.operation == "async_save" else None,
+            told=lambda result: str(self.outcome(result)),
+        )
 
 
 class _Run:
@@ -296,6 +282,8 @@ class _Run:
             return self._unprepared(), self._history
         attempt = Attempt(self._case, tuple(self._places.values()), timeout_of(self._case))
         try:
+            for places in self._places.values() if self._case.onto == "checkpoint" else ():
+                self._rig.commit(self._case, places)
             if self._case.world != "simulated":
                 return self._in_processes(attempt), self._history
             return self._simulated(attempt), self._history
@@ -314,7 +302,7 @@ class _Run:
         case = self._case
         stalls = any(one.kind is Kind.STALLS for one in self._expected.expectations)
         on_deadlock: Literal["end", "time_out"] = "time_out" if stalls else "end"
-        injector = Injector(case.plan, coordinators=coordinators(case), history=self._history)
+        injector = Injector(case.plan, coordinators=coordinators(case), history=self._history, watch_disk=case.watches_disk)
         self._world: World = SimulatedWorld(
             case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.how.process_group != "none"
         )
@@ -434,22 +422,33 @@ class _Run:
         late = {str(fault) for fault in self._case.plan if fault.after}
         acted = {event.rank for event in finishes if event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late)}
         apart = 0 if self._case.how.use_collectives else len(group.ranks)
+        finish_acted = len(acted & set(group.ranks)) >= max(1, apart)
         committed = self._engine.committed(place, apart) if self._saves else None
-        return StorageEvidence(committed, len(acted & set(group.ranks)) >= max(1, apart), damage, ranks=group.ranks)
+        if self._case.onto == "checkpoint":
+            committed = committed and finish_acted  # until then the marker is the old one
+        return StorageEvidence(committed, finish_acted, damage, ranks=group.ranks)
 
     def _read_back(self, operation: int, number: int, storage: StorageEvidence) -> tuple[StorageEvidence, tuple[str, ...]]:
         """What loading a group's checkpoint gives: of the attempt, as part of its evidence, or of the retry, beside it."""
         seen, course, case, ranks = self._seen, self._course, self._case, storage.ranks
         assert seen is not None, "what was stored is read when the world has ended"
         place, offset, size = list(self._places.values())[operation][number], operation * SECOND, len(ranks)
-        if course.again.isdisjoint(ranks) and storage.committed:
+        replaces, offset_saves = case.onto == "checkpoint", (ATTEMPT + offset, PREVIOUS)
+        if course.again.isdisjoint(ranks) and (storage.committed or replaces):
             sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2) if case.how.use_collectives else (size,)
-            back = {f"{one} rank(s)": self._rig.read_back(case, number, place, ATTEMPT + offset, one) for one in sizes}
-            later = tuple(sorted({name for loaded in back.values() for name in loaded.later}))
-            return dataclasses.replace(storage, mismatches={how: loaded.wrong for how, loaded in back.items()}, later=later), ()
+            back = {f"{one} rank(s)": self._rig.read_back(case, number, place, offset_saves, one) for one in sizes}
+            return dataclasses.replace(
+                storage,
+                mismatches={how: one.wrong(ATTEMPT + offset) for how, one in back.items()} if storage.committed else {},
+                later=tuple(sorted({name for one in back.values() for name in one.later})),
+                silent={how: one.differences[ATTEMPT + offset] for how, one in back.items()} if storage.committed else {},
+                saves={how: one.saves for how, one in back.items()},
+                replaced={how: one.shows(PREVIOUS, ATTEMPT + offset) for how, one in back.items()} if replaces else {},
+                flaws=tuple(self._engine.flaws(place)) if storage.committed else (),
+            ), ()
         if course.again.issuperset(ranks) and all(seen.retry is not None and seen.retry[rank].kind == "returned" for rank in ranks):
-            loaded = self._rig.read_back(case, number, place, RETRY + offset, size)
-            return storage, (*loaded.wrong, *(f"{name}: saved as it was after staging" for name in loaded.later))
+            back_again = self._rig.read_back(case, number, place, (RETRY + offset,), size)
+            return storage, (*back_again.wrong(RETRY + offset), *(f"{name}: saved as it was after staging" for name in back_again.later))
         return storage, ()
 
     def _evidence(self, fired: Iterable[tuple[str, int]], internal_errors: Iterable[str]) -> Evidence:

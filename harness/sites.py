@@ -37,7 +37,6 @@ class Site:
         guarded: whether the engine's protocol catches what is raised here and tells every rank.
         result: what a call gives back, which decides what Skip and WrongResult can mean there.
         several: whether one operation may call it more than once on a rank (per item, or per attempt).
-        reserved: named already, not injectable yet.
         about: one line for the reader of the table.
     """
 
@@ -48,7 +47,6 @@ class Site:
     guarded: bool
     result: Result
     several: bool
-    reserved: bool
     about: str
 
     @property
@@ -77,9 +75,8 @@ def _site(
     guarded: bool = True,
     result: Result = "nothing",
     several: bool = False,
-    reserved: bool = False,
 ) -> Site:
-    return Site(name, phase, operations, "coordinator" if coordinator else "every rank", guarded, result, several, reserved, about)
+    return Site(name, phase, operations, "coordinator" if coordinator else "every rank", guarded, result, several, about)
 
 
 _TABLE: tuple[Site, ...] = (
@@ -127,10 +124,17 @@ _TABLE: tuple[Site, ...] = (
         _site(f"pg.{name}", "collective", OPERATION_KINDS, f"{name} among the ranks; in our worlds", guarded=False, several=True)
         for name in ("gather", "scatter", "broadcast", "all_gather", "barrier")
     ),
-    *(
-        _site(f"fs.{name}", "disk", OPERATION_KINDS, "below the storage writer and reader", several=True, reserved=True)
-        for name in ("mkdir", "create_stream", "write", "read", "flush", "fsync", "close", "rename", "rm_file", "exists", "ls")
-    ),
+    _site("fs.mkdir", "disk", _SAVES, "makes a directory, and its parents", several=True),
+    _site("fs.create_stream", "disk", OPERATION_KINDS, "opens a file, to write or to read", result="value", several=True),
+    _site("fs.write", "disk", _SAVES, "writes bytes to an open file, mostly into its buffer", result="value", several=True),
+    _site("fs.read", "disk", OPERATION_KINDS, "reads bytes of an open file", result="value", several=True),
+    _site("fs.flush", "disk", _SAVES, "hands the buffer of a file to the operating system", several=True),
+    _site("fs.fsync", "disk", _SAVES, "makes a file, or a directory's entries, durable", several=True),
+    _site("fs.close", "disk", OPERATION_KINDS, "closes a file, its buffer first", several=True),
+    _site("fs.rename", "disk", _SAVES, "renames a file", several=True),
+    _site("fs.rm_file", "disk", _SAVES, "removes a file", several=True),
+    _site("fs.exists", "disk", OPERATION_KINDS, "asks whether a file is there", result="value", several=True),
+    _site("fs.ls", "disk", OPERATION_KINDS, "lists a directory", result="value", several=True),
 )
 
 SITES: dict[str, Site] = {site.name: site for site in _TABLE}
@@ -146,6 +150,8 @@ PRINCIPAL: dict[tuple[Phase, str], str] = {
     ("stage", "save"): "writer.stage",
     ("collective", "save"): "pg.gather",
     ("collective", "load"): "pg.gather",
+    ("disk", "save"): "fs.write",
+    ("disk", "load"): "fs.read",
 }
 """The site that a phase means where one plan is wanted, by the direction of the operation."""
 
@@ -163,7 +169,8 @@ def of_phase(phase: Phase, way: str) -> list[Site]:
         way: ``save`` or ``load``.
     """
     sides = {"collective": ("pg",), "disk": ("fs",)}.get(phase, ("writer",) if way == "save" else ("reader",))
-    return [site for site in _TABLE if site.phase == phase and site.side in sides and not site.reserved]
+    reached = {direction(operation): operation for operation in OPERATION_KINDS}[way]
+    return [site for site in _TABLE if site.phase == phase and site.side in sides and reached in site.operations]
 
 
 def resolve(name: str, *, side: str | None = None, operation: OperationKind | None = None) -> Site:
@@ -175,16 +182,16 @@ def resolve(name: str, *, side: str | None = None, operation: OperationKind | No
         operation: the kind of operation that the fault is addressed to; narrows a name without side.
 
     Raises:
-        PlanError: unknown (with the nearest spelling), ambiguous, or reserved for later.
+        PlanError: unknown (with the nearest spelling), or ambiguous.
     """
     if name in SITES:
-        return _usable(SITES[name])
+        return SITES[name]
     if side is not None and f"{side}.{name}" in SITES:
-        return _usable(SITES[f"{side}.{name}"])
+        return SITES[f"{side}.{name}"]
     found = [site for site in _TABLE if site.method == name and (operation is None or operation in site.operations)]
     storage = [site for site in found if site.side in ("writer", "reader")]
     if len(storage or found) == 1:
-        return _usable((storage or found)[0])
+        return (storage or found)[0]
     if found:
         raise PlanError(f"site {name!r} is ambiguous: {_listed(site.name for site in found)}")
     raise _unknown(name)
@@ -194,24 +201,17 @@ def named(name: str) -> Site:
     """The site with a full name.
 
     Raises:
-        PlanError: unknown (with the nearest spelling), or reserved for later.
+        PlanError: unknown, with the nearest spelling.
     """
     if name not in SITES:
         raise _unknown(name)
-    return _usable(SITES[name])
+    return SITES[name]
 
 
 def _unknown(name: str) -> PlanError:
     near = difflib.get_close_matches(name, [*SITES, *(site.method for site in _TABLE), *PHASES], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return PlanError(f"unknown site {name!r}; {hint}sites: {_listed(SITES)}; phases: {_listed(PHASES)}")
-
-
-def _usable(site: Site) -> Site:
-    if site.reserved:
-        usable = _listed(other.name for other in _TABLE if not other.reserved)
-        raise PlanError(f"site {site.name!r} is reserved: its faults are not built yet. Sites: {usable}")
-    return site
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -14,11 +14,16 @@ from torch.distributed.checkpoint.staging import AsyncStager
 
 from harness._inject import Injector
 from harness._wrapping import Wrapper, mirroring, passing_on, wrapped
+from harness.filesystem import watch_disk
 
 _ABSENT = object()
 
 
 class _StorageWrapper(Wrapper):
+    def _wrap(self, inner: Any, faults: Injector) -> None:
+        super()._wrap(inner, faults)
+        watch_disk(inner, faults)
+
     def __getattr__(self, name: str) -> Any:
         # No property of the class: where the inner object has none, neither has the wrapper, and nothing is counted.
         if name == "checkpoint_id" and _has(self._inner, name):
@@ -41,7 +46,8 @@ class FaultyStorageWriter(_StorageWrapper, StorageWriter):
 
     Args:
         inner: any storage writer. Where it is an ``AsyncStager``, so is the wrapper.
-        plan: the faults, or their text, in which the ``writer.`` prefix may be left out; empty for a transparent wrapper.
+        plan: the faults, or their text, in which the ``writer.`` prefix may be left out; empty for a transparent wrapper. Faults of disk sites
+            (``fs.write``) need a writer with a file system of DCP's, in its attribute ``fs``, which is wrapped as well.
         rank: the caller's rank in the world, where neither a process group nor the launcher says it.
 
     Attributes:
@@ -127,7 +133,8 @@ class FaultyStorageReader(_StorageWrapper, StorageReader):
 
     Args:
         inner: any storage reader.
-        plan: the faults, or their text, in which the ``reader.`` prefix may be left out; empty for a transparent wrapper.
+        plan: the faults, or their text, in which the ``reader.`` prefix may be left out; empty for a transparent wrapper. Disk sites as with the
+            writer.
         rank: the caller's rank in the world, where neither a process group nor the launcher says it.
 
     Attributes:

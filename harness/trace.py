@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import NamedTuple, cast
 
@@ -24,12 +25,14 @@ class Moment(NamedTuple):
         nth: which call of it on this rank within the operation, from 1.
         after: False where the call begins, True where it has acted.
         fails: whether the call fails though nothing is wrong: the engine asks, and goes on if it is told no.
+        file: at disk sites, the name of the file or directory.
     """
 
     site: str
     nth: int
     after: bool
     fails: bool = False
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,19 @@ class Trace:
     def of(cls, history: History) -> Trace:
         """Reads the trace from the history of a run without faults."""
         moments: dict[str, dict[int, list[Moment]]] = {}
+        begun: dict[tuple[str, int, str, int], int] = {}
         for event in history:
             if event.kind == "begin":
                 moments.setdefault(event.operation, {}).setdefault(event.rank, [])
-            elif event.kind in ("enter", "exit") and event.operation in moments:
-                moments[event.operation][event.rank].append(Moment(event.site, event.nth, event.kind == "exit"))
-            elif event.kind == "raised" and event.operation in moments:
-                calls = moments[event.operation][event.rank]
-                calls[calls.index(Moment(event.site, event.nth, after=False))] = Moment(event.site, event.nth, after=False, fails=True)
+            elif event.kind in ("enter", "exit", "raised") and event.operation in moments:
+                calls, call = moments[event.operation][event.rank], (event.operation, event.rank, event.site, event.nth)
+                if event.kind == "enter":
+                    begun[call] = len(calls)
+                    calls.append(Moment(event.site, event.nth, after=False, file=event.detail))
+                elif event.kind == "exit":
+                    calls.append(calls[begun[call]]._replace(after=True))
+                else:
+                    calls[begun[call]] = calls[begun[call]]._replace(fails=True)
         return cls({name: {rank: tuple(found) for rank, found in sorted(ranks.items())} for name, ranks in moments.items()})
 
     @classmethod
@@ -74,6 +82,13 @@ class Trace:
                 for rank, coordinates in sorted(coordinators.items())
             }
         return cls(made)
+
+    def calls(self, operation: str, rank: int, site: str, glob: str | None) -> int:
+        """How often a rank calls a site in an operation; at disk sites, for files that a pattern describes."""
+        if glob is None:
+            return self.counts[operation, rank, site]
+        moments = self.moments[operation].get(rank, ())
+        return sum(one.site == site and not one.after and fnmatchcase(one.file, glob) for one in moments)
 
     @cached_property
     def counts(self) -> Counter[tuple[str, int, str]]:

@@ -145,6 +145,9 @@ class Workload:
                 found.append(f"{name}: {actual!r} instead of {expected!r}")
         return found
 
+    def saves(self, state: State) -> set[int]:
+        """The numbers of the saves whose values a loaded state holds."""
+        return {save for _, value in _flat("", state) for save in _saves(value)}
 
     def overwrite(self, state: State, context: Context) -> None:
         """Puts the values of save number ``context.save`` into a state, in place, as training does."""
@@ -154,6 +157,14 @@ class Workload:
         """Names of the entries of a loaded state that hold, wholly or in part, the values of save number ``context.save``."""
         actuals, theirs = dict(_flat("", state)), dict(_flat("", self.make(context)))
         return [name for name, value in theirs.items() if name in actuals and _overlap(actuals[name], value)]
+
+
+def _saves(value: Any) -> set[int]:
+    """The saves that a leaf tells of; objects hold their number, alone or in a list."""
+    if isinstance(value, torch.Tensor):
+        tags = (Tag.decode(element) for element in value.flatten().tolist())
+        return {tag.save for tag in tags if tag is not None}
+    return {one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)}
 
 
 def _overwrite(target: Any, source: Any) -> None:

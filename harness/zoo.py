@@ -145,3 +145,13 @@ def make(spec: str, message: str) -> BaseException:
     kind = _import(name) if _DOTTED.match(name) else _builtin(name)
     assert kind is not None, f"{spec!r} was checked when the plan was parsed"
     return kind(message)
+
+
+def of_system(number: str) -> OSError:
+    """The error of a system call.
+
+    Args:
+        number: symbolic errno, such as ``ENOSPC``.
+    """
+    code = getattr(errno, number)
+    return OSError(code, os.strerror(code))

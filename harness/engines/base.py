@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import operator
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,13 @@ class Engine(Protocol):
             apart: how many ranks saved without collectives, each of which commits for itself: all must have; 0 for a save of all together.
         """
 
+    def flaws(self, place: str) -> Sequence[str]:
+        """What does not fit together in a committed checkpoint, one text each; nothing where the engine cannot tell.
+
+        Args:
+            place: where.
+        """
+
     def fingerprint(self, place: str) -> Mapping[str, str]:
         """Everything stored at the place: name -> digest of the content."""
 
@@ -129,6 +136,7 @@ class Engine(Protocol):
 
 BUILT_IN: dict[str, str] = {
     "filesystem": "harness.engines.filesystem:FILESYSTEM",
+    "filesystem-synced": "harness.engines.filesystem:FILESYSTEM_SYNCED",
     "filesystem-threads": "harness.engines.filesystem:FILESYSTEM_THREADS",
     "fsspec-memory": "harness.engines.fsspec_memory:FSSPEC_MEMORY",
 }

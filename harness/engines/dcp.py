@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch.distributed as dist
@@ -14,8 +15,16 @@ from harness._torch import background_stager, load_with_coordinator, save_with_c
 from harness.engines.base import Call, Saving
 from harness.protocol import Capability
 
-DCP_CAPABILITIES = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER, Capability.WITHOUT_COLLECTIVES})
-"""What DCP claims. It does not check what its storage hands back."""
+DCP_CAPABILITIES = frozenset(
+    {
+        Capability.COLLECTIVES,
+        Capability.ANY_COORDINATOR,
+        Capability.COMMIT_MARKER,
+        Capability.WITHOUT_COLLECTIVES,
+        Capability.FILE_SYSTEM,
+    }
+)
+"""What DCP claims on its file systems. It does not check what its storage hands back, has no checksums, and overwrites in place."""
 
 
 class Planners(NamedTuple):
@@ -99,3 +108,30 @@ def _options(call: Call) -> dict[str, Any]:
 def markers(apart: int) -> list[str]:
     """The files that DCP's file systems commit by: that of all ranks or, where they saved without collectives, one of each."""
     return [f"__{rank}.metadata" for rank in range(apart)] or [".metadata"]
+
+
+def flaws_of(place: str) -> list[str]:
+    """What the metadata of a checkpoint on a local file system promises, and no file holds. Without metadata for all ranks there is nothing to ask.
+
+    Args:
+        place: its directory.
+    """
+    try:
+        metadata = dcp.FileSystemReader(place).read_metadata()
+    except Exception:  # noqa: BLE001  (whether it can be read is for a load to say)
+        return []
+    return list(_flaws(metadata, Path(place)))
+
+
+def _flaws(metadata: Any, place: Path) -> Iterator[str]:
+    stored = {(index.fqn, index.offset): info for index, info in (metadata.storage_data or {}).items()}
+    for name, entry in metadata.state_dict_metadata.items():
+        for offset in [chunk.offsets for chunk in entry.chunks] if hasattr(entry, "chunks") else [None]:
+            if (name, offset) not in stored:
+                yield f"{name} at {offset} is in the metadata, and nowhere in storage"
+    for (name, _), info in stored.items():
+        file = place / getattr(info, "relative_path", "")
+        size = file.stat().st_size if file.is_file() else -1
+        if hasattr(info, "relative_path") and size < info.offset + info.length:
+            there = f"{size} bytes long" if size >= 0 else "not there"
+            yield f"{name} should be in {file.name} at [{info.offset}, {info.offset + info.length}), which is {there}"

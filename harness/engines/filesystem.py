@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch.distributed.checkpoint as dcp
 
-from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
+from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, flaws_of, markers
 from harness.protocol import DCP, Protocol
 
 
@@ -46,6 +46,10 @@ class FileSystemEngine(DcpCalls):
         """Whether ``.metadata`` is there, or that of each rank."""
         return all((Path(place) / name).exists() for name in markers(apart))
 
+    def flaws(self, place: str) -> Sequence[str]:
+        """Chunks and objects that the metadata promises and no file holds."""
+        return flaws_of(place)
+
     def fingerprint(self, place: str) -> Mapping[str, str]:
         """Relative name -> SHA-256 of each file."""
         root = Path(place)
@@ -59,6 +63,8 @@ class FileSystemEngine(DcpCalls):
 
 FILESYSTEM = FileSystemEngine("filesystem", "DCP on a file system, one file per rank, not fsynced", sync_files=False)
 """Fsync is off: the simulated world's crashes are those of ranks, which fsync does not matter to, and it costs most of a small save's time."""
+
+FILESYSTEM_SYNCED = FileSystemEngine("filesystem-synced", "DCP on a file system, one file per rank, fsynced as DCP does by default")
 
 FILESYSTEM_THREADS = FileSystemEngine(
     "filesystem-threads", "DCP on a file system, each rank writing on four threads", sync_files=False, thread_count=4

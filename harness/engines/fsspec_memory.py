@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import fsspec
@@ -42,6 +42,10 @@ class FsspecMemoryEngine(DcpCalls):
         """Whether ``.metadata`` is there, or that of each rank."""
         store, path = fsspec.core.url_to_fs(place)
         return all(store.exists(f"{path}/{name}") for name in markers(apart))
+
+    def flaws(self, place: str) -> Sequence[str]:
+        """None: what the metadata promises is looked for by loading it."""
+        return ()
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
         """Relative key -> SHA-256 of each object."""

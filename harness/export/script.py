@@ -104,6 +104,8 @@ def check(case: Case) -> None:
     if case.world == "attached":
         raise UsageError("world 'attached' cannot be exported: a script starts its own ranks; valid: simulated, processes")
     calling.check(case)
+    if case.onto != "nothing":
+        raise UsageError(f"onto {case.onto!r} cannot be exported: scripts save into a fresh directory")
     for fault in case.plan:
         _check(fault)
     case.bind()
@@ -111,6 +113,8 @@ def check(case: Case) -> None:
 
 def _check(fault: Fault) -> None:
     effect = fault.effect
+    if fault.at.side == "fs":
+        raise UsageError(f"fault {fault} cannot be exported: scripts fail at and above the storage, not below it")
     if isinstance(effect, (Raise, FailFuture)):
         raising(effect.error, fault.site, (0,))
     if _late(fault) > LATEST:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.durability import MODELS, SHOWN
 from harness.errors import UsageError
 from harness.expectation import Acting, Expectation
 from harness.fault import Fault
@@ -75,6 +76,8 @@ class Entry:
         newer: what is known of newer releases.
         replay: a line that shows it.
         background: patterns of how an async save is done: executor, staging and overlap, such as ``process writer none``.
+        crashes: for a finding about crashes, patterns of what a crash may leave: onto what was saved, the model, and what a reader gets, such as
+            ``overwrite * mixture``. It is about no fault of a plan then, and has no signature.
     """
 
     id: str
@@ -95,12 +98,13 @@ class Entry:
     newer: str
     replay: str
     background: tuple[str, ...] = ("*",)
+    crashes: tuple[str, ...] = ()
 
     def deciding(self, setting: Setting, expectation: Expectation) -> list[Acting]:
         """The decisive faults of an operation that the entry is about."""
         if not self._applies(setting, expectation):
             return []
-        return [acting for acting in expectation.decisive if self._is_about(acting.bound.fault)]
+        return [acting for acting in expectation.decisive if self._is_about(acting.bound.fault, acting.where)]
 
     def _applies(self, setting: Setting, expectation: Expectation) -> bool:
         kind = expectation.operation.partition("[")[0]
@@ -108,8 +112,9 @@ class Entry:
         done = matches(self.calls, called) and matches(self.background, setting.background)
         return done and kind in self.operations and matches(self.engines, setting.engine)
 
-    def _is_about(self, fault: Fault) -> bool:
-        return matches(self.sites, fault.site) and matches(self.effects, str(fault.effect))
+    def _is_about(self, fault: Fault, where: str) -> bool:
+        """Whether a fault is one of the entry's: at its own site or, below the storage, within the call of that site."""
+        return (matches(self.sites, fault.site) or matches(self.sites, where)) and matches(self.effects, str(fault.effect))
 
     def shows(self, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> bool:
         """Whether an operation was struck by one of the entry's faults and ended in one of its ways, on every rank."""
@@ -124,7 +129,8 @@ class Entry:
         Nothing hides behind this for long: every fault of such a plan is also tried without company.
         """
         faults = [FaultPlan.parse(text).faults[0] for text in sorted({text for text, _ in fired})]
-        return len(faults) > 1 and self._applies(setting, expectation) and any(self._is_about(fault) for fault in faults)
+        within = {acting.bound.fault: acting.where for acting in expectation.decisive}
+        return len(faults) > 1 and self._applies(setting, expectation) and any(self._is_about(fault, within.get(fault, fault.site)) for fault in faults)
 
     def struck(self, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> set[int]:
         """Ranks that ended as victims of the entry do, whatever became of the others."""
@@ -223,6 +229,15 @@ class Register:
             if entry.must_show(Setting.of(engine, evidence), one, evidence.fired) and (entry.oracles != ("recovery",) or evidence.retried(one))
         }
 
+    def known_crash(self, engine: str, what: str) -> str | None:
+        """Id of the entry that describes what a crash may leave, if there is one.
+
+        Args:
+            engine: name of the engine.
+            what: onto what was saved, the model, and what a reader gets, such as ``overwrite kill mixture``.
+        """
+        return next((entry.id for entry in self.entries if matches(entry.engines, engine) and matches(entry.crashes, what)), None)
+
     def recorded_here(self, name: str) -> bool:
         """Whether the entry ``name`` was recorded for the torch that is installed."""
         installed = importlib.metadata.version("torch").partition("+")[0]
@@ -232,9 +247,9 @@ class Register:
 # -- reading
 
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
-_OPTIONAL = ("background",)
+_OPTIONAL = ("background", "crashes")
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
-_FIELDS = (*_TEXTS, *_LISTS, "ranks", "signature")
+_FIELDS = (*_TEXTS, *_LISTS, "ranks")
 _NARROWING = ("sites", "effects")
 
 
@@ -252,10 +267,11 @@ def _entries(text: str, name: str) -> list[Entry]:
 
 
 def _entry(table: Mapping[str, Any], where: str) -> Entry:
-    lacks, unknown = [key for key in _FIELDS if key not in table], [key for key in table if key not in (*_FIELDS, *_OPTIONAL)]
+    needed = _FIELDS if "crashes" in table else (*_FIELDS, "signature")
+    lacks, unknown = [key for key in needed if key not in table], [key for key in table if key not in (*needed, *_OPTIONAL)]
     if lacks or unknown:
         wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
-        raise UsageError(f"{where} {' and '.join(wrong)}; fields: {', '.join((*_FIELDS, *_OPTIONAL))}")
+        raise UsageError(f"{where} {' and '.join(wrong)}; fields: {', '.join((*needed, *_OPTIONAL))}")
     for key in _TEXTS:
         if not isinstance(table[key], str) or not table[key].strip():
             raise UsageError(f"{where}: {key} is {table[key]!r}; valid: a text")
@@ -271,8 +287,10 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     calls = [f"{way} {kind} {planner}" for way in WAYS for kind in lists["operations"] for planner in planners]
     _meant(lists["calls"], calls, f"{where}: calls", "valid: way, operation and planner, such as 'groups save *'")
     _meant(lists["sites"], SITES, f"{where}: sites", "`ckpt-harness sites` lists them")
-    signatures = table["signature"]
-    if not (isinstance(signatures, list) and signatures):
+    whats = [f"{onto} {model} {shown}" for onto in ("fresh", "overwrite") for model in MODELS for shown in SHOWN]
+    _meant(lists.get("crashes", ()), whats, f"{where}: crashes", "valid: fresh or overwrite, model, and what a reader gets, such as 'overwrite * mixture'")
+    signatures = table.get("signature", [])
+    if not isinstance(signatures, list) or not (signatures or "crashes" in table):
         raise UsageError(f"{where}: has no signature; valid: at least one [[finding.signature]] table")
     fields: dict[str, Any] = {**lists, **{key: table[key].strip() for key in _TEXTS}}
     read = tuple(_signature(one, f"{where}: signature {number}") for number, one in enumerate(signatures, 1))

@@ -41,7 +41,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def _sites() -> str:
     rows = [
         (
-            f"`{site.name}`" + (" (reserved)" if site.reserved else ""),
+            f"`{site.name}`",
             site.phase,
             ", ".join(site.operations),
             site.callers,
@@ -57,12 +57,12 @@ def _phases() -> str:
     rows = []
     for phase in PHASES:
         principal = [f"`{PRINCIPAL[phase, way]}` ({way})" for way in ("save", "load") if (phase, way) in PRINCIPAL]
-        rows.append((f"`{phase}`", ", ".join(principal) or "reserved"))
+        rows.append((f"`{phase}`", ", ".join(principal)))
     return _table(("phase", "principal site"), rows)
 
 
 def _effects() -> str:
-    usable = [site for site in SITES.values() if not site.reserved]
+    usable = list(SITES.values())
     rows = []
     for name, kind in EFFECTS.items():
         legal = [site for site in usable if kind.legal_at(site)]

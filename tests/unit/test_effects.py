@@ -21,7 +21,7 @@ from harness.effects import (
 from harness.errors import PlanError
 from harness.sites import SITES, Site
 
-USABLE = [site for site in SITES.values() if not site.reserved]
+USABLE = list(SITES.values())
 FUTURES = [site for site in USABLE if site.is_future]
 
 TEXTS = [

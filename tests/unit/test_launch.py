@@ -86,6 +86,8 @@ def test_all_else_is_survivable() -> None:
     """Hangs too, since those can be let go; and a stop that has an end."""
     future = "writer.write_data.future"
     site = {"failfuture": future, "nevercomplete": future, "wrong": "writer.prepare_global_plan", "skip": "writer.finish"}
+    site |= {"diskerror": "fs.write", "nospace": "fs.write", "shortwrite": "fs.write", "tornwrite": "fs.write"}
+    site |= dict.fromkeys(("bitflip", "zerofill", "truncate", "misdirect", "staleread"), "fs.create_stream")
     names = [kind.name for kind in SIMULABLE if kind.name != "kill"]
     for text in [*(f"{site.get(name, 'writer.reset')}@0={name}" for name in names), "writer.reset@0=stop(2)"]:
         check_survivable(FaultPlan.parse(text))

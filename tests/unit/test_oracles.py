@@ -9,9 +9,10 @@ import pytest
 
 from harness import oracles
 from harness.errors import InjectedFault
-from harness.expectation import Expectation, Forecast, Kind
+from harness.expectation import Acting, Expectation, Forecast, Kind
 from harness.history import ErrorRecord
 from harness.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge, misattributed
+from harness.plan import FaultPlan
 from harness.protocol import Capability
 from harness.verdict import Judgement, Verdict
 
@@ -285,7 +286,9 @@ def test_every_oracle_is_asked_and_says_what_it_found() -> None:
         )
     )
     upload = {"async_save[1]": {0: {"upload": RETURNED}}}
-    stored = {"async_save[1]": [StorageEvidence(committed=True, mismatches={"2 ranks": ()}, later=("x",))]}
+    stored = {"async_save[1]": [StorageEvidence(committed=True, mismatches={"2 ranks": ()}, later=("x",), saves={"2 ranks": (1, 2)})]}
+    flip = Acting(FaultPlan.parse("fs.read@1=bitflip").bind(2, 0).faults[0], 1)
+    found += judge(_evidence(replace(load, kind=Kind.UNDETERMINED, decisive=(flip,)), RETURNED, RETURNED, loaded={"load[1]": {0: ("x",)}}))
     found += judge(_evidence(replace(SUCCEEDS, operation="async_save[1]"), RETURNED, RETURNED, futures=upload, storage=stored, left=("a thread",)))
     assert {one.oracle for one in found} == set(ORACLES)
     assert all(bool(one.reason) == (one.verdict is not Verdict.HOLDS) for one in found)

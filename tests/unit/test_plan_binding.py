@@ -59,12 +59,12 @@ def test_the_striking_fault_is_found() -> None:
     """By site, rank and occurrence: over the case, or within the operation that is addressed."""
     bound = FaultPlan.parse("write_data@1#2=raise; save[2]/finish@0=hang; load/read_data@1#1x*=kill").bind(2)
     case, operation, load = bound.faults
-    assert bound.find("writer.write_data", 1, 2, 1, "save[2]") is case
-    assert bound.find("writer.write_data", 1, 1, 2, "save[1]") is None
-    assert bound.find("writer.write_data", 0, 2, 2, "save[1]") is None
-    assert bound.find("writer.finish", 0, 5, 1, "save[2]") is operation
-    assert bound.find("writer.finish", 0, 1, 1, "save[1]") is None
-    assert bound.find("reader.read_data", 1, 9, 9, "load[4]") is load
+    assert bound.find("writer.write_data", 1, "save[2]", {"": (2, 1)}) is case
+    assert bound.find("writer.write_data", 1, "save[1]", {"": (1, 2)}) is None
+    assert bound.find("writer.write_data", 0, "save[1]", {"": (2, 2)}) is None
+    assert bound.find("writer.finish", 0, "save[2]", {"": (5, 1)}) is operation
+    assert bound.find("writer.finish", 0, "save[1]", {"": (1, 1)}) is None
+    assert bound.find("reader.read_data", 1, "load[4]", {"": (9, 9)}) is load
 
 
 def test_the_sites_of_a_plan_are_told_by_operation() -> None:

@@ -8,7 +8,7 @@ from harness.errors import PlanError
 from harness.protocol import DCP, NESTED
 from harness.sites import PHASES, PRINCIPAL, SITES, OperationKind, Site, direction, named, of_phase, resolve
 
-USABLE = [site for site in SITES.values() if not site.reserved]
+USABLE = list(SITES.values())
 
 
 @pytest.mark.parametrize("kind", DCP.operations)
@@ -19,19 +19,19 @@ def test_every_site_of_the_protocol_is_in_the_table(kind: OperationKind) -> None
     assert [name for name in names if name not in SITES or kind not in SITES[name].operations] == []
 
 
-@pytest.mark.parametrize("site", [site for site in USABLE if site.side != "pg"], ids=lambda site: site.name)
+@pytest.mark.parametrize("site", [site for site in USABLE if site.side not in ("pg", "fs")], ids=lambda site: site.name)
 def test_guarded_means_in_a_protocol_step(site: Site) -> None:
     """A site is guarded exactly where a protocol step calls it, in each kind of operation that reaches it."""
     assert {bool(DCP.step_of(site.name, kind)) for kind in site.operations} == {site.guarded}
 
 
-@pytest.mark.parametrize("site", [site for site in USABLE if site.side != "pg"], ids=lambda site: site.name)
+@pytest.mark.parametrize("site", [site for site in USABLE if site.side not in ("pg", "fs")], ids=lambda site: site.name)
 def test_the_coordinator_alone_runs_a_reduce(site: Site) -> None:
     """Coordinator-only sites are those of the reduces."""
     assert {DCP.in_reduce(site.name, kind) for kind in site.operations} == {site.callers == "coordinator"}
 
 
-@pytest.mark.parametrize("site", [site for site in USABLE if site.side != "pg"], ids=lambda site: site.name)
+@pytest.mark.parametrize("site", [site for site in USABLE if site.side not in ("pg", "fs")], ids=lambda site: site.name)
 def test_the_protocol_knows_every_site(site: Site) -> None:
     """Whatever can be injected has its place in the course of every operation that reaches it."""
     for kind in site.operations:
@@ -58,7 +58,7 @@ def test_a_phase_stands_for_its_principal_site_among_others() -> None:
     for (phase, way), name in PRINCIPAL.items():
         assert SITES[name] in of_phase(phase, way)
         assert any(direction(kind) == way for kind in SITES[name].operations)
-    assert {phase for phase, _ in PRINCIPAL} == {*PHASES} - {"disk"}  # the disk's sites are reserved
+    assert {phase for phase, _ in PRINCIPAL} == {*PHASES}
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,3 @@ def test_an_ambiguous_name_is_told_the_candidates() -> None:
     """A name that both sides have is refused with both."""
     with pytest.raises(PlanError, match=r"ambiguous: writer\.reset, reader\.reset"):
         resolve("reset")
-
-
-@pytest.mark.parametrize("find", [resolve, named])
-@pytest.mark.parametrize("name", [site.name for site in SITES.values() if site.reserved])
-def test_the_disk_is_reserved(name: str, find: type) -> None:
-    """The disk's sites are named, and refused until their faults exist."""
-    with pytest.raises(PlanError, match="is reserved"):
-        find(name)

@@ -22,7 +22,7 @@ from harness.zoo import SWEPT
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-INJECTABLE = [site for site in SITES.values() if not site.reserved and site.side != "executor"]
+INJECTABLE = [site for site in SITES.values() if site.side not in ("executor", "fs")]
 NEVER_CALLED = {"load_planner.resolve_bytes", "pg.barrier", "writer.synchronize_staging"}
 """Sites that the engines at hand do not call."""
 EACH_ERROR = {"writer.write_data", "writer.finish", "reader.read_data", "state.state_dict"}

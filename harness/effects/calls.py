@@ -1,52 +1,15 @@
-"""What can go wrong at a site: the effect types, their text form, and which effect is legal where.
-
-Effects are frozen values without behaviour, so that plans can be compared, hashed, printed and sent; ``harness._inject`` makes them act.
-"""
+"""Effects that strike a call of any kind: it fails, is late, never returns, ends its rank, or says what is not so."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from harness import zoo
+from harness.effects.base import Effect
 from harness.errors import PlanError
-from harness.sites import SITES, Site
-
-
-@dataclass(frozen=True)
-class Effect:
-    """Base of all effects.
-
-    Attributes:
-        name: the word in a plan.
-        can_be_after: whether the effect makes sense once the delegated call has acted (the lost acknowledgement).
-        about: one line for the reader of the table.
-        needs_processes: whether only a rank that is an operating system process can suffer it.
-    """
-
-    name: ClassVar[str] = ""
-    can_be_after: ClassVar[bool] = True
-    about: ClassVar[str] = ""
-    needs_processes: ClassVar[bool] = False
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        """Whether the effect means something at ``site``."""
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        shown = [_text(getattr(self, field.name)) for field in dataclasses.fields(self)]
-        defaults = [_text(field.default) for field in dataclasses.fields(self)]
-        while shown and shown[-1] == defaults[len(shown) - 1]:
-            shown.pop()
-        return f"{self.name}({','.join(shown)})" if shown else self.name
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+from harness.sites import Site
 
 
 @dataclass(frozen=True)
@@ -202,9 +165,9 @@ class Skip(Effect):
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        if site.side in ("pg", "fs"):
-            return False
-        return site.result in ("nothing", "argument", "list") or site.name in ("writer.write_data", "reader.read_data")
+        if site.side == "fs":
+            return site.name in ("fs.mkdir", "fs.write", "fs.flush", "fs.fsync", "fs.rename", "fs.rm_file")
+        return site.side != "pg" and (site.result in ("nothing", "argument", "list") or site.name in ("writer.write_data", "reader.read_data"))
 
 
 @dataclass(frozen=True)
@@ -232,63 +195,3 @@ class WrongResult(Effect):
     def kinds_at(cls, site: Site) -> tuple[str, ...]:
         """The kinds that mean something at ``site``."""
         return ("none", "short", "duplicate") if site.result in ("list", "plans", "future") else ("none",)
-
-
-EFFECTS: dict[str, type[Effect]] = {kind.name: kind for kind in (Raise, FailFuture, NeverComplete, Delay, Hang, Kill, Stop, Exit, Skip, WrongResult)}
-SIMULABLE: tuple[type[Effect], ...] = tuple(kind for kind in EFFECTS.values() if not kind.needs_processes)
-"""The effects that every world can show."""
-
-
-def check_legal(effect: Effect, site: Site, *, after: bool) -> None:
-    """Refuses an effect that means nothing at a site.
-
-    Raises:
-        PlanError: with the value and the choices.
-    """
-    if not effect.legal_at(site):
-        here = ", ".join(name for name, kind in EFFECTS.items() if kind.legal_at(site))
-        there = ", ".join(other.name for other in SITES.values() if not other.reserved and effect.legal_at(other))
-        raise PlanError(f"effect {str(effect)!r} is illegal at {site.name!r}; legal there: {here}; {effect.name} is legal at: {there}")
-    if isinstance(effect, WrongResult) and effect.kind not in WrongResult.kinds_at(site):
-        raise PlanError(f"{str(effect)!r} at {site.name!r}: valid there: {', '.join(f'wrong({kind})' for kind in WrongResult.kinds_at(site))}")
-    if isinstance(effect, FailFuture) and effect.at not in FailFuture.moments_at(site):
-        raise PlanError(f"{str(effect)!r} at {site.name!r}: nobody takes its value apart from waiting; valid there: failfuture(wait)")
-    if after and not effect.can_be_after:
-        late = ", ".join(name for name, kind in EFFECTS.items() if kind.can_be_after)
-        raise PlanError(f"effect {str(effect)!r} cannot act after the call; effects that can: {late}")
-    if after and site.is_future:
-        raise PlanError(f"'!after' means nothing at {site.name!r}: a future has the moments wait and value")
-
-
-def parse_effect(text: str) -> Effect:
-    """Reads ``name`` or ``name(argument,...)``.
-
-    Raises:
-        PlanError: unknown name (with the nearest spelling), wrong number or kind of arguments.
-    """
-    name, parenthesis, rest = text.strip().partition("(")
-    name = name.strip()
-    if name not in EFFECTS:
-        near = difflib.get_close_matches(name, EFFECTS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise PlanError(f"unknown effect {name!r}; {hint}effects: {', '.join(EFFECTS)}")
-    if parenthesis and not rest.endswith(")"):
-        raise PlanError(f"effect {text.strip()!r}: the parenthesis is not closed")
-    kind = EFFECTS[name]
-    inside = rest[:-1].strip() if parenthesis else ""
-    given = [argument.strip() for argument in inside.split(",")] if inside else []
-    fields = dataclasses.fields(kind)
-    if len(given) > len(fields):
-        takes = ", ".join(field.name for field in fields) or "no arguments"
-        raise PlanError(f"effect {text.strip()!r} has {len(given)} arguments; {name} takes {takes}")
-    values: dict[str, object] = {}
-    for field, argument in zip(fields, given, strict=False):
-        values[field.name] = _number(text, argument) if field.type == "float" else argument
-    return kind(**values)
-
-
-def _number(text: str, argument: str) -> float:
-    try:
-        return float(argument)
-    except ValueError:
-        raise PlanError(f"effect {text.strip()!r}: {argument!r} is not a number") from None

@@ -1,0 +1,338 @@
+"""What a crash may leave of what was written: every state of the files that a durability model allows, from a journal.
+
+Three models, each stated as what survives:
+
+``kill``
+    The processes die, the operating system does not.
+
+    - Every operation in the journal survives; what was still in a buffer of a process is not in the journal.
+    - The write that was under way may have been cut at any block.
+
+``ordered``
+    The power is cut, on a file system like ext4 with its defaults (``data=ordered``, delayed allocation).
+
+    - Changes of directories and truncations survive in their order, up to some moment; ``fsync`` of anything makes all earlier ones survive.
+    - What was written to a file before its ``fsync`` survives. What was written after survives up to some block, or not at all: the file is shorter.
+
+``posix``
+    The power is cut, and nothing is promised beyond what POSIX says of ``fsync``.
+
+    - A directory's entries survive once the directory was synced; before, each change survives or not, whatever becomes of the others.
+    - A rename survives as a whole or not at all.
+    - A file's bytes survive once the file was synced; before, each block is as it was, or as it is now, and so is the length.
+
+In all of them what was there before the journal began is durable.
+
+Not modelled: blocks that the device tears or damages, a device that lies about ``fsync``, writes of several blocks that the device reorders after
+``fsync``, metadata of the file system that is lost (``fsck``), and what a network file system promises.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.journal import DiskOp, Files, files_after, overwrite
+
+Model = Literal["kill", "ordered", "posix"]
+MODELS: tuple[Model, ...] = ("kill", "ordered", "posix")
+
+Shown = Literal["new", "old", "nothing", "error", "mixture", "wrong", "disagreement", "hang"]
+SHOWN: tuple[Shown, ...] = ("new", "old", "nothing", "error", "mixture", "wrong", "disagreement", "hang")
+"""What a reader may get of what is left, the best first: the new checkpoint, the old one; no checkpoint at all; a commit marker, and a clean error on
+every rank; values of two saves; other values; success on some ranks only; no end."""
+
+BLOCK = 4096
+"""Bytes that survive together: a page of the cache, and a block of the usual file systems."""
+_MANY_BLOCKS = 6
+"""Changed blocks of a file up to which every subset is tried; of more, only runs from either end."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Files that a crash may leave.
+
+    Attributes:
+        files: path -> content.
+        lost: what of the operations did not survive, in words.
+    """
+
+    files: Files
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class States:
+    """What a crash may leave at one point.
+
+    Attributes:
+        found: distinct states; the one in which everything survived comes first.
+        possible: how many combinations the model allows.
+        exhaustive: whether all of them were looked at; otherwise ``found`` is a sample.
+    """
+
+    found: tuple[State, ...]
+    possible: int
+    exhaustive: bool
+
+
+def states_after(
+    ops: Sequence[DiskOp], before: Mapping[str, bytes], model: Model, *, limit: int = 1024, seed: int = 0, under_way: DiskOp | None = None
+) -> States:
+    """Enumerates what a crash may leave.
+
+    Args:
+        ops: what had acted when it came.
+        before: the files that were there, durable, when the journal began.
+        model: what survives.
+        limit: how many combinations are looked at; where there are more, a sample is drawn.
+        seed: of the sample.
+        under_way: the operation that was acting, for a write that may be cut.
+    """
+    if model == "kill":
+        return _killed(ops, before, under_way)
+    choices = _Ordered(ops, before) if model == "ordered" else _Posix(ops, before)
+    possible = math.prod(len(one) for one in choices.dimensions)
+    exhaustive = possible <= limit
+    picks = itertools.product(*(range(len(one)) for one in choices.dimensions)) if exhaustive else _sample(choices.dimensions, limit, seed)
+    found: dict[tuple[tuple[str, bytes], ...], State] = {}
+    for pick in picks:
+        state = choices.state([options[index] for options, index in zip(choices.dimensions, pick, strict=True)])
+        found.setdefault(tuple(sorted(state.files.items())), state)
+    return States(tuple(found.values()), possible, exhaustive)
+
+
+def _killed(ops: Sequence[DiskOp], before: Mapping[str, bytes], under_way: DiskOp | None) -> States:
+    found = [State(files_after(ops, before))]
+    if under_way is not None and under_way.kind == "write":
+        for end in range(BLOCK - under_way.offset % BLOCK, len(under_way.data), BLOCK):
+            cut = under_way._replace(data=under_way.data[:end])
+            found.append(State(files_after([*ops, cut], before), (f"{under_way}: cut after {end} bytes",)))
+    return States(tuple(found), len(found), exhaustive=True)
+
+
+def _sample(dimensions: Sequence[Sequence[Option]], limit: int, seed: int) -> Iterator[tuple[int, ...]]:
+    """All survive, none does, each alone is lost, each alone survives; then at random."""
+    rng = random.Random(seed)
+    best, worst = [0] * len(dimensions), [len(options) - 1 for options in dimensions]
+    picks = [tuple(best), tuple(worst)]
+    for index, options in enumerate(dimensions):
+        picks += [(*best[:index], choice, *best[index + 1 :]) for choice in range(1, len(options))]
+        picks.append((*worst[:index], 0, *worst[index + 1 :]))
+    yield from picks[:limit]
+    for _ in range(limit - len(picks)):
+        yield tuple(rng.randrange(len(options)) for options in dimensions)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way in which something may have survived.
+
+    Attributes:
+        value: how much of it, as its model counts.
+        lost: what did not, in words; "" if all of it did.
+    """
+
+    value: object
+    lost: str = ""
+
+
+@dataclass
+class _Inode:
+    """A file, whatever its names.
+
+    Attributes:
+        name: the last that it had, for words.
+        durable: what survives in any case.
+        content: what processes see.
+        emptied: whether it was truncated since it was durable.
+    """
+
+    name: str
+    durable: bytes = b""
+    content: bytearray = field(default_factory=bytearray)
+    emptied: bool = False
+
+    def sync(self) -> None:
+        self.durable, self.emptied = bytes(self.content), False
+
+    def prefixes(self) -> list[Option]:
+        """What may be left of a file that grows in order: all, or a part up to some block, the durable part at least."""
+        now = bytes(self.content)
+        if now == self.durable:
+            return [Option(now)]
+        shortest = len(self.durable) if now.startswith(self.durable) else 0
+        ends = sorted({*range(math.ceil(shortest / BLOCK) * BLOCK, len(now), BLOCK), shortest}, reverse=True)
+        return [Option(now), *(Option(now[:end], f"{self.name}: {len(now) - end} of its {len(now)} bytes") for end in ends if end < len(now))]
+
+    def blends(self) -> list[Option]:
+        """What may be left of a file of which each block, and the length, may be old or new."""
+        now, old = bytes(self.content), self.durable
+        if now == old and not self.emptied:
+            return [Option(now)]
+        count = math.ceil(max(len(now), len(old)) / BLOCK)
+        changed = [number for number in range(count) if _block(now, number) != _block(old, number)]
+        lengths = {len(now), len(old), *range(0, max(len(now), len(old)), BLOCK), *([0] if self.emptied else [])}
+        lengths = {one for one in lengths if min(len(now), 0 if self.emptied else len(old)) <= one <= max(len(now), len(old))}
+        found = {now: Option(now)}
+        for kept in _subsets(changed):
+            blocks = b"".join(_padded(now if number in kept or number not in changed else old, number) for number in range(count))
+            for length in sorted(lengths, reverse=True):
+                content = blocks[:length]
+                lost = len(changed) - len(kept)
+                found.setdefault(content, Option(content, f"{self.name}: {lost} of {len(changed)} new blocks; {length} of {len(now)} bytes"))
+        return list(found.values())
+
+
+def _block(content: bytes, number: int) -> bytes:
+    return content[number * BLOCK : (number + 1) * BLOCK]
+
+
+def _padded(content: bytes, number: int) -> bytes:
+    return _block(content, number).ljust(BLOCK, b"\0")
+
+
+def _subsets(blocks: Sequence[int]) -> Iterator[frozenset[int]]:
+    if len(blocks) <= _MANY_BLOCKS:
+        for size in range(len(blocks), -1, -1):
+            yield from map(frozenset, itertools.combinations(blocks, size))
+        return
+    for end in range(len(blocks), -1, -1):
+        yield frozenset(blocks[:end])
+        yield frozenset(blocks[end:])
+
+
+class _Entries:
+    """The names and contents of files, as they change; what changed of the names, in order.
+
+    Those who derive from it say what may have survived: one dimension for each thing that may or may not have, and the files that a choice leaves.
+    """
+
+    def __init__(self, before: Mapping[str, bytes]) -> None:
+        self.inodes = [_Inode(path, data, bytearray(data)) for path, data in before.items()]
+        self.names = dict(zip(before, range(len(self.inodes)), strict=True))
+        self.durable_names = dict(self.names)
+        self.changes: list[tuple[DiskOp, int | None]] = []
+
+    def inode(self, path: str) -> _Inode:
+        return self.inodes[self.names[path]]
+
+    def create(self, op: DiskOp) -> None:
+        self.inodes.append(_Inode(op.path))
+        self.names[op.path] = len(self.inodes) - 1
+        self.changes.append((op, self.names[op.path]))
+
+    def change(self, op: DiskOp) -> None:
+        """A rename, a removal, or a new directory."""
+        number = self.names.get(op.path)
+        _apply(self.names, op, number)
+        if op.kind == "rename" and number is not None:
+            self.inodes[number].name = op.to
+        self.changes.append((op, number))
+
+
+def _apply(names: dict[str, int], op: DiskOp, number: int | None) -> None:
+    """A change of directories, as it survives whether or not those before it did.
+
+    Args:
+        names: path -> number of the file; changed.
+        op: the change.
+        number: of the file that it is about; None for a directory.
+    """
+    if op.kind == "create" and number is not None:
+        names[op.path] = number
+    elif op.kind == "rename" and number is None:
+        for path in [path for path in names if path.startswith(f"{op.path}/")]:
+            names[op.to + path[len(op.path) :]] = names.pop(path)
+    elif op.kind in ("rename", "unlink") and number is not None:
+        if names.get(op.path) == number:
+            del names[op.path]
+        if op.kind == "rename":
+            names[op.to] = number
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+class _Ordered(_Entries):
+    """What the model ``ordered`` allows."""
+
+    def __init__(self, ops: Sequence[DiskOp], before: Mapping[str, bytes]) -> None:
+        super().__init__(before)
+        floor = 0
+        for op in ops:
+            if op.kind == "create":
+                self.create(op)  # a truncation too is a change in order, after which the file is another
+            elif op.kind in ("rename", "unlink", "mkdir"):
+                self.change(op)
+            elif op.kind == "write":
+                overwrite(self.inode(op.path).content, op.offset, op.data)
+            elif op.kind == "fsync":
+                floor = len(self.changes)
+                if op.path in self.names:
+                    self.inode(op.path).sync()
+        moments = [Option(end, "; ".join(str(op) for op, _ in self.changes[end:])) for end in range(len(self.changes), floor - 1, -1)]
+        self.dimensions = [moments, *(inode.prefixes() for inode in self.inodes)]
+
+    def state(self, chosen: Sequence[Option]) -> State:
+        end, *contents = chosen
+        names = dict(self.durable_names)
+        for op, number in self.changes[: int(str(end.value))]:
+            _apply(names, op, number)
+        files = {path: contents[number].value for path, number in names.items()}
+        lost = [end.lost, *(contents[number].lost for number in names.values())]
+        return State({path: data for path, data in files.items() if isinstance(data, bytes)}, tuple(text for text in lost if text))
+
+
+class _Posix(_Entries):
+    """What the model ``posix`` allows."""
+
+    def __init__(self, ops: Sequence[DiskOp], before: Mapping[str, bytes]) -> None:
+        super().__init__(before)
+        self.synced: set[int] = set()
+        directories: dict[int, set[str]] = {}
+        for op in ops:
+            if op.kind == "create":
+                if op.path in self.names:
+                    inode = self.inode(op.path)
+                    inode.content, inode.emptied = bytearray(), True
+                else:
+                    self.create(op)
+            elif op.kind in ("rename", "unlink", "mkdir"):
+                self.change(op)
+            elif op.kind == "write":
+                overwrite(self.inode(op.path).content, op.offset, op.data)
+            elif op.kind == "fsync":
+                if op.path in self.names:
+                    self.inode(op.path).sync()
+                for index, (change, _) in enumerate(self.changes):
+                    open_in = directories.setdefault(index, _directories(change))
+                    open_in.discard(op.path)
+                    if not open_in:
+                        self.synced.add(index)
+        self.open = [index for index in range(len(self.changes)) if index not in self.synced]
+        entries = [[Option(True), Option(False, str(self.changes[index][0]))] for index in self.open]
+        self.dimensions = [*entries, *(inode.blends() for inode in self.inodes)]
+
+    def state(self, chosen: Sequence[Option]) -> State:
+        entries, contents = chosen[: len(self.open)], chosen[len(self.open) :]
+        survived = self.synced | {index for index, one in zip(self.open, entries, strict=True) if one.value}
+        missing = {self.changes[index][0].path for index in range(len(self.changes)) if index not in survived and self.changes[index][0].kind == "mkdir"}
+        names = dict(self.durable_names)
+        for index in sorted(survived):
+            _apply(names, *self.changes[index])
+        names = {path: number for path, number in names.items() if missing.isdisjoint(_parents(path))}
+        files = {path: contents[number].value for path, number in names.items()}
+        lost = [*(one.lost for one in entries), *(contents[number].lost for number in names.values())]
+        return State({path: data for path, data in files.items() if isinstance(data, bytes)}, tuple(text for text in lost if text))
+
+
+def _directories(op: DiskOp) -> set[str]:
+    """The directories whose entries a change changes; it is durable once each was synced."""
+    return {path.rpartition("/")[0] or "." for path in (op.path, op.to) if path}

@@ -1,0 +1,193 @@
+"""Effects that strike below the storage: what disks, file systems and mounts do to the calls and the bytes of a storage writer or reader.
+
+At ``fs.write`` and ``fs.read`` an effect strikes the bytes of one call, at ``fs.create_stream`` a file as a whole: what is read from it or, of a file
+that is written, what it holds once it has been closed. Errors and short counts are told to the caller; everything else is silent damage.
+
+Not modelled: damage that comes and goes from one read of the same bytes to the next, and bytes that arrive out of order within one call.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.effects.base import Effect
+from harness.errors import PlanError
+from harness.sites import Site
+
+_LARGEST = 1 << 40
+"""Bytes; larger numbers are typing errors."""
+
+
+def _check_bytes(effect: Effect, number: int) -> None:
+    if not 0 <= number <= _LARGEST:
+        raise PlanError(f"{effect.name} with {number} bytes; valid: 0 to {_LARGEST}")
+
+
+@dataclass(frozen=True)
+class DiskError(Effect):
+    """The operating system refuses the call: an ``OSError`` as the kernel makes it, which names no rank.
+
+    Attributes:
+        errno: symbolic error number.
+    """
+
+    errno: str = "EIO"
+    name: ClassVar[str] = "diskerror"
+    about: ClassVar[str] = "the call fails as a system call does: diskerror, diskerror(ENOSPC), diskerror(EROFS)"
+
+    def __post_init__(self) -> None:
+        if self.errno not in errno.errorcode.values():
+            raise PlanError(f"diskerror {self.errno!r}; valid: {', '.join(sorted(errno.errorcode.values()))}")
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.side == "fs"
+
+
+@dataclass(frozen=True)
+class NoSpace(Effect):
+    """The disk is full: from the struck call on, so many more bytes of the rank's files fit, and what does not fit is refused with ENOSPC.
+
+    As a real disk does, it takes the part of a write that fits; small writes wait in a buffer, so the refusal may come with a later flush or close.
+    It lasts until the rank is healed, and fires when it first refuses bytes.
+
+    Attributes:
+        after_bytes: how many bytes still fit.
+    """
+
+    after_bytes: int = 0
+    name: ClassVar[str] = "nospace"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "from here on only so many bytes fit: nospace, nospace(4096)"
+
+    def __post_init__(self) -> None:
+        _check_bytes(self, self.after_bytes)
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name == "fs.write"
+
+
+@dataclass(frozen=True)
+class ShortWrite(Effect):
+    """The call takes only the first bytes, and says so by the number that it returns: the caller is to write the rest again.
+
+    Attributes:
+        keep_bytes: how many it takes.
+    """
+
+    keep_bytes: int = 1
+    name: ClassVar[str] = "shortwrite"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "write() takes the first bytes only, and returns how many: shortwrite(100)"
+
+    def __post_init__(self) -> None:
+        _check_bytes(self, self.keep_bytes)
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name == "fs.write"
+
+
+@dataclass(frozen=True)
+class TornWrite(Effect):
+    """The first bytes of a write are stored, the rest reads as zeros, and the call says yes.
+
+    Attributes:
+        keep_bytes: how many are stored.
+    """
+
+    keep_bytes: int = 0
+    name: ClassVar[str] = "tornwrite"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "the first bytes are stored, the rest reads as zeros, silently: tornwrite(512)"
+
+    def __post_init__(self) -> None:
+        _check_bytes(self, self.keep_bytes)
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name == "fs.write"
+
+
+@dataclass(frozen=True)
+class BitFlip(Effect):
+    """One bit is another than it should be.
+
+    Attributes:
+        byte: the byte whose lowest bit flips; counted round where there are fewer.
+    """
+
+    byte: int = 0
+    name: ClassVar[str] = "bitflip"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "the lowest bit of a byte of the call, or of the file at create_stream, flips silently: bitflip(300)"
+
+    def __post_init__(self) -> None:
+        _check_bytes(self, self.byte)
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name in ("fs.write", "fs.read", "fs.create_stream")
+
+
+@dataclass(frozen=True)
+class ZeroFill(Effect):
+    """All bytes are zeros, as of a block that was never written."""
+
+    name: ClassVar[str] = "zerofill"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "the bytes of the call, or of the file at create_stream, are all zeros, silently"
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name in ("fs.write", "fs.read", "fs.create_stream")
+
+
+@dataclass(frozen=True)
+class Truncate(Effect):
+    """The end is missing.
+
+    Attributes:
+        keep_bytes: how many are left.
+    """
+
+    keep_bytes: int = 0
+    name: ClassVar[str] = "truncate"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "what is read, or the file at create_stream, ends after so many bytes, silently: truncate(100)"
+
+    def __post_init__(self) -> None:
+        _check_bytes(self, self.keep_bytes)
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name in ("fs.read", "fs.create_stream")
+
+
+@dataclass(frozen=True)
+class Misdirect(Effect):
+    """The bytes of a file land in, or come from, the next file of its directory, by name and round: a block at another's address."""
+
+    name: ClassVar[str] = "misdirect"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "the file's neighbour in the directory is written, or read, in its place, silently"
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name == "fs.create_stream"
+
+
+@dataclass(frozen=True)
+class StaleRead(Effect):
+    """Storage answers as it was before the file was written, as caches and eventually consistent mounts do: it is not there yet."""
+
+    name: ClassVar[str] = "staleread"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "what was written is not visible yet: the file is not there, exists() denies it, ls() is empty"
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name in ("fs.create_stream", "fs.exists", "fs.ls")

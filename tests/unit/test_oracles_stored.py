@@ -1,0 +1,100 @@
+"""Oracles about what is on storage, on evidence written by hand: accepted and rejected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.expectation import Acting, Expectation, Forecast, Kind
+from harness.history import ErrorRecord
+from harness.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge
+from harness.plan import FaultPlan
+from harness.protocol import Capability
+from harness.verdict import Verdict
+
+EIO = ErrorRecord("OSError", errno="EIO", message="[Errno 5] Input/output error")
+RETURNED = Outcome("returned")
+RAISED = Outcome("raised", ErrorRecord("torch.distributed.checkpoint.api.CheckpointException", failures={1: EIO}, step="write"))
+
+
+def _acting(plan: str, error: ErrorRecord | None = None) -> Acting:
+    return Acting(FaultPlan.parse(plan).bind(2, 0).faults[0], 1, error, within="writer.write_data")
+
+
+def _damaged(plan: str) -> Expectation:
+    operation = "load[1]" if plan.startswith("load/") else "save[1]"
+    return Expectation(operation, (0, 1), Kind.UNDETERMINED, decisive=(_acting(plan),), deceived=True)
+
+
+FAILS = Expectation("save[1]", (0, 1), Kind.FAILS, "write", {1: EIO}, (_acting("fs.write@1=diskerror", EIO),), maskable=True)
+FLIPPED = _damaged("fs.write@1=bitflip")
+
+
+def _evidence(expectation: Expectation, outcome: Outcome, *storage: StorageEvidence, **more: object) -> Evidence:
+    made = Evidence(Forecast((expectation,), frozenset()), {expectation.operation: {0: outcome, 1: outcome}}, storage={expectation.operation: storage})
+    return replace(made, **more)  # type: ignore[arg-type]  # fields of Evidence
+
+
+def _verdict(oracle: str, evidence: Evidence) -> Verdict:
+    return Verdict.worst(one.verdict for one in ORACLES[oracle](evidence))
+
+
+@pytest.mark.parametrize(("saves", "verdict"), [((2,), Verdict.HOLDS), ((1,), Verdict.HOLDS), ((1, 2), Verdict.VIOLATED)])
+def test_purity_wants_the_values_of_one_save(saves: tuple[int, ...], verdict: Verdict) -> None:
+    """Of whichever: which one it must be is for commitment to say."""
+    assert _verdict("purity", _evidence(FAILS, RAISED, StorageEvidence(saves={"2 rank(s)": (2,), "1 rank(s)": saves}))) is verdict
+
+
+@pytest.mark.parametrize("plan", ["fs.write@1=bitflip", "fs.write@1=skip", "load/fs.create_stream@1=misdirect", "load/fs.read@1=truncate"])
+def test_integrity_wants_damage_detected_or_harmless(plan: str) -> None:
+    """An error is detection, right values are harmless; wrong values with success are neither."""
+    expectation = _damaged(plan)
+    good = StorageEvidence(committed=True, mismatches={"2 rank(s)": ("rank 0 raised an error",)}, silent={"2 rank(s)": ()})
+    assert _verdict("integrity", _evidence(expectation, RETURNED, good)) is Verdict.HOLDS
+    loud = {expectation.operation: {0: (), 1: ()}}
+    assert _verdict("integrity", _evidence(expectation, RETURNED, loaded=loud)) is Verdict.HOLDS
+    bad = replace(good, silent={"2 rank(s)": ("rank 0: weight: wrong",)})
+    assert _verdict("integrity", _evidence(expectation, RETURNED, bad)) is Verdict.VIOLATED
+    assert _verdict("integrity", _evidence(expectation, RETURNED, loaded={expectation.operation: {1: ("weight: wrong",)}})) is Verdict.VIOLATED
+
+
+def test_integrity_says_nothing_where_nothing_was_damaged() -> None:
+    """Wrong values of another cause are for other oracles."""
+    assert list(ORACLES["integrity"](_evidence(FAILS, RETURNED, StorageEvidence(silent={"2 rank(s)": ("wrong",)})))) == []
+
+
+def test_integrity_is_claimed_by_engines_with_checksums() -> None:
+    """For others it is told, and does not count."""
+    bad = StorageEvidence(committed=True, silent={"2 rank(s)": ("rank 0: weight: wrong",)})
+    for capabilities, claimed in ((frozenset({Capability.CHECKSUMS}), True), (frozenset(), False)):
+        (judgement,) = [one for one in judge(_evidence(FLIPPED, RETURNED, bad, capabilities=capabilities)) if one.oracle == "integrity"]
+        assert (judgement.claimed, judgement.verdict) == (claimed, Verdict.VIOLATED)
+
+
+@pytest.mark.parametrize("oracle", ["agreement", "attribution", "course"])
+def test_a_failed_disk_call_may_be_made_good(oracle: str) -> None:
+    """All ranks report success: the engine tried again. What it stored is for commitment to judge."""
+    assert _verdict(oracle, _evidence(FAILS, RETURNED)) is Verdict.HOLDS
+
+
+def test_nobody_may_make_good_what_failed_above_the_disk() -> None:
+    """A call of the storage itself that fails, and success: that is no engine's to decide."""
+    assert _verdict("attribution", _evidence(replace(FAILS, maskable=False), RETURNED)) is Verdict.VIOLATED
+
+
+def test_success_wants_what_was_planned_within_its_files() -> None:
+    """What the metadata promises and no file holds breaks the commitment."""
+    flawed = StorageEvidence(committed=True, finish_acted=True, flaws=("weight at 0 is in the metadata, and nowhere in storage",), mismatches={"2 rank(s)": ()})
+    assert _verdict("commitment", _evidence(FAILS, RETURNED, flawed)) is Verdict.VIOLATED
+    assert _verdict("commitment", _evidence(FAILS, RETURNED, replace(flawed, flaws=()))) is Verdict.HOLDS
+
+
+@pytest.mark.parametrize(("shown", "verdict"), [("old", Verdict.HOLDS), ("new", Verdict.HOLDS), ("error", Verdict.VIOLATED), ("mixture", Verdict.VIOLATED)])
+def test_a_failed_overwrite_leaves_the_old_or_the_new(shown: str, verdict: Verdict) -> None:
+    """Anything else is a loss; whether it counts depends on what the engine claims."""
+    evidence = _evidence(FAILS, RAISED, StorageEvidence(committed=False, replaced={"2 rank(s)": shown}))
+    assert _verdict("commitment", evidence) is verdict
+    for capabilities in (frozenset[Capability](), frozenset({Capability.ATOMIC_OVERWRITE})):
+        (judgement,) = [one for one in judge(replace(evidence, capabilities=capabilities)) if one.oracle == "commitment"]
+        assert judgement.claimed is bool(capabilities)
