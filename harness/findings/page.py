@@ -80,11 +80,12 @@ def _anchor(entry: Entry) -> str:
 
 
 def _section(entry: Entry) -> str:
+    faults = f"{_codes(entry.effects)} at {_codes(entry.sites)}" if entry.sites else "it takes none"
     facts = [
         ("Torch", ", ".join(entry.versions)),
         ("Newer releases", entry.newer),
         ("Where", entry.source),
-        ("Faults", f"{_codes(entry.effects)} at {_codes(entry.sites)}; engines {_codes(entry.engines)}; calls {_codes(entry.calls)}"),
+        ("Faults", f"{faults}; engines {_codes(entry.engines)}; calls {_codes(entry.calls)}"),
         ("Claims broken", ", ".join(entry.oracles)),
         ("Public reports", ", ".join(entry.reports) or "none found"),
     ]

@@ -15,7 +15,6 @@ import harness.findings
 from harness.campaign import Coverage, Sweep, plan_sweep, run_one
 from harness.case import Case
 from harness.cli import main
-from harness.errors import UsageError
 from harness.export.script import check, run, write
 from harness.findings.register import Entry, Register
 from harness.plan import FaultPlan
@@ -28,8 +27,6 @@ TORCH = importlib.metadata.version("torch").partition("+")[0]
 ENTRIES = Register.shipped().entries
 BY_HAND = {"DCP-010": "it shows in one process, deterministically, and names the errors that are lost, which ranks cannot tell"}
 """Scripts that no export would better, and why."""
-NOT_YET = {"DCP-020": "what comes of two saves in one group is up to chance, and no script knows how to say so"}
-"""Scripts that cannot be exported yet, and why."""
 SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
 
 pytestmark = pytest.mark.skipif(all(TORCH not in entry.versions for entry in ENTRIES), reason=f"nothing was recorded for torch {TORCH}")
@@ -77,10 +74,6 @@ def test_plain_torch_shows_every_finding(rig: Rig, tmp_path: Path, spawning: boo
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.id for entry in ENTRIES])
 def test_a_script_is_what_its_replay_line_exports(entry: Entry, rig: Rig) -> None:
     """`ckpt-harness export` with the line's options would write it anew, to the letter."""
-    if entry.id in NOT_YET:
-        with pytest.raises(UsageError, match="cannot be exported"):
-            check(_case(entry))
-        return
     if entry.id in BY_HAND:
         pytest.skip(BY_HAND[entry.id])
     assert (SCRIPTS / entry.reproducer).read_text("utf-8") == _exported(entry, rig)
