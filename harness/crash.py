@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness._inject import Injector
-from harness.attempt import ATTEMPT, PREVIOUS
+from harness.attempt import ATTEMPT, PREVIOUS, silenced
 from harness.campaign import quiet
 from harness.durability import SHOWN, Model, Shown, State, states_after
 from harness.engines.base import Call, find
@@ -299,6 +299,11 @@ def crashes(
     Raises:
         UsageError: see :func:`record`.
     """
+    with silenced():
+        return _crashes(scene, model, limit, jobs, progress)
+
+
+def _crashes(scene: Scene, model: Model, limit: int, jobs: int, progress: Callable[[int, int], None]) -> Crashes:
     with tempfile.TemporaryDirectory(prefix="ckpt-harness-crash-") as root:
         recording = record(scene, Path(root))
     at = [end for end in range(len(recording.ops) + 1) if end == 0 or recording.ops[end - 1].kind not in ("flush", "close")]

@@ -94,6 +94,7 @@ class Evidence:
         protocol: what the engine says that it calls.
         way: name of the way of calling.
         planner: name of the kind of planner.
+        onto: what a save found at its place: ``nothing``, or a ``checkpoint``.
         history: what happened, in order.
     """
 
@@ -114,6 +115,7 @@ class Evidence:
     protocol: Protocol = DCP
     way: str = "together"
     planner: str = "default"
+    onto: str = "nothing"
     history: History = field(default_factory=History)
 
     def of(self, expectation: Expectation) -> dict[int, Outcome]:

@@ -479,6 +479,7 @@ class _Run:
             protocol=case.how.protocol(self._engine.protocol, case.operation),
             way=case.way,
             planner=case.planner,
+            onto=case.onto,
             history=self._history,
         )
 
