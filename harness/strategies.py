@@ -166,7 +166,7 @@ def _effect(site: Site, kind: type[Effect], error: str, variant: int) -> Effect:
     if kind is DiskError:
         return DiskError(("EIO", "ENOSPC", "EROFS", "EDQUOT", "ESTALE", "EACCES")[variant % 6])
     if kind in (NoSpace, ShortWrite, TornWrite, BitFlip, Truncate):
-        return kind((0, 1, 100, 1300, 4096, 10_000)[variant % 6])  # type: ignore[call-arg]  # each takes a number of bytes
+        return kind((0, 1, 100, 1300, 4096, 10_000)[variant % 6])
     return kind()
 
 
