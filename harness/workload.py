@@ -5,6 +5,7 @@ Needs torch. In a process group the ``sharded`` entries are ``ShardedTensor``; w
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,11 +47,11 @@ class Context:
     owner: int = 0
     group: Any = None
 
-    def tensor(self, key: int, count: int, start: int = 0) -> torch.Tensor:
-        """``count`` float64 tags from index ``start``; NaN in an empty target."""
+    def tensor(self, key: int, count: int, start: int = 0, *, whose: int | None = None) -> torch.Tensor:
+        """``count`` float64 tags from index ``start``, that name the owner or, on purpose, somebody else; NaN in an empty target."""
         if self.save is None:
             return torch.full((count,), float("nan"), dtype=torch.float64)
-        values = [Tag(self.save, self.owner, key, start + index).encode() for index in range(count)]
+        values = [Tag(self.save, self.owner if whose is None else whose, key, start + index).encode() for index in range(count)]
         return torch.tensor(values, dtype=torch.float64)
 
     def object(self, value: Any) -> Any:
@@ -80,6 +81,10 @@ class TaggedModule:
 
 def _replicated(context: Context) -> State:
     return {"replicated": context.tensor(1, _REPLICATED)}
+
+
+def _divergent(context: Context) -> State:
+    return {f"diverged {key}": context.tensor(40 + key, _REPLICATED, whose=context.rank) for key in range(3)}
 
 
 def _sharded(context: Context) -> State:
@@ -121,12 +126,14 @@ class Workload:
         about: one line.
         make: builds the state for a context.
         has_sharded_tensors: whether the state holds any.
+        diverged: whether values that should be the same on all ranks are not: each entry must come back as some rank had it, wholly.
     """
 
     name: str
     about: str
     make: Callable[[Context], State]
     has_sharded_tensors: bool = False
+    diverged: bool = False
 
     def mismatches(self, state: State, context: Context) -> list[str]:
         """Compares a loaded state with what save number ``context.save`` held, bit by bit.
@@ -135,6 +142,9 @@ class Workload:
             One line for each entry that differs, saying what was found instead.
         """
         actuals, expecteds = dict(_flat("", state)), dict(_flat("", self.make(context)))
+        for rank in range(context.shards) if self.diverged else ():
+            theirs = self.make(dataclasses.replace(context, rank=rank))
+            expecteds |= {name: value for name, value in theirs.items() if name in actuals and torch.equal(actuals[name], value)}
         found = [f"{name}: not there" for name in expecteds if name not in actuals] + [f"{name}: too many" for name in actuals if name not in expecteds]
         for name, expected in expecteds.items():
             actual = actuals.get(name, expected)
@@ -222,6 +232,7 @@ WORKLOADS: dict[str, Workload] = {
     one.name: one
     for one in (
         Workload("replicated", "one tensor, the same on every rank", _replicated),
+        Workload("divergent", "tensors that should be the same on every rank, and are not", _divergent, diverged=True),
         Workload("sharded", "one tensor, chunked over the ranks", _sharded, has_sharded_tensors=True),
         Workload("nested", "dictionaries and lists of tensors", _nested),
         Workload("objects", "pickled values", _objects),

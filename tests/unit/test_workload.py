@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -78,3 +80,22 @@ def test_an_unknown_workload_is_refused_with_the_choices() -> None:
     """One line, with the value and what is valid."""
     with pytest.raises(UsageError, match="unknown workload 'huge'; workloads: replicated, sharded, nested, objects, stateful, mixed"):
         workload("huge")
+
+
+def test_diverged_values_come_back_as_some_rank_had_them() -> None:
+    """Wholly: of which rank is the engine's choice, and a mixture of two is none."""
+    kind = workload("divergent")
+    theirs = kind.make(dataclasses.replace(ALONE, rank=2))
+    assert kind.mismatches(theirs, ALONE) == []
+    assert not torch.equal(theirs["diverged 0"], kind.make(ALONE)["diverged 0"])
+    theirs["diverged 0"][:2] = kind.make(ALONE)["diverged 0"][:2]
+    assert len(kind.mismatches(theirs, ALONE)) == 1
+    assert len(kind.mismatches(theirs, dataclasses.replace(ALONE, save=3))) == 3
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_state_tells_of_its_save_and_of_no_other(name: str) -> None:
+    """Tensors by their tags, objects by their numbers; an empty target tells of none."""
+    kind = workload(name)
+    assert kind.saves(kind.make(ALONE)) == {2}
+    assert kind.saves(kind.make(EMPTY)) == set()
