@@ -97,6 +97,7 @@ class Injector:
         self._healed: set[int] = set()
         self.bound_to: str | None = None
         self.internal_errors: list[str] = []
+        self._over: list[bool] = []  # a list, since views share what changes
 
     # -- who, and in which operation
 
@@ -136,6 +137,15 @@ class Injector:
         if self._current.get(rank) == name:
             del self._current[rank]
         self._record("end", rank, name)
+
+    def end_case(self) -> None:
+        """The case is over. Wrappers that outlive it until they are collected see no call of a later case that has the same paths."""
+        self._over.append(True)
+
+    @property
+    def over(self) -> bool:
+        """Whether the case is over."""
+        return bool(self._over)
 
     def heal(self) -> None:
         """Ends all faults for the calling rank: from now on its calls pass, and are only counted."""

@@ -222,6 +222,7 @@ def in_process(attempt: Attempt) -> None:
             until_all_have_ended.callback(end_executor_process)
             until_all_have_ended.callback(replace_executor_process(FaultyExecutor(injector)))
         attempt.run(injector, Distant(rank.ask, rank.meet))
+    injector.end_case()
 
 
 @contextlib.contextmanager

@@ -112,6 +112,7 @@ def record(scene: Scene, root: Path) -> Recording:
         journal = Journal(root)
         faults = Injector(FaultPlan(), journal=journal)
         results = SimulatedWorld(scene.ranks, seed=scene.seed).run(lambda: save(number, faults))
+        faults.end_case()
         failed = [f"rank {one.rank}: {one.record or one.outcome}" for one in results if one.outcome != "returned"]
         if failed:
             raise UsageError(f"engine {scene.engine!r} cannot save when nothing goes wrong: {'; '.join(failed)}")

@@ -209,8 +209,6 @@ class _Disk:
 
     def missing(self, path: AnyPath) -> list[Path]:
         """The directories that making ``path`` and its parents would make, the highest first."""
-        if self.faults.journal is None:
-            return []
         return [one for one in reversed([Path(path), *Path(path).parents]) if not one.exists()]
 
     def opened(self, stream: _Stream) -> None:
@@ -224,13 +222,13 @@ class _Disk:
 
     def open_file(self, descriptor: int) -> _Stream | None:
         """See :class:`harness._syncing.Disk`, as for the next two."""
-        return self._open[descriptor][1] if descriptor in self._open else None
+        return self._open[descriptor][1] if descriptor in self._open and not self.faults.over else None
 
     def open_files(self) -> list[_Stream]:
-        return [stream for rank, stream in self._open.values() if rank == self.faults.rank()]
+        return [] if self.faults.over else [stream for rank, stream in self._open.values() if rank == self.faults.rank()]
 
     def sync_directory(self, path: str, sync: Callable[[], None]) -> bool:
-        if path not in self._directories:
+        if self.faults.over or path not in self._directories:
             return False
         self.durable(self.faults.arrive("fs.fsync", _name(path)), path, sync)
         return True

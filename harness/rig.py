@@ -309,6 +309,7 @@ class _Run:
 
         with surroundings(injector):
             self._world.run(lambda: attempt.run(injector, self), faults=injector, judge=self._look)
+        injector.end_case()
         return self._evidence({(firing.fault, firing.rank) for firing in injector.fired}, injector.internal_errors)
 
     def _in_processes(self, attempt: Attempt) -> Evidence:
@@ -428,7 +429,9 @@ class _Run:
         finish_acted = len(acted & set(group.ranks)) >= max(1, apart)
         committed = self._engine.committed(place, apart) if self._saves else None
         if self._case.onto == "checkpoint":
-            committed = committed and finish_acted  # until then the marker is the old one
+            told = {event.rank for event in finishes if event.kind == "exit" or event.detail in late}
+            # Until then the marker is the old one, or may be: what a commit that failed has left is told by loading it.
+            committed = committed and len(told & set(group.ranks)) >= max(1, apart)
         return StorageEvidence(committed, finish_acted, damage, ranks=group.ranks)
 
     def _read_back(self, operation: int, number: int, storage: StorageEvidence) -> tuple[StorageEvidence, tuple[str, ...]]:

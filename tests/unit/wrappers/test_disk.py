@@ -234,6 +234,34 @@ def test_the_fsync_of_a_directory_is_seen(tmp_path: Path) -> None:
     assert [str(op) for op in journal.ops] == ["rank 0: mkdir d", "rank 0: fsync d"]
 
 
+def test_a_case_that_is_over_takes_no_fsync_from_the_next(tmp_path: Path) -> None:
+    """Its wrappers may live on until they are collected, and the next case may have the same paths."""
+    journals = [Journal(tmp_path), Journal(tmp_path)]
+    injectors = [Injector(FaultPlan(), rank=0, journal=journal) for journal in journals]
+    systems = [FaultyFileSystem.sharing(FileSystem(), injector) for injector in injectors]
+    for number, fs in enumerate(systems):
+        fs.mkdir(tmp_path / "d" / str(number))
+        descriptor = os.open(tmp_path / "d", os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        injectors[number].end_case()
+    assert [[str(op) for op in journal.ops if op.kind == "fsync"] for journal in journals] == [["rank 0: fsync d"], ["rank 0: fsync d"]]
+
+
+def test_a_directory_is_known_without_a_journal_too(tmp_path: Path) -> None:
+    """As soon as it was made, though no file is in it: its fsync can fail."""
+    fs = _faulty("fsync(d)@0=diskerror")
+    fs.mkdir(tmp_path / "d")
+    descriptor = os.open(tmp_path / "d", os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="Input/output error"):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def test_fsync_is_the_systems_own_again_when_nobody_watches(tmp_path: Path) -> None:
     """The replacement goes with the last file system."""
     gc.collect()
