@@ -126,7 +126,9 @@ class Evidence:
     def masked(self, expectation: Expectation) -> bool:
         """Whether what failed was made good, as the engine may, and all ranks report success."""
         outcomes = self.of(expectation)
-        return expectation.maskable and bool(outcomes) and all(one.kind == "returned" for one in outcomes.values())
+        # What could not be made durable is lost, and the next fsync says nothing of it.
+        lost = Capability.DURABLE_COMMIT in self.capabilities and any(one.bound.fault.site == "fs.fsync" for one in expectation.decisive)
+        return expectation.maskable and not lost and bool(outcomes) and all(one.kind == "returned" for one in outcomes.values())
 
     def retried(self, expectation: Expectation) -> dict[int, Outcome]:
         """How those ranks fared that an expectation is about and that tried again."""
@@ -281,7 +283,8 @@ def integrity(evidence: Evidence) -> Iterator[Judgement]:
         silent = [f"rank {rank}: {', '.join(loaded[rank][:3])}" for rank, one in outcomes.items() if one.kind == "returned" and loaded.get(rank)]
         for storage in evidence.storage.get(expectation.operation, ()):
             if storage.about(expectation.ranks):
-                silent += [f"loaded on {how}: {'; '.join(found[:3])}" for how, found in storage.silent.items() if found]
+                # The old checkpoint, whole, is a save that was lost and no damage: it is for commitment to judge.
+                silent += [f"loaded on {how}: {'; '.join(found[:3])}" for how, found in storage.silent.items() if found and storage.replaced.get(how) != "old"]
         yield _judge("integrity", Verdict.VIOLATED if silent else Verdict.HOLDS, expectation, "; ".join(silent))
 
 
@@ -440,11 +443,14 @@ def _claimed(judgement: Judgement, evidence: Evidence) -> bool:
         return Capability.CHECKSUMS in evidence.capabilities
     if judgement.oracle not in ("commitment", "filled", "isolation") or damaged:
         return True
-    if judgement.oracle == "commitment" and any(one.replaced for one in evidence.storage.get(judgement.operation, ())):
-        return Capability.ATOMIC_OVERWRITE in evidence.capabilities
     deceived = any(one.deceived for one in evidence.forecast.expectations if judgement.is_about(one.operation, one.ranks))
     needed = {Capability.DETECTS_LIES} if deceived else set()
-    return needed | ({Capability.COMMIT_MARKER} if judgement.oracle == "commitment" else set()) <= evidence.capabilities
+    if judgement.oracle == "commitment":
+        places = evidence.storage.get(judgement.operation, ())
+        succeeded = all(one.kind == "returned" for one in evidence.outcomes.get(judgement.operation, {}).values())
+        replaces = any(one.replaced for one in places) and not succeeded  # what was reported as saved is owed in any case
+        needed.add(Capability.ATOMIC_OVERWRITE if replaces else Capability.COMMIT_MARKER)
+    return needed <= evidence.capabilities
 
 
 def _judge(oracle: str, verdict: Verdict, expectation: Expectation, reason: str) -> Judgement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -59,6 +60,13 @@ def test_integrity_wants_damage_detected_or_harmless(plan: str) -> None:
     assert _verdict("integrity", _evidence(expectation, RETURNED, loaded={expectation.operation: {1: ("weight: wrong",)}})) is Verdict.VIOLATED
 
 
+def test_integrity_has_nothing_to_say_of_the_old_checkpoint_whole() -> None:
+    """A commit that did not happen although the call said so is a save that was lost, and no damage."""
+    for shown, verdict in (("old", Verdict.HOLDS), ("mixture", Verdict.VIOLATED)):
+        stored = StorageEvidence(committed=True, silent={"2 rank(s)": ("rank 0: weight: of save 1",)}, replaced={"2 rank(s)": shown})
+        assert _verdict("integrity", _evidence(_damaged("fs.rename@1=skip"), RETURNED, stored)) is verdict
+
+
 def test_integrity_says_nothing_where_nothing_was_damaged() -> None:
     """Wrong values of another cause are for other oracles."""
     assert list(ORACLES["integrity"](_evidence(FAILS, RETURNED, StorageEvidence(silent={"2 rank(s)": ("wrong",)})))) == []
@@ -76,6 +84,13 @@ def test_integrity_is_claimed_by_engines_with_checksums() -> None:
 def test_a_failed_disk_call_may_be_made_good(oracle: str) -> None:
     """All ranks report success: the engine tried again. What it stored is for commitment to judge."""
     assert _verdict(oracle, _evidence(FAILS, RETURNED)) is Verdict.HOLDS
+
+
+@pytest.mark.parametrize(("capabilities", "verdict"), [({Capability.DURABLE_COMMIT}, Verdict.VIOLATED), ((), Verdict.HOLDS)])
+def test_what_could_not_be_made_durable_is_not_durable(capabilities: Iterable[Capability], verdict: Verdict) -> None:
+    """Success although an fsync failed, of an engine that promises durability; others may do without."""
+    failed = replace(FAILS, decisive=(_acting("fs.fsync@1=diskerror", EIO),))
+    assert _verdict("attribution", _evidence(failed, RETURNED, capabilities=frozenset(capabilities))) is verdict
 
 
 def test_nobody_may_make_good_what_failed_above_the_disk() -> None:
@@ -98,3 +113,21 @@ def test_a_failed_overwrite_leaves_the_old_or_the_new(shown: str, verdict: Verdi
     for capabilities in (frozenset[Capability](), frozenset({Capability.ATOMIC_OVERWRITE})):
         (judgement,) = [one for one in judge(replace(evidence, capabilities=capabilities)) if one.oracle == "commitment"]
         assert judgement.claimed is bool(capabilities)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "outcome", "needed"),
+    [
+        (FAILS, RAISED, {Capability.ATOMIC_OVERWRITE}),
+        (FAILS, RETURNED, {Capability.COMMIT_MARKER}),
+        (FLIPPED, RETURNED, {Capability.COMMIT_MARKER, Capability.DETECTS_LIES}),
+        (FLIPPED, RAISED, {Capability.ATOMIC_OVERWRITE, Capability.DETECTS_LIES}),
+    ],
+)
+def test_what_an_overwrite_owes_depends_on_how_it_ended(expectation: Expectation, outcome: Outcome, needed: set[Capability]) -> None:
+    """What was reported as saved is owed by all that have a commit marker, the old checkpoint by those that overwrite atomically; and no lie may be told."""
+    lost = StorageEvidence(committed=True, mismatches={"2 rank(s)": ("wrong",)}, replaced={"2 rank(s)": "error"})
+    for missing in Capability:
+        evidence = _evidence(expectation, outcome, lost, capabilities=frozenset(Capability) - {missing})
+        (judgement,) = [one for one in judge(evidence) if one.oracle == "commitment"]
+        assert judgement.claimed is (missing not in needed)
