@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import bugs_background
+import bugs_disk
 import bugs_grouped
 import bugs_named
 import bugs_stored
@@ -19,7 +20,7 @@ from harness.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS, *bugs_grouped.BUGS, *bugs_background.BUGS)
+BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS, *bugs_grouped.BUGS, *bugs_background.BUGS, *bugs_disk.BUGS)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,17 @@ def test_every_oracle_earns_its_place() -> None:
     from harness.oracles import ORACLES
 
     assert {oracle for bug in BUGS for oracle in bug.caught_by} == set(ORACLES) - {"fired"}
+
+
+@pytest.mark.parametrize("oracle", ["purity", "integrity"])
+def test_what_shows_one_oracle_alone_is_found(oracle: str, sound: Rig) -> None:
+    """Of those that look at what was stored, each sees something that no other does."""
+    alone = [bug for bug in BUGS if bug.caught_by == (oracle,)]
+    assert alone
+    for bug in alone:
+        caught = hunt(bug, sound)
+        assert caught is not None
+        assert caught.oracles == {oracle}
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])

@@ -1,0 +1,87 @@
+"""Does the tool cry wolf at a storage that is right? With DCP's own protocol repaired and an empty register, nothing about it is violated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bugs_disk import ATOMIC
+from planting import OtherSourceError
+from repairs import repaired
+
+from harness.campaign import Sweep
+from harness.crash import Scene, crashes
+from harness.durability import MODELS, Model
+from harness.engines.base import find
+from harness.findings.register import Register
+from harness.protocol import Capability
+from harness.rig import Rig
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """Runs cases on DCP with its protocol repaired, which no finding excuses."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(repaired())
+        except OtherSourceError as error:
+            pytest.skip(f"this torch reads differently: {error}")
+        yield stack.enter_context(Rig(register=Register()))
+
+
+def _sweep(operation: Any, ranks: int, coordinator: int, **more: Any) -> Sweep:
+    return Sweep((operation,), (ranks,), (coordinator,), engine=ATOMIC, **more)
+
+
+def test_it_claims_what_can_be_claimed_of_a_disk() -> None:
+    """So that nothing below holds because nobody promised it."""
+    assert find(ATOMIC).capabilities == set(Capability) - {Capability.WITHOUT_COLLECTIVES, Capability.DETECTS_LIES}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("model", MODELS)
+def test_every_crash_leaves_the_old_or_the_new(model: Model, ranks: int, overwrite: bool) -> None:
+    """At every point and in every state, all of which are looked at; the new one as soon as the save has reported success."""
+    found = crashes(Scene(engine=ATOMIC, ranks=ranks, overwrite=overwrite), model)
+    assert found.exhaustive
+    assert found.violated() == []
+    assert set(found.shown) == {"old" if overwrite else "nothing", "new"}
+    assert set(found.points[-1].shown) == {"new"}
+
+
+DISK = {
+    "save": (_sweep("save", 2, 0, disk=True), 1),
+    "load": (_sweep("load", 2, 1, disk=True), 1),
+    "save onto a checkpoint": (_sweep("save", 2, 0, disk=True, onto="checkpoint"), 1),
+    "save of 3 onto a checkpoint": (_sweep("save", 3, 1, disk=True, onto="checkpoint"), 4),
+    "async_save": (_sweep("async_save", 2, 0, disk=True), 2),
+}
+ABOVE = {
+    "save": (_sweep("save", 2, 0), 11),
+    "load": (_sweep("load", 2, 0), 5),
+    "save of 3 onto a checkpoint": (_sweep("save", 3, 2, onto="checkpoint"), 17),
+}
+
+
+@pytest.mark.parametrize(("sweep", "every"), DISK.values(), ids=DISK)
+def test_no_fault_of_the_disk_violates_a_claim(sweep: Sweep, every: int, rig: Rig) -> None:
+    """Every call below the storage, with every effect: an error on all ranks, or success; and what is there is old or new, or is seen to be damaged."""
+    _hold(sweep, every, rig)
+
+
+@pytest.mark.parametrize(("sweep", "every"), ABOVE.values(), ids=ABOVE)
+def test_no_fault_above_the_disk_violates_a_claim(sweep: Sweep, every: int, rig: Rig) -> None:
+    """A part of the usual sweep: the storage keeps to DCP's protocol."""
+    _hold(sweep, every, rig)
+
+
+def _hold(sweep: Sweep, every: int, rig: Rig) -> None:
+    cases = [case for ground in sweep.grounds() for case in sweep.cases(rig, ground)][::every]
+    assert len(cases) > 30
+    for case in cases:
+        rig.run(case).check()
