@@ -31,6 +31,7 @@ from harness.protocol import Capability
 from harness.reading import read
 from harness.storage import FaultyStorageWriter
 from harness.workload import context_here, workload
+from harness.worlds.base import RankResult
 from harness.worlds.simulated import SimulatedWorld
 
 UNSAFE: tuple[Shown, ...] = ("mixture", "wrong", "disagreement", "hang")
@@ -86,6 +87,27 @@ class Recording:
     before: Mapping[str, bytes]
 
 
+def save(scene: Scene, number: int, journal: Journal, plan: FaultPlan = FaultPlan()) -> Sequence[RankResult]:
+    """Saves on simulated ranks.
+
+    Args:
+        scene: what is saved.
+        number: of the save, whose values the state holds.
+        journal: notes what reaches the disk; the checkpoint is below its root.
+        plan: what goes wrong.
+    """
+    engine, kind = find(scene.engine), workload(scene.workload)
+    place = engine.place(journal.root, _PLACE)
+    faults = Injector(plan, journal=journal)
+
+    def body() -> None:
+        state = kind.make(context_here(number, scene.ranks))
+        writer = FaultyStorageWriter.sharing(engine.make_writer(place), faults)
+        engine.save(state, writer, engine.make_save_planner("default"), place, Call())
+
+    return SimulatedWorld(scene.ranks, seed=scene.seed).run(body)
+
+
 def record(scene: Scene, root: Path) -> Recording:
     """Runs a save on simulated ranks, and records it.
 
@@ -97,18 +119,10 @@ def record(scene: Scene, root: Path) -> Recording:
         UsageError: see :meth:`Scene.check`; or the engine cannot even save when nothing goes wrong.
     """
     scene.check()
-    engine, kind = find(scene.engine), workload(scene.workload)
-    place = engine.place(root, _PLACE)
-
-    def save(number: int, faults: Injector) -> None:
-        state = kind.make(context_here(number, scene.ranks))
-        writer = FaultyStorageWriter.sharing(engine.make_writer(place), faults)
-        engine.save(state, writer, engine.make_save_planner("default"), place, Call())
 
     def run(number: int) -> Journal:
         journal = Journal(root)
-        faults = Injector(FaultPlan(), journal=journal)
-        results = SimulatedWorld(scene.ranks, seed=scene.seed).run(lambda: save(number, faults))
+        results = save(scene, number, journal)
         failed = [f"rank {one.rank}: {one.record or one.outcome}" for one in results if one.outcome != "returned"]
         if failed:
             raise UsageError(f"engine {scene.engine!r} cannot save when nothing goes wrong: {'; '.join(failed)}")
@@ -121,7 +135,9 @@ def record(scene: Scene, root: Path) -> Recording:
     after = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
     unseen = sorted(path for path, data in files_after(journal.ops, before).items() | after.items() if after.get(path) != data)
     if files_after(journal.ops, before) != after:
-        raise UsageError(f"engine {scene.engine!r} writes past its file system: {', '.join(unseen) or 'files are missing'}; its crashes cannot be told")
+        raise UsageError(
+            f"engine {scene.engine!r} writes past its file system: {', '.join(unseen) or 'files are missing'}; its crashes cannot be told"
+        )
     return Recording(tuple(journal.ops), before)
 
 
@@ -133,13 +149,25 @@ def shown(scene: Scene, files: Files, root: Path) -> Shown:
         files: what is there.
         root: an empty directory.
     """
-    engine = find(scene.engine)
-    place = engine.place(root, _PLACE)
     for name, data in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    got = read(engine, workload(scene.workload), place, saves=(PREVIOUS, ATTEMPT), ranks=scene.ranks, shards=scene.ranks).shows(PREVIOUS, ATTEMPT)
+    return shown_at(scene, root)
+
+
+def shown_at(scene: Scene, root: Path) -> Shown:
+    """What fresh ranks get of what is on the disk.
+
+    Args:
+        scene: what was saved.
+        root: where; see :func:`save`.
+    """
+    engine = find(scene.engine)
+    place = engine.place(root, _PLACE)
+    got = read(engine, workload(scene.workload), place, saves=(PREVIOUS, ATTEMPT), ranks=scene.ranks, shards=scene.ranks).shows(
+        PREVIOUS, ATTEMPT
+    )
     return "nothing" if got == "error" and not engine.committed(place) else got
 
 
@@ -220,7 +248,9 @@ class Crashes:
             if kind in UNSAFE:
                 found.append(("no crash leaves what reads as a checkpoint and is none", kind, None))
             elif self.scene.overwrite and kind in ("nothing", "error"):
-                found.append(("a crash while a checkpoint is replaced leaves the old one or the new one", kind, Capability.ATOMIC_OVERWRITE))
+                found.append(
+                    ("a crash while a checkpoint is replaced leaves the old one or the new one", kind, Capability.ATOMIC_OVERWRITE)
+                )
         last = [kind for kind in self.points[-1].shown if kind != "new" and kind not in UNSAFE]
         return found + [("what was reported as saved survives a crash", kind, Capability.DURABLE_COMMIT) for kind in last]
 
@@ -306,7 +336,8 @@ def crashes(
         at.append(len(recording.ops))
     under_way = {end: recording.ops[end] if end < len(recording.ops) else None for end in at}
     left = {
-        end: states_after(recording.ops[:end], recording.before, model, limit=limit, seed=scene.seed, under_way=under_way[end]) for end in at
+        end: states_after(recording.ops[:end], recording.before, model, limit=limit, seed=scene.seed, under_way=under_way[end])
+        for end in at
     }
     judge = _Judge(scene)
     everything = {digest_of(state.files): state.files for states in left.values() for state in states.found}

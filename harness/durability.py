@@ -11,20 +11,24 @@ Three models, each stated as what survives:
 ``ordered``
     The power is cut, on a file system like ext4 with its defaults (``data=ordered``, delayed allocation).
 
-    - Changes of directories and truncations survive in their order, up to some moment; ``fsync`` of anything makes all earlier ones survive.
-    - What was written to a file before its ``fsync`` survives. What was written after survives up to some block, or not at all: the file is shorter.
+    - Changes of directories and truncations survive in their order, up to some moment. ``fsync`` of a file or directory makes those survive that came
+      no later than the last change of that file or directory itself: of one that has not changed since, ``fsync`` writes nothing.
+    - What was written to a file before its ``fsync`` survives. Of what was written after, the system may have written back any block at any time: the
+      file is as long as after some write, or up to some block, and each of its blocks is as after some write. What had not been written by then reads
+      as zeros up to the end of its block, and after that is not there: the file is shorter.
 
 ``posix``
     The power is cut, and nothing is promised beyond what POSIX says of ``fsync``.
 
     - A directory's entries survive once the directory was synced; before, each change survives or not, whatever becomes of the others.
     - A rename survives as a whole or not at all.
-    - A file's bytes survive once the file was synced; before, each block is as it was, or as it is now, and so is the length.
+    - A file's bytes survive once the file was synced; before, each block is as it was, or as after any write since, and so is the length.
 
 In all of them what was there before the journal began is durable.
 
 Not modelled: blocks that the device tears or damages, a device that lies about ``fsync``, writes of several blocks that the device reorders after
-``fsync``, metadata of the file system that is lost (``fsck``), and what a network file system promises.
+``fsync``, metadata of the file system that is lost (``fsck``), and what a network file system promises. Of a file that has very many ways to be
+torn, only those are looked at in which it is torn in one place.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -48,8 +52,8 @@ every rank; values of two saves; other values; success on some ranks only; no en
 
 BLOCK = 4096
 """Bytes that survive together: a page of the cache, and a block of the usual file systems."""
-_MANY_BLOCKS = 6
-"""Changed blocks of a file up to which every subset is tried; of more, only runs from either end."""
+_MANY = 64
+"""Ways to choose a version for each block of a file, up to which every one is tried; of more, only those that are torn in one place."""
 
 
 @dataclass(frozen=True)
@@ -150,60 +154,96 @@ class _Inode:
         durable: what survives in any case.
         content: what processes see.
         emptied: whether it was truncated since it was durable.
+        lengths: how long it was after each write since.
+        versions: number of a block -> what it held after each write since that touched it, the last one last.
+        changed: how many changes of directories there were when it last changed.
     """
 
     name: str
     durable: bytes = b""
     content: bytearray = field(default_factory=bytearray)
     emptied: bool = False
+    lengths: list[int] = field(default_factory=list)
+    versions: dict[int, list[bytes]] = field(default_factory=dict)
+    changed: int = 0
+
+    def write(self, op: DiskOp) -> None:
+        start = min(op.offset, len(self.content))  # a gap reads as zeros, and is written with what follows it
+        overwrite(self.content, op.offset, op.data)
+        self.lengths.append(len(self.content))
+        for number in range(start // BLOCK, math.ceil((op.offset + len(op.data)) / BLOCK)):
+            self.versions.setdefault(number, []).append(_padded(self.content, number))
+
+    def truncate(self) -> None:
+        self.content, self.emptied = bytearray(), True
+        self.lengths, self.versions = [0], {}
 
     def sync(self) -> None:
         self.durable, self.emptied = bytes(self.content), False
+        self.lengths, self.versions = [], {}
 
-    def prefixes(self) -> list[Option]:
-        """What may be left of a file that grows in order: all, or a part up to some block, the durable part at least."""
-        now = bytes(self.content)
-        if now == self.durable:
-            return [Option(now)]
-        shortest = len(self.durable) if now.startswith(self.durable) else 0
-        ends = sorted({*range(math.ceil(shortest / BLOCK) * BLOCK, len(now), BLOCK), shortest}, reverse=True)
-        return [Option(now), *(Option(now[:end], f"{self.name}: {len(now) - end} of its {len(now)} bytes") for end in ends if end < len(now))]
+    def ordered(self) -> list[Option]:
+        """What may be left of a file to which a block belongs once the block was written."""
+        return self._options(len(self.durable), self._after_writes, torn=_at_the_end)
 
-    def blends(self) -> list[Option]:
-        """What may be left of a file of which each block, and the length, may be old or new."""
+    def posix(self) -> list[Option]:
+        """What may be left of a file of which each block, and the length, may have any age."""
+        shortest = min(len(self.content), 0 if self.emptied else len(self.durable))
+        before = [self.durable, b""] if self.emptied else [self.durable]
+        return self._options(
+            shortest, lambda number: _distinct([*self._after_writes(number), *(_padded(one, number) for one in before)]), torn=_anywhere
+        )
+
+    def _after_writes(self, number: int) -> list[bytes]:
+        """What may be in a block that belongs to the file, the newest first."""
+        old = [_padded(self.durable, number)] if number * BLOCK < len(self.durable) or number not in self.versions else []
+        return _distinct([*reversed(self.versions.get(number, [])), *old])
+
+    def _options(
+        self, shortest: int, block: Callable[[int], list[bytes]], torn: Callable[[Sequence[Sequence[bytes]]], Iterator[Blocks]]
+    ) -> list[Option]:
         now, old = bytes(self.content), self.durable
-        if now == old and not self.emptied:
+        if now == old and not (self.emptied or self.versions):
             return [Option(now)]
-        count = math.ceil(max(len(now), len(old)) / BLOCK)
-        changed = [number for number in range(count) if _block(now, number) != _block(old, number)]
-        lengths = {len(now), len(old), *range(0, max(len(now), len(old)), BLOCK), *([0] if self.emptied else [])}
-        lengths = {one for one in lengths if min(len(now), 0 if self.emptied else len(old)) <= one <= max(len(now), len(old))}
+        longest = max(len(now), len(old), *self.lengths)
+        lengths = {one for one in (len(now), len(old), *self.lengths, *range(0, longest, BLOCK)) if one >= shortest}
         found = {now: Option(now)}
-        for kept in _subsets(changed):
-            blocks = b"".join(_padded(now if number in kept or number not in changed else old, number) for number in range(count))
-            for length in sorted(lengths, reverse=True):
-                content = blocks[:length]
-                lost = len(changed) - len(kept)
-                found.setdefault(content, Option(content, f"{self.name}: {lost} of {len(changed)} new blocks; {length} of {len(now)} bytes"))
+        for length in sorted(lengths, reverse=True):
+            choices = [block(number) for number in range(math.ceil(length / BLOCK))]
+            every = math.prod(map(len, choices)) <= _MANY
+            for blocks in itertools.product(*choices) if every else torn(choices):
+                content = b"".join(blocks)[:length]
+                if content not in found:
+                    same = sum(one == _padded(now, number) for number, one in enumerate(blocks))
+                    count = math.ceil(len(now) / BLOCK)
+                    found[content] = Option(content, f"{self.name}: {length} of {len(now)} bytes, {same} of {count} blocks as written last")
         return list(found.values())
 
 
-def _block(content: bytes, number: int) -> bytes:
-    return content[number * BLOCK : (number + 1) * BLOCK]
+Blocks = tuple[bytes, ...]
 
 
-def _padded(content: bytes, number: int) -> bytes:
-    return _block(content, number).ljust(BLOCK, b"\0")
+def _padded(content: bytes | bytearray, number: int) -> bytes:
+    return bytes(content[number * BLOCK : (number + 1) * BLOCK]).ljust(BLOCK, b"\0")
 
 
-def _subsets(blocks: Sequence[int]) -> Iterator[frozenset[int]]:
-    if len(blocks) <= _MANY_BLOCKS:
-        for size in range(len(blocks), -1, -1):
-            yield from map(frozenset, itertools.combinations(blocks, size))
-        return
-    for end in range(len(blocks), -1, -1):
-        yield frozenset(blocks[:end])
-        yield frozenset(blocks[end:])
+def _distinct(versions: Sequence[bytes]) -> list[bytes]:
+    return list(dict.fromkeys(versions))
+
+
+def _anywhere(choices: Sequence[Sequence[bytes]]) -> Iterator[Blocks]:
+    """The newest version of the blocks before some place and the oldest of those after, and the other way round."""
+    newest, oldest = tuple(one[0] for one in choices), tuple(one[-1] for one in choices)
+    for end in range(len(choices), -1, -1):
+        yield newest[:end] + oldest[end:]
+        yield oldest[:end] + newest[end:]
+
+
+def _at_the_end(choices: Sequence[Sequence[bytes]]) -> Iterator[Blocks]:
+    """The newest version of all blocks but the last, of which any; and the oldest of all."""
+    for last in choices[-1]:
+        yield (*(one[0] for one in choices[:-1]), last)
+    yield tuple(one[-1] for one in choices)
 
 
 class _Entries:
@@ -224,7 +264,12 @@ class _Entries:
     def create(self, op: DiskOp) -> None:
         self.inodes.append(_Inode(op.path))
         self.names[op.path] = len(self.inodes) - 1
-        self.changes.append((op, self.names[op.path]))
+        self._note(op, self.names[op.path])
+
+    def write(self, op: DiskOp) -> None:
+        inode = self.inode(op.path)
+        inode.write(op)
+        inode.changed = len(self.changes)
 
     def change(self, op: DiskOp) -> None:
         """A rename, a removal, or a new directory."""
@@ -232,7 +277,12 @@ class _Entries:
         _apply(self.names, op, number)
         if op.kind == "rename" and number is not None:
             self.inodes[number].name = op.to
+        self._note(op, number)
+
+    def _note(self, op: DiskOp, number: int | None) -> None:
         self.changes.append((op, number))
+        if number is not None:
+            self.inodes[number].changed = len(self.changes)
 
 
 def _apply(names: dict[str, int], op: DiskOp, number: int | None) -> None:
@@ -272,13 +322,18 @@ class _Ordered(_Entries):
             elif op.kind in ("rename", "unlink", "mkdir"):
                 self.change(op)
             elif op.kind == "write":
-                overwrite(self.inode(op.path).content, op.offset, op.data)
+                self.write(op)
             elif op.kind == "fsync":
-                floor = len(self.changes)
                 if op.path in self.names:
+                    floor = max(floor, self.inode(op.path).changed)
                     self.inode(op.path).sync()
+                else:
+                    own = [
+                        end for end, (change, _) in enumerate(self.changes, 1) if op.path in {change.path, change.to} | _directories(change)
+                    ]
+                    floor = max(floor, *own, 0)
         moments = [Option(end, "; ".join(str(op) for op, _ in self.changes[end:])) for end in range(len(self.changes), floor - 1, -1)]
-        self.dimensions = [moments, *(inode.prefixes() for inode in self.inodes)]
+        self.dimensions = [moments, *(inode.ordered() for inode in self.inodes)]
 
     def state(self, chosen: Sequence[Option]) -> State:
         end, *contents = chosen
@@ -300,14 +355,13 @@ class _Posix(_Entries):
         for op in ops:
             if op.kind == "create":
                 if op.path in self.names:
-                    inode = self.inode(op.path)
-                    inode.content, inode.emptied = bytearray(), True
+                    self.inode(op.path).truncate()
                 else:
                     self.create(op)
             elif op.kind in ("rename", "unlink", "mkdir"):
                 self.change(op)
             elif op.kind == "write":
-                overwrite(self.inode(op.path).content, op.offset, op.data)
+                self.write(op)
             elif op.kind == "fsync":
                 if op.path in self.names:
                     self.inode(op.path).sync()
@@ -318,12 +372,16 @@ class _Posix(_Entries):
                         self.synced.add(index)
         self.open = [index for index in range(len(self.changes)) if index not in self.synced]
         entries = [[Option(True), Option(False, str(self.changes[index][0]))] for index in self.open]
-        self.dimensions = [*entries, *(inode.blends() for inode in self.inodes)]
+        self.dimensions = [*entries, *(inode.posix() for inode in self.inodes)]
 
     def state(self, chosen: Sequence[Option]) -> State:
         entries, contents = chosen[: len(self.open)], chosen[len(self.open) :]
         survived = self.synced | {index for index, one in zip(self.open, entries, strict=True) if one.value}
-        missing = {self.changes[index][0].path for index in range(len(self.changes)) if index not in survived and self.changes[index][0].kind == "mkdir"}
+        missing = {
+            self.changes[index][0].path
+            for index in range(len(self.changes))
+            if index not in survived and self.changes[index][0].kind == "mkdir"
+        }
         names = dict(self.durable_names)
         for index in sorted(survived):
             _apply(names, *self.changes[index])
