@@ -12,10 +12,10 @@ Three models, each stated as what survives:
     The power is cut, on a file system like ext4 with its defaults (``data=ordered``, delayed allocation).
 
     - Changes of directories and truncations survive in their order, up to some moment. ``fsync`` of a file or directory makes those survive that came
-      no later than the last change of that file or directory itself: of one that has not changed since, ``fsync`` writes nothing.
-    - What was written to a file before its ``fsync`` survives. Of what was written after, the system may have written back any block at any time: the
-      file is as long as after some write, or up to some block, and each of its blocks is as after some write. What had not been written by then reads
-      as zeros up to the end of its block, and after that is not there: the file is shorter.
+      no later than the last change of that file's own name or length, or of that directory: if there was none since, ``fsync`` writes no other.
+    - What was written to a file before its ``fsync`` survives. What was written after, the system may write back at any time, and it notes the new
+      length before the bytes are there: the file is as long as it was, or as after some write, or up to some block; and each block is as it was, or as
+      after some write, and reads as zeros where there was nothing.
 
 ``posix``
     The power is cut, and nothing is promised beyond what POSIX says of ``fsync``.
@@ -28,7 +28,7 @@ In all of them what was there before the journal began is durable.
 
 Not modelled: blocks that the device tears or damages, a device that lies about ``fsync``, writes of several blocks that the device reorders after
 ``fsync``, metadata of the file system that is lost (``fsck``), and what a network file system promises. Of a file that has very many ways to be
-torn, only those are looked at in which it is torn in one place.
+torn, only those are looked at in which it is torn in one place, and the states then are a sample.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -101,13 +101,13 @@ def states_after(
         return _killed(ops, before, under_way)
     choices = _Ordered(ops, before) if model == "ordered" else _Posix(ops, before)
     possible = math.prod(len(one) for one in choices.dimensions)
-    exhaustive = possible <= limit
-    picks = itertools.product(*(range(len(one)) for one in choices.dimensions)) if exhaustive else _sample(choices.dimensions, limit, seed)
+    all_of_them = possible <= limit
+    picks = itertools.product(*(range(len(one)) for one in choices.dimensions)) if all_of_them else _sample(choices.dimensions, limit, seed)
     found: dict[tuple[tuple[str, bytes], ...], State] = {}
     for pick in picks:
         state = choices.state([options[index] for options, index in zip(choices.dimensions, pick, strict=True)])
         found.setdefault(tuple(sorted(state.files.items())), state)
-    return States(tuple(found.values()), possible, exhaustive)
+    return States(tuple(found.values()), possible, all_of_them and all(inode.complete for inode in choices.inodes))
 
 
 def _killed(ops: Sequence[DiskOp], before: Mapping[str, bytes], under_way: DiskOp | None) -> States:
@@ -156,7 +156,8 @@ class _Inode:
         emptied: whether it was truncated since it was durable.
         lengths: how long it was after each write since.
         versions: number of a block -> what it held after each write since that touched it, the last one last.
-        changed: how many changes of directories there were when it last changed.
+        changed: how many changes of directories there were when its names or its length last changed.
+        complete: whether every way in which its blocks may be left was looked at.
     """
 
     name: str
@@ -166,6 +167,7 @@ class _Inode:
     lengths: list[int] = field(default_factory=list)
     versions: dict[int, list[bytes]] = field(default_factory=dict)
     changed: int = 0
+    complete: bool = True
 
     def write(self, op: DiskOp) -> None:
         start = min(op.offset, len(self.content))  # a gap reads as zeros, and is written with what follows it
@@ -176,32 +178,24 @@ class _Inode:
 
     def truncate(self) -> None:
         self.content, self.emptied = bytearray(), True
-        self.lengths, self.versions = [0], {}
+        self.lengths.append(0)  # what was written before may have become durable, and the truncation not
 
     def sync(self) -> None:
         self.durable, self.emptied = bytes(self.content), False
         self.lengths, self.versions = [], {}
 
     def ordered(self) -> list[Option]:
-        """What may be left of a file to which a block belongs once the block was written."""
-        return self._options(len(self.durable), self._after_writes, torn=_at_the_end)
+        """What may be left of a file that is never shorter than it was: a truncation makes another file of it."""
+        return self._options(len(self.durable), [self.durable])
 
     def posix(self) -> list[Option]:
-        """What may be left of a file of which each block, and the length, may have any age."""
-        shortest = min(len(self.content), 0 if self.emptied else len(self.durable))
-        before = [self.durable, b""] if self.emptied else [self.durable]
+        """What may be left of a file of which the length may have any age."""
         return self._options(
-            shortest, lambda number: _distinct([*self._after_writes(number), *(_padded(one, number) for one in before)]), torn=_anywhere
+            min(len(self.content), 0 if self.emptied else len(self.durable)), [self.durable, b""] if self.emptied else [self.durable]
         )
 
-    def _after_writes(self, number: int) -> list[bytes]:
-        """What may be in a block that belongs to the file, the newest first."""
-        old = [_padded(self.durable, number)] if number * BLOCK < len(self.durable) or number not in self.versions else []
-        return _distinct([*reversed(self.versions.get(number, [])), *old])
-
-    def _options(
-        self, shortest: int, block: Callable[[int], list[bytes]], torn: Callable[[Sequence[Sequence[bytes]]], Iterator[Blocks]]
-    ) -> list[Option]:
+    def _options(self, shortest: int, before: Sequence[bytes]) -> list[Option]:
+        """All lengths from the shortest on; each block after any write, or as it was before them."""
         now, old = bytes(self.content), self.durable
         if now == old and not (self.emptied or self.versions):
             return [Option(now)]
@@ -209,9 +203,13 @@ class _Inode:
         lengths = {one for one in (len(now), len(old), *self.lengths, *range(0, longest, BLOCK)) if one >= shortest}
         found = {now: Option(now)}
         for length in sorted(lengths, reverse=True):
-            choices = [block(number) for number in range(math.ceil(length / BLOCK))]
-            every = math.prod(map(len, choices)) <= _MANY
-            for blocks in itertools.product(*choices) if every else torn(choices):
+            choices = [
+                list(dict.fromkeys([*reversed(self.versions.get(number, [])), *(_padded(one, number) for one in before)]))
+                for number in range(math.ceil(length / BLOCK))
+            ]
+            few = math.prod(map(len, choices)) <= _MANY
+            self.complete &= few
+            for blocks in itertools.product(*choices) if few else _torn(choices, anywhere=length == longest):
                 content = b"".join(blocks)[:length]
                 if content not in found:
                     same = sum(one == _padded(now, number) for number, one in enumerate(blocks))
@@ -227,23 +225,12 @@ def _padded(content: bytes | bytearray, number: int) -> bytes:
     return bytes(content[number * BLOCK : (number + 1) * BLOCK]).ljust(BLOCK, b"\0")
 
 
-def _distinct(versions: Sequence[bytes]) -> list[bytes]:
-    return list(dict.fromkeys(versions))
-
-
-def _anywhere(choices: Sequence[Sequence[bytes]]) -> Iterator[Blocks]:
-    """The newest version of the blocks before some place and the oldest of those after, and the other way round."""
+def _torn(choices: Sequence[Sequence[bytes]], *, anywhere: bool) -> Iterator[Blocks]:
+    """The newest version of the blocks before some place and the oldest of those after, and the other way round; or only at the ends."""
     newest, oldest = tuple(one[0] for one in choices), tuple(one[-1] for one in choices)
-    for end in range(len(choices), -1, -1):
+    for end in range(len(choices), -1, -1) if anywhere else (len(choices), len(choices) - 1, 0):
         yield newest[:end] + oldest[end:]
         yield oldest[:end] + newest[end:]
-
-
-def _at_the_end(choices: Sequence[Sequence[bytes]]) -> Iterator[Blocks]:
-    """The newest version of all blocks but the last, of which any; and the oldest of all."""
-    for last in choices[-1]:
-        yield (*(one[0] for one in choices[:-1]), last)
-    yield tuple(one[-1] for one in choices)
 
 
 class _Entries:
@@ -268,8 +255,10 @@ class _Entries:
 
     def write(self, op: DiskOp) -> None:
         inode = self.inode(op.path)
+        length = len(inode.content)
         inode.write(op)
-        inode.changed = len(self.changes)
+        if len(inode.content) > length:
+            inode.changed = len(self.changes)
 
     def change(self, op: DiskOp) -> None:
         """A rename, a removal, or a new directory."""
