@@ -135,9 +135,7 @@ def record(scene: Scene, root: Path) -> Recording:
     after = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
     unseen = sorted(path for path, data in files_after(journal.ops, before).items() | after.items() if after.get(path) != data)
     if files_after(journal.ops, before) != after:
-        raise UsageError(
-            f"engine {scene.engine!r} writes past its file system: {', '.join(unseen) or 'files are missing'}; its crashes cannot be told"
-        )
+        raise UsageError(f"engine {scene.engine!r} writes past its file system: {', '.join(unseen) or 'files are missing'}; its crashes cannot be told")
     return Recording(tuple(journal.ops), before)
 
 
@@ -165,9 +163,7 @@ def shown_at(scene: Scene, root: Path) -> Shown:
     """
     engine = find(scene.engine)
     place = engine.place(root, _PLACE)
-    got = read(engine, workload(scene.workload), place, saves=(PREVIOUS, ATTEMPT), ranks=scene.ranks, shards=scene.ranks).shows(
-        PREVIOUS, ATTEMPT
-    )
+    got = read(engine, workload(scene.workload), place, saves=(PREVIOUS, ATTEMPT), ranks=scene.ranks, shards=scene.ranks).shows(PREVIOUS, ATTEMPT)
     return "nothing" if got == "error" and not engine.committed(place) else got
 
 
@@ -248,9 +244,7 @@ class Crashes:
             if kind in UNSAFE:
                 found.append(("no crash leaves what reads as a checkpoint and is none", kind, None))
             elif self.scene.overwrite and kind in ("nothing", "error"):
-                found.append(
-                    ("a crash while a checkpoint is replaced leaves the old one or the new one", kind, Capability.ATOMIC_OVERWRITE)
-                )
+                found.append(("a crash while a checkpoint is replaced leaves the old one or the new one", kind, Capability.ATOMIC_OVERWRITE))
         last = [kind for kind in self.points[-1].shown if kind != "new" and kind not in UNSAFE]
         return found + [("what was reported as saved survives a crash", kind, Capability.DURABLE_COMMIT) for kind in last]
 
@@ -336,8 +330,7 @@ def crashes(
         at.append(len(recording.ops))
     under_way = {end: recording.ops[end] if end < len(recording.ops) else None for end in at}
     left = {
-        end: states_after(recording.ops[:end], recording.before, model, limit=limit, seed=scene.seed, under_way=under_way[end])
-        for end in at
+        end: states_after(recording.ops[:end], recording.before, model, limit=limit, seed=scene.seed, under_way=under_way[end]) for end in at
     }
     judge = _Judge(scene)
     everything = {digest_of(state.files): state.files for states in left.values() for state in states.found}

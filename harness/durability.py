@@ -190,9 +190,8 @@ class _Inode:
 
     def posix(self) -> list[Option]:
         """What may be left of a file of which the length may have any age."""
-        return self._options(
-            min(len(self.content), 0 if self.emptied else len(self.durable)), [self.durable, b""] if self.emptied else [self.durable]
-        )
+        shortest = 0 if self.emptied else min(len(self.content), len(self.durable))
+        return self._options(shortest, [self.durable, b""] if self.emptied else [self.durable])
 
     def _options(self, shortest: int, before: Sequence[bytes]) -> list[Option]:
         """All lengths from the shortest on; each block after any write, or as it was before them."""
@@ -317,9 +316,7 @@ class _Ordered(_Entries):
                     floor = max(floor, self.inode(op.path).changed)
                     self.inode(op.path).sync()
                 else:
-                    own = [
-                        end for end, (change, _) in enumerate(self.changes, 1) if op.path in {change.path, change.to} | _directories(change)
-                    ]
+                    own = [end for end, (one, _) in enumerate(self.changes, 1) if op.path in {one.path, one.to} | _directories(one)]
                     floor = max(floor, *own, 0)
         moments = [Option(end, "; ".join(str(op) for op, _ in self.changes[end:])) for end in range(len(self.changes), floor - 1, -1)]
         self.dimensions = [moments, *(inode.ordered() for inode in self.inodes)]
@@ -366,11 +363,7 @@ class _Posix(_Entries):
     def state(self, chosen: Sequence[Option]) -> State:
         entries, contents = chosen[: len(self.open)], chosen[len(self.open) :]
         survived = self.synced | {index for index, one in zip(self.open, entries, strict=True) if one.value}
-        missing = {
-            self.changes[index][0].path
-            for index in range(len(self.changes))
-            if index not in survived and self.changes[index][0].kind == "mkdir"
-        }
+        missing = {self.changes[index][0].path for index in range(len(self.changes)) if index not in survived and self.changes[index][0].kind == "mkdir"}
         names = dict(self.durable_names)
         for index in sorted(survived):
             _apply(names, *self.changes[index])

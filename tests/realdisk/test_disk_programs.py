@@ -57,7 +57,9 @@ PROGRAMS = {
     "fsync of what has not changed makes nothing durable": Program(
         A, [create("b"), fsync("a")], {"a": b"A" * 5000}, {"a": b"A" * 5000, "b": b""}
     ),
-    "fsync makes durable what was changed before its file was": Program(A, [create("b"), create("c"), fsync("c")], *([{"a": b"A" * 5000, "b": b"", "c": b""}] * 2)),
+    "fsync makes durable what was changed before its file was": Program(
+        A, [create("b"), create("c"), fsync("c")], *([{"a": b"A" * 5000, "b": b"", "c": b""}] * 2)
+    ),
     "fsync of a renamed file makes its new name durable": Program(A, [rename("a", "b"), fsync("b")], *([{"b": b"A" * 5000}] * 2)),
     "fsync of a directory makes its entries durable, and not their bytes": Program([], [*A, fsync(".")], *([{"a": b""}] * 2)),
     "a block that is overwritten may be as it was": Program(A, [write("a", 0, b"B" * 10)], *([{"a": b"A" * 5000}] * 2)),
@@ -65,7 +67,10 @@ PROGRAMS = {
         A, [write("a", 5000, b"B" * 100)], {"a": b"A" * 5000}, {"a": b"A" * 5000 + b"\0" * 100}
     ),
     "a file may be as long as after an earlier write": Program(
-        [], [create("a"), write("a", 0, b"A" * 1261), "sync", write("a", 1261, b"B" * 9000)], {"a": b"A" * 1261}, {"a": b"A" * 1261 + b"\0" * (4096 - 1261)}
+        [],
+        [create("a"), write("a", 0, b"A" * 1261), "sync", write("a", 1261, b"B" * 9000)],
+        {"a": b"A" * 1261},
+        {"a": b"A" * 1261 + b"\0" * (4096 - 1261)},
     ),
     "a file may be replaced by an empty one": Program(
         A, [create("b"), write("b", 0, b"B" * 10), DiskOp(0, "unlink", "a"), rename("b", "a")], {"a": b"A" * 5000}, {"a": b""}
@@ -115,10 +120,7 @@ def _program(rng: random.Random) -> tuple[list[Step], list[Step]]:
     for step in before:
         if isinstance(step, DiskOp) and step.kind == "write":
             sizes[step.path] = len(step.data)
-    steps: list[Step] = []
-    for letter in b"BCDEFGH"[: rng.randrange(3, 8)]:
-        steps.append(_step(rng, sizes, letter))
-    return before, steps
+    return before, [_step(rng, sizes, letter) for letter in b"BCDEFGH"[: rng.randrange(3, 8)]]
 
 
 def _step(rng: random.Random, sizes: dict[str, int], letter: int) -> Step:

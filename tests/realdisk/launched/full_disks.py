@@ -19,11 +19,18 @@ from harness.crash import Scene, record, save
 from harness.engines.base import find
 from harness.journal import DiskOp, Journal
 from harness.plan import FaultPlan
-from harness.workload import context_here, workload
+from harness.workload import WORKLOADS, Context, State, Workload, context_here, workload
 from harness.worlds.base import RankResult
 from harness.worlds.simulated import SimulatedWorld
 
 PAGE = 4096
+
+
+def _large(context: Context) -> State:
+    return {f"large of rank {context.rank}": context.tensor(40, 1500)}
+
+
+WORKLOADS["large"] = Workload("large", "a tensor that does not fit into the buffer of a stream", _large)
 
 
 class Ended(NamedTuple):

@@ -169,7 +169,9 @@ class Saving:
         if not found:
             return None
         name, arguments, result = found.groups()
-        paths = [Path(one).relative_to(self.root).as_posix() for one in re.findall(rf'[<"]({re.escape(str(self.root))}[^>"]*)[>"]', arguments)]
+        paths = [
+            Path(one).relative_to(self.root).as_posix() for one in re.findall(rf'[<"]({re.escape(str(self.root))}[^>"]*)[>"]', arguments)
+        ]
         if name == "openat":
             return Call(name, paths[0]) if "O_CREAT" in arguments else None
         return Call(name, paths[0], int(result) if name == "write" else 0, paths[1] if name == "rename" else "")
