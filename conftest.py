@@ -13,6 +13,9 @@ from harness import strategies
 
 pytest_plugins = ["pytester"]
 
+_ENDING = 5.0
+"""Seconds that a thread which was told to end may take: a progress bar's looks up only now and then."""
+
 
 def pytest_configure() -> None:
     """Searches as the profile says that ``CKPT_HARNESS_PROFILE`` names; the same every time, if it names none. Each xdist worker has its processor."""
@@ -50,6 +53,9 @@ def nothing_is_left_behind() -> Iterator[None]:
     """Fails a test that leaves threads, groups, runtimes, random state or variables behind."""
     before = _surroundings()
     yield
+    for thread in threading.enumerate():
+        if thread.name not in before["threads"]:  # type: ignore[operator]  # a set of names
+            thread.join(timeout=_ENDING)
     after = _surroundings()
     left = [name for name, value in before.items() if name != "threads" and after[name] != value]
     threads = after["threads"] - before["threads"]  # type: ignore[operator]  # both are sets of names

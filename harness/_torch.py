@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from types import CellType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -414,3 +414,30 @@ def timeline_logger() -> logging.Logger:
 def is_stateful(value: object) -> bool:
     """Whether DCP would ask ``value`` for its state."""
     return isinstance(value, Stateful)
+
+
+class Piece(NamedTuple):
+    """Where a tensor's chunk, or an object, lies in a checkpoint on files.
+
+    Attributes:
+        name: of the entry.
+        offset: of the chunk; None for an object.
+        file: relative to the checkpoint.
+        start: its first byte.
+        end: the byte after its last.
+    """
+
+    name: str
+    offset: tuple[int, ...] | None
+    file: str
+    start: int
+    end: int
+
+
+def stored_pieces(metadata: Any) -> list[Piece]:
+    """What the metadata of a file system's checkpoint says of its files. The values of ``storage_data`` are of a private class of each storage."""
+    return [
+        Piece(index.fqn, None if index.offset is None else tuple(index.offset), info.relative_path, info.offset, info.offset + info.length)
+        for index, info in (metadata.storage_data or {}).items()
+        if hasattr(info, "relative_path")
+    ]

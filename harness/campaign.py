@@ -166,7 +166,9 @@ def space(rig: Rig, ground: Case) -> list[Cell]:
 def _fault(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = False) -> Fault:
     # Of two operations under way at once it must be said which one is struck: their calls come in any order.
     operation = None if ground.overlap == "none" else OperationRef(ground.operation, 1)
-    return Fault(cell.site, (cell.rank,), effect, nth=cell.nth, times=times, after=after, operation=operation)
+    # There may be no other file to which bytes could go, and nobody reads what a save opens to write.
+    optional = isinstance(effect, (Misdirect, StaleRead))
+    return Fault(cell.site, (cell.rank,), effect, nth=cell.nth, times=times, after=after, operation=operation, optional=optional)
 
 
 def _error(site: Site, error: str = "InjectedFault") -> Effect:

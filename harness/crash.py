@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness._inject import Injector
-from harness.attempt import ATTEMPT, PREVIOUS
+from harness.attempt import ATTEMPT, PREVIOUS, silenced
 from harness.campaign import quiet
 from harness.durability import SHOWN, Model, Shown, State, states_after
 from harness.engines.base import Call, find
@@ -72,6 +72,9 @@ class Scene:
         workload(self.workload)
         if Capability.FILE_SYSTEM not in engine.capabilities:
             raise UsageError(f"engine {self.engine!r} does not claim {Capability.FILE_SYSTEM.value!r}: what it writes cannot be recorded")
+        place = engine.place(Path("directory"), _PLACE)
+        if "://" in place:
+            raise UsageError(f"engine {self.engine!r} stores at {place!r}, and durability models are about directories; valid: engines on a file system")
 
 
 @dataclass(frozen=True)
@@ -133,9 +136,10 @@ def record(scene: Scene, root: Path) -> Recording:
     before = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
     journal = run(ATTEMPT)
     after = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    unseen = sorted(path for path, data in files_after(journal.ops, before).items() | after.items() if after.get(path) != data)
-    if files_after(journal.ops, before) != after:
-        raise UsageError(f"engine {scene.engine!r} writes past its file system: {', '.join(unseen) or 'files are missing'}; its crashes cannot be told")
+    told = files_after(journal.ops, before)
+    unseen = sorted(path for path in {*told, *after} if told.get(path) != after.get(path))
+    if unseen:
+        raise UsageError(f"engine {scene.engine!r} writes past its file system: {', '.join(unseen)}; its crashes cannot be told")
     return Recording(tuple(journal.ops), before)
 
 
@@ -323,6 +327,11 @@ def crashes(
     Raises:
         UsageError: see :func:`record`.
     """
+    with silenced():
+        return _crashes(scene, model, limit, jobs, progress)
+
+
+def _crashes(scene: Scene, model: Model, limit: int, jobs: int, progress: Callable[[int, int], None]) -> Crashes:
     with tempfile.TemporaryDirectory(prefix="ckpt-harness-crash-") as root:
         recording = record(scene, Path(root))
     at = [end for end in range(len(recording.ops) + 1) if end == 0 or recording.ops[end - 1].kind not in ("flush", "close")]

@@ -125,6 +125,8 @@ def _sample(dimensions: Sequence[Sequence[Option]], limit: int, seed: int) -> It
     best, worst = [0] * len(dimensions), [len(options) - 1 for options in dimensions]
     picks = [tuple(best), tuple(worst)]
     for index, options in enumerate(dimensions):
+        if len(options) == 1:
+            continue
         picks += [(*best[:index], choice, *best[index + 1 :]) for choice in range(1, len(options))]
         picks.append((*worst[:index], 0, *worst[index + 1 :]))
     yield from picks[:limit]

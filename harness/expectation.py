@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -300,8 +300,8 @@ class _Model:
         self._delayed += max(part.late.values(), default=0)  # the next stretch waits for the latest of this one
         return part
 
-    def _pass(self, operation: str, rank: int, moment: Moment, part: _Part) -> bool:
-        """Applies the fault that strikes a moment, if any; False if the rank gets no further."""
+    def _striking(self, operation: str, rank: int, moment: Moment) -> BoundFault | None:
+        """Counts a moment, and finds the fault that strikes it, if any."""
         patterns = self._bound.patterns(moment.site, moment.file)
         # A call that goes on while others of its site are made is looked up again by what it was counted as.
         call = (operation, rank, moment.site, moment.nth)
@@ -312,12 +312,19 @@ class _Model:
                 pattern: (self._calls[rank, moment.site, pattern], self._calls[operation, rank, moment.site, pattern]) for pattern in patterns
             }
         struck = self._bound.find(moment.site, rank, operation, self._counted.get(call, {"": (moment.nth, moment.nth)}))
-        if struck is None or struck.fault.after != moment.after:
+        if struck is None:
+            return None
+        # A wrong result takes a call that returns: what fails within it leaves none to be wrong.
+        at_the_end = struck.fault.after or (isinstance(struck.fault.effect, WrongResult) and not struck.fault.at.is_future)
+        return struck if at_the_end == moment.after else None
+
+    def _pass(self, operation: str, rank: int, moment: Moment, part: _Part) -> bool:
+        """Applies the fault that strikes a moment, if any; False if the rank gets no further."""
+        struck = self._striking(operation, rank, moment)
+        if struck is None:
             return True
         effect = struck.fault.effect
         acting = Acting(struck, rank, within=self._within.get(rank, "") if moment.site.startswith("fs.") else "")
-        if moment.fails and isinstance(effect, WrongResult):
-            return True  # there is no result
         if not any(one.rank == rank for one in part.unclear):  # behind a wrong result the engine may not get as far as another fault
             part.fired.add((str(struck.fault), rank))
         if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
@@ -361,10 +368,20 @@ class _Model:
             # Nothing holds the others back here, so a fault behind the first step may take a rank that is owed the news.
             return self._unclear(operation, ranks, tuple(part.raised.values()), fired)
         if part.raised:
+            if self._may_be_made_good(part.raised.values()):
+                # Then others may decide, or nobody.
+                lost = self._may_lose_a_rank()
+                return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, tuple(part.raised.values()), fires, agreement=not lost)
             failures = {self._group.within(rank): acting.error for rank, acting in part.raised.items() if acting.error is not None}
             maskable = all(acting.bound.fault.at.side == "fs" for acting in part.raised.values())
             return Expectation(operation, ranks, Kind.FAILS, step, dict(sorted(failures.items())), tuple(part.raised.values()), fires, maskable=maskable)
         return None
+
+    def _may_be_made_good(self, raised: Iterable[Acting]) -> bool:
+        """Whether an engine may go on after these errors and meet another fault: what a disk refuses it may try again, or do without."""
+        deciding = list(raised)
+        others = sum(len(one.ranks) for one in self._bound.faults) > len(deciding)
+        return others and any(one.bound.fault.at.side == "fs" for one in deciding)
 
     def _may_lose_a_rank(self) -> bool:
         """Whether any fault of the plan could stall another rank of the group, where nobody can say which are still reached."""

@@ -24,7 +24,7 @@ class Reading:
         failed: rank -> how its load ended, where it did not succeed.
         hung: whether any waits for ever.
         differences: number of a save -> what differs from it where the load succeeded; one text for each entry and rank.
-        saves: the saves whose values were seen where the load succeeded.
+        saves: the saves whose values were seen where the load succeeded; but for what the state was given after it had been staged.
         later: names of entries that hold what the state was given after it had been staged.
         ranks: how many ranks loaded.
     """
@@ -97,7 +97,7 @@ def read(
         failed={one.rank: told(one) for one in results if one.outcome != "returned"},
         hung=any(one.outcome not in ("returned", "raised") for one in results),
         differences={save: tuple(f"rank {one.rank}: {text}" for one in good for text in one.value[0][save]) for save in saves},
-        saves=tuple(sorted({save for one in good for save in one.value[1]})),
+        saves=tuple(sorted({save for one in good for save in one.value[1]} - {later})),
         later=tuple(sorted({name for one in good for name in one.value[2]})),
         ranks=ranks,
     )

@@ -422,6 +422,9 @@ class _Run:
         late = {str(fault) for fault in self._case.plan if fault.after}
         acted = {event.rank for event in finishes if event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late)}
         apart = 0 if self._case.how.use_collectives else len(group.ranks)
+        # Who is struck below the call may have committed before.
+        within = {event.rank for event in finishes if event.kind == "enter"}
+        acted |= {event.rank for event in self._history.of_kind("fault") if event.rank in within and event.site.startswith("fs.")}
         finish_acted = len(acted & set(group.ranks)) >= max(1, apart)
         committed = self._engine.committed(place, apart) if self._saves else None
         if self._case.onto == "checkpoint":
@@ -479,6 +482,7 @@ class _Run:
             protocol=case.how.protocol(self._engine.protocol, case.operation),
             way=case.way,
             planner=case.planner,
+            onto=case.onto,
             history=self._history,
         )
 

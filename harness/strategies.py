@@ -18,7 +18,20 @@ from dataclasses import dataclass, replace
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
-from harness.effects import SIMULABLE, Delay, Effect, FailFuture, Raise, WrongResult
+from harness.effects import (
+    SIMULABLE,
+    BitFlip,
+    Delay,
+    DiskError,
+    Effect,
+    FailFuture,
+    NoSpace,
+    Raise,
+    ShortWrite,
+    TornWrite,
+    Truncate,
+    WrongResult,
+)
 from harness.errors import UsageError
 from harness.fault import Fault, OperationRef, Ranks
 from harness.plan import BoundPlan, FaultPlan
@@ -81,6 +94,17 @@ def guarded_sites(op: OperationKind) -> tuple[str, ...]:
     return tuple(name for name in storage_sites(op) if SITES[name].guarded)
 
 
+def disk_sites(op: OperationKind) -> tuple[str, ...]:
+    """The sites below the storage that a plain ``op`` of DCP on a file system reaches, those first that a human would try first.
+
+    Args:
+        op: ``save``, ``async_save`` or ``load``.
+    """
+    loads = direction(op) == "load"
+    methods = ("read", "create_stream", "close") if loads else ("write", "rename", "close", "flush", "create_stream", "mkdir", "exists")
+    return tuple(f"fs.{method}" for method in methods)
+
+
 def world_sizes(at_most: int = 5) -> st.SearchStrategy[int]:
     """Numbers of ranks, from 1.
 
@@ -139,6 +163,10 @@ def _effect(site: Site, kind: type[Effect], error: str, variant: int) -> Effect:
     if kind is WrongResult:
         wrongs = WrongResult.kinds_at(site)
         return WrongResult(wrongs[variant % len(wrongs)])
+    if kind is DiskError:
+        return DiskError(("EIO", "ENOSPC", "EROFS", "EDQUOT", "ESTALE", "EACCES")[variant % 6])
+    if kind in (NoSpace, ShortWrite, TornWrite, BitFlip, Truncate):
+        return kind((0, 1, 100, 1300, 4096, 10_000)[variant % 6])
     return kind()
 
 
@@ -234,7 +262,8 @@ class _Menu:
             times=None if for_ever else 1,
             after=after and effect.can_be_after and not site.is_future,
             operation=operation,
-            optional=site.several and occurrence > 1,  # how many items a rank has is the workload's affair
+            # How many items a rank has is the workload's affair, and what it asks of its disk, that of the engine too.
+            optional=(site.several and occurrence > 1) or site.side == "fs",
         )
 
 

@@ -6,12 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FailFuture, Raise
+from harness import Case, Delay, FailFuture, Raise
+from harness.effects import SIMULABLE
 from harness.strategies import fault_plans, guarded_sites, world_sizes
 from harness.ways import STAGINGS
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 
+EFFECTS = [effect for effect in SIMULABLE if effect is not Delay]
+"""Delays cost real seconds on processes."""
 CALLS = {
     "writer": ("writer.stage",),
     "engine": ("stager.stage", "stager.synchronize_staging", "stager.close"),
@@ -34,5 +37,5 @@ def test_what_fails_in_an_upload_is_told_whoever_staged(ckpt_rig, staging, data)
 def test_what_fails_while_staging_is_known(ckpt_rig, staging, data):
     """A failure of staging on any ranks breaks claims in no other way than the register says."""
     ranks = data.draw(world_sizes(3), label="ranks")
-    plan = data.draw(fault_plans(ranks=ranks, op="async_save", sites=CALLS[staging], max_faults=1), label="failure")
+    plan = data.draw(fault_plans(ranks=ranks, op="async_save", sites=CALLS[staging], max_faults=1, effects=EFFECTS), label="failure")
     ckpt_rig.check(Case(plan, "async_save", ranks, workload="stateful", staging=staging))

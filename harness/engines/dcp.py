@@ -11,7 +11,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.staging import AsyncStager, BlockingAsyncStager
 from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 
-from harness._torch import background_stager, load_with_coordinator, save_with_coordinator
+from harness._torch import background_stager, load_with_coordinator, save_with_coordinator, stored_pieces
 from harness.engines.base import Call, Saving
 from harness.protocol import Capability
 
@@ -124,14 +124,14 @@ def flaws_of(place: str) -> list[str]:
 
 
 def _flaws(metadata: Any, place: Path) -> Iterator[str]:
-    stored = {(index.fqn, index.offset): info for index, info in (metadata.storage_data or {}).items()}
+    stored = stored_pieces(metadata)
     for name, entry in metadata.state_dict_metadata.items():
-        for offset in [chunk.offsets for chunk in entry.chunks] if hasattr(entry, "chunks") else [None]:
-            if (name, offset) not in stored:
+        for offset in [tuple(chunk.offsets) for chunk in entry.chunks] if hasattr(entry, "chunks") else [None]:
+            if not any((piece.name, piece.offset) == (name, offset) for piece in stored):
                 yield f"{name} at {offset} is in the metadata, and nowhere in storage"
-    for (name, _), info in stored.items():
-        file = place / getattr(info, "relative_path", "")
+    for piece in stored:
+        file = place / piece.file
         size = file.stat().st_size if file.is_file() else -1
-        if hasattr(info, "relative_path") and size < info.offset + info.length:
+        if size < piece.end:
             there = f"{size} bytes long" if size >= 0 else "not there"
-            yield f"{name} should be in {file.name} at [{info.offset}, {info.offset + info.length}), which is {there}"
+            yield f"{piece.name} should be in {piece.file} at [{piece.start}, {piece.end}), which is {there}"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from harness.case import Case
+from harness.effects import Delay
 from harness.errors import UsageError
-from harness.export.faults import IN_BACKGROUND, STAGERS, Faults
+from harness.export.faults import IN_BACKGROUND, PLACE_OF_SAVE, STAGERS, Faults
 
 ENGINES = {"filesystem": "", "filesystem-threads": ", thread_count=4"}
 """Engine -> what a script's writer is made with, beside the place."""
 _WAYS = ("together", "alone", "no_collectives")
-_KNOWN = frozenset("plan operation ranks coordinator engine workload seed way retry world staging planner executor".split())
+_KNOWN = frozenset("plan operation ranks coordinator engine workload seed way retry world staging planner executor overlap".split())
 """The fields of a case that a script can say, or need not."""
 _PLACE = 'f"{place}/checkpoint"'
+_OF_TWO = ("way", "staging", "executor")
+"""What must be the usual where two saves are under way at once."""
 
 
 _PLANNERS = {"default": "", "plan-caching": "enable_plan_caching=True"}
@@ -39,6 +42,28 @@ def check(case: Case) -> None:
     own = [str(fault) for fault in case.plan if fault.at.side == "writer"] or [f"engine={case.engine!r}"] * bool(ENGINES[case.engine])
     if case.staging == "engine" and own:  # the engine takes any writer that is given to it for a stager, if it can be one
         raise UsageError(f"{own[0]} with staging 'engine' cannot be exported: a script's own writer is its own stager; valid: staging 'writer'")
+    if case.overlap != "none":
+        _check_two(case)
+
+
+def _check_two(case: Case) -> None:
+    """Refuses two saves at once of which a script could not say what is owed: that both succeed."""
+    with_it = f"with overlap {case.overlap!r}"
+    if case.overlap != "shared":
+        raise UsageError(f"overlap {case.overlap!r} cannot be exported yet; valid: none, shared")
+    for name in _OF_TWO:
+        if getattr(case, name) != getattr(Case, name):
+            raise UsageError(f"{name} {getattr(case, name)!r} {with_it} cannot be exported yet; valid: {getattr(Case, name)!r}")
+    for fault in case.plan:
+        if not isinstance(fault.effect, Delay):
+            raise UsageError(f"fault {fault} {with_it} cannot be exported: where one save fails, what is told of either is up to chance; valid: delay")
+        if fault.at.side != "writer" or fault.operation is None or fault.operation.index is None:
+            valid = "faults of one save's writer, such as async_save[1]/writer.storage_meta@1=delay"
+            raise UsageError(f"fault {fault} {with_it} cannot be exported: a script tells two saves apart by their writers; valid: {valid}")
+
+
+def _place(case: Case) -> str:
+    return _PLACE if case.overlap == "none" else f'f"{{place}}/{PLACE_OF_SAVE}"'
 
 
 def grouped(case: Case) -> bool:
@@ -64,7 +89,7 @@ def storage(case: Case, faults: Faults) -> str:
     """The reader or writer."""
     loads = case.operation == "load"
     kind = "Reader" if loads else "Writer"
-    return f"{kind if faults.names(kind.lower()) else f'dcp.FileSystem{kind}'}({_PLACE}{'' if loads else ENGINES[case.engine]})"
+    return f"{kind if faults.names(kind.lower()) else f'dcp.FileSystem{kind}'}({_place(case)}{'' if loads else ENGINES[case.engine]})"
 
 
 def call(case: Case, faults: Faults, state: str) -> str:
@@ -78,7 +103,7 @@ def call(case: Case, faults: Faults, state: str) -> str:
     given = f", storage_{kind}={stored}" * (faults.again or faults.names(kind) or bool(ENGINES[case.engine] and not loads))
     joined = "" if loads else _joined(case)
     by = _BY_PROCESS * (case.executor == "process")
-    return f"dcp.{case.operation}({state}, checkpoint_id={_PLACE}{given}{planner}{joined}{_stager(case, faults)}{by})"
+    return f"dcp.{case.operation}({state}, checkpoint_id={_place(case)}{given}{planner}{joined}{_stager(case, faults)}{by})"
 
 
 def _planner(case: Case, faults: Faults) -> str:

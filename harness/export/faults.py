@@ -31,6 +31,8 @@ STAGERS = {"blocking": "dcp.staging.BlockingAsyncStager", "background": "dcp.sta
 """Staging by a stager of the caller's -> the class of it."""
 IN_BACKGROUND = "dcp.staging.StagingOptions(False, True, True, False)"
 """What a stager is made with that copies on a thread: pinned memory and copies that do not block need an accelerator."""
+PLACE_OF_SAVE = "checkpoint_{number}"
+"""Where each of two saves goes that are under way at once."""
 _STATEFUL = {"state_dict": "dict(vars(self))", "load_state_dict": "vars(self).update(state_dict)"}
 _OF_GROUPS = {"all_gather": "allgather"}
 """Collectives whose method of a process group has another name."""
@@ -58,6 +60,7 @@ class Faults:
         on_threads: None, or whether what struck ``resolve_data`` did so on a writer thread: which of several threads comes first is up to chance.
         staging: what copies the state of an async save.
         again: whether ranks try again, and nothing strikes them then.
+        overlapping: whether two saves are under way at once, and each fault strikes one of them.
 
     Attributes:
         blocks: classes and functions, each as text.
@@ -70,6 +73,7 @@ class Faults:
     on_threads: bool | None = None
     staging: str = "writer"
     again: bool = False
+    overlapping: bool = False
     blocks: list[str] = field(default_factory=list)
     constants: list[str] = field(default_factory=list)
     patches: list[str] = field(default_factory=list)
@@ -162,6 +166,8 @@ class Faults:
     def _condition(self, one: Struck) -> str:
         fault = one.fault
         parts = ["not HEALED.is_set()"] * (self.again and fault.at.side != "executor")
+        if self.overlapping and fault.operation is not None and fault.operation.index is not None:
+            parts.append(f'self.path.name == "{PLACE_OF_SAVE.format(number=fault.operation.index)}"')
         if len(one.ranks) < self.ranks:
             parts.append(f"dist.get_rank() == {one.ranks[0]}" if len(one.ranks) == 1 else f"dist.get_rank() in {one.ranks}")
         if fault.site == "save_planner.resolve_data" and self.on_threads is not None:

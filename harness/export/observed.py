@@ -18,6 +18,10 @@ from harness.verdict import Verdict
 
 CLAIM_AGAIN = "ranks whose operation failed can do it again once the cause is gone"
 """What is owed to those that try again."""
+HOLDS = "the claim holds"
+"""What a script says where nothing is wrong."""
+BROKEN_TOGETHER = "wrong: two saves under way at once did not both succeed and hold what was saved"
+"""What a script of two saves says, whatever became of them."""
 Saw = str | tuple[str, ...]
 """How what a rank says begins; several where it is up to chance."""
 
@@ -160,7 +164,7 @@ def conclusion(result: CaseResult) -> str:
     violated = [one for one in result.judgements if one.verdict is Verdict.VIOLATED]
     meant = dict.fromkeys(_BROKEN.get(one.oracle, f"{one.oracle} is violated") for one in violated)
     if not meant:
-        return "the claim holds"
+        return HOLDS
     return ("wrong: " if any(one.claimed for one in violated) else "no claim is broken, but: ") + "; ".join(meant)
 
 

@@ -1,7 +1,8 @@
 """A case as a stand-alone script: plain torch, real processes, at most :data:`LONGEST` lines, and the same outcome.
 
 A script holds only what its case needs. The state is the smallest that the faults can strike, and a fault that never fired is left out. What is recorded
-in a script is what the case showed when it was exported: by its first try or, where only that goes wrong, by the second.
+in a script is what the case showed when it was exported: by its first try or, where only that goes wrong, by the second. Of two saves under way at once
+it is whether both did what they should.
 """
 
 from __future__ import annotations
@@ -9,12 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-import re
-import sys
-from functools import cache
 from itertools import groupby
-
-import jinja2
 
 from harness.case import Case, CaseResult
 from harness.effects import Delay, FailFuture, Raise, Skip, Stop, WrongResult
@@ -22,6 +18,7 @@ from harness.errors import UsageError
 from harness.export import calling, executors, observed
 from harness.export.errors import raising
 from harness.export.faults import LATEST, Faults, Struck
+from harness.export.filling import fill
 from harness.fault import Fault
 from harness.findings.register import Register
 from harness.rig import Rig
@@ -38,17 +35,8 @@ _STAGED = "{'not ' * bool(response.staging_completion.exception())}staged, then 
 """What a rank says first where the future of the staging does not say the truth."""
 _PATIENCE_WITH_PROCESSES = 12
 """The same where ranks start processes, which import torch anew."""
-_STANDARD = ("contextlib", "errno", "itertools", "os", "signal", "subprocess", "sys", "tempfile", "threading", "time")
-"""Modules that a script may name."""
-_NAMES = {"datetime": "timedelta", "pathlib": "Path", "traceback": "extract_stack", "types": "SimpleNamespace"}
-"""Module -> what a script may import from it."""
-_OF_TORCH = {
-    "import torch": "torch",
-    "import torch.distributed as dist": "dist",
-    "import torch.distributed.checkpoint as dcp": "dcp",
-    "import torch.multiprocessing as mp": "mp",
-}
-"""Import -> the name that needs it."""
+_PATIENCE_WITH_TWO = 30
+"""Seconds, beside those that ranks are late, after which a save of two that has not ended is not waited for any more."""
 _ITEMS = {
     "save_planner.resolve_data": "weight",  # or "note", see _written
     "load_planner.load_bytes": "note",
@@ -128,6 +116,10 @@ def _late(fault: Fault) -> float:
     return fault.effect.seconds if isinstance(fault.effect, Stop) and fault.effect != Stop() else 0.0
 
 
+def _lateness(struck: list[Struck]) -> float:
+    return sum(_late(one.fault) * (one.fault.times or 1) for one in struck)
+
+
 def write(result: CaseResult, case: Case, register: Register) -> str:
     """Writes the script of a case that has run.
 
@@ -139,6 +131,34 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
     Raises:
         UsageError: it shows nothing, or its script would be too long.
     """
+    text = _of_one(result, case, register) if case.overlap == "none" else _of_two(result, case, register)
+    if text.count("\n") > LONGEST:
+        text = text.replace("\n\n\n", "\n\n").replace("\n\n", "\n", 1)  # blank lines are missed least
+    lines = text.count("\n")
+    if lines > LONGEST:
+        raise UsageError(f"plan {str(case.plan)!r} cannot be exported: its script has {lines} lines; valid: up to {LONGEST}, with fewer faults or ranks")
+    return text
+
+
+def _of_two(result: CaseResult, case: Case, register: Register) -> str:
+    """The script of two saves at once. Of both it is owed that they succeed; how they do not is up to chance, so that alone is compared."""
+    struck, conclusion = _struck(result), observed.conclusion(result)
+    faults, broken = Faults(struck, case.ranks, overlapping=True), conclusion != observed.HOLDS
+    return fill(
+        "overlapping.py.jinja",
+        faults=faults,
+        title=_title(result, struck, register),
+        torch=_version(),
+        replay=case.replay_line(),
+        ranks=case.ranks,
+        call=calling.call(case, faults, "state"),
+        patience=_PATIENCE_WITH_TWO + round(_lateness(struck)),
+        broken=broken,
+        conclusion=observed.BROKEN_TOGETHER if broken else conclusion,
+    )
+
+
+def _of_one(result: CaseResult, case: Case, register: Register) -> str:
     conclusion, again, by_process = observed.conclusion(result), observed.fails_again(result), case.executor == "process"
     struck = _struck(result)
     faults = Faults(struck, case.ranks if calling.grouped(case) else 1, _on_threads(result), case.staging, again)
@@ -148,14 +168,15 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
     flat = [text for one in saw for text in ([one] if isinstance(one, str) else one)]
     state = _State(struck, _written(flat), 4 if case.engine == "filesystem-threads" else 1)
     full, empty = state.text(_FULL), state.text(_EMPTY)
-    text = _fill(
+    return fill(
+        "script.py.jinja",
+        faults=faults,
         title=_title(result, struck, register),
         claim=observed.CLAIM_AGAIN if again else observed.claim(result.expectation, case.ranks),
         torch=_version(),
         replay=case.replay_line(),
         ranks=case.ranks,
         saw=_list(result),
-        faults=faults,
         grouped=calling.grouped(case),
         loads=loads,
         again=calling.storage(case, faults) if again else "",
@@ -163,7 +184,7 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
         by_process=by_process,
         before=calling.saved_before(case, state.text(_FULL, model='{{"weight": {weight}, "step": {step}}}')),
         target=empty if contents else "",
-        patience=(_PATIENCE_WITH_PROCESSES if by_process else _PATIENCE) + round(sum(_late(one.fault) * (one.fault.times or 1) for one in struck)),
+        patience=(_PATIENCE_WITH_PROCESSES if by_process else _PATIENCE) + round(_lateness(struck)),
         hung=any(one.startswith("hung in") for one in flat),
         lost=any("exit code" in one or one == observed.LEFT for one in saw),
         told=any("CheckpointException" in one for one in flat),
@@ -177,42 +198,12 @@ def write(result: CaseResult, case: Case, register: Register) -> str:
         read_back=state.text(_EMPTY, str(struck[0].ranks[0]) if struck else "0"),
         conclusion=conclusion,
     )
-    if text.count("\n") > LONGEST:
-        text = text.replace("\n\n\n", "\n\n").replace("\n\n", "\n", 1)  # blank lines are missed least
-    lines = text.count("\n")
-    if lines > LONGEST:
-        raise UsageError(f"plan {str(case.plan)!r} cannot be exported: its script has {lines} lines; valid: up to {LONGEST}, with fewer faults or ranks")
-    return text
 
 
 def _on_storage(markers: list[str], committed: bool) -> str:
     if len(markers) == 1:
         return f' and "{markers[0]}" {"" if committed else "not "}in stored'
     return f" and {'' if committed else 'not '}{{{', '.join(map(json.dumps, markers))}}} <= {{*stored}}"
-
-
-def _fill(*, faults: Faults, **pieces: object) -> str:
-    """The template with its pieces, and with the imports that they turn out to need."""
-    template = _template()
-    pieces |= {"healed": faults.told, "blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
-    code = template.render(imports=[], of_torch=[], **pieces).split('"""', 2)[2]
-    homes = {found.partition(".")[0] for found in re.findall(r"(?<![\w.\"'/])[a-z]\w*(?=\.\w)", code)} & ({*_STANDARD} | _homes(faults))
-    names = [f"from {home} import {name}" for home, name in _NAMES.items() if re.search(rf"\b{name}\b", code)]
-    of_torch = [line for line, use in _OF_TORCH.items() if re.search(rf"(?<![\w.]){use}\.", code)]
-    return template.render(imports=[*(f"import {home}" for home in sorted(homes)), *names], of_torch=of_torch, **pieces)
-
-
-def _homes(faults: Faults) -> set[str]:
-    """Modules of the standard library whose errors are raised."""
-    errors = {getattr(one.fault.effect, "error", "") for one in faults.struck}
-    return {home for home, dot, _ in (error.partition(".") for error in errors) if dot and home in sys.stdlib_module_names}
-
-
-@cache
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("harness.export", "")
-    made = jinja2.Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False)
-    return made.get_template("script.py.jinja")
 
 
 def _version() -> str:
@@ -313,5 +304,6 @@ def _title(result: CaseResult, struck: list[Struck], register: Register) -> str:
         known.sort(key=lambda entry: str(result.case.plan) not in entry.replay)
         return f"{known[0].id}: {known[0].title}."
     case = result.case
+    what = f"dcp.{case.operation}" if case.overlap == "none" else f"Two of dcp.{case.operation} at once"
     told = [f"{one.fault.site} {_HAPPENS[one.fault.effect.name]} on rank{'s' * (len(one.ranks) > 1)} {', '.join(map(str, one.ranks))}" for one in struck]
-    return f"dcp.{case.operation} on {case.ranks} rank{'s' * (case.ranks > 1)}{', where ' * bool(told)}{', and '.join(told)}."
+    return f"{what} on {case.ranks} rank{'s' * (case.ranks > 1)}{', where ' * bool(told)}{', and '.join(told)}."

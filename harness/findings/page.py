@@ -80,11 +80,13 @@ def _anchor(entry: Entry) -> str:
 
 
 def _section(entry: Entry) -> str:
+    faults = f"{_codes(entry.effects)} at {_codes(entry.sites)}" if entry.sites else "it takes none"
     facts = [
         ("Torch", ", ".join(entry.versions)),
         ("Newer releases", entry.newer),
         ("Where", entry.source),
-        ("Faults", f"{_codes(entry.effects)} at {_codes(entry.sites)}; engines {_codes(entry.engines)}; calls {_codes(entry.calls)}"),
+        ("Faults", f"{faults}; engines {_codes(entry.engines)}{f'; calls {_codes(entry.calls)}' if entry.calls else ''}"),
+        *([("Crashes", f"onto what, model, and what a reader may get: {_codes(entry.crashes)}")] if entry.crashes else []),
         ("Claims broken", ", ".join(entry.oracles)),
         ("Public reports", ", ".join(entry.reports) or "none found"),
     ]
@@ -96,8 +98,7 @@ def _section(entry: Entry) -> str:
             "\n".join(f"- {name}: {value}" for name, value in facts),
             f"Replay, and the stand-alone script ([{entry.reproducer}](../harness/findings/reproducers/{entry.reproducer})):",
             f"```sh\n{entry.replay}\npython harness/findings/reproducers/{entry.reproducer}\n```",
-            "How each role ends:",
-            "\n".join(_shown(one) for one in entry.signatures),
+            *(["How each role ends:", "\n".join(_shown(one) for one in entry.signatures)] if entry.signatures else []),
         ]
     )
 

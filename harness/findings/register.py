@@ -40,17 +40,23 @@ class Setting(NamedTuple):
         way: name of the way of calling.
         planner: name of the kind of planner.
         background: how an async save was done: executor, staging and overlap.
+        onto: what a save found at its place.
     """
 
     engine: str
     way: str
     planner: str
     background: str
+    onto: str = "nothing"
 
     @classmethod
     def of(cls, engine: str, evidence: Evidence) -> Setting:
         """That of a case."""
-        return cls(engine, evidence.way, evidence.planner, evidence.background)
+        return cls(engine, evidence.way, evidence.planner, evidence.background, evidence.onto)
+
+    def called(self, kind: str) -> str:
+        """How an operation of a kind was called, in the words of an entry's ``calls``."""
+        return f"{self.way} {kind} {self.planner}{' onto a checkpoint' if self.onto == 'checkpoint' else ''}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ class Entry:
         engines: patterns of engine names.
         versions: versions of torch it was recorded for.
         operations: kinds of operation.
-        calls: patterns of how the operation is called: way, kind of operation and kind of planner, such as ``groups save default``.
+        calls: patterns of how the operation is called: way, kind of operation and kind of planner, such as ``groups save default``; where a save
+            overwrites, ``onto a checkpoint`` follows.
         sites: patterns of the decisive fault's site; none for a finding that takes no fault, and that need not show in every case.
         effects: patterns of the decisive fault's effect.
         oracles: the oracles whose violation it explains.
@@ -76,6 +83,7 @@ class Entry:
         newer: what is known of newer releases.
         replay: a line that shows it.
         background: patterns of how an async save is done: executor, staging and overlap, such as ``process writer none``.
+        sometimes: whether it need not show each time that one of its faults decides.
         crashes: for a finding about crashes, patterns of what a crash may leave: onto what was saved, the model, and what a reader gets, such as
             ``overwrite * mixture``. It is about no fault of a plan then, and has no signature.
     """
@@ -98,6 +106,7 @@ class Entry:
     newer: str
     replay: str
     background: tuple[str, ...] = ("*",)
+    sometimes: bool = False
     crashes: tuple[str, ...] = ()
 
     def deciding(self, setting: Setting, expectation: Expectation) -> list[Acting]:
@@ -108,8 +117,7 @@ class Entry:
 
     def _applies(self, setting: Setting, expectation: Expectation) -> bool:
         kind = expectation.operation.partition("[")[0]
-        called = f"{setting.way} {kind} {setting.planner}"
-        done = matches(self.calls, called) and matches(self.background, setting.background)
+        done = matches(self.calls, setting.called(kind)) and matches(self.background, setting.background)
         return done and kind in self.operations and matches(self.engines, setting.engine)
 
     def _is_about(self, fault: Fault, where: str) -> bool:
@@ -148,7 +156,7 @@ class Entry:
         """
         deciding = [one for one in self.deciding(setting, expectation) if any(signature.victims([one]) for signature in self.signatures)]
         alone = len(deciding) == len(expectation.decisive) and all((str(one.bound.fault), one.rank) in fired for one in deciding)
-        return bool(deciding) and alone and len(expectation.ranks) >= self.ranks
+        return bool(deciding) and not self.sometimes and alone and len(expectation.ranks) >= self.ranks
 
 
 class Register:
@@ -247,7 +255,7 @@ class Register:
 # -- reading
 
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
-_OPTIONAL = ("background", "crashes")
+_OPTIONAL = ("background", "crashes", "sometimes")
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
 _FIELDS = (*_TEXTS, *_LISTS, "ranks")
 _NARROWING = ("sites", "effects")
@@ -268,7 +276,7 @@ def _entries(text: str, name: str) -> list[Entry]:
 
 def _entry(table: Mapping[str, Any], where: str) -> Entry:
     needed = _FIELDS if "crashes" in table else (*_FIELDS, "signature")
-    lacks, unknown = [key for key in needed if key not in table], [key for key in table if key not in (*needed, *_OPTIONAL)]
+    lacks, unknown = [key for key in needed if key not in table], [key for key in table if key not in (*_FIELDS, "signature", *_OPTIONAL)]
     if lacks or unknown:
         wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
         raise UsageError(f"{where} {' and '.join(wrong)}; fields: {', '.join((*needed, *_OPTIONAL))}")
@@ -277,14 +285,17 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
             raise UsageError(f"{where}: {key} is {table[key]!r}; valid: a text")
     if not isinstance(table["ranks"], int) or table["ranks"] < 1:
         raise UsageError(f"{where}: ranks is {table['ranks']!r}; valid: a number of ranks, from 1")
-    lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL) if key in table}
+    if not isinstance(table.get("sometimes", False), bool):
+        raise UsageError(f"{where}: sometimes is {table['sometimes']!r}; valid: true, false")
+    lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL) if key in table and key != "sometimes"}
     kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in OVERLAPS]
     _meant(lists.get("background", ()), kinds, f"{where}: background", "valid: executor, staging and overlap, such as 'process * none'")
     _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")
     _known(lists["oracles"], ORACLES, f"{where}: oracles")
     # An engine of one's own may have planners of its own, so whatever a pattern says of them is taken for one.
     planners = [pattern.split()[-1] for pattern in lists["calls"] if pattern.split()]
-    calls = [f"{way} {kind} {planner}" for way in WAYS for kind in lists["operations"] for planner in planners]
+    plain = [f"{way} {kind} {planner}" for way in WAYS for kind in lists["operations"] for planner in planners]
+    calls = [*plain, *(f"{call} onto a checkpoint" for call in plain)]
     _meant(lists["calls"], calls, f"{where}: calls", "valid: way, operation and planner, such as 'groups save *'")
     _meant(lists["sites"], SITES, f"{where}: sites", "`ckpt-harness sites` lists them")
     whats = [f"{onto} {model} {shown}" for onto in ("fresh", "overwrite") for model in MODELS for shown in SHOWN]
@@ -294,7 +305,7 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
         raise UsageError(f"{where}: has no signature; valid: at least one [[finding.signature]] table")
     fields: dict[str, Any] = {**lists, **{key: table[key].strip() for key in _TEXTS}}
     read = tuple(_signature(one, f"{where}: signature {number}") for number, one in enumerate(signatures, 1))
-    return Entry(**fields, ranks=table["ranks"], signatures=read)
+    return Entry(**fields, ranks=table["ranks"], signatures=read, sometimes=table.get("sometimes", False))
 
 
 def _signature(table: Any, where: str) -> Signature:

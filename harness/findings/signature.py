@@ -36,7 +36,11 @@ class Signature:
         Args:
             deciding: the decisive faults that the finding is about.
         """
-        return {one.rank for one in deciding if matches(self.sites, one.where) and matches(self.effects, str(one.bound.fault.effect))}
+        return {
+            one.rank
+            for one in deciding
+            if any(matches(self.sites, site) for site in (one.where, one.bound.fault.site)) and matches(self.effects, str(one.bound.fault.effect))
+        }
 
     def shows(self, expectation: Expectation, outcomes: Mapping[int, Outcome], deciding: Sequence[Acting]) -> bool:
         """Whether every rank ended as the signature says, a victim among them.

@@ -40,8 +40,9 @@ def chosen(item: pytest.Item, asked: WorldName | None) -> WorldName:
         pytest.UsageError: a bad mark.
     """
     can = possible(item)
-    if asked == "attached":  # real ranks, wherever they come from; what runs on none but simulated ones does so on rank 0
-        return "attached" if {"attached", "processes"}.intersection(can) else can[0]
+    # Real ranks, wherever they come from, will do for what simulated ones do for too; what runs on none but those does so on rank 0.
+    if asked == "attached" and "attached" not in can and "simulated" in can:
+        return "attached" if "processes" in can else "simulated"
     if asked is None or asked in can:
         return asked or can[0]
     pytest.skip(f"runs in world {' or '.join(map(repr, can))}, not {asked!r}: so says {MARK}, or that there is no such mark")

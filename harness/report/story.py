@@ -51,7 +51,8 @@ def _event(event: Event) -> Iterator[Text]:
     elif event.kind == "recorder":
         yield Text(f"{when}torch's flight recorder: {event.detail}", style="dim")
     elif event.kind == "enter":
-        yield Text(f"{when}{event.site}{f' #{event.nth}' if event.nth > 1 else ''}", style="dim")
+        file = f"({event.detail})" if event.detail else ""
+        yield Text(f"{when}{event.site}{file}{f' #{event.nth}' if event.nth > 1 else ''}", style="dim")
 
 
 def _judgements(result: CaseResult) -> Iterator[Text]:

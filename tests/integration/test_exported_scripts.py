@@ -9,6 +9,7 @@ import pytest
 from plain_torch import not_shown, show
 
 from harness.case import Case
+from harness.export import observed
 from harness.export.script import check, write
 from harness.plan import FaultPlan
 from harness.rig import Rig
@@ -41,6 +42,26 @@ LOST = [
 def _mended(script: str) -> str:
     """The script with a fault that never strikes, which waits less for what does not come."""
     return script.replace("dist.get_rank() == 1", "dist.get_rank() == 7").replace("time.monotonic() + 30", "time.monotonic() + 10")
+
+
+def test_a_script_of_two_saves_tells_whether_both_did_what_they_should(tmp_path: Path) -> None:
+    """One rank has nobody whose messages it could take; where two are made to take each other's, they do not with a group for each save."""
+    crossing = "async_save[1]/writer.set_up_storage_writer@1=delay; async_save[2]/writer.set_up_storage_writer@0=delay"
+    cases = {
+        "alone": Case(operation="async_save", ranks=1, overlap="shared"),
+        "crossing": Case(FaultPlan.parse(crossing), "async_save", overlap="shared"),
+    }
+    with Rig() as rig:
+        scripts = {name: write(rig.run(dataclasses.replace(case, retry=False)), case, rig.register) for name, case in cases.items()}
+    apart = scripts["crossing"].replace("storage_writer=", "process_group=dist.new_group(), storage_writer=")
+    shown = show({**scripts, "apart": apart}, tmp_path)
+
+    status, said = shown.pop("apart")
+    assert (status, said.splitlines()[-1]) == (1, "not as recorded")
+    assert [line.partition(": ")[2] for line in said.splitlines()[:-1]] == ["returned"] * 4 + ["holds what was saved"] * 2
+    assert not_shown(shown, ["wrong: ", "the claim holds"]) == {}
+    assert shown["crossing"][1].splitlines()[-1] == observed.BROKEN_TOGETHER
+    assert shown["alone"][1].splitlines()[-1] == observed.HOLDS
 
 
 @pytest.mark.parametrize("cases", [TOLD, LOST], ids=["told", "lost"])  # each half in one go, since torch is slow to import

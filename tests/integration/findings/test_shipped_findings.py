@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from plain_torch import not_shown, show
 
 import harness.findings
 from harness.campaign import Coverage, Sweep, plan_sweep, run_one
-from harness.case import Case
+from harness.case import Case, Onto
 from harness.cli import main
-from harness.errors import UsageError
 from harness.export.script import check, run, write
 from harness.findings.register import Entry, Register
 from harness.plan import FaultPlan
@@ -28,9 +28,11 @@ TORCH = importlib.metadata.version("torch").partition("+")[0]
 ENTRIES = Register.shipped().entries
 BY_HAND = {"DCP-010": "it shows in one process, deterministically, and names the errors that are lost, which ranks cannot tell"}
 """Scripts that no export would better, and why."""
-NOT_YET = {"DCP-020": "what comes of two saves in one group is up to chance, and no script knows how to say so"}
-"""Scripts that cannot be exported yet, and why."""
+BELOW = {entry.id: "it is about what lies below the storage, where exported scripts do not reach" for entry in ENTRIES if entry.id >= "DCP-030"}
 SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
+
+CRASHES = [entry for entry in ENTRIES if entry.crashes]
+REPLAYED = [entry for entry in ENTRIES if " crash " not in entry.replay]
 
 pytestmark = pytest.mark.skipif(all(TORCH not in entry.versions for entry in ENTRIES), reason=f"nothing was recorded for torch {TORCH}")
 
@@ -77,22 +79,35 @@ def test_plain_torch_shows_every_finding(rig: Rig, tmp_path: Path, spawning: boo
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.id for entry in ENTRIES])
 def test_a_script_is_what_its_replay_line_exports(entry: Entry, rig: Rig) -> None:
     """`ckpt-harness export` with the line's options would write it anew, to the letter."""
-    if entry.id in NOT_YET:
-        with pytest.raises(UsageError, match="cannot be exported"):
-            check(_case(entry))
-        return
-    if entry.id in BY_HAND:
-        pytest.skip(BY_HAND[entry.id])
+    by_hand = BY_HAND | BELOW
+    if entry.id in by_hand:
+        pytest.skip(by_hand[entry.id])
     assert (SCRIPTS / entry.reproducer).read_text("utf-8") == _exported(entry, rig)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # DCP-010 is about just these
-@pytest.mark.parametrize("entry", ENTRIES, ids=[entry.id for entry in ENTRIES])
+@pytest.mark.parametrize("entry", REPLAYED, ids=[entry.id for entry in REPLAYED])
 def test_its_replay_line_shows_it(entry: Entry, rig: Rig) -> None:
     """The line that the page gives leads to the finding, and to nothing that is not known."""
     result = rig.run(_case(entry))
     assert entry.id in result.known
     assert result.verdict is Verdict.HOLDS, result.complaints()
+
+
+@pytest.mark.parametrize("entry", CRASHES, ids=[entry.id for entry in CRASHES])
+def test_a_crash_shows_it(entry: Entry) -> None:
+    """The crashes that the page's line enumerates leave what the entry says, without being told where to look; nothing that counts is new."""
+    line = entry.replay if "crash" in entry.replay else "ckpt-harness crash --overwrite --model kill"
+    result = CliRunner().invoke(main, shlex.split(line)[1:])
+    assert (result.exit_code, f"known ({entry.id})" in result.output) == (0, True), result.output
+
+
+@pytest.mark.parametrize(("operation", "onto"), [("save", "nothing"), ("load", "nothing"), ("save", "checkpoint")])
+def test_a_sweep_below_the_storage_finds_what_is_known_and_nothing_new(operation: OperationKind, onto: Onto, rig: Rig) -> None:
+    """Two ranks, every call on the disk, into a fresh directory and onto a checkpoint."""
+    cases, _ = plan_sweep(Sweep((operation,), (2,), onto=onto, disk=True), rig)
+    bad = [record for record in (run_one(rig, case) for case in cases) if record.verdict is not Verdict.HOLDS]
+    assert [complaint for record in bad for complaint in (record.case.replay_line(), *record.complaints)] == []
 
 
 @pytest.mark.parametrize(("operation", "workload"), [("save", "mixed"), ("load", "mixed"), ("async_save", "objects")])

@@ -91,6 +91,7 @@ SAMPLE = [
     ("stager.stage.future@1=delay(2)", {"operation": "async_save", "staging": "background", "workload": "stateful"}),
     ("state.state_dict@1=raise", {"operation": "async_save", "staging": "blocking", "workload": "stateful"}),
     ("", {"ranks": 3, "way": "no_collectives"}),
+    ("async_save[1]/writer.prepare_local_plan@1!after=delay(2)", {"operation": "async_save", "overlap": "shared"}),
     ("", {"ranks": 3}),
 ]
 

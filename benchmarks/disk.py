@@ -1,0 +1,28 @@
+"""What lies below the storage: every crash of a save, and what watching the disk adds to an operation."""
+
+from __future__ import annotations
+
+import os
+
+from measure import Row, alternately, seconds
+
+from harness.case import Case
+from harness.crash import Scene, crashes
+from harness.durability import MODELS
+from harness.rig import Rig
+
+
+def rows(smoke: bool) -> list[Row]:
+    """The measurements: all crash points of 4-rank saves under each model, overwriting and not; a case with its disk watched against the same without."""
+    found = []
+    for model in MODELS:
+        for overwrite in (False, True):
+            scene, done = Scene(ranks=2 if smoke else 4, overwrite=overwrite), []
+            taken = seconds(lambda scene=scene, model=model, done=done: done.append(crashes(scene, model, jobs=os.cpu_count() or 1)))
+            how = f"{len(done[0].points)} points, {done[0].judged} states{'' if done[0].exhaustive else ', sampled'}"
+            what = f"crashes of a {scene.ranks}-rank {'overwrite' if overwrite else 'save'}, {model}"
+            found.append(Row(what, f"{taken:.1f} s", how, "under a minute"))
+    with Rig() as rig:
+        watched, plain, ratio = alternately(lambda: rig.run(Case(ranks=4, watch_disk=True)), lambda: rig.run(Case(ranks=4)), 3 if smoke else 30)
+    found.append(Row("a case with its disk watched, 4 ranks", f"{1e3 * watched:.1f} ms", f"{1e3 * plain:.1f} ms, x{ratio:.2f}", ""))
+    return found

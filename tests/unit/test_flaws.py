@@ -1,0 +1,41 @@
+"""What does not fit together in a checkpoint on files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+
+from harness.engines.dcp import flaws_of
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    dcp.save({"weight": torch.ones(100), "epoch": 3}, storage_writer=dcp.FileSystemWriter(tmp_path, single_file_per_rank=False))
+    return tmp_path
+
+
+def test_a_whole_checkpoint_has_no_flaws(saved: Path) -> None:
+    """Every chunk and every object lies within its file."""
+    assert flaws_of(str(saved)) == []
+
+
+def test_a_file_that_is_short_or_gone_is_told(saved: Path) -> None:
+    """With the entry, where it should be, and what is there."""
+    first, second = sorted(saved.glob("*.distcp"))
+    first.write_bytes(first.read_bytes()[:-1])
+    second.unlink()
+    told = sorted(flaws_of(str(saved)))
+    assert len(told) == 2
+    assert any("bytes long" in text for text in told)
+    assert any("which is not there" in text for text in told)
+
+
+def test_metadata_that_cannot_be_read_is_not_judged(tmp_path: Path) -> None:
+    """Whether it can be read is for a load to say."""
+    (tmp_path / ".metadata").write_bytes(b"no pickle")
+    assert flaws_of(str(tmp_path)) == []

@@ -1,0 +1,41 @@
+"""The journal, and the files that it says there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.journal import DiskOp, Journal, files_after
+
+
+def test_files_are_what_the_operations_made_of_them() -> None:
+    """A truncation empties, a gap reads as zeros, a rename replaces, a removal removes."""
+    ops = [
+        DiskOp(0, "create", "a"),
+        DiskOp(0, "write", "a", 0, b"one"),
+        DiskOp(0, "write", "a", 5, b"two"),
+        DiskOp(1, "create", "old"),
+        DiskOp(1, "rename", "a", to="b"),
+        DiskOp(1, "unlink", "gone"),
+    ]
+    assert files_after(ops, {"old": b"before", "gone": b"x", "b": b"y"}) == {"old": b"", "b": b"one\0\0two"}
+
+
+def test_a_directory_is_renamed_with_all_that_is_in_it() -> None:
+    """As engines do that write beside and move at the end."""
+    ops = [DiskOp(0, "create", "tmp/x/a"), DiskOp(0, "rename", "tmp", to="final")]
+    assert files_after(ops, {"tmpfile": b"1"}) == {"tmpfile": b"1", "final/x/a": b""}
+
+
+def test_paths_are_relative_to_the_root(tmp_path: Path) -> None:
+    """A journal reads the same wherever it was recorded; what lies outside is refused."""
+    journal = Journal(tmp_path)
+    journal.add(1, "rename", tmp_path / "d" / "a", to=tmp_path / "d" / "b")
+    journal.add(1, "write", tmp_path / "d" / "b", offset=4, data=b"xyz")
+    journal.spoil(tmp_path / "d" / "b", 4, b"XYZ")
+    assert [str(op) for op in journal.ops] == ["rank 1: rename d/a -> d/b", "rank 1: write d/b [4, 7)"]
+    assert journal.damage == [(2, "d/b", 4, b"XYZ")]
+    with pytest.raises(HarnessError, match="outside"):
+        journal.add(0, "unlink", tmp_path.parent / "elsewhere")
