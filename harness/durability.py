@@ -216,7 +216,7 @@ class _Inode:
                     same = sum(one == _padded(now, number) for number, one in enumerate(blocks))
                     count = math.ceil(len(now) / BLOCK)
                     found[content] = Option(content, f"{self.name}: {length} of {len(now)} bytes, {same} of {count} blocks as written last")
-        return list(found.values())
+        return [found[content] for content in sorted(found, key=lambda one: not now.startswith(one))]  # what is only cut short comes first
 
 
 Blocks = tuple[bytes, ...]
