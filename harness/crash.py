@@ -31,6 +31,7 @@ from harness.protocol import Capability
 from harness.reading import read
 from harness.storage import FaultyStorageWriter
 from harness.workload import context_here, workload
+from harness.worlds.base import RankResult
 from harness.worlds.simulated import SimulatedWorld
 
 UNSAFE: tuple[Shown, ...] = ("mixture", "wrong", "disagreement", "hang")
@@ -89,6 +90,29 @@ class Recording:
     before: Mapping[str, bytes]
 
 
+def save(scene: Scene, number: int, journal: Journal, plan: FaultPlan = FaultPlan()) -> Sequence[RankResult]:
+    """Saves on simulated ranks.
+
+    Args:
+        scene: what is saved.
+        number: of the save, whose values the state holds.
+        journal: notes what reaches the disk; the checkpoint is below its root.
+        plan: what goes wrong.
+    """
+    engine, kind = find(scene.engine), workload(scene.workload)
+    place = engine.place(journal.root, _PLACE)
+    faults = Injector(plan, journal=journal)
+
+    def body() -> None:
+        state = kind.make(context_here(number, scene.ranks))
+        writer = FaultyStorageWriter.sharing(engine.make_writer(place), faults)
+        engine.save(state, writer, engine.make_save_planner("default"), place, Call())
+
+    results = SimulatedWorld(scene.ranks, seed=scene.seed).run(body)
+    faults.end_case()
+    return results
+
+
 def record(scene: Scene, root: Path) -> Recording:
     """Runs a save on simulated ranks, and records it.
 
@@ -100,19 +124,10 @@ def record(scene: Scene, root: Path) -> Recording:
         UsageError: see :meth:`Scene.check`; or the engine cannot even save when nothing goes wrong.
     """
     scene.check()
-    engine, kind = find(scene.engine), workload(scene.workload)
-    place = engine.place(root, _PLACE)
-
-    def save(number: int, faults: Injector) -> None:
-        state = kind.make(context_here(number, scene.ranks))
-        writer = FaultyStorageWriter.sharing(engine.make_writer(place), faults)
-        engine.save(state, writer, engine.make_save_planner("default"), place, Call())
 
     def run(number: int) -> Journal:
         journal = Journal(root)
-        faults = Injector(FaultPlan(), journal=journal)
-        results = SimulatedWorld(scene.ranks, seed=scene.seed).run(lambda: save(number, faults))
-        faults.end_case()
+        results = save(scene, number, journal)
         failed = [f"rank {one.rank}: {one.record or one.outcome}" for one in results if one.outcome != "returned"]
         if failed:
             raise UsageError(f"engine {scene.engine!r} cannot save when nothing goes wrong: {'; '.join(failed)}")
@@ -138,12 +153,22 @@ def shown(scene: Scene, files: Files, root: Path) -> Shown:
         files: what is there.
         root: an empty directory.
     """
-    engine = find(scene.engine)
-    place = engine.place(root, _PLACE)
     for name, data in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    return shown_at(scene, root)
+
+
+def shown_at(scene: Scene, root: Path) -> Shown:
+    """What fresh ranks get of what is on the disk.
+
+    Args:
+        scene: what was saved.
+        root: where; see :func:`save`.
+    """
+    engine = find(scene.engine)
+    place = engine.place(root, _PLACE)
     got = read(engine, workload(scene.workload), place, saves=(PREVIOUS, ATTEMPT), ranks=scene.ranks, shards=scene.ranks).shows(PREVIOUS, ATTEMPT)
     return "nothing" if got == "error" and not engine.committed(place) else got
 

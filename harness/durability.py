@@ -11,20 +11,24 @@ Three models, each stated as what survives:
 ``ordered``
     The power is cut, on a file system like ext4 with its defaults (``data=ordered``, delayed allocation).
 
-    - Changes of directories and truncations survive in their order, up to some moment; ``fsync`` of anything makes all earlier ones survive.
-    - What was written to a file before its ``fsync`` survives. What was written after survives up to some block, or not at all: the file is shorter.
+    - Changes of directories and truncations survive in their order, up to some moment. ``fsync`` of a file or directory makes those survive that came
+      no later than the last change of that file's own name or length, or of that directory: if there was none since, ``fsync`` writes no other.
+    - What was written to a file before its ``fsync`` survives. What was written after, the system may write back at any time, and it notes the new
+      length before the bytes are there: the file is as long as it was, or as after some write, or up to some block; and each block is as it was, or as
+      after some write, and reads as zeros where there was nothing.
 
 ``posix``
     The power is cut, and nothing is promised beyond what POSIX says of ``fsync``.
 
     - A directory's entries survive once the directory was synced; before, each change survives or not, whatever becomes of the others.
     - A rename survives as a whole or not at all.
-    - A file's bytes survive once the file was synced; before, each block is as it was, or as it is now, and so is the length.
+    - A file's bytes survive once the file was synced; before, each block is as it was, or as after any write since, and so is the length.
 
 In all of them what was there before the journal began is durable.
 
 Not modelled: blocks that the device tears or damages, a device that lies about ``fsync``, writes of several blocks that the device reorders after
-``fsync``, metadata of the file system that is lost (``fsck``), and what a network file system promises.
+``fsync``, metadata of the file system that is lost (``fsck``), and what a network file system promises. Of a file that has very many ways to be
+torn, only those are looked at in which it is torn in one place, and the states then are a sample.
 """
 
 from __future__ import annotations
@@ -48,8 +52,8 @@ every rank; values of two saves; other values; success on some ranks only; no en
 
 BLOCK = 4096
 """Bytes that survive together: a page of the cache, and a block of the usual file systems."""
-_MANY_BLOCKS = 6
-"""Changed blocks of a file up to which every subset is tried; of more, only runs from either end."""
+_MANY = 64
+"""Ways to choose a version for each block of a file, up to which every one is tried; of more, only those that are torn in one place."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +101,13 @@ def states_after(
         return _killed(ops, before, under_way)
     choices = _Ordered(ops, before) if model == "ordered" else _Posix(ops, before)
     possible = math.prod(len(one) for one in choices.dimensions)
-    exhaustive = possible <= limit
-    picks = itertools.product(*(range(len(one)) for one in choices.dimensions)) if exhaustive else _sample(choices.dimensions, limit, seed)
+    all_of_them = possible <= limit
+    picks = itertools.product(*(range(len(one)) for one in choices.dimensions)) if all_of_them else _sample(choices.dimensions, limit, seed)
     found: dict[tuple[tuple[str, bytes], ...], State] = {}
     for pick in picks:
         state = choices.state([options[index] for options, index in zip(choices.dimensions, pick, strict=True)])
         found.setdefault(tuple(sorted(state.files.items())), state)
-    return States(tuple(found.values()), possible, exhaustive)
+    return States(tuple(found.values()), possible, all_of_them and all(inode.complete for inode in choices.inodes))
 
 
 def _killed(ops: Sequence[DiskOp], before: Mapping[str, bytes], under_way: DiskOp | None) -> States:
@@ -152,60 +156,82 @@ class _Inode:
         durable: what survives in any case.
         content: what processes see.
         emptied: whether it was truncated since it was durable.
+        lengths: how long it was after each write since.
+        versions: number of a block -> what it held after each write since that touched it, the last one last.
+        changed: how many changes of directories there were when its names or its length last changed.
+        complete: whether every way in which its blocks may be left was looked at.
     """
 
     name: str
     durable: bytes = b""
     content: bytearray = field(default_factory=bytearray)
     emptied: bool = False
+    lengths: list[int] = field(default_factory=list)
+    versions: dict[int, list[bytes]] = field(default_factory=dict)
+    changed: int = 0
+    complete: bool = True
+
+    def write(self, op: DiskOp) -> None:
+        start = min(op.offset, len(self.content))  # a gap reads as zeros, and is written with what follows it
+        overwrite(self.content, op.offset, op.data)
+        self.lengths.append(len(self.content))
+        for number in range(start // BLOCK, math.ceil((op.offset + len(op.data)) / BLOCK)):
+            self.versions.setdefault(number, []).append(_padded(self.content, number))
+
+    def truncate(self) -> None:
+        self.content, self.emptied = bytearray(), True
+        self.lengths.append(0)  # what was written before may have become durable, and the truncation not
 
     def sync(self) -> None:
         self.durable, self.emptied = bytes(self.content), False
+        self.lengths, self.versions = [], {}
 
-    def prefixes(self) -> list[Option]:
-        """What may be left of a file that grows in order: all, or a part up to some block, the durable part at least."""
-        now = bytes(self.content)
-        if now == self.durable:
-            return [Option(now)]
-        shortest = len(self.durable) if now.startswith(self.durable) else 0
-        ends = sorted({*range(math.ceil(shortest / BLOCK) * BLOCK, len(now), BLOCK), shortest}, reverse=True)
-        return [Option(now), *(Option(now[:end], f"{self.name}: {len(now) - end} of its {len(now)} bytes") for end in ends if end < len(now))]
+    def ordered(self) -> list[Option]:
+        """What may be left of a file that is never shorter than it was: a truncation makes another file of it."""
+        return self._options(len(self.durable), [self.durable])
 
-    def blends(self) -> list[Option]:
-        """What may be left of a file of which each block, and the length, may be old or new."""
+    def posix(self) -> list[Option]:
+        """What may be left of a file of which the length may have any age."""
+        shortest = 0 if self.emptied else min(len(self.content), len(self.durable))
+        return self._options(shortest, [self.durable, b""] if self.emptied else [self.durable])
+
+    def _options(self, shortest: int, before: Sequence[bytes]) -> list[Option]:
+        """All lengths from the shortest on; each block after any write, or as it was before them."""
         now, old = bytes(self.content), self.durable
-        if now == old and not self.emptied:
+        if now == old and not (self.emptied or self.versions):
             return [Option(now)]
-        count = math.ceil(max(len(now), len(old)) / BLOCK)
-        changed = [number for number in range(count) if _block(now, number) != _block(old, number)]
-        lengths = {len(now), len(old), *range(0, max(len(now), len(old)), BLOCK), *([0] if self.emptied else [])}
-        lengths = {one for one in lengths if min(len(now), 0 if self.emptied else len(old)) <= one <= max(len(now), len(old))}
+        longest = max(len(now), len(old), *self.lengths)
+        lengths = {one for one in (len(now), len(old), *self.lengths, *range(0, longest, BLOCK)) if one >= shortest}
         found = {now: Option(now)}
-        for kept in _subsets(changed):
-            blocks = b"".join(_padded(now if number in kept or number not in changed else old, number) for number in range(count))
-            for length in sorted(lengths, reverse=True):
-                content = blocks[:length]
-                lost = len(changed) - len(kept)
-                found.setdefault(content, Option(content, f"{self.name}: {lost} of {len(changed)} new blocks; {length} of {len(now)} bytes"))
-        return list(found.values())
+        for length in sorted(lengths, reverse=True):
+            choices = [
+                list(dict.fromkeys([*reversed(self.versions.get(number, [])), *(_padded(one, number) for one in before)]))
+                for number in range(math.ceil(length / BLOCK))
+            ]
+            few = math.prod(map(len, choices)) <= _MANY
+            self.complete &= few
+            for blocks in itertools.product(*choices) if few else _torn(choices, anywhere=length == longest):
+                content = b"".join(blocks)[:length]
+                if content not in found:
+                    same = sum(one == _padded(now, number) for number, one in enumerate(blocks))
+                    count = math.ceil(len(now) / BLOCK)
+                    found[content] = Option(content, f"{self.name}: {length} of {len(now)} bytes, {same} of {count} blocks as written last")
+        return [found[content] for content in sorted(found, key=lambda one: not now.startswith(one))]  # what is only cut short comes first
 
 
-def _block(content: bytes, number: int) -> bytes:
-    return content[number * BLOCK : (number + 1) * BLOCK]
+Blocks = tuple[bytes, ...]
 
 
-def _padded(content: bytes, number: int) -> bytes:
-    return _block(content, number).ljust(BLOCK, b"\0")
+def _padded(content: bytes | bytearray, number: int) -> bytes:
+    return bytes(content[number * BLOCK : (number + 1) * BLOCK]).ljust(BLOCK, b"\0")
 
 
-def _subsets(blocks: Sequence[int]) -> Iterator[frozenset[int]]:
-    if len(blocks) <= _MANY_BLOCKS:
-        for size in range(len(blocks), -1, -1):
-            yield from map(frozenset, itertools.combinations(blocks, size))
-        return
-    for end in range(len(blocks), -1, -1):
-        yield frozenset(blocks[:end])
-        yield frozenset(blocks[end:])
+def _torn(choices: Sequence[Sequence[bytes]], *, anywhere: bool) -> Iterator[Blocks]:
+    """The newest version of the blocks before some place and the oldest of those after, and the other way round; or only at the ends."""
+    newest, oldest = tuple(one[0] for one in choices), tuple(one[-1] for one in choices)
+    for end in range(len(choices), -1, -1) if anywhere else (len(choices), len(choices) - 1, 0):
+        yield newest[:end] + oldest[end:]
+        yield oldest[:end] + newest[end:]
 
 
 class _Entries:
@@ -226,7 +252,14 @@ class _Entries:
     def create(self, op: DiskOp) -> None:
         self.inodes.append(_Inode(op.path))
         self.names[op.path] = len(self.inodes) - 1
-        self.changes.append((op, self.names[op.path]))
+        self._note(op, self.names[op.path])
+
+    def write(self, op: DiskOp) -> None:
+        inode = self.inode(op.path)
+        length = len(inode.content)
+        inode.write(op)
+        if len(inode.content) > length:
+            inode.changed = len(self.changes)
 
     def change(self, op: DiskOp) -> None:
         """A rename, a removal, or a new directory."""
@@ -234,7 +267,12 @@ class _Entries:
         _apply(self.names, op, number)
         if op.kind == "rename" and number is not None:
             self.inodes[number].name = op.to
+        self._note(op, number)
+
+    def _note(self, op: DiskOp, number: int | None) -> None:
         self.changes.append((op, number))
+        if number is not None:
+            self.inodes[number].changed = len(self.changes)
 
 
 def _apply(names: dict[str, int], op: DiskOp, number: int | None) -> None:
@@ -274,13 +312,16 @@ class _Ordered(_Entries):
             elif op.kind in ("rename", "unlink", "mkdir"):
                 self.change(op)
             elif op.kind == "write":
-                overwrite(self.inode(op.path).content, op.offset, op.data)
+                self.write(op)
             elif op.kind == "fsync":
-                floor = len(self.changes)
                 if op.path in self.names:
+                    floor = max(floor, self.inode(op.path).changed)
                     self.inode(op.path).sync()
+                else:
+                    own = [end for end, (one, _) in enumerate(self.changes, 1) if op.path in {one.path, one.to} | _directories(one)]
+                    floor = max(floor, *own, 0)
         moments = [Option(end, "; ".join(str(op) for op, _ in self.changes[end:])) for end in range(len(self.changes), floor - 1, -1)]
-        self.dimensions = [moments, *(inode.prefixes() for inode in self.inodes)]
+        self.dimensions = [moments, *(inode.ordered() for inode in self.inodes)]
 
     def state(self, chosen: Sequence[Option]) -> State:
         end, *contents = chosen
@@ -302,14 +343,13 @@ class _Posix(_Entries):
         for op in ops:
             if op.kind == "create":
                 if op.path in self.names:
-                    inode = self.inode(op.path)
-                    inode.content, inode.emptied = bytearray(), True
+                    self.inode(op.path).truncate()
                 else:
                     self.create(op)
             elif op.kind in ("rename", "unlink", "mkdir"):
                 self.change(op)
             elif op.kind == "write":
-                overwrite(self.inode(op.path).content, op.offset, op.data)
+                self.write(op)
             elif op.kind == "fsync":
                 if op.path in self.names:
                     self.inode(op.path).sync()
@@ -320,7 +360,7 @@ class _Posix(_Entries):
                         self.synced.add(index)
         self.open = [index for index in range(len(self.changes)) if index not in self.synced]
         entries = [[Option(True), Option(False, str(self.changes[index][0]))] for index in self.open]
-        self.dimensions = [*entries, *(inode.blends() for inode in self.inodes)]
+        self.dimensions = [*entries, *(inode.posix() for inode in self.inodes)]
 
     def state(self, chosen: Sequence[Option]) -> State:
         entries, contents = chosen[: len(self.open)], chosen[len(self.open) :]

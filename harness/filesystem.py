@@ -158,8 +158,12 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
 
             stream = _Stream(self._faults.around(arrival, enter), self._faults, self._disk, path, writing=writing)
             stack.callback(stream.end)
-            yield stream
-            stream.close()  # not where an error passes by: the engine made no such call
+            try:
+                yield stream
+            except (Exception, SystemExit, KeyboardInterrupt):  # not where a rank dies: what it had buffered is lost
+                stream.leave()
+                raise
+            stream.close()
 
     def _spoil(self, path: AnyPath, effect: Effect) -> None:
         """Damages a file that has been written."""
@@ -356,6 +360,11 @@ class _Stream:
         """From now on calls pass unseen: what is left of them are finalizers, which run whenever the garbage collector does."""
         self._over = True
         self._disk.closed(self)
+
+    def leave(self) -> None:
+        """Writes what the buffer holds, as a file does that an error leaves; the engine made no such call, so no fault strikes."""
+        if isinstance(self._inner, io.BufferedWriter) and isinstance(self._inner.raw, _Raw):
+            self._inner.close()
 
     def write(self, data: Any) -> Any:
         arrival = self._arrive("write")

@@ -55,7 +55,7 @@ def test_a_synced_file_survives() -> None:
 def test_bytes_written_after_the_sync_are_not_covered_by_it() -> None:
     """As with metadata that is synced while its bytes are still in a buffer."""
     ops = (_op("create", "f"), _op("fsync", "f"), _op("write", "f", A))
-    assert _left("ordered", *ops) == [{"f": A}, {"f": b""}]
+    assert _left("ordered", *ops) == [{"f": A}, {"f": b""}, {"f": bytes(10)}]
     assert {"f": b""} in _left("posix", *ops, _op("fsync", "."))
 
 
@@ -83,10 +83,10 @@ def test_any_fsync_makes_earlier_changes_of_directories_durable_on_ext4() -> Non
 
 
 def test_an_overwrite_in_place_may_leave_the_old_file_the_new_one_or_none_of_its_bytes() -> None:
-    """A truncation is a change too, and may be lost."""
+    """A truncation is a change too, and may be lost; the new length may be there before the new bytes are."""
     ops = (_op("create", "f"), _op("write", "f", B))
     for model in ("ordered", "posix"):
-        assert {one["f"] for one in _left(model, *ops, before={"f": A})} == {A, B, b""}
+        assert {one["f"] for one in _left(model, *ops, before={"f": A})} == {A, B, b"", bytes(10)}
 
 
 def test_blocks_survive_each_for_itself() -> None:
@@ -97,10 +97,13 @@ def test_blocks_survive_each_for_itself() -> None:
 
 
 def test_files_grow_block_by_block_on_ext4() -> None:
-    """A file is cut at a block, and what is left of it is right."""
+    """A file is cut at a block or has its length, and each block has its bytes, or zeros."""
     data = bytes(range(256)) * 40
     left = {one["f"] for one in _left("ordered", _op("create", "f"), _op("fsync", "f"), _op("write", "f", data))}
-    assert left == {data, data[: 2 * BLOCK], data[:BLOCK], b""}
+    assert left >= {data, data[: 2 * BLOCK], data[:BLOCK], b""}
+    assert {len(one) for one in left} == {0, BLOCK, 2 * BLOCK, len(data)}
+    blocks = {(at, one[at : at + BLOCK]) for one in left for at in range(0, len(one), BLOCK)}
+    assert blocks == {(at, block) for at in range(0, len(data), BLOCK) for block in (data[at : at + BLOCK], bytes(len(data[at : at + BLOCK])))}
 
 
 def test_files_go_with_a_directory_that_was_never_made_durable() -> None:

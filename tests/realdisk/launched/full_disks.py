@@ -1,0 +1,124 @@
+"""Saves onto a tmpfs that is too small, with plain DCP; and again where the harness says that the disk is full."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import uuid
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from real_disks import tmpfs
+
+from harness.attempt import ATTEMPT
+from harness.campaign import quiet
+from harness.crash import Scene, record, save
+from harness.engines.base import find
+from harness.journal import DiskOp, Journal
+from harness.plan import FaultPlan
+from harness.workload import WORKLOADS, Context, State, Workload, context_here, workload
+from harness.worlds.base import RankResult
+from harness.worlds.simulated import SimulatedWorld
+
+PAGE = 4096
+
+
+def _large(context: Context) -> State:
+    return {f"large of rank {context.rank}": context.tensor(40, 1500)}
+
+
+WORKLOADS["large"] = Workload("large", "a tensor that does not fit into the buffer of a stream", _large)
+
+
+class Ended(NamedTuple):
+    """How a save ended.
+
+    Attributes:
+        outcomes: of each rank.
+        failures: what each rank was told: rank -> type, errno and message.
+        sizes: of the files that are there.
+    """
+
+    outcomes: list[str]
+    failures: list[dict[int, tuple[str, int | None, str]]]
+    sizes: dict[str, int]
+
+
+class Pair(NamedTuple):
+    """One size of a disk.
+
+    Attributes:
+        pages: its size.
+        plan: what the harness was told for it.
+        real: what happened on the tmpfs.
+        simulated: what happened with the harness.
+    """
+
+    pages: int
+    plan: str
+    real: Ended
+    simulated: Ended
+
+
+def ended(results: Sequence[RankResult], root: Path) -> Ended:
+    failures = [{rank: _told(failure[0]) for rank, failure in getattr(one.error, "failures", {}).items()} for one in results]
+    sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in sorted(root.rglob("*")) if path.is_file()}
+    return Ended([one.outcome for one in results], failures, sizes)
+
+
+def _told(error: BaseException) -> tuple[str, int | None, str]:
+    return type(error).__name__, getattr(error, "errno", None), str(error)
+
+
+def plainly(scene: Scene, root: Path) -> Sequence[RankResult]:
+    """Saves with nothing between DCP and the disk."""
+    engine: Any = find(scene.engine)
+    place = engine.place(root, "checkpoint")
+
+    def body() -> None:
+        state = workload(scene.workload).make(context_here(ATTEMPT, scene.ranks))
+        torch.distributed.checkpoint.save(state, storage_writer=engine.make_writer(place))
+
+    return SimulatedWorld(scene.ranks, seed=scene.seed).run(body)
+
+
+def room(ops: Sequence[DiskOp], pages: int) -> dict[int, int]:
+    """What a disk of so many pages leaves to the ranks that it is too small for: rank -> bytes; a page belongs to one file."""
+    held: dict[str, int] = {}
+    written: dict[int, int] = {}
+    failed: set[int] = set()
+    for op in ops:
+        if op.kind != "write" or op.rank in failed or (failed and op.path.endswith(".metadata.tmp")):
+            continue
+        free = pages - sum(held.values())
+        fits = min(len(op.data), (held.get(op.path, 0) + free) * PAGE - op.offset)
+        held[op.path] = max(held.get(op.path, 0), math.ceil((op.offset + fits) / PAGE))
+        written[op.rank] = written.get(op.rank, 0) + fits
+        if fits < len(op.data):
+            failed.add(op.rank)
+    return {rank: written[rank] for rank in sorted(failed)}
+
+
+def answer(scene: Scene, where: Path) -> list[Pair]:
+    quiet()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    uuid.uuid4 = lambda: uuid.UUID(int=4)
+    root = where / "disk"  # the same for all: a checkpoint holds its own path
+    root.mkdir()
+    ops = record(scene, root).ops
+    shutil.rmtree(root)
+    pairs = []
+    while not pairs or pairs[-1].plan:
+        pages = len(pairs) + 1
+        with tmpfs(root, pages * PAGE):
+            real = ended(plainly(scene, root), root)
+        plan = "; ".join(f"fs.write@{rank}=nospace({left})" for rank, left in room(ops, pages).items())
+        root.mkdir()
+        simulated = ended(save(scene, ATTEMPT, Journal(root), FaultPlan.parse(plan) if plan else FaultPlan()), root)
+        shutil.rmtree(root)
+        pairs.append(Pair(pages, plan, real, simulated))
+    return pairs

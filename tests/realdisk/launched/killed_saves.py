@@ -1,0 +1,209 @@
+"""Saves with plain torch in real processes under strace: tells what the system was asked for, and what is left after a SIGKILL at each call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import uuid
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+
+from harness.attempt import ATTEMPT, PREVIOUS
+from harness.campaign import quiet
+from harness.crash import Recording, Scene, record, shown_at
+from harness.durability import Shown
+from harness.engines.base import find
+from harness.journal import Files
+from harness.workload import context_here, workload
+
+CALLS = "mkdir,openat,write,fsync,rename,unlink"
+LIMIT = 30
+"""Seconds for a save that is traced, and for the survivors of a kill to notice."""
+
+
+class Call(NamedTuple):
+    """A system call on a file of the checkpoint.
+
+    Attributes:
+        name: of the call.
+        path: relative.
+        size: of a write.
+        to: of a rename.
+    """
+
+    name: str
+    path: str
+    size: int = 0
+    to: str = ""
+
+
+class Death(NamedTuple):
+    """What is left after a SIGKILL.
+
+    Attributes:
+        rank: who was killed.
+        done: how many of its calls had acted.
+        files: what is left.
+        shown: what a reader gets of it.
+    """
+
+    rank: int
+    done: int
+    files: Files
+    shown: Shown
+
+
+class Told(NamedTuple):
+    """What was found out about a scene.
+
+    Attributes:
+        calls: those of each rank, in order.
+        recording: the same save, as the harness sees it.
+        deaths: one for each call of each rank.
+    """
+
+    calls: list[list[Call]]
+    recording: Recording
+    deaths: list[Death]
+
+
+class Saving:
+    """Saves in forked processes.
+
+    Args:
+        scene: what is saved.
+        where: a directory for all files.
+    """
+
+    def __init__(self, scene: Scene, where: Path) -> None:
+        self.scene, self.where, self.root = scene, where, where / "disk"
+        self.place = self.root / "checkpoint"
+
+    def prepare(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.root.mkdir()
+        if self.scene.overwrite:
+            self.run(PREVIOUS)
+
+    def run(self, number: int, tracing: Callable[[int], list[str]] = lambda rank: []) -> None:
+        """Saves once.
+
+        Args:
+            number: of the save.
+            tracing: rank -> arguments for strace; none where it is not traced.
+        """
+        (self.where / "store").unlink(missing_ok=True)
+        starts = [os.pipe() for _ in range(self.scene.ranks)]
+        ranks = [self._fork(rank, number, starts[rank][0]) for rank in range(self.scene.ranks)]
+        tracers = []
+        try:
+            for rank, pid in enumerate(ranks):
+                if tracing(rank):
+                    tracers.append(self._attached([*tracing(rank), "-p", str(pid)]))
+            for _, start in starts:
+                os.write(start, b".")
+            for pid in ranks:
+                _await_end(pid)
+        finally:
+            for pid in ranks:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            for tracer in tracers:
+                tracer.wait(LIMIT)
+                tracer.stderr.close()
+            for descriptor in (one for start in starts for one in start):
+                os.close(descriptor)
+
+    def _fork(self, rank: int, number: int, start: int) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            os.read(start, 1)
+            self._save(rank, number)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def _save(self, rank: int, number: int) -> None:
+        scene = self.scene
+        store = dist.FileStore(str(self.where / "store"), scene.ranks)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=scene.ranks)
+        state = workload(scene.workload).make(context_here(number, scene.ranks))
+        dcp.save(state, storage_writer=find(scene.engine).make_writer(str(self.place)))
+
+    def _attached(self, arguments: list[str]) -> subprocess.Popen[str]:
+        names = [".metadata", ".metadata.tmp", *(f"__{rank}_0.distcp" for rank in range(self.scene.ranks))]
+        paths = [argument for path in (self.place, *(self.place / name for name in names)) for argument in ("-P", str(path))]
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-y", "-e", f"trace={CALLS}", *paths, *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        assert tracer.stderr is not None
+        said = tracer.stderr.readline()
+        assert "attached" in said, said
+        return tracer
+
+    def traced(self) -> list[list[Call]]:
+        """The calls of each rank in a save that is let go on."""
+        self.prepare()
+        outputs = [self.where / f"trace-{rank}" for rank in range(self.scene.ranks)]
+        self.run(ATTEMPT, lambda rank: ["-o", str(outputs[rank])])
+        return [[call for line in output.read_text().splitlines() if (call := self._call(line))] for output in outputs]
+
+    def _call(self, line: str) -> Call | None:
+        """What a line of strace tells, if it tells of a call that changed something."""
+        found = re.search(r"(\w+)\((.*)\) += (\d+)", line)
+        if not found:
+            return None
+        name, arguments, result = found.groups()
+        paths = [
+            Path(one).relative_to(self.root).as_posix() for one in re.findall(rf'[<"]({re.escape(str(self.root))}[^>"]*)[>"]', arguments)
+        ]
+        if name == "openat":
+            return Call(name, paths[0]) if "O_CREAT" in arguments else None
+        return Call(name, paths[0], int(result) if name == "write" else 0, paths[1] if name == "rename" else "")
+
+    def killed(self, rank: int, calls: list[Call], done: int) -> Death:
+        """Saves, and kills a rank on its way into a call."""
+        self.prepare()
+        name = calls[done].name
+        nth = sum(call.name == name for call in calls[: done + 1])
+        inject = ["-o", os.devnull, "-e", f"inject={name}:signal=SIGKILL:when={nth}"]
+        self.run(ATTEMPT, lambda one: inject if one == rank else [])
+        files = {path.relative_to(self.root).as_posix(): path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file()}
+        return Death(rank, done, files, shown_at(self.scene, self.root))
+
+
+def _await_end(pid: int) -> None:
+    """Waits until a process has ended; whoever still waits for a dead peer after the limit is taken to wait for ever."""
+    handle = os.pidfd_open(pid)
+    try:
+        select.select([handle], [], [], LIMIT)
+    finally:
+        os.close(handle)
+
+
+def answer(scene: Scene, where: Path) -> Told:
+    quiet()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    uuid.uuid4 = lambda: uuid.UUID(int=4)  # the same bytes in every save
+    saving = Saving(scene, where)
+    calls = saving.traced()
+    deaths = [saving.killed(rank, one, done) for rank, one in enumerate(calls) for done in range(len(one))]
+    shutil.rmtree(saving.root)
+    saving.root.mkdir()
+    return Told(calls, record(scene, saving.root), deaths)  # at the same path: a checkpoint holds its own
