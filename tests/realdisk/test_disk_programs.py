@@ -106,7 +106,7 @@ def test_what_ext4_does(program: Program, tmp_path: Path) -> None:
 def test_random_programs_leave_what_the_models_allow(seed: int, tmp_path: Path) -> None:
     """However files are made, written, overwritten, renamed, removed and synced, and whatever the system writes on its own in between."""
     rng = random.Random(seed)
-    programs = [_program(rng) for _ in range(60)]
+    programs = [_program(rng) for _ in range(40)]
     tries = [(*program, survives) for program in programs for survives in POWER_CUTS]
     left = ask("disk_programs", tries, tmp_path)
     assert [text for (before, steps, _), files in zip(tries, left, strict=True) for text in outside((before, steps), files)] == []

@@ -113,13 +113,13 @@ def survivors(scene: Scene, where: Path, cut: Cut, ops: tuple[DiskOp, ...]) -> S
 
 
 def cuts(ops: tuple[DiskOp, ...]) -> list[Cut]:
-    """Every point and kind of cut; and for each point, that the system wrote something on its own at the last change before, or half way."""
+    """Every point and kind of cut; and for each point, that the system wrote something on its own at the last change before, or half way, by turns."""
     points = [end for end, op in enumerate(ops, 1) if op.kind not in ("flush", "close")]
     plain = [Cut(after, survives) for after in points for survives in POWER_CUTS]
     asides = [
         Cut(after, survives, aside, at)
         for number, after in enumerate(points[1:], 1)
-        for at in sorted({points[number - 1], points[number // 2]})
+        for at in [points[number - 1 if number % 2 else number // 2]]
         for survives, aside in (("nothing more", "sync"), ("what was journalled", "sync"), ("what was journalled", "write back"))
     ]
     return plain + asides
