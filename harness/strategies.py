@@ -145,7 +145,10 @@ def effects_at(site: str, effects: Sequence[type[Effect]] | None = None, errors:
 
 
 def _legal(site: Site, effects: Sequence[type[Effect]] | None) -> list[type[Effect]]:
-    return [kind for kind in (SIMULABLE if effects is None else effects) if kind.legal_at(site)]
+    kinds = [kind for kind in (SIMULABLE if effects is None else effects) if kind.legal_at(site)]
+    if effects is None and site.side == "fs":  # disks raise what the system says; errors that do not pickle come from above
+        return [DiskError, *(kind for kind in kinds if kind not in (DiskError, Raise))]
+    return kinds
 
 
 def _up_to(choices: Sequence[object]) -> st.SearchStrategy[int]:

@@ -10,7 +10,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from harness import strategies, zoo
-from harness.effects import Delay, Effect, FailFuture, Hang, Raise, Skip, WrongResult
+from harness.effects import Delay, DiskError, Effect, FailFuture, Hang, Raise, Skip, WrongResult
 from harness.errors import OracleViolation, PlanError, UsageError
 from harness.fault import Fault
 from harness.plan import BoundPlan, FaultPlan
@@ -110,7 +110,7 @@ def test_every_legal_effect_is_drawn_and_no_other(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("site", "effect"), [("writer.write_data", Raise()), ("writer.write_data.future", FailFuture()), ("pg.gather", Raise())]
+    ("site", "effect"), [("writer.write_data", Raise()), ("writer.write_data.future", FailFuture()), ("pg.gather", Raise()), ("fs.write", DiskError())]
 )
 def test_the_simplest_effect_is_a_plain_error(site: str, effect: Effect) -> None:
     """Or a plainly failed future, or what the caller lists first."""
