@@ -430,27 +430,27 @@ def judge(evidence: Evidence) -> list[Judgement]:
     found: list[Judgement] = []
     for name, oracle in ORACLES.items():
         try:
-            found += [replace(one, claimed=_claimed(one, evidence)) for one in oracle(evidence)]
+            found += [replace(one, claimed=needed(one, evidence) <= evidence.capabilities) for one in oracle(evidence)]
         except Exception as error:  # noqa: BLE001  (whatever breaks in an oracle, it is no pass)
             found.append(Judgement(name, Verdict.UNKNOWN, f"the oracle crashed: {type(error).__name__}: {error}"))
     return found
 
 
-def _claimed(judgement: Judgement, evidence: Evidence) -> bool:
-    """Whether the engine claims what a judgement is about. That it leaves other checkpoints alone goes without saying."""
+def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
+    """The capabilities that an engine must claim for a judgement to count. That it leaves other checkpoints alone goes without saying."""
     damaged = any(one.damaged for places in evidence.storage.values() for one in places)
     if judgement.oracle == "integrity":
-        return Capability.CHECKSUMS in evidence.capabilities
+        return frozenset({Capability.CHECKSUMS})
     if judgement.oracle not in ("commitment", "filled", "isolation") or damaged:
-        return True
+        return frozenset()
     deceived = any(one.deceived for one in evidence.forecast.expectations if judgement.is_about(one.operation, one.ranks))
-    needed = {Capability.DETECTS_LIES} if deceived else set()
+    capabilities = {Capability.DETECTS_LIES} if deceived else set()
     if judgement.oracle == "commitment":
         places = evidence.storage.get(judgement.operation, ())
         succeeded = all(one.kind == "returned" for one in evidence.outcomes.get(judgement.operation, {}).values())
         replaces = any(one.replaced for one in places) and not succeeded  # what was reported as saved is owed in any case
-        needed.add(Capability.ATOMIC_OVERWRITE if replaces else Capability.COMMIT_MARKER)
-    return needed <= evidence.capabilities
+        capabilities.add(Capability.ATOMIC_OVERWRITE if replaces else Capability.COMMIT_MARKER)
+    return frozenset(capabilities)
 
 
 def _judge(oracle: str, verdict: Verdict, expectation: Expectation, reason: str) -> Judgement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import operator
 import sys
@@ -137,10 +138,26 @@ class Engine(Protocol):
 BUILT_IN: dict[str, str] = {
     "filesystem": "harness.engines.filesystem:FILESYSTEM",
     "filesystem-synced": "harness.engines.filesystem:FILESYSTEM_SYNCED",
+    "filesystem-items": "harness.engines.filesystem:FILESYSTEM_ITEMS",
     "filesystem-threads": "harness.engines.filesystem:FILESYSTEM_THREADS",
+    "fsspec-file": "harness.engines.fsspec_files:FSSPEC_FILES",
     "fsspec-memory": "harness.engines.fsspec_memory:FSSPEC_MEMORY",
 }
 """Name -> ``module:object``."""
+
+
+GROUP = "checkpoint_harness.engines"
+"""The entry-point group in which installed packages name engines of theirs."""
+
+
+def named() -> dict[str, str]:
+    """The engines that have a name: those built in, and those of installed packages, which may not take a name that is taken.
+
+    Returns:
+        Name -> ``module:object``.
+    """
+    found = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
+    return {**found, **BUILT_IN}
 
 
 def find(name: str) -> Engine:
@@ -149,15 +166,15 @@ def find(name: str) -> Engine:
     Raises:
         UsageError: unknown, or not importable; the message shows the valid names.
     """
-    target = BUILT_IN.get(name, name)
+    target = BUILT_IN.get(name) or named().get(name, name)
     module, colon, attribute = target.rpartition(":")
     if not colon:
-        raise UsageError(f"unknown engine {name!r}; engines: {', '.join(BUILT_IN)}, or module:object or file.py:object of your own")
+        raise UsageError(f"unknown engine {name!r}; engines: {', '.join(named())}, or module:object or file.py:object of your own")
     try:
         loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
         return cast(Engine, operator.attrgetter(attribute)(loaded))
     except (ImportError, AttributeError, OSError) as error:
-        choices = f"{', '.join(BUILT_IN)}, or module:object or file.py:object"
+        choices = f"{', '.join(named())}, or module:object or file.py:object"
         raise UsageError(f"engine {name!r} cannot be imported: {error}; engines: {choices}") from error
 
 

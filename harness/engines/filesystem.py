@@ -66,6 +66,10 @@ FILESYSTEM = FileSystemEngine("filesystem", "DCP on a file system, one file per 
 
 FILESYSTEM_SYNCED = FileSystemEngine("filesystem-synced", "DCP on a file system, one file per rank, fsynced as DCP does by default")
 
+FILESYSTEM_ITEMS = FileSystemEngine(
+    "filesystem-items", "DCP on a file system, one file per tensor and object, not fsynced", sync_files=False, single_file_per_rank=False
+)
+
 FILESYSTEM_THREADS = FileSystemEngine(
     "filesystem-threads", "DCP on a file system, each rank writing on four threads", sync_files=False, thread_count=4
 )
