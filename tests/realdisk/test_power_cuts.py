@@ -40,7 +40,7 @@ def sizes(files: Files) -> dict[str, int]:
 def test_what_survives_is_among_the_states(scene: Scene, tmp_path: Path) -> None:
     """At every operation of a save that changes something, whatever the system had written by then; and a reader gets what it gets of that state."""
     told: Told = ask("power_cuts", (scene, False), tmp_path)
-    assert len(told.survivors) > 70
+    assert len(told.survivors) > 60
     assert outside(told, "ordered") == []
     assert outside(told, "posix") == []
     distinct = {digest_of(one.files): one.files for one in told.survivors}
