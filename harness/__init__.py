@@ -37,9 +37,10 @@ _EXPORTS = {
     "Rig": "harness.rig",
     "SimulatedWorld": "harness.worlds.simulated",
     "Skip": "harness.effects",
-    "StorageConformance": "harness.conformance",
+    "StorageConformance": "harness.conformance.storage",
     "WrongResult": "harness.effects",
     "assert_propagated": "harness.assertions",
+    "check_engine": "harness.conformance.check",
     "inject": "harness.interception",
 }
 

@@ -371,6 +371,54 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
 
 
 @main.command()
+def engines() -> None:
+    """Prints the engines that have a name, with what they claim and whether they can run here."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from harness.engines.base import BUILT_IN, find, named
+
+    table = Table(Column("engine", no_wrap=True), "from", "runs here", "what it is", "claims", box=None, header_style="bold")
+    for name, target in named().items():
+        try:
+            engine = find(name)
+        except UsageError as error:
+            table.add_row(name, target, "no", str(error).partition("; engines:")[0], "")
+        else:
+            claims = ", ".join(sorted(one.value for one in engine.capabilities))
+            table.add_row(name, "built in" if name in BUILT_IN else target, "yes", engine.about, claims)
+    Console(highlight=False).print(table)
+
+
+@main.command()
+@click.argument("engine")
+@click.option("--ranks", "sizes", type=_Numbers(), default="2", show_default=True, help="Sizes of world.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes to spread the states after crashes over. Default: all processors.")
+@_register_option
+def check(engine: str, sizes: tuple[int, ...], jobs: int | None, register: Register) -> None:
+    """Tries everything on an ENGINE: a name, module:object or file.py:object. Says what is wrong, and which of its capabilities hold."""
+    from harness.engines.base import find
+
+    find(engine)
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from harness.campaign import quiet
+    from harness.conformance.check import check_engine
+
+    quiet()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("trying everything", total=None)
+        report = check_engine(
+            engine, ranks=sizes, register=register, jobs=jobs or _processors(), progress=lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    click.echo(str(report))
+    sys.exit(0 if report.ok else 1)
+
+
+@main.command()
 def sites() -> None:
     """Prints the table of sites."""
     from rich.console import Console

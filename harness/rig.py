@@ -123,6 +123,11 @@ class Rig:
         self._traces: dict[Case, Trace] = {}
         self._committed: dict[tuple[str, str, int, str, str], _Previous] = {}
 
+    @property
+    def root(self) -> Path:
+        """The directory that it works in."""
+        return self._root
+
     def __enter__(self) -> Rig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
         return self
 

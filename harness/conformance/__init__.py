@@ -1,3 +1,1 @@
-"""Kits that other people's storages are held against."""
-
-from harness.conformance.storage import StorageConformance as StorageConformance
+"""Kits that other people's storages are held against: :mod:`harness.conformance.storage` under pytest, :mod:`harness.conformance.check` without it."""

@@ -105,7 +105,7 @@ def test_a_crash_shows_it(entry: Entry) -> None:
 @pytest.mark.parametrize(("operation", "onto"), [("save", "nothing"), ("load", "nothing"), ("save", "checkpoint")])
 def test_a_sweep_below_the_storage_finds_what_is_known_and_nothing_new(operation: OperationKind, onto: Onto, rig: Rig) -> None:
     """Two ranks, every call on the disk, into a fresh directory and onto a checkpoint."""
-    cases, _ = plan_sweep(Sweep((operation,), (2,), onto=onto, disk=True), rig)
+    cases, _ = plan_sweep(Sweep((operation,), (2,), onto=onto, disk=True, workload="sharded"), rig)
     bad = [record for record in (run_one(rig, case) for case in cases) if record.verdict is not Verdict.HOLDS]
     assert [complaint for record in bad for complaint in (record.case.replay_line(), *record.complaints)] == []
 

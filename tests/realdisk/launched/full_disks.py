@@ -30,9 +30,6 @@ def _large(context: Context) -> State:
     return {f"large of rank {context.rank}": context.tensor(40, 1500)}
 
 
-WORKLOADS["large"] = Workload("large", "a tensor that does not fit into the buffer of a stream", _large)
-
-
 class Ended(NamedTuple):
     """How a save ended.
 
@@ -104,6 +101,8 @@ def room(ops: Sequence[DiskOp], pages: int) -> dict[int, int]:
 
 def answer(scene: Scene, where: Path) -> list[Pair]:
     quiet()
+    # Here and not above: the tests import this module too, and other tests draw from the workloads that there are.
+    WORKLOADS["large"] = Workload("large", "a tensor that does not fit into the buffer of a stream", _large)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     uuid.uuid4 = lambda: uuid.UUID(int=4)

@@ -1,0 +1,99 @@
+"""One call that tries everything on an engine: what it finds wrong, and which claims it believes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness import check_engine
+from harness.campaign import Sweep
+from harness.cli import main
+from harness.conformance import check
+from harness.engines.base import GROUP, find, named
+from harness.engines.filesystem import FILESYSTEM
+from harness.errors import UsageError
+from harness.protocol import Capability
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+_ENGINE = """
+from harness.engines.filesystem import FileSystemEngine
+from harness.protocol import Capability
+
+class Engine(FileSystemEngine):
+    def __init__(self, *more):
+        super().__init__("mine", "of mine", sync_files=False)
+        self.capabilities = frozenset({Capability.COLLECTIVES, Capability.COMMIT_MARKER, *more})
+
+HONEST, BOASTING = Engine(), Engine(Capability.DETECTS_LIES)
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of which saves alone are tried, with objects: all of it takes minutes."""
+    (tmp_path / "mine.py").write_text(_ENGINE)
+    monkeypatch.setattr(check, "_sweeps", lambda name, _, sizes: [Sweep(("save",), sizes, engine=name, workload="stateful")])
+    return f"{tmp_path / 'mine.py'}:"
+
+
+def test_an_honest_engine_has_nothing_against_it(engine: str) -> None:
+    """What DCP is known for is told as known; a capability that does not hold is not claimed, and so no fault."""
+    report = check_engine(f"{engine}HONEST", ranks=(1,))
+    verdicts = {one.capability: one.verdict for one in report.claims}
+    assert report.ok, str(report)
+    assert verdicts[Capability.COLLECTIVES] == verdicts[Capability.COMMIT_MARKER] == "holds"
+    assert verdicts[Capability.DETECTS_LIES] == "not claimed"
+    assert verdicts[Capability.CHECKSUMS] == verdicts[Capability.DURABLE_COMMIT] == "not tried"
+    assert "DCP-006" in report.known
+
+
+def test_a_claim_that_does_not_hold_is_a_violation(engine: str) -> None:
+    """All misbehaviour at once, alike ones once, each with the line that replays it."""
+    result = CliRunner().invoke(main, shlex.split(f"check {engine}BOASTING --ranks 1 --jobs 1"))
+    assert result.exit_code == 1, result.output
+    assert "detects lies: VIOLATED" in result.output
+    lines = [line for line in result.output.splitlines() if line.startswith("ckpt-harness replay")]
+    assert len(set(lines)) == len(lines) >= 2
+    again = CliRunner().invoke(main, shlex.split(lines[0])[1:])
+    assert again.exit_code == 1, again.output
+
+
+def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its entry point; the names of those built in are taken."""
+    mine = [
+        importlib.metadata.EntryPoint("mine", "harness.engines.filesystem:FILESYSTEM", GROUP),
+        importlib.metadata.EntryPoint("broken", "no_such_module:ENGINE", GROUP),
+        importlib.metadata.EntryPoint("fsspec-file", "harness.engines.filesystem:FILESYSTEM", GROUP),
+    ]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: mine if group == GROUP else [])
+    assert find("mine") is FILESYSTEM
+    assert find("fsspec-file") is not FILESYSTEM
+    assert named()["broken"] == "no_such_module:ENGINE"
+    with pytest.raises(UsageError, match="engines: .*mine"):
+        find("none")
+    told = CliRunner().invoke(main, ["engines"], terminal_width=300, env={"COLUMNS": "300"}).output
+    assert any("broken" in line and " no " in line and "No module named 'no_such_module'" in line for line in told.splitlines())
+    assert any(line.split()[0] == "filesystem" and "any coordinator" in line for line in told.splitlines()[1:] if line.split())
+
+
+def test_an_object_that_its_name_does_not_lead_to_is_refused() -> None:
+    """Replay lines would lead to another engine, or to none."""
+    with pytest.raises(UsageError, match="module:object"):
+        check_engine(type(FILESYSTEM)("filesystem", "another of the same name"))
+    with pytest.raises(UsageError, match="unknown engine 'none'"):
+        check_engine("none")
+
+
+def test_the_call_needs_no_pytest() -> None:
+    """It is for scripts, too."""
+    import ast
+
+    import harness.conformance.check as module
+
+    imported = {alias.name for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))) if isinstance(node, ast.Import) for alias in node.names}
+    assert not {"pytest", "hypothesis"} & imported
