@@ -40,6 +40,8 @@ UNSAFE: tuple[Shown, ...] = ("mixture", "wrong", "disagreement", "hang")
 LIMIT = 1024
 """Combinations that are looked at for each point, unless another number is asked for."""
 
+_STILL = ("flush", "close")
+"""Operations that leave the disk as it is."""
 _PLACE = "checkpoint"
 _CHUNK = 40
 
@@ -181,8 +183,8 @@ class Point:
         number: how many operations had acted.
         op: the last of them; None at the beginning.
         shown: what readers get -> of how many states.
-        possible: how many combinations the model allows.
-        exhaustive: whether all of them were looked at.
+        possible: how many combinations there are; at least so many, where not exhaustive.
+        exhaustive: whether all that the model allows were looked at.
     """
 
     number: int
@@ -336,10 +338,10 @@ def crashes(
 def _crashes(scene: Scene, model: Model, limit: int, jobs: int, progress: Callable[[int, int], None]) -> Crashes:
     with tempfile.TemporaryDirectory(prefix="ckpt-harness-crash-") as root:
         recording = record(scene, Path(root))
-    at = [end for end in range(len(recording.ops) + 1) if end == 0 or recording.ops[end - 1].kind not in ("flush", "close")]
+    at = [end for end in range(len(recording.ops) + 1) if end == 0 or recording.ops[end - 1].kind not in _STILL]
     if at[-1] != len(recording.ops):
         at.append(len(recording.ops))
-    under_way = {end: recording.ops[end] if end < len(recording.ops) else None for end in at}
+    under_way = {end: next((op for op in recording.ops[end:] if op.kind not in _STILL), None) for end in at}
     left = {
         end: states_after(recording.ops[:end], recording.before, model, limit=limit, seed=scene.seed, under_way=under_way[end]) for end in at
     }
@@ -399,7 +401,7 @@ def _merged(ops: Sequence[DiskOp]) -> Iterator[DiskOp]:
     """Operations without those that leave the disk as it is, and writes to one file in a row as one."""
     kept: list[DiskOp] = []
     for op in ops:
-        if op.kind in ("flush", "close"):
+        if op.kind in _STILL:
             continue
         last = next((one for one in reversed(kept) if one.path == op.path), None)
         if op.kind == "write" and last is not None and last.kind == "write" and last.offset + len(last.data) == op.offset:

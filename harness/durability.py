@@ -75,8 +75,8 @@ class States:
 
     Attributes:
         found: distinct states; the one in which everything survived comes first.
-        possible: how many combinations the model allows.
-        exhaustive: whether all of them were looked at; otherwise ``found`` is a sample.
+        possible: how many combinations there are of the ways to survive that were looked at; where ``exhaustive``, all that the model allows.
+        exhaustive: whether all that the model allows were looked at; otherwise ``found`` is a sample.
     """
 
     found: tuple[State, ...]
@@ -338,8 +338,7 @@ class _Posix(_Entries):
 
     def __init__(self, ops: Sequence[DiskOp], before: Mapping[str, bytes]) -> None:
         super().__init__(before)
-        self.synced: set[int] = set()
-        directories: dict[int, set[str]] = {}
+        waits_for: list[set[str]] = []  # for each change, the directories that were not synced since
         for op in ops:
             if op.kind == "create":
                 if op.path in self.names:
@@ -347,17 +346,17 @@ class _Posix(_Entries):
                 else:
                     self.create(op)
             elif op.kind in ("rename", "unlink", "mkdir"):
+                if op.kind == "rename" and op.path not in self.names:  # a directory takes what waits for it along
+                    waits_for = [{_moved(path, op) for path in paths} for paths in waits_for]
                 self.change(op)
             elif op.kind == "write":
                 self.write(op)
             elif op.kind == "fsync":
                 if op.path in self.names:
                     self.inode(op.path).sync()
-                for index, (change, _) in enumerate(self.changes):
-                    open_in = directories.setdefault(index, _directories(change))
-                    open_in.discard(op.path)
-                    if not open_in:
-                        self.synced.add(index)
+                waits_for = [paths - {op.path} for paths in waits_for]
+            waits_for += [_directories(change) for change, _ in self.changes[len(waits_for) :]]
+        self.synced = {index for index, paths in enumerate(waits_for) if not paths}
         self.open = [index for index in range(len(self.changes)) if index not in self.synced]
         entries = [[Option(True), Option(False, str(self.changes[index][0]))] for index in self.open]
         self.dimensions = [*entries, *(inode.posix() for inode in self.inodes)]
@@ -373,6 +372,11 @@ class _Posix(_Entries):
         files = {path: contents[number].value for path, number in names.items()}
         lost = [*(one.lost for one in entries), *(contents[number].lost for number in names.values())]
         return State({path: data for path, data in files.items() if isinstance(data, bytes)}, tuple(text for text in lost if text))
+
+
+def _moved(path: str, op: DiskOp) -> str:
+    """What a path is called after a directory was renamed."""
+    return op.to + path[len(op.path) :] if path == op.path or path.startswith(f"{op.path}/") else path
 
 
 def _directories(op: DiskOp) -> set[str]:

@@ -46,9 +46,9 @@ from harness.trace import Moment, Trace
 DEFAULT_TIMEOUT = 1800.0
 """Seconds; torch's default for gloo and NCCL groups is 30 and 10 minutes."""
 
-DAMAGES = (Skip, TornWrite, BitFlip, ZeroFill, Truncate, Misdirect)
-"""Effects that damage bytes, at disk sites."""
-DECEPTIONS = (*DAMAGES, WrongResult, StaleRead)
+DAMAGES = (TornWrite, BitFlip, ZeroFill, Truncate, Misdirect)
+"""Effects that damage bytes."""
+DECEPTIONS = (*DAMAGES, Skip, WrongResult, StaleRead)
 """Effects by which a call says what is not so."""
 
 _NEAR = 0.1

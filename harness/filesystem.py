@@ -7,7 +7,8 @@ whatever is not theirs.
 What is written goes through a buffer like the one that the inner file system's own stream has, so that a full disk is met where a real one is: mostly in
 a later flush or close.
 
-Not modelled: memory maps, descriptors that an engine writes to behind the stream's back, and ``os.sync`` of a rank that has no stream open.
+Not modelled: memory maps, ``truncate`` and ``writelines`` of a stream, descriptors that an engine writes to behind the stream's back, and ``os.sync``
+of a rank that has no stream open.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from harness import zoo
 from harness._inject import Arrival, Injector
 from harness._syncing import watching_syncs
 from harness._wrapping import Wrapper, passing_on
-from harness.effects import BitFlip, Effect, Misdirect, NoSpace, ShortWrite, Skip, StaleRead, TornWrite, Truncate, ZeroFill
+from harness.effects import BitFlip, Effect, Misdirect, NoSpace, ShortWrite, StaleRead, TornWrite, Truncate, ZeroFill
 from harness.errors import PlanError
 from harness.journal import Kind
 
@@ -80,10 +81,13 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
         watching_syncs(self._disk)
 
     def mkdir(self, path: AnyPath) -> None:
-        made = self._disk.missing(path)
-        self._call("fs.mkdir", path, self._inner.mkdir, path)
-        for directory in made:
-            self._disk.note("mkdir", directory)
+        def make() -> None:
+            missing = self._disk.missing(path)
+            self._inner.mkdir(path)
+            for directory in missing:
+                self._disk.note("mkdir", directory)
+
+        self._call("fs.mkdir", path, make)
 
     def rename(self, path: AnyPath, new_path: AnyPath) -> None:
         def rename() -> None:
@@ -124,7 +128,7 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
             with self._opened(path, mode, arrival) as stream:
                 yield stream
             return
-        passed, instead, writing = arrival._replace(fault=None), None, "r" not in mode
+        passed, instead, writing = arrival._replace(fault=None), None, _writes(mode)
         if isinstance(effect, StaleRead):
             if not writing:
                 self._faults.fire(arrival)
@@ -145,14 +149,15 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
     @contextlib.contextmanager
     def _opened(self, path: AnyPath, mode: str, arrival: Arrival, instead: bytes | None = None) -> Iterator[Any]:
         """A stream to a file; or, in its place, to other bytes."""
-        writing = "r" not in mode or "+" in mode
+        writing = _writes(mode)
         with contextlib.ExitStack() as stack:
 
             def enter() -> Any:
                 if instead is not None:
                     return io.BytesIO(instead)
+                new = "w" in mode or "x" in mode or ("a" in mode and not self._inner.exists(path))
                 inner = stack.enter_context(self._inner.create_stream(path, mode))
-                if "w" in mode or "x" in mode:
+                if new:
                     self._disk.note("create", path)
                 return self._disk.buffered(inner, path) if writing else inner
 
@@ -197,12 +202,16 @@ class _Disk:
     def __init__(self, faults: Injector) -> None:
         self.faults = faults
         self._full: dict[int, list[_Room]] = {}
-        self._directories: set[str] = set()
+        self._paths: dict[str, str] = {}  # as the system names it -> as it was given
+        self._given: set[str] = set()
         self._open: dict[int, tuple[int, _Stream]] = {}
 
     def note(self, kind: Kind, path: AnyPath, *, offset: int = 0, data: bytes = b"", to: AnyPath = "") -> None:
         """Tells the journal, if there is one, of what the calling rank has done."""
-        self._directories.update((os.fspath(path), str(Path(path).parent)))
+        for given in (os.fspath(path), os.fspath(to)):
+            if given and given not in self._given:
+                self._given.add(given)
+                self._paths |= {os.path.realpath(known): known for known in (given, str(Path(given).parent))}
         if self.faults.journal is not None:
             self.faults.journal.add(self.faults.rank(), kind, os.fspath(path), offset=offset, data=data, to=os.fspath(to))
 
@@ -231,10 +240,11 @@ class _Disk:
     def open_files(self) -> list[_Stream]:
         return [] if self.faults.over else [stream for rank, stream in self._open.values() if rank == self.faults.rank()]
 
-    def sync_directory(self, path: str, sync: Callable[[], None]) -> bool:
-        if self.faults.over or path not in self._directories:
+    def sync_path(self, path: str, sync: Callable[[], None]) -> bool:
+        given = self._paths.get(path)
+        if self.faults.over or given is None:
             return False
-        self.durable(self.faults.arrive("fs.fsync", _name(path)), path, sync)
+        self.durable(self.faults.arrive("fs.fsync", _name(given)), given, sync)
         return True
 
     def durable(self, arrival: Arrival, path: AnyPath, sync: Callable[[], None]) -> None:
@@ -318,6 +328,9 @@ class _Raw(io.RawIOBase):
     def tell(self) -> int:
         return self._file.tell()
 
+    def truncate(self, size: int | None = None) -> int:
+        return self._file.truncate(size)
+
     def fileno(self) -> int:
         return self._file.fileno()
 
@@ -377,7 +390,7 @@ class _Stream:
             kept = memoryview(data).cast("B")[: effect.keep_bytes]
             self._inner.write(kept)
             return len(kept)
-        elif isinstance(effect, (TornWrite, BitFlip, ZeroFill, Skip)):
+        elif isinstance(effect, (TornWrite, BitFlip, ZeroFill)):
             self._faults.fire(arrival)
             intended = bytes(memoryview(data).cast("B"))
             self._disk.spoil(self._path, self._inner.tell(), intended)
@@ -424,6 +437,7 @@ class _Stream:
         if not (self._closed or self._over):
             self._faults.around(self._arrive("close"), self._inner.close)
             self._closed = True
+            self._disk.closed(self)  # its descriptor may be given to another file now
             if self._writing:
                 self._disk.note("close", self._path)
 
@@ -459,6 +473,11 @@ def damaged(data: bytes, effect: Effect) -> bytes:
 def _effect(arrival: Arrival) -> Effect | None:
     """What strikes a call on its way in."""
     return None if arrival.fault is None or arrival.fault.after else arrival.fault.effect
+
+
+def _writes(mode: str) -> bool:
+    """Whether a file that is opened so may be written."""
+    return "r" not in mode or "+" in mode
 
 
 def _name(path: AnyPath) -> str:

@@ -194,7 +194,8 @@ def _operate(entry: _Entry, function: Callable[..., Any], call: inspect.BoundArg
 
     token = _views.set(views)
     try:
-        undo.callback(_wrap_arguments(entry, call.arguments, views))
+        undo.callback(_wrap_storage(entry, call.arguments, views))
+        _wrap_arguments(entry, call.arguments, views)
         result = function(*call.args, **call.kwargs)
     except BaseException:
         end()
@@ -221,14 +222,13 @@ def _storage_of(entry: _Entry) -> str:
     return "storage_reader" if entry.loads else "storage_writer"
 
 
-def _wrap_arguments(entry: _Entry, arguments: dict[str, Any], views: Sequence[Injector]) -> Callable[[], None]:
-    """Wraps what an operation uses; returns what undoes that where the caller's own objects were changed."""
+def _wrap_arguments(entry: _Entry, arguments: dict[str, Any], views: Sequence[Injector]) -> None:
+    """Wraps what an operation uses beside its storage."""
     from torch.distributed.checkpoint import DefaultLoadPlanner, DefaultSavePlanner
 
     from harness.planner import FaultyLoadPlanner, FaultySavePlanner
     from harness.stateful import FaultyStager, FaultyStateDict
 
-    undo = _wrap_storage(entry, arguments, views)
     side = "load_planner" if entry.loads else "save_planner"
     for view in views:
         if _names(view, side):
@@ -241,10 +241,10 @@ def _wrap_arguments(entry: _Entry, arguments: dict[str, Any], views: Sequence[In
     naming = [view for view in views if _names(view, "state")]
     if naming and entry.stateful:
         arguments["state_dict"] = FaultyStateDict(arguments["state_dict"], naming)
-    return undo
 
 
 def _wrap_storage(entry: _Entry, arguments: dict[str, Any], views: Sequence[Injector]) -> Callable[[], None]:
+    """Wraps the storage of an operation; returns what undoes that where the caller's own object was changed."""
     from harness import _torch
     from harness.storage import FaultyStorageReader, FaultyStorageWriter
 

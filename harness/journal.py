@@ -79,7 +79,8 @@ class Journal:
     damage: list[Damage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._lock = _thread.allocate_lock()  # a raw lock: it is never held across a hand-over of a simulated world
+        # A raw lock: it is never held across a hand-over of a simulated world. Reentrant, as the collector may flush a file in that instant.
+        self._lock = _thread.RLock()
 
     def relative(self, path: str | Path) -> str:
         """A path as the journal names it.
@@ -118,7 +119,7 @@ def files_after(ops: Iterable[DiskOp], before: Mapping[str, bytes] | None = None
         elif op.kind == "write":
             overwrite(files.setdefault(op.path, bytearray()), op.offset, op.data)
         elif op.kind == "unlink":
-            del files[op.path]
+            files.pop(op.path, None)
         elif op.kind == "rename":  # of a directory too, with all that is in it
             for path in [path for path in files if path == op.path or path.startswith(f"{op.path}/")]:
                 files[op.to + path[len(op.path) :]] = files.pop(path)

@@ -277,7 +277,7 @@ def purity(evidence: Evidence) -> Iterator[Judgement]:
 def integrity(evidence: Evidence) -> Iterator[Judgement]:
     """Bytes that are damaged on their way, or in storage, are detected by whoever loads them, or are harmless."""
     for expectation in evidence.forecast.expectations:
-        if not any(isinstance(one.bound.fault.effect, DAMAGES) and one.bound.fault.at.side == "fs" for one in expectation.decisive):
+        if not _damaged(expectation):
             continue
         loaded, outcomes = evidence.loaded.get(expectation.operation, {}), evidence.of(expectation)
         silent = [f"rank {rank}: {', '.join(loaded[rank][:3])}" for rank, one in outcomes.items() if one.kind == "returned" and loaded.get(rank)]
@@ -286,6 +286,11 @@ def integrity(evidence: Evidence) -> Iterator[Judgement]:
                 # The old checkpoint, whole, is a save that was lost and no damage: it is for commitment to judge.
                 silent += [f"loaded on {how}: {'; '.join(found[:3])}" for how, found in storage.silent.items() if found and storage.replaced.get(how) != "old"]
         yield _judge("integrity", Verdict.VIOLATED if silent else Verdict.HOLDS, expectation, "; ".join(silent))
+
+
+def _damaged(expectation: Expectation) -> bool:
+    """Whether bytes were damaged."""
+    return any(isinstance(one.bound.fault.effect, DAMAGES) for one in expectation.decisive)
 
 
 def course(evidence: Evidence) -> Iterator[Judgement]:
@@ -439,7 +444,7 @@ def judge(evidence: Evidence) -> list[Judgement]:
 def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
     """The capabilities that an engine must claim for a judgement to count. That it leaves other checkpoints alone goes without saying."""
     damaged = any(one.damaged for places in evidence.storage.values() for one in places)
-    if judgement.oracle == "integrity":
+    if judgement.oracle == "integrity" or (judgement.oracle == "purity" and any(map(_damaged, evidence.forecast.expectations))):
         return frozenset({Capability.CHECKSUMS})
     if judgement.oracle not in ("commitment", "filled", "isolation") or damaged:
         return frozenset()

@@ -47,7 +47,7 @@ class FaultyStorageWriter(_StorageWrapper, StorageWriter):
     Args:
         inner: any storage writer. Where it is an ``AsyncStager``, so is the wrapper.
         plan: the faults, or their text, in which the ``writer.`` prefix may be left out; empty for a transparent wrapper. Faults of disk sites
-            (``fs.write``) need a writer with a file system of DCP's, in its attribute ``fs``, which is wrapped as well.
+            (``fs.write``) need a writer with a file system of DCP's, in its attribute ``fs``, which is wrapped as well, and stays so.
         rank: the caller's rank in the world, where neither a process group nor the launcher says it.
 
     Attributes:

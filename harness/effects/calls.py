@@ -166,7 +166,7 @@ class Skip(Effect):
     @classmethod
     def legal_at(cls, site: Site) -> bool:
         if site.side == "fs":
-            return site.name in ("fs.mkdir", "fs.write", "fs.flush", "fs.fsync", "fs.rename", "fs.rm_file")
+            return site.name in ("fs.mkdir", "fs.flush", "fs.fsync", "fs.rename", "fs.rm_file")
         return site.side != "pg" and (site.result in ("nothing", "argument", "list") or site.name in ("writer.write_data", "reader.read_data"))
 
 

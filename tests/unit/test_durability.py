@@ -141,3 +141,9 @@ def test_what_was_lost_is_told() -> None:
     states = states_after((*WRITTEN, _op("fsync", "f"), _op("rename", "f", to="g")), {}, "posix", limit=100).found
     assert {state.lost for state in states if state.files == {"f": A}} == {("rank 0: rename f -> g",)}
     assert states[0].lost == ()
+
+
+def test_a_directory_that_was_renamed_is_synced_under_its_new_name() -> None:
+    """Then its files are durable there, though they were made under the old one."""
+    made = (_op("mkdir", "t"), _op("create", "t/f"), _op("write", "t/f", A), _op("fsync", "t/f"))
+    assert _left("posix", *made, _op("rename", "t", to="d"), _op("fsync", "d"), _op("fsync", ".")) == [{"d/f": A}]

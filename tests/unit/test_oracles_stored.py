@@ -47,7 +47,7 @@ def test_purity_wants_the_values_of_one_save(saves: tuple[int, ...], verdict: Ve
     assert _verdict("purity", _evidence(FAILS, RAISED, StorageEvidence(saves={"2 rank(s)": (2,), "1 rank(s)": saves}))) is verdict
 
 
-@pytest.mark.parametrize("plan", ["fs.write@1=bitflip", "fs.write@1=skip", "load/fs.create_stream@1=misdirect", "load/fs.read@1=truncate"])
+@pytest.mark.parametrize("plan", ["fs.write@1=bitflip", "fs.write@1=tornwrite", "load/fs.create_stream@1=misdirect", "load/fs.read@1=truncate"])
 def test_integrity_wants_damage_detected_or_harmless(plan: str) -> None:
     """An error is detection, right values are harmless; wrong values with success are neither."""
     expectation = _damaged(plan)
@@ -64,7 +64,7 @@ def test_integrity_has_nothing_to_say_of_the_old_checkpoint_whole() -> None:
     """A commit that did not happen although the call said so is a save that was lost, and no damage."""
     for shown, verdict in (("old", Verdict.HOLDS), ("mixture", Verdict.VIOLATED)):
         stored = StorageEvidence(committed=True, silent={"2 rank(s)": ("rank 0: weight: of save 1",)}, replaced={"2 rank(s)": shown})
-        assert _verdict("integrity", _evidence(_damaged("fs.rename@1=skip"), RETURNED, stored)) is verdict
+        assert _verdict("integrity", _evidence(_damaged("fs.create_stream@1=misdirect"), RETURNED, stored)) is verdict
 
 
 def test_integrity_says_nothing_where_nothing_was_damaged() -> None:
@@ -131,3 +131,11 @@ def test_what_an_overwrite_owes_depends_on_how_it_ended(expectation: Expectation
         evidence = _evidence(expectation, outcome, lost, capabilities=frozenset(Capability) - {missing})
         (judgement,) = [one for one in judge(evidence) if one.oracle == "commitment"]
         assert judgement.claimed is (missing not in needed)
+
+
+def test_a_mixture_that_damage_made_is_owed_by_engines_with_checksums() -> None:
+    """Elsewhere a mixture counts against every engine."""
+    mixed = StorageEvidence(committed=True, saves={"2 rank(s)": (1, 2)})
+    for expectation, claimed in ((FLIPPED, False), (FAILS, True)):
+        (judgement,) = [one for one in judge(_evidence(expectation, RETURNED, mixed, capabilities=frozenset())) if one.oracle == "purity"]
+        assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, claimed)

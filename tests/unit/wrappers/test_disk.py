@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import io
@@ -87,7 +88,6 @@ def test_every_disk_site_fails_where_the_plan_says_so(tmp_path: Path, site: str,
         ("write@0#2=tornwrite(1)", b"abc\0ef", [2, 2, 2]),
         ("write@0#2=bitflip(1)", b"abceef", [2, 2, 2]),
         ("write@0#2=zerofill", b"ab\0\0ef", [2, 2, 2]),
-        ("write@0#2=skip", b"ab\0\0ef", [2, 2, 2]),
         ("create_stream@0=truncate(3)", b"abc", [2, 2, 2]),
         ("create_stream@0=bitflip(8)", b"abbdef", [2, 2, 2]),
         ("create_stream@0=zerofill", bytes(6), [2, 2, 2]),
@@ -363,3 +363,51 @@ def test_other_file_systems_are_watched_too(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         _write(fs, tmp_path / "f", b"ab", b"cd", b"ef")
     assert (tmp_path / "f").read_bytes() == b"abc"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def test_what_is_synced_past_its_stream_is_seen(tmp_path: Path) -> None:
+    """A file that was closed and is opened again, directories under their new names, and all of it by way of a link."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    root = tmp_path / "link"
+    journal = Journal(root)
+    fs = FaultyFileSystem.sharing(FileSystem(), Injector(FaultPlan(), rank=0, journal=journal))
+    fs.mkdir(root / "a")
+    with fs.create_stream(root / "a" / "f", "wb") as stream:
+        stream.write(b"x")
+        stream.close()
+        _sync(root / "a")  # a descriptor with the number that the stream had
+    _sync(root / "a" / "f")
+    fs.rename(root / "a", root / "b")
+    _sync(root / "b")
+    assert [op.path for op in journal.ops if op.kind == "fsync"] == ["a", "a/f", "b"]
+
+
+def test_a_skipped_mkdir_is_not_in_the_journal(tmp_path: Path) -> None:
+    """What was not made did not happen; what was made and then failed did."""
+    for plan, made in (("skip", []), ("diskerror", []), ("!after=diskerror", ["d"])):
+        journal = Journal(tmp_path)
+        text = f"fs.mkdir@0{plan}" if plan.startswith("!") else f"fs.mkdir@0={plan}"
+        fs = FaultyFileSystem.sharing(FileSystem(), Injector(FaultPlan.parse(text), rank=0, journal=journal))
+        with contextlib.suppress(OSError):
+            fs.mkdir(tmp_path / "d")
+        assert [op.path for op in journal.ops] == made
+
+
+def test_files_that_grow_are_made_once(tmp_path: Path) -> None:
+    """Appending to a new file makes it, to an old one it does not."""
+    journal = Journal(tmp_path)
+    fs = FaultyFileSystem.sharing(FileSystem(), Injector(FaultPlan(), rank=0, journal=journal))
+    for part in (b"ab", b"cd"):
+        with fs.create_stream(tmp_path / "f", "ab") as stream:
+            stream.write(part)
+    assert files_after(journal.ops) == {"f": b"abcd"}
+    assert [op.kind for op in journal.ops].count("create") == 1
