@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -173,7 +174,8 @@ def surroundings(injector: Injector) -> Iterator[None]:
 
 
 def _thread_name(escaped: threading.ExceptHookArgs) -> str:
-    return "a thread" if escaped.thread is None else f"thread {escaped.thread.name!r}"
+    # Without the number that Python gives it, which counts all threads that the process ever had.
+    return "a thread" if escaped.thread is None else f"thread {re.sub('Thread-[0-9]+', 'Thread', escaped.thread.name)!r}"
 
 
 # -- in processes

@@ -34,7 +34,10 @@ SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
 CRASHES = [entry for entry in ENTRIES if entry.crashes]
 REPLAYED = [entry for entry in ENTRIES if " crash " not in entry.replay]
 
-pytestmark = pytest.mark.skipif(all(TORCH not in entry.versions for entry in ENTRIES), reason=f"nothing was recorded for torch {TORCH}")
+pytestmark = [
+    pytest.mark.skipif(all(TORCH not in entry.versions for entry in ENTRIES), reason=f"nothing was recorded for torch {TORCH}"),
+    pytest.mark.filterwarnings("ignore:Detected an existing checkpoint"),
+]
 
 
 @pytest.fixture
