@@ -33,7 +33,7 @@ _PATIENCE = 3
 """Seconds after which a rank that has not ended says where it is. Ranks that end are waited for much longer."""
 _STAGED = "{'not ' * bool(response.staging_completion.exception())}staged, then "
 """What a rank says first where the future of the staging does not say the truth."""
-_PATIENCE_WITH_PROCESSES = 12
+_PATIENCE_WITH_PROCESSES = 30
 """The same where ranks start processes, which import torch anew."""
 _PATIENCE_WITH_TWO = 30
 """Seconds, beside those that ranks are late, after which a save of two that has not ended is not waited for any more."""
@@ -185,6 +185,7 @@ def _of_one(result: CaseResult, case: Case, register: Register) -> str:
         before=calling.saved_before(case, state.text(_FULL, model='{{"weight": {weight}, "step": {step}}}')),
         target=empty if contents else "",
         patience=(_PATIENCE_WITH_PROCESSES if by_process else _PATIENCE) + round(_lateness(struck)),
+        longest=2 * _PATIENCE_WITH_PROCESSES if by_process else 30,
         hung=any(one.startswith("hung in") for one in flat),
         lost=any("exit code" in one or one == observed.LEFT for one in saw),
         told=any("CheckpointException" in one for one in flat),

@@ -35,7 +35,7 @@ def on_rank(rank, place, saw):
     os.setpgrp()  # with the process that it starts
     dist.init_process_group("gloo", f"file://{place}/store", timedelta(seconds=60), RANKS, rank)
     PROCESS._checkpointing_subprocess = staticmethod(start)
-    threading.Timer(12, tell_where, (rank, saw)).start()
+    threading.Timer(30, tell_where, (rank, saw)).start()
     try:
         dcp.async_save({"weight": torch.ones(4)}, checkpoint_id=f"{place}/checkpoint", async_checkpointer_type=dcp.state_dict_saver.AsyncCheckpointerType.PROCESS).result()
         saw[rank] = "returned"
@@ -45,7 +45,7 @@ def on_rank(rank, place, saw):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place, mp.Manager() as manager:
-        saw, end = manager.list([""] * RANKS), time.monotonic() + 30
+        saw, end = manager.list([""] * RANKS), time.monotonic() + 60
         ranks = mp.start_processes(on_rank, (place, saw), RANKS, join=False, start_method="fork").processes
         while not (same := all(map(str.startswith, saw, SAW))) and time.monotonic() < end:
             time.sleep(0.1)

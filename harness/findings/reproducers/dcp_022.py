@@ -48,7 +48,7 @@ def on_rank(rank, place, saw):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place, mp.Manager() as manager:
-        saw, end = manager.list([""] * RANKS), time.monotonic() + 30
+        saw, end = manager.list([""] * RANKS), time.monotonic() + 60
         ranks = mp.start_processes(on_rank, (place, saw), RANKS, join=False, start_method="fork").processes
         while not (same := all(map(str.startswith, saw, SAW))) and time.monotonic() < end:
             time.sleep(0.1)

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from harness.worlds.processes import messages
-from harness.worlds.processes.evidence import stopped
+from harness.worlds.processes.evidence import ended, stopped
 from harness.worlds.processes.messages import Answer, Happened, Reply, Stopping, Thread, Welcome, Where
 
 _CREDENTIALS = struct.Struct("3i")
@@ -57,6 +57,7 @@ class Family:
         self.door.listen()
         self._welcome, self._hear = welcome, hear
         self._members: list[_Member] = []
+        self._leaving: list[int] = []
         self._asked = 0
 
     @property
@@ -81,7 +82,7 @@ class Family:
         try:
             self._take(member, messages.receive(connection))
         except (EOFError, OSError):
-            self._members.remove(member)
+            self._part_with(member)
             connection.close()
 
     def _take(self, member: _Member, message: Any) -> None:
@@ -102,10 +103,18 @@ class Family:
                 try:
                     messages.send(member.connection, Where(number))
                 except OSError:
-                    self._members.remove(member)
+                    self._part_with(member)
+
+    def _part_with(self, member: _Member) -> None:
+        """Expects no more of one that has said its last. On a busy machine seconds may pass until it is gone, and its rank is told by its end."""
+        self._members.remove(member)
+        self._leaving.append(member.pid)
 
     def answers(self) -> tuple[Thread, ...] | None:
-        """The threads of all of them; None while one has not answered."""
+        """The threads of all of them; None while one has not answered, or is not gone yet."""
+        self._leaving = [pid for pid in self._leaving if not ended(pid)]
+        if self._leaving:
+            return None
         found: list[Thread] = []
         for member in self._members:
             if member.threads is None:
@@ -119,6 +128,7 @@ class Family:
         for member in self._members:
             member.connection.close()
         self._members.clear()
+        self._leaving.clear()
 
     def _held(self, member: _Member) -> tuple[Thread, ...] | None:
         """What is known of a process that SIGSTOP holds; None for one that runs and can be asked."""
