@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -31,6 +32,9 @@ BY_HAND = {"DCP-010": "it shows in one process, deterministically, and names the
 BELOW = {entry.id: "it is about what lies below the storage, where exported scripts do not reach" for entry in ENTRIES if entry.id >= "DCP-030"}
 SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
 
+SPAWNING = ("DCP-021", "DCP-022")
+"""Findings that start processes which import torch anew: with others at once they would wait too long for a processor."""
+ONE_BY_ONE = pytest.mark.xdist_group("process executor")
 CRASHES = [entry for entry in ENTRIES if entry.crashes]
 REPLAYED = [entry for entry in ENTRIES if " crash " not in entry.replay]
 
@@ -50,6 +54,11 @@ def rig() -> Iterator[Rig]:
         logging.disable(logging.NOTSET)
 
 
+def _each(entries: Iterable[Entry]) -> list[Any]:
+    """A parameter for each entry; of those that start processes, one at a time."""
+    return [pytest.param(entry, id=entry.id, marks=ONE_BY_ONE if entry.id in SPAWNING else ()) for entry in entries]
+
+
 def _case(entry: Entry) -> Case:
     """The case of an entry's replay line."""
     program, command, *arguments = shlex.split(entry.replay)
@@ -65,12 +74,8 @@ def _exported(entry: Entry, rig: Rig) -> str:
     return write(run(case, rig), case, rig.register)
 
 
-SPAWNING = ("DCP-021", "DCP-022")
-"""Findings whose scripts start processes that import torch anew: with all others at once they would wait too long for a processor."""
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # DCP-010 is about just these
-@pytest.mark.parametrize("spawning", [False, True], ids=["forking", "spawning"])
+@pytest.mark.parametrize("spawning", [pytest.param(False, id="forking"), pytest.param(True, id="spawning", marks=ONE_BY_ONE)])
 def test_plain_torch_shows_every_finding(rig: Rig, tmp_path: Path, spawning: bool) -> None:
     """Each stand-alone script ends with 0 and says what is wrong; so does what is exported where the register has one written by hand."""
     entries = [entry for entry in ENTRIES if (entry.id in SPAWNING) == spawning]
@@ -79,7 +84,7 @@ def test_plain_torch_shows_every_finding(rig: Rig, tmp_path: Path, spawning: boo
     assert not_shown(show(scripts, tmp_path), ["wrong: ", "the finding shows"]) == {}
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=[entry.id for entry in ENTRIES])
+@pytest.mark.parametrize("entry", _each(ENTRIES))
 def test_a_script_is_what_its_replay_line_exports(entry: Entry, rig: Rig) -> None:
     """`ckpt-harness export` with the line's options would write it anew, to the letter."""
     by_hand = BY_HAND | BELOW
@@ -89,7 +94,7 @@ def test_a_script_is_what_its_replay_line_exports(entry: Entry, rig: Rig) -> Non
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # DCP-010 is about just these
-@pytest.mark.parametrize("entry", REPLAYED, ids=[entry.id for entry in REPLAYED])
+@pytest.mark.parametrize("entry", _each(REPLAYED))
 def test_its_replay_line_shows_it(entry: Entry, rig: Rig) -> None:
     """The line that the page gives leads to the finding, and to nothing that is not known."""
     result = rig.run(_case(entry))
