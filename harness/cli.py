@@ -7,12 +7,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from harness import __version__
+from harness.durability import LIMIT, MODELS
 from harness.errors import HarnessError, UsageError
 from harness.launch import Launch
 from harness.sites import OPERATION_KINDS, OperationKind
@@ -115,6 +117,24 @@ def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     return value
 
 
+def _json_file(about: str) -> Callable[[Any], Any]:
+    """The option for a file that is written besides."""
+    path = click.Path(dir_okay=False, writable=True, path_type=Path)
+    return click.option("--json", "json_file", type=path, callback=_writable, help=about)
+
+
+@contextlib.contextmanager
+def _bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, gone at the end; what it gives is told how many of how many are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -177,13 +197,7 @@ _world = click.option(
     "Both: each case that simulated ranks can run, on them and on processes, compared.",
 )
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_writable,
-    help="Write one JSON line a case.",
-)
+@_json_file("Write one JSON line a case.")
 @_register_option
 def sweep(
     sizes: tuple[int, ...],
@@ -215,7 +229,6 @@ def sweep(
 
 def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *, compared: bool) -> int:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from harness.campaign import plan_sweep, quiet, run_all, stay_on_one_processor
     from harness.parity import differences, simulated_twins
@@ -233,16 +246,14 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register,
         cases, coverage = plan_sweep(wanted, rig)
         cases += simulated_twins(cases) if compared else []
         summary = Summary(register, coverage)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(json_file.open("w", encoding="utf-8")) if json_file else None
-        progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-        bar = progress.add_task("failing every cell", total=len(cases))
-        for record in run_all(cases, jobs, register):
+        progress = stack.enter_context(_bar("failing every cell"))
+        for done, record in enumerate(run_all(cases, jobs, register), 1):
             summary.add(record)
             if lines:
                 lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
-            progress.advance(bar)
+            progress(done, len(cases))
     show(console, summary, wanted.operations, time.perf_counter() - started)
     elsewhere = sum(case.world != wanted.world for case in cases)
     if elsewhere and not compared:
@@ -329,24 +340,17 @@ def export(register: Register, **options: Any) -> None:
 @main.command()
 @click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="How many ranks save, and load what is left.")
 @click.option("--overwrite", is_flag=True, help="Save onto a committed checkpoint, instead of into a fresh directory.")
-@click.option("--model", type=click.Choice(["kill", "ordered", "posix"]), default="posix", show_default=True, help="What survives; see docs/CRASHES.md.")
+@click.option("--model", type=click.Choice(MODELS), default="posix", show_default=True, help="What survives; see docs/CRASHES.md.")
 @click.option("--engine", default="filesystem-synced", show_default=True, help="Name of an engine, or module:object.")
 @click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run, and of samples.")
-@click.option("--limit", type=click.IntRange(1), default=1024, show_default=True, help="States to look at for each point; where there are more, a sample.")
+@click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="States to look at for each point; where there are more, a sample.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the states over. Default: all processors.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_writable,
-    help="Write what was found as JSON.",
-)
+@_json_file("Write what was found as JSON.")
 @_register_option
 def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, register: Register, **scene: Any) -> None:
     """Loads every state that a crash during a save may leave on storage, and prints for each point what a reader gets."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from harness.campaign import quiet
     from harness.crash import Scene, crashes
@@ -356,12 +360,8 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
     wanted.check()
     quiet()
     started = time.perf_counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("loading every state", total=None)
-        found = crashes(
-            wanted, cast(Any, model), limit=limit, jobs=jobs or _processors(), progress=lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+    with _bar("loading every state") as progress:
+        found = crashes(wanted, cast(Any, model), limit=limit, jobs=jobs or _processors(), progress=progress)
     known = found.known(register)
     if json_file:
         json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
@@ -397,23 +397,12 @@ def engines() -> None:
 @_register_option
 def check(engine: str, sizes: tuple[int, ...], jobs: int | None, register: Register) -> None:
     """Tries everything on an ENGINE: a name, module:object or file.py:object. Says what is wrong, and which of its capabilities hold."""
-    from harness.engines.base import find
-
-    find(engine)
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from harness.campaign import quiet
     from harness.conformance.check import check_engine
 
     quiet()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("trying everything", total=None)
-        report = check_engine(
-            engine, ranks=sizes, register=register, jobs=jobs or _processors(), progress=lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+    with _bar("trying everything") as progress:
+        report = check_engine(engine, ranks=sizes, register=register, jobs=jobs or _processors(), progress=progress)
     click.echo(str(report))
     sys.exit(0 if report.ok else 1)
 
@@ -428,8 +417,7 @@ def sites() -> None:
 
     table = Table(Column("site", no_wrap=True), "phase", "in", "called by", "guarded", "what it is", box=None, header_style="bold")
     for site in SITES.values():
-        about = site.about
-        table.add_row(site.name, site.phase, ", ".join(site.operations), site.callers, "yes" if site.guarded else "no", about)
+        table.add_row(site.name, site.phase, ", ".join(site.operations), site.callers, "yes" if site.guarded else "no", site.about)
     Console(highlight=False).print(table)
 
 
@@ -445,10 +433,9 @@ def effects() -> None:
 
     console = Console(highlight=False)
     table = Table(Column("effect", no_wrap=True), "what goes wrong", "!after", "legal at", box=None, header_style="bold")
-    usable = list(SITES.values())
     for name, kind in EFFECTS.items():
-        legal = [site.name for site in usable if kind.legal_at(site)]
-        where = "all sites" if len(legal) == len(usable) else f"{len(legal)} of {len(usable)} sites" if len(legal) > 4 else ", ".join(legal)
+        legal = [site.name for site in SITES.values() if kind.legal_at(site)]
+        where = "all sites" if len(legal) == len(SITES) else f"{len(legal)} of {len(SITES)} sites" if len(legal) > 4 else ", ".join(legal)
         table.add_row(name, kind.about, "yes" if kind.can_be_after else "no", where)
     console.print(table, "")
     errors = Table(Column("error", no_wrap=True), "special in that it is", box=None, header_style="bold")

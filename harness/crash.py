@@ -13,7 +13,7 @@ import multiprocessing
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 from harness._inject import Injector
 from harness.attempt import ATTEMPT, PREVIOUS, silenced
 from harness.campaign import quiet
-from harness.durability import SHOWN, Model, Shown, State, states_after
+from harness.durability import LIMIT, SHOWN, Model, Shown, State, states_after
 from harness.engines.base import Call, find
 from harness.errors import UsageError
 from harness.findings.register import Register
@@ -36,9 +36,6 @@ from harness.worlds.simulated import SimulatedWorld
 
 UNSAFE: tuple[Shown, ...] = ("mixture", "wrong", "disagreement", "hang")
 """What no crash may leave: something that reads as a checkpoint and is not one, or that ranks do not agree on."""
-
-LIMIT = 1024
-"""Combinations that are looked at for each point, unless another number is asked for."""
 
 _STILL = ("flush", "close")
 """Operations that leave the disk as it is."""
@@ -115,6 +112,10 @@ def save(scene: Scene, number: int, journal: Journal, plan: FaultPlan = FaultPla
     return results
 
 
+def _files_below(root: Path) -> Files:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
 def record(scene: Scene, root: Path) -> Recording:
     """Runs a save on simulated ranks, and records it.
 
@@ -137,9 +138,9 @@ def record(scene: Scene, root: Path) -> Recording:
 
     if scene.overwrite:
         run(PREVIOUS)
-    before = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    before = _files_below(root)
     journal = run(ATTEMPT)
-    after = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    after = _files_below(root)
     told = files_after(journal.ops, before)
     unseen = sorted(path for path in {*told, *after} if told.get(path) != after.get(path))
     if unseen:
@@ -269,26 +270,33 @@ class _Judge:
     scene: Scene
     verdicts: dict[str, Shown] = field(default_factory=dict)
 
-    def all(self, states: Sequence[Files], jobs: int, progress: Callable[[int], None]) -> None:
-        """Judges those that were not judged yet."""
-        new = {digest: files for files in states if (digest := digest_of(files)) not in self.verdicts}
+    def all(self, states: Mapping[str, Files], jobs: int, progress: Callable[[int], None]) -> None:
+        """Judges those that were not judged yet.
+
+        Args:
+            states: digest -> files.
+            jobs: number of processes.
+            progress: told how many were judged by now.
+        """
+        new = {digest: files for digest, files in states.items() if digest not in self.verdicts}
         chunks = [dict(itertools.islice(new.items(), start, start + _CHUNK)) for start in range(0, len(new), _CHUNK)]
         if jobs == 1 or len(chunks) < 2 * jobs:
             for chunk in chunks:
                 self.verdicts |= _judged(self.scene, chunk)
-                progress(len(chunk))
+                progress(len(self.verdicts))
             return
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["harness.crash"])
         with ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet) as pool:
             for found in pool.map(_judged, itertools.repeat(self.scene), chunks):
                 self.verdicts |= found
-                progress(len(found))
+                progress(len(self.verdicts))
 
     def one(self, files: Files) -> Shown:
         """What a reader gets of some files."""
-        self.all([files], 1, lambda _: None)
-        return self.verdicts[digest_of(files)]
+        digest = digest_of(files)
+        self.all({digest: files}, 1, lambda _: None)
+        return self.verdicts[digest]
 
 
 def _judged(scene: Scene, states: Mapping[str, Files]) -> dict[str, Shown]:
@@ -346,15 +354,14 @@ def _crashes(scene: Scene, model: Model, limit: int, jobs: int, progress: Callab
         end: states_after(recording.ops[:end], recording.before, model, limit=limit, seed=scene.seed, under_way=under_way[end]) for end in at
     }
     judge = _Judge(scene)
-    everything = {digest_of(state.files): state.files for states in left.values() for state in states.found}
-    done = itertools.accumulate(itertools.repeat(1))
-    total = len(everything)
-    judge.all(list(everything.values()), jobs, lambda count: progress([next(done) for _ in range(count)][-1], total))
+    digests = {end: [digest_of(state.files) for state in states.found] for end, states in left.items()}
+    everything = {digest: state.files for end, states in left.items() for digest, state in zip(digests[end], states.found, strict=True)}
+    judge.all(everything, jobs, lambda done: progress(done, len(everything)))
     points = [
         Point(
             end,
             recording.ops[end - 1] if end else None,
-            Counter(judge.verdicts[digest_of(state.files)] for state in states.found),
+            Counter(judge.verdicts[digest] for digest in digests[end]),
             states.possible,
             states.exhaustive,
         )
@@ -362,8 +369,8 @@ def _crashes(scene: Scene, model: Model, limit: int, jobs: int, progress: Callab
     ]
     first: dict[Shown, tuple[int, State]] = {}
     for end, states in left.items():
-        for state in states.found:
-            first.setdefault(judge.verdicts[digest_of(state.files)], (end, state))
+        for digest, state in zip(digests[end], states.found, strict=True):
+            first.setdefault(judge.verdicts[digest], (end, state))
     ways = [_shortest(recording, judge, kind, end, state) for kind, (end, state) in first.items()]
     return Crashes(scene, model, tuple(points), tuple(sorted(ways, key=lambda one: SHOWN.index(one.shown))), len(judge.verdicts))
 
@@ -397,15 +404,17 @@ def _left(path: str, files: Files, now: Files, before: Mapping[str, bytes]) -> s
     return f"{path}: {len(data)} bytes, {age}"
 
 
-def _merged(ops: Sequence[DiskOp]) -> Iterator[DiskOp]:
+def _merged(ops: Sequence[DiskOp]) -> list[DiskOp]:
     """Operations without those that leave the disk as it is, and writes to one file in a row as one."""
     kept: list[DiskOp] = []
+    latest: dict[str, int] = {}
     for op in ops:
         if op.kind in _STILL:
             continue
-        last = next((one for one in reversed(kept) if one.path == op.path), None)
+        last = kept[latest[op.path]] if op.path in latest else None
         if op.kind == "write" and last is not None and last.kind == "write" and last.offset + len(last.data) == op.offset:
-            kept[kept.index(last)] = last._replace(data=last.data + op.data)
+            kept[latest[op.path]] = last._replace(data=last.data + op.data)
         else:
+            latest[op.path] = len(kept)
             kept.append(op)
-    yield from kept
+    return kept

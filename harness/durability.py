@@ -38,7 +38,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from harness.journal import DiskOp, Files, files_after, overwrite
 
@@ -52,6 +52,8 @@ every rank; values of two saves; other values; success on some ranks only; no en
 
 BLOCK = 4096
 """Bytes that survive together: a page of the cache, and a block of the usual file systems."""
+LIMIT = 1024
+"""Combinations that are looked at for each point, unless another number is asked for."""
 _MANY = 64
 """Ways to choose a version for each block of a file, up to which every one is tried; of more, only those that are torn in one place."""
 
@@ -85,7 +87,7 @@ class States:
 
 
 def states_after(
-    ops: Sequence[DiskOp], before: Mapping[str, bytes], model: Model, *, limit: int = 1024, seed: int = 0, under_way: DiskOp | None = None
+    ops: Sequence[DiskOp], before: Mapping[str, bytes], model: Model, *, limit: int = LIMIT, seed: int = 0, under_way: DiskOp | None = None
 ) -> States:
     """Enumerates what a crash may leave.
 
@@ -143,7 +145,7 @@ class Option:
         lost: what did not, in words; "" if all of it did.
     """
 
-    value: object
+    value: Any
     lost: str = ""
 
 
@@ -326,11 +328,11 @@ class _Ordered(_Entries):
     def state(self, chosen: Sequence[Option]) -> State:
         end, *contents = chosen
         names = dict(self.durable_names)
-        for op, number in self.changes[: int(str(end.value))]:
+        for op, number in self.changes[: end.value]:
             _apply(names, op, number)
         files = {path: contents[number].value for path, number in names.items()}
         lost = [end.lost, *(contents[number].lost for number in names.values())]
-        return State({path: data for path, data in files.items() if isinstance(data, bytes)}, tuple(text for text in lost if text))
+        return State(files, tuple(text for text in lost if text))
 
 
 class _Posix(_Entries):
@@ -371,7 +373,7 @@ class _Posix(_Entries):
         names = {path: number for path, number in names.items() if missing.isdisjoint(_parents(path))}
         files = {path: contents[number].value for path, number in names.items()}
         lost = [*(one.lost for one in entries), *(contents[number].lost for number in names.values())]
-        return State({path: data for path, data in files.items() if isinstance(data, bytes)}, tuple(text for text in lost if text))
+        return State(files, tuple(text for text in lost if text))
 
 
 def _moved(path: str, op: DiskOp) -> str:

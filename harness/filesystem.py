@@ -109,8 +109,8 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
     def ls(self, path: AnyPath) -> list[str]:
         return cast("list[str]", self._asked("fs.ls", path, self._inner.ls, []))
 
-    def _call(self, site: str, path: AnyPath, function: Callable[..., Any], *args: Any) -> Any:
-        return self._faults.around(self._faults.arrive(site, _name(path)), function, *args)
+    def _call(self, site: str, path: AnyPath, function: Callable[[], None]) -> None:
+        self._faults.around(self._faults.arrive(site, _name(path)), function)
 
     def _asked(self, site: str, path: AnyPath, function: Callable[[AnyPath], Any], before: Any) -> Any:
         """Calls what asks about a path; ``before`` is the answer while nothing has been written."""

@@ -46,9 +46,10 @@ class Reading:
             return "hang"
         if self.failed:
             return "error" if len(self.failed) == self.ranks else "disagreement"
-        for name, save in (("new", new), ("old", old)):
-            if not self.differences[save]:
-                return "new" if name == "new" else "old"
+        if not self.differences[new]:
+            return "new"
+        if not self.differences[old]:
+            return "old"
         return "mixture" if len(self.saves) > 1 else "wrong"
 
 

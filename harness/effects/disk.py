@@ -8,6 +8,7 @@ Not modelled: damage that comes and goes from one read of the same bytes to the 
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,9 +21,26 @@ _LARGEST = 1 << 40
 """Bytes; larger numbers are typing errors."""
 
 
-def _check_bytes(effect: Effect, number: int) -> None:
-    if not 0 <= number <= _LARGEST:
-        raise PlanError(f"{effect.name} with {number} bytes; valid: 0 to {_LARGEST}")
+@dataclass(frozen=True)
+class _OfBytes(Effect):
+    """Base of the effects on bytes.
+
+    Attributes:
+        sites: where they mean something.
+    """
+
+    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # all are numbers of bytes
+            number = getattr(self, field.name)
+            if not 0 <= number <= _LARGEST:
+                raise PlanError(f"{self.name} with {number} bytes; valid: 0 to {_LARGEST}")
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.name in cls.sites
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,7 @@ class DiskError(Effect):
 
 
 @dataclass(frozen=True)
-class NoSpace(Effect):
+class NoSpace(_OfBytes):
     """The disk is full: from the struck call on, so many more bytes of the rank's files fit, and what does not fit is refused with ENOSPC.
 
     As a real disk does, it takes the part of a write that fits; small writes wait in a buffer, so the refusal may come with a later flush or close.
@@ -59,19 +77,12 @@ class NoSpace(Effect):
 
     after_bytes: int = 0
     name: ClassVar[str] = "nospace"
-    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ("fs.write",)
     about: ClassVar[str] = "from here on only so many bytes fit: nospace, nospace(4096)"
-
-    def __post_init__(self) -> None:
-        _check_bytes(self, self.after_bytes)
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        return site.name == "fs.write"
 
 
 @dataclass(frozen=True)
-class ShortWrite(Effect):
+class ShortWrite(_OfBytes):
     """The call takes only the first bytes, and says so by the number that it returns: the caller is to write the rest again.
 
     Attributes:
@@ -80,19 +91,12 @@ class ShortWrite(Effect):
 
     keep_bytes: int = 1
     name: ClassVar[str] = "shortwrite"
-    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ("fs.write",)
     about: ClassVar[str] = "write() takes the first bytes only, and returns how many: shortwrite(100)"
-
-    def __post_init__(self) -> None:
-        _check_bytes(self, self.keep_bytes)
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        return site.name == "fs.write"
 
 
 @dataclass(frozen=True)
-class TornWrite(Effect):
+class TornWrite(_OfBytes):
     """The first bytes of a write are stored, the rest reads as zeros, and the call says yes.
 
     Attributes:
@@ -101,19 +105,12 @@ class TornWrite(Effect):
 
     keep_bytes: int = 0
     name: ClassVar[str] = "tornwrite"
-    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ("fs.write",)
     about: ClassVar[str] = "the first bytes are stored, the rest reads as zeros, silently: tornwrite(512)"
-
-    def __post_init__(self) -> None:
-        _check_bytes(self, self.keep_bytes)
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        return site.name == "fs.write"
 
 
 @dataclass(frozen=True)
-class BitFlip(Effect):
+class BitFlip(_OfBytes):
     """One bit is another than it should be.
 
     Attributes:
@@ -122,32 +119,21 @@ class BitFlip(Effect):
 
     byte: int = 0
     name: ClassVar[str] = "bitflip"
-    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ("fs.write", "fs.read", "fs.create_stream")
     about: ClassVar[str] = "the lowest bit of a byte of the call, or of the file at create_stream, flips silently: bitflip(300)"
-
-    def __post_init__(self) -> None:
-        _check_bytes(self, self.byte)
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        return site.name in ("fs.write", "fs.read", "fs.create_stream")
 
 
 @dataclass(frozen=True)
-class ZeroFill(Effect):
+class ZeroFill(_OfBytes):
     """All bytes are zeros, as of a block that was never written."""
 
     name: ClassVar[str] = "zerofill"
-    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ("fs.write", "fs.read", "fs.create_stream")
     about: ClassVar[str] = "the bytes of the call, or of the file at create_stream, are all zeros, silently"
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        return site.name in ("fs.write", "fs.read", "fs.create_stream")
 
 
 @dataclass(frozen=True)
-class Truncate(Effect):
+class Truncate(_OfBytes):
     """The end is missing.
 
     Attributes:
@@ -156,38 +142,23 @@ class Truncate(Effect):
 
     keep_bytes: int = 0
     name: ClassVar[str] = "truncate"
-    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ("fs.read", "fs.create_stream")
     about: ClassVar[str] = "what is read, or the file at create_stream, ends after so many bytes, silently: truncate(100)"
-
-    def __post_init__(self) -> None:
-        _check_bytes(self, self.keep_bytes)
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        return site.name in ("fs.read", "fs.create_stream")
 
 
 @dataclass(frozen=True)
-class Misdirect(Effect):
+class Misdirect(_OfBytes):
     """The bytes of a file land in, or come from, the next file of its directory, by name and round: a block at another's address."""
 
     name: ClassVar[str] = "misdirect"
-    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ("fs.create_stream",)
     about: ClassVar[str] = "the file's neighbour in the directory is written, or read, in its place, silently"
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        return site.name == "fs.create_stream"
 
 
 @dataclass(frozen=True)
-class StaleRead(Effect):
+class StaleRead(_OfBytes):
     """Storage answers as it was before the file was written, as caches and eventually consistent mounts do: it is not there yet."""
 
     name: ClassVar[str] = "staleread"
-    can_be_after: ClassVar[bool] = False
+    sites: ClassVar[tuple[str, ...]] = ("fs.create_stream", "fs.exists", "fs.ls")
     about: ClassVar[str] = "what was written is not visible yet: the file is not there, exists() denies it, ls() is empty"
-
-    @classmethod
-    def legal_at(cls, site: Site) -> bool:
-        return site.name in ("fs.create_stream", "fs.exists", "fs.ls")

@@ -156,8 +156,13 @@ def named() -> dict[str, str]:
     Returns:
         Name -> ``module:object``.
     """
-    found = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
-    return {**found, **BUILT_IN}
+    return {**_installed(), **BUILT_IN}
+
+
+@functools.cache
+def _installed() -> dict[str, str]:
+    """What installed packages name; read once, since every case asks for its engine many times."""
+    return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
 
 
 def find(name: str) -> Engine:
@@ -166,7 +171,7 @@ def find(name: str) -> Engine:
     Raises:
         UsageError: unknown, or not importable; the message shows the valid names.
     """
-    target = BUILT_IN.get(name) or named().get(name, name)
+    target = name if ":" in name else named().get(name, name)
     module, colon, attribute = target.rpartition(":")
     if not colon:
         raise UsageError(f"unknown engine {name!r}; engines: {', '.join(named())}, or module:object or file.py:object of your own")

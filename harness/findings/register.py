@@ -255,7 +255,8 @@ class Register:
 # -- reading
 
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
-_OPTIONAL = ("background", "crashes", "sometimes")
+_OPTIONAL_LISTS = ("background", "crashes")
+_OPTIONAL = (*_OPTIONAL_LISTS, "sometimes")
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
 _FIELDS = (*_TEXTS, *_LISTS, "ranks")
 _NARROWING = ("sites", "effects")
@@ -287,7 +288,7 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
         raise UsageError(f"{where}: ranks is {table['ranks']!r}; valid: a number of ranks, from 1")
     if not isinstance(table.get("sometimes", False), bool):
         raise UsageError(f"{where}: sometimes is {table['sometimes']!r}; valid: true, false")
-    lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL) if key in table and key != "sometimes"}
+    lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL_LISTS) if key in table}
     kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in OVERLAPS]
     _meant(lists.get("background", ()), kinds, f"{where}: background", "valid: executor, staging and overlap, such as 'process * none'")
     _known(lists["operations"], OPERATION_KINDS, f"{where}: operations")

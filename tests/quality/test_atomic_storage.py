@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from bugs_disk import ATOMIC
-from planting import OtherSourceError
-from repairs import repaired
 
 from harness.campaign import Sweep
 from harness.crash import Scene, crashes
 from harness.durability import MODELS, Model
 from harness.engines.base import find
-from harness.findings.register import Register
 from harness.protocol import Capability
 from harness.rig import Rig
 
 pytestmark = pytest.mark.usefixtures("silence")
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    """Runs cases on DCP with its protocol repaired, which no finding excuses."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(repaired())
-        except OtherSourceError as error:
-            pytest.skip(f"this torch reads differently: {error}")
-        yield stack.enter_context(Rig(register=Register()))
 
 
 def _sweep(operation: Any, ranks: int, coordinator: int, **more: Any) -> Sweep:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
-from planting import OtherSourceError
 from repairs import repaired
 
 from harness.campaign import Sweep
@@ -22,17 +19,6 @@ from harness.strategies import bound_plans, storage_sites
 from harness.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    """Runs cases on the repaired engine, which no finding excuses."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(repaired())
-        except OtherSourceError as error:
-            pytest.skip(f"this torch reads differently: {error}")
-        yield stack.enter_context(Rig(register=Register()))
 
 
 SWEEPS = {
