@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import threading
@@ -39,7 +40,7 @@ def _surroundings() -> dict[str, object]:
     from harness import _inject, runtime
 
     return {
-        "threads": {thread.name for thread in threading.enumerate() if thread.is_alive()},
+        "threads": {thread.name for thread in threading.enumerate() if thread.is_alive() and thread not in runtime.servants()},
         "the working directory": os.getcwd(),  # noqa: PTH109  (compared, never used as a path)
         "environment variables": {name for name in os.environ if name.startswith("CKPT_HARNESS")},
         "an installed runtime": runtime.current(),
@@ -48,13 +49,26 @@ def _surroundings() -> dict[str, object]:
     }
 
 
+@pytest.fixture
+def one_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Only one of these tests runs at once, whatever the number of workers: their ranks start processes that import torch anew.
+
+    A lock, since with xdist's groups of tests a run never ends once a worker has been lost.
+    """
+    with (tmp_path_factory.getbasetemp().parent / "one-at-a-time").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """Fails a test that leaves threads, groups, runtimes, random state or variables behind."""
+    from harness import runtime
+
     before = _surroundings()
     yield
     for thread in threading.enumerate():
-        if thread.name not in before["threads"]:  # type: ignore[operator]  # a set of names
+        if thread.name not in before["threads"] and thread not in runtime.servants():  # type: ignore[operator]  # a set of names
             thread.join(timeout=_ENDING)
     after = _surroundings()
     left = [name for name, value in before.items() if name != "threads" and after[name] != value]

@@ -18,6 +18,7 @@ _EXPORTS = {
     "FailFuture": "harness.effects",
     "Fault": "harness.fault",
     "FaultPlan": "harness.plan",
+    "FaultyEndpoint": "harness.endpoint",
     "FaultyFileSystem": "harness.filesystem",
     "FaultyLoadPlanner": "harness.planner",
     "FaultySavePlanner": "harness.planner",
@@ -42,6 +43,7 @@ _EXPORTS = {
     "assert_propagated": "harness.assertions",
     "check_engine": "harness.conformance.check",
     "inject": "harness.interception",
+    "reach": "harness.endpoint",
 }
 
 __all__ = sorted(_EXPORTS)  # noqa: PLE0605  (a list of str, which ruff cannot see through sorted)

@@ -86,7 +86,7 @@ def _ranks(text: str) -> Ranks:
 
 
 def _sites(name: str, operation: OperationRef | None, side: str | None, every_site: bool, ranks: Ranks) -> list[Site]:
-    if name not in PHASES or side == "fs":  # within a file system, write and read are its own
+    if name not in PHASES or side in ("fs", "http"):  # there, write and read are their own
         return [resolve(name, side=side, operation=None if operation is None else operation.kind)]
     phase: Phase = name
     ways = [way for way in ("save", "load") if of_phase(phase, way)]

@@ -63,9 +63,11 @@ class Injector:
         history: where to record; without one nothing is recorded, only counted.
         journal: where to record what reaches the disk.
         watch_disk: whether storages are watched at their disk sites, though no fault strikes there.
+        watch_network: the same for requests to object stores.
 
     Attributes:
         watches_disk: whether storages are wrapped at their disk sites.
+        watches_network: whether requests to object stores pass where they are seen.
         bound_to: the operation that all calls made through this object belong to; None where the calling rank's current one is meant.
         internal_errors: what broke in the harness itself.
     """
@@ -79,11 +81,13 @@ class Injector:
         history: History | None = None,
         journal: Journal | None = None,
         watch_disk: bool = False,
+        watch_network: bool = False,
     ) -> None:
         self.plan = plan
         self.history = history
         self.journal = journal
         self.watches_disk = watch_disk or journal is not None or plan.strikes_disk
+        self.watches_network = watch_network or plan.strikes_network
         self._by_site: dict[str, list[Fault]] = {}
         for fault in plan:
             self._by_site.setdefault(fault.site, []).append(fault)
@@ -155,6 +159,12 @@ class Injector:
         """This injector, counts and all, for the calls of one operation: an async save uploads while its rank's next operation runs."""
         view = object.__new__(Injector)
         view.__dict__.update(self.__dict__, bound_to=operation)
+        return view
+
+    def of_rank(self, rank: int) -> Injector:
+        """This injector, counts and all, for calls that threads of nobody's make for a rank."""
+        view = object.__new__(Injector)
+        view.__dict__.update(self.__dict__, _rank=rank)
         return view
 
     def _operation_of(self, site: Site, rank: int) -> str:
@@ -247,7 +257,7 @@ class Injector:
 
         Args:
             site_name: full name of the site.
-            file: at disk sites, the name of the file or directory, without those above it.
+            file: at sites of files and objects, the name, without the directories above it.
         """
         with self.on_our_account(site_name):
             site, rank = SITES[site_name], self.rank()
@@ -299,6 +309,10 @@ class Injector:
             return rank in fault.ranks
         coordinates = self._roles.get(rank, rank in self._coordinators)
         return {"all": True, "coordinator": coordinates, "others": not coordinates}[fault.ranks]
+
+    def answered(self, arrival: Arrival, *, well: bool) -> None:
+        """Records how a request that has arrived was answered."""
+        self._record("exit" if well else "raised", arrival.rank, arrival.operation, arrival.site.name, arrival.nth)
 
     # -- acting
 

@@ -180,6 +180,7 @@ _WHERE = {
     "stager": "it is injected by FaultyStager or inject()",
     "executor": "processes of executors fail in the cases of a rig (ckpt-harness replay --executor process)",
     "fs": "it is injected by FaultyStorageWriter (saves), FaultyStorageReader (loads), FaultyFileSystem or inject()",
+    "http": "it is injected by FaultyEndpoint, whose url the storage's client is given",
     "pg": "collectives fail in simulated worlds only, whose plan it belongs in",
 }
 

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from harness._inject import Injector
 from harness._torch import end_executor_process, is_stateful, replace_executor_process
 from harness.background import Ending, Target, engine_stagers_fail, save_all
 from harness.case import Case
+from harness.endpoint import endpoints
 from harness.engines.base import Engine, find
 from harness.executor import FaultyExecutor
 from harness.history import ErrorRecord
@@ -162,12 +163,15 @@ def coordinators(case: Case) -> frozenset[int]:
 
 
 @contextlib.contextmanager
-def surroundings(injector: Injector) -> Iterator[None]:
-    """What a process needs while ranks of a case run in it: the engine's own stagers fail too, and errors that escape from threads are kept."""
+def surroundings(injector: Injector, ranks: Iterable[int]) -> Iterator[None]:
+    """What a process needs while ranks of a case run in it.
+
+    The engine's own stagers fail too, requests to object stores pass where they can fail, and errors that escape from threads are kept.
+    """
     before = threading.excepthook
     threading.excepthook = lambda escaped: injector.note("escaped", f"{_thread_name(escaped)}: {escaped.exc_type.__name__}: {escaped.exc_value}")
     try:
-        with engine_stagers_fail():
+        with engine_stagers_fail(), endpoints(injector, ranks):
             yield
     finally:
         threading.excepthook = before
@@ -216,9 +220,9 @@ def in_process(attempt: Attempt) -> None:
 
     rank = here()
     case = attempt.case
-    injector = Injector(case.plan, coordinators=coordinators(case), history=Reported(rank), watch_disk=case.watches_disk)
+    injector = Injector(case.plan, coordinators=coordinators(case), history=Reported(rank), watch_disk=case.watches_disk, watch_network=case.watches_network)
     rank.ask_at_collectives(injector)
-    with silenced(), surroundings(injector), contextlib.ExitStack() as until_all_have_ended:
+    with silenced(), surroundings(injector, [injector.rank()]), contextlib.ExitStack() as until_all_have_ended:
         if attempt.case.executor == "process":
             rank.expect_processes()
             until_all_have_ended.callback(end_executor_process)

@@ -18,6 +18,7 @@ from harness import zoo
 from harness.case import Case, Onto, WorldName
 from harness.effects import (
     BitFlip,
+    CutBody,
     Delay,
     DiskError,
     Effect,
@@ -29,10 +30,13 @@ from harness.effects import (
     NeverComplete,
     NoSpace,
     Raise,
+    Reset,
     ShortWrite,
     Skip,
     StaleRead,
+    Status,
     Stop,
+    Throttle,
     TornWrite,
     Truncate,
     WrongResult,
@@ -90,6 +94,7 @@ class Sweep:
         overlap: how a second async save is under way beside the first, which the faults strike.
         onto: what saves find at their place.
         disk: fail every cell below the storage, instead of those at and above it.
+        network: the same for its requests to an object store.
     """
 
     operations: tuple[OperationKind, ...] = ("save", "load")
@@ -108,12 +113,13 @@ class Sweep:
     overlap: Overlap = "none"
     onto: Onto = "nothing"
     disk: bool = False
+    network: bool = False
 
     def grounds(self) -> Iterator[Case]:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
             ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, self.way, world=self.world, planner=self.planner)
-            ground = replace(ground, executor=self.executor, staging=self.staging, overlap=self.overlap, watch_disk=self.disk)
+            ground = replace(ground, executor=self.executor, staging=self.staging, overlap=self.overlap, watch_disk=self.disk, watch_network=self.network)
             ground = replace(ground, onto=self.onto if operation != "load" else "nothing")
             # A group of one has no choice, and where nobody coordinates there is none.
             choice = min(len(group.ranks) for group in ground.groups()) if ground.how.use_collectives else 1
@@ -160,7 +166,7 @@ def space(rig: Rig, ground: Case) -> list[Cell]:
     """
     ranks = rig.trace(ground).moments.get(f"{ground.operation}[1]", {})
     calls = [(rank, one) for rank, moments in ranks.items() for one in moments if not one.after]
-    return [Cell(one.site, rank, one.nth) for rank, one in calls if (SITES[one.site].side == "fs") == ground.watch_disk]
+    return [Cell(one.site, rank, one.nth) for rank, one in calls if SITES[one.site].layer == ground.layer]
 
 
 def _fault(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = False) -> Fault:
@@ -174,6 +180,8 @@ def _fault(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1, a
 def _error(site: Site, error: str = "InjectedFault") -> Effect:
     if site.side == "fs":
         return DiskError()  # what disks raise
+    if site.layer == "network":
+        return Status()
     return FailFuture("wait", error) if site.is_future else Raise(error)
 
 
@@ -182,13 +190,18 @@ def _effects(site: Site, world: WorldName) -> Iterator[tuple[Effect, bool]]:
     if site.side == "fs":
         yield DiskError("ENOSPC"), False
         yield DiskError(), True
+    elif site.layer == "network":
+        yield Status(), True
+        yield Reset(), False
+        yield Reset(), True
     else:
         for error in zoo.SWEPT:
             yield _error(site, error), False
         if not site.is_future:
             yield Raise(), True
     others: list[Effect] = [NoSpace(100), ShortWrite(), TornWrite(10), BitFlip(100), ZeroFill(), Truncate(100), Misdirect(), StaleRead()]
-    others += [Delay(5.0 if world == "simulated" else 0.3), Hang(), Kill(), Skip(), NeverComplete()]
+    others += [CutBody(10), Throttle(100_000)]
+    others += [Delay(5.0 if world == "simulated" and site.layer != "network" else 0.3), Hang(), Kill(), Skip(), NeverComplete()]
     if world == "processes":
         others += [Stop(), Exit()]
     if site.name == "writer.write_data.future":
@@ -229,8 +242,8 @@ class Coverage:
 
     def never_reached(self, operations: Iterable[OperationKind]) -> list[str]:
         """Declared sites of the operations that no run reached."""
-        wanted, below = set(operations), any(ground.watch_disk for ground, _ in self.reachable)
-        sites = [site for site in SITES.values() if wanted & set(site.operations) and (site.side == "fs") == below]
+        wanted, layers = set(operations), {ground.layer for ground, _ in self.reachable}
+        sites = [site for site in SITES.values() if wanted & set(site.operations) and site.layer in layers]
         return [site.name for site in sites if site.name not in self.sites]
 
 

@@ -55,6 +55,7 @@ class Case:
             ``separate`` one.
         onto: what a save finds at its place: ``nothing``, or a ``checkpoint`` of its own kind that it overwrites.
         watch_disk: whether calls at disk sites are seen though no fault strikes there.
+        watch_network: the same for requests to an object store.
     """
 
     plan: FaultPlan = FaultPlan()
@@ -73,6 +74,7 @@ class Case:
     overlap: Overlap = "none"
     onto: Onto = "nothing"
     watch_disk: bool = False
+    watch_network: bool = False
 
     def bind(self) -> BoundPlan:
         """Checks the case, before anything runs.
@@ -102,7 +104,7 @@ class Case:
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
         if not self.how.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
             raise UsageError(f"way {self.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
-        self._check_disk(engine)
+        self._check_below(engine)
         self._check_background()
         return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
 
@@ -118,16 +120,17 @@ class Case:
             raise UsageError(f"{self.ranks} ranks, where the launcher started {launched}; valid: 1 to {launched}")
         check_survivable(self.plan)
 
-    def _check_disk(self, engine: Engine) -> None:
-        """Refuses faults of a disk that cannot be reached, and a load that would overwrite.
+    def _check_below(self, engine: Engine) -> None:
+        """Refuses faults below the storage that cannot be reached, and a load that would overwrite.
 
         Raises:
-            PlanError: the engine claims no file system.
+            PlanError: the engine claims no file system, or no object store.
             UsageError: with the value and the choices.
         """
-        disk = next((fault for fault in self.plan if fault.at.side == "fs"), None)
-        if disk is not None and Capability.FILE_SYSTEM not in engine.capabilities:
-            raise PlanError(f"fault {disk}: engine {engine.name!r} does not claim {Capability.FILE_SYSTEM.value!r}, so its disk cannot be reached")
+        for layer, capability in (("disk", Capability.FILE_SYSTEM), ("network", Capability.OBJECT_STORE)):
+            below = next((fault for fault in self.plan if fault.at.layer == layer), None)
+            if below is not None and capability not in engine.capabilities:
+                raise PlanError(f"fault {below}: engine {engine.name!r} does not claim {capability.value!r}, so its {layer} cannot be reached")
         if self.onto not in ONTO:
             raise UsageError(f"unknown onto {self.onto!r}; valid: {', '.join(ONTO)}")
         if self.onto != "nothing" and self.operation == "load":
@@ -194,12 +197,22 @@ class Case:
 
     def without_faults(self) -> Case:
         """The same case with nothing going wrong: what the model learns the course from."""
-        return dataclasses.replace(self, plan=FaultPlan(), retry=False, seed=0, watch_disk=self.watches_disk)
+        return dataclasses.replace(self, plan=FaultPlan(), retry=False, seed=0, watch_disk=self.watches_disk, watch_network=self.watches_network)
 
     @property
     def watches_disk(self) -> bool:
         """Whether calls at disk sites are seen."""
         return self.watch_disk or self.plan.strikes_disk
+
+    @property
+    def watches_network(self) -> bool:
+        """Whether requests to an object store are seen."""
+        return self.watch_network or self.plan.strikes_network
+
+    @property
+    def layer(self) -> str:
+        """Which sites its fault space has: see :attr:`harness.sites.Site.layer`."""
+        return "disk" if self.watch_disk else "network" if self.watch_network else "calls"
 
 
 @dataclass(frozen=True)

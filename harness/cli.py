@@ -182,6 +182,7 @@ _world = click.option(
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
 @click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
 @click.option("--disk", is_flag=True, help="Fail every call below the storage (fs.*), instead of those at and above it.")
+@click.option("--network", is_flag=True, help="Fail every request to an object store (http.*), likewise.")
 @click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at a sample of cells, or at all.")
 @click.option("--pairs", is_flag=True, help="All pairs of plain errors, instead of single faults.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")

@@ -18,6 +18,7 @@ from typing import cast
 from harness import zoo
 from harness.effects import (
     BitFlip,
+    CutBody,
     Delay,
     DiskError,
     Effect,
@@ -29,18 +30,21 @@ from harness.effects import (
     NeverComplete,
     NoSpace,
     Raise,
+    Reset,
     Skip,
     StaleRead,
+    Status,
     Stop,
+    Throttle,
     TornWrite,
     Truncate,
     WrongResult,
     ZeroFill,
 )
-from harness.history import ErrorRecord
+from harness.history import SOME_ERROR, ErrorRecord
 from harness.plan import BoundFault, BoundPlan
 from harness.protocol import NESTED, Group
-from harness.sites import OperationKind
+from harness.sites import SITES, OperationKind
 from harness.trace import Moment, Trace
 
 DEFAULT_TIMEOUT = 1800.0
@@ -50,6 +54,9 @@ DAMAGES = (TornWrite, BitFlip, ZeroFill, Truncate, Misdirect)
 """Effects that damage bytes."""
 DECEPTIONS = (*DAMAGES, Skip, WrongResult, StaleRead)
 """Effects by which a call says what is not so."""
+
+_REFUSALS = (Status, Reset, CutBody)
+"""Effects by which a store, or the way there, refuses a request: what its client makes of them it alone knows."""
 
 _NEAR = 0.1
 """How close to the timeout, as a part of it, a delay must come for either outcome to be right."""
@@ -72,7 +79,7 @@ class Acting:
         bound: the fault.
         rank: where.
         error: what it raises, as data; None for effects that raise nothing.
-        within: for a disk site, the site whose call is struck by it.
+        within: for a site below the storage, the site whose call is struck by it.
     """
 
     bound: BoundFault
@@ -103,7 +110,8 @@ class Expectation:
         agreement: whether all ranks owe the same outcome; not where a rank is lost in the very exchange that tells the others.
         apart: whether nobody is told of others: those in ``failures`` raise their own errors, and all others end in some way.
         delayed: seconds of the world's time that the injected delays cost at most.
-        maskable: whether success is right as well: an engine may try a failed disk call again, or do without it. What is stored must be right then.
+        maskable: whether success is right as well, with what is stored right: an engine may try a failed call below the storage again, or do without it.
+        lasting: whether what fails may be made good at first, and fail again in a later step.
     """
 
     operation: str
@@ -119,6 +127,7 @@ class Expectation:
     apart: bool = False
     delayed: float = 0.0
     maskable: bool = False
+    lasting: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,12 +173,14 @@ def _unreachable(bound: BoundPlan, trace: Trace) -> list[tuple[str, int]]:
     return found
 
 
-def _error_of(effect: Effect, site: str, rank: int) -> BaseException | None:
+def _error_of(effect: Effect, site: str, rank: int) -> ErrorRecord | None:
     """What an effect raises, if anything."""
     if isinstance(effect, (Raise, FailFuture)):
-        return zoo.injected(effect.error, site, rank)
+        return ErrorRecord.of(zoo.injected(effect.error, site, rank))
     if isinstance(effect, (DiskError, NoSpace)):
-        return zoo.of_system("ENOSPC" if isinstance(effect, NoSpace) else effect.errno)
+        return ErrorRecord.of(zoo.of_system("ENOSPC" if isinstance(effect, NoSpace) else effect.errno))
+    if isinstance(effect, _REFUSALS) or (isinstance(effect, Hang) and SITES[site].layer == "network"):
+        return SOME_ERROR  # clients do not wait for ever
     return None
 
 
@@ -293,7 +304,7 @@ class _Model:
                     continue  # what holds nobody up may come at any time
                 if current > wanted:
                     break
-                if not (moment.after or moment.site.startswith(("fs.", "pg."))):
+                if not (moment.after or SITES[moment.site].layer != "calls" or moment.site.startswith("pg.")):
                     self._within[rank] = NESTED.get(moment.site, moment.site)
                 if wanted == (last if at == last else current) and not self._pass(operation, rank, moment, part):
                     break
@@ -324,9 +335,12 @@ class _Model:
         if struck is None:
             return True
         effect = struck.fault.effect
-        acting = Acting(struck, rank, within=self._within.get(rank, "") if moment.site.startswith("fs.") else "")
+        acting = Acting(struck, rank, within=self._within.get(rank, "") if SITES[moment.site].layer != "calls" else "")
         if not any(one.rank == rank for one in part.unclear):  # behind a wrong result the engine may not get as far as another fault
             part.fired.add((str(struck.fault), rank))
+        if SITES[moment.site].layer == "network" and isinstance(effect, (Delay, Throttle)):
+            part.answered = True  # in real time: whether the client's own patience ends, it knows
+            return True
         if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
             part.late[rank] += cast(int, effect.seconds)  # Counter sums floats as well
             part.delays.append(acting)
@@ -336,12 +350,12 @@ class _Model:
             part.lost_in_exchange = True
             (part.stalled if certain else part.unclear).append(acting)
             return False
-        if isinstance(effect, (Raise, DiskError)) and moment.fails:
+        if isinstance(effect, (Raise, DiskError, *_REFUSALS)) and moment.fails:
             part.answered = True
             return True
-        error = _error_of(effect, moment.site, rank)
-        if error is not None:
-            part.raised[rank] = replace(acting, error=ErrorRecord.of(error))
+        record = _error_of(effect, moment.site, rank)
+        if record is not None:
+            part.raised[rank] = replace(acting, error=record)
             return False
         if isinstance(effect, (Hang, Kill, Stop, Exit, NeverComplete)):
             part.stalled.append(acting)
@@ -373,24 +387,25 @@ class _Model:
                 lost = self._may_lose_a_rank()
                 return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, tuple(part.raised.values()), fires, agreement=not lost)
             failures = {self._group.within(rank): acting.error for rank, acting in part.raised.items() if acting.error is not None}
-            maskable = all(acting.bound.fault.at.side == "fs" for acting in part.raised.values())
-            return Expectation(operation, ranks, Kind.FAILS, step, dict(sorted(failures.items())), tuple(part.raised.values()), fires, maskable=maskable)
+            maskable = all(acting.bound.fault.at.layer != "calls" for acting in part.raised.values())
+            lasting = any(one.bound.fault.at.layer == "network" and one.bound.fault.times != 1 for one in part.raised.values())
+            failing = Expectation(operation, ranks, Kind.FAILS, step, dict(sorted(failures.items())), tuple(part.raised.values()), fires)
+            return replace(failing, maskable=maskable, lasting=lasting)
         return None
 
     def _may_be_made_good(self, raised: Iterable[Acting]) -> bool:
-        """Whether an engine may go on after these errors and meet another fault: what a disk refuses it may try again, or do without."""
+        """Whether an engine may go on after these errors and meet another fault: what a disk or a store refuses it may try again, or do without."""
         deciding = list(raised)
         others = sum(len(one.ranks) for one in self._bound.faults) > len(deciding)
-        return others and any(one.bound.fault.at.side == "fs" for one in deciding)
+        return others and any(one.bound.fault.at.layer != "calls" for one in deciding)
 
     def _may_lose_a_rank(self) -> bool:
         """Whether any fault of the plan could stall another rank of the group, where nobody can say which are still reached."""
         if len(self._group.ranks) == 1:
             return False
         faults = [one for one in self._bound.faults if not one.ranks.isdisjoint(self._group.ranks)]
-        effects = [one.fault.effect for one in faults]
-        slow = sum(effect.seconds for effect in effects if isinstance(effect, Delay))
-        lost = any(isinstance(effect, (Hang, Kill, NeverComplete)) for effect in effects)
+        slow = sum(one.fault.effect.seconds for one in faults if isinstance(one.fault.effect, Delay))
+        lost = any(isinstance(one.fault.effect, (Hang, Kill, NeverComplete)) and one.fault.at.layer != "network" for one in faults)
         return lost or slow > self._timeout * (1 - _NEAR) or any(one.fault.at.side == "pg" for one in faults)
 
     def _unclear(self, operation: str, ranks: tuple[int, ...], decisive: tuple[Acting, ...], fired: set[tuple[str, int]]) -> Expectation:

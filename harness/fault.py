@@ -60,7 +60,7 @@ class Fault:
         times: how many occurrences in a row; None for all that follow.
         after: strike when the call has acted (the lost acknowledgement) instead of before.
         operation: the operations it is addressed to, or None for any.
-        glob: for disk sites, the file names it is narrowed to.
+        glob: for sites of files and objects, the names it is narrowed to.
         optional: whether a run in which it never fires is still a good one.
     """
 
@@ -82,8 +82,8 @@ class Fault:
             raise PlanError(f"fault {self}: occurrences are counted from 1 to {LARGEST}, and a fault strikes at least once")
         if self.operation is not None and self.operation.kind not in site.operations:
             raise PlanError(f"fault {self}: {site.name} is not called in {self.operation.kind!r}; it is in: {', '.join(site.operations)}")
-        if self.glob is not None and site.side != "fs":
-            raise PlanError(f"fault {self}: only disk sites (fs.*) are narrowed by a file pattern")
+        if self.glob is not None and site.layer == "calls":
+            raise PlanError(f"fault {self}: only sites of files and objects (fs.*, http.*) are narrowed by a pattern")
 
     def _check_ranks(self) -> None:
         if isinstance(self.ranks, str):

@@ -99,6 +99,10 @@ class ErrorRecord:
         return f"{self.short_name}({message})" if message else self.short_name
 
 
+SOME_ERROR = ErrorRecord("some error of the storage's own")
+"""Stands for whatever the client of an object store makes of what it met."""
+
+
 def _unnamed(text: str, failures: Mapping[int, ErrorRecord]) -> str:
     """The text of a ``CheckpointException``, if it fails to tell its reader of a rank or an error that ``failures`` holds; else nothing."""
     told = all(str(rank) in text and error.short_name.rpartition(".")[2] in text for rank, error in failures.items())

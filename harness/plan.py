@@ -141,7 +141,12 @@ class FaultPlan:
     @property
     def strikes_disk(self) -> bool:
         """Whether it names a disk site."""
-        return any(fault.at.side == "fs" for fault in self.faults)
+        return any(fault.at.layer == "disk" for fault in self.faults)
+
+    @property
+    def strikes_network(self) -> bool:
+        """Whether it names a site of HTTP requests."""
+        return any(fault.at.layer == "network" for fault in self.faults)
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.faults))

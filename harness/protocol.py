@@ -26,6 +26,8 @@ class Capability(enum.Enum):
     """A storage call that says yes and did nothing, or hands back something else, is noticed."""
     FILE_SYSTEM = "file system"
     """Writer and reader reach the disk through a ``FileSystemBase`` in their attribute ``fs``, where disk faults can strike."""
+    OBJECT_STORE = "object store"
+    """Writer and reader reach an object store by HTTP at the address that ``harness.endpoint.reach`` gives them, where its faults can strike."""
     CHECKSUMS = "checksums"
     """Bytes that were damaged, on their way to storage, there, or on their way back, are detected by whoever loads them."""
     ATOMIC_OVERWRITE = "atomic overwrite"

@@ -31,6 +31,7 @@ from harness.oracles import Evidence, Outcome, StorageEvidence
 from harness.protocol import Group
 from harness.reading import TIMEOUT, Reading, read
 from harness.runtime import current
+from harness.sites import SITES
 from harness.trace import Trace
 from harness.workload import workload
 from harness.worlds.attached import AttachedWorld, check_shared
@@ -231,13 +232,16 @@ class Rig:
         return dataclasses.replace(outcome, error=self.scrub(outcome.error))
 
     def scrub(self, record: ErrorRecord | None) -> ErrorRecord | None:
-        """An error without the path of this rig's directory, so that the same case reads the same everywhere."""
+        """An error without the path of this rig's directory or the port of a store, so that the same case reads the same everywhere."""
         if record is None:
             return None
         root = str(self._root)
         failures = None if record.failures is None else {rank: self.scrub(one) or one for rank, one in record.failures.items()}
-        args = tuple(text.replace(root, "<root>") for text in record.args)
-        return dataclasses.replace(record, message=record.message.replace(root, "<root>"), args=args, failures=failures)
+
+        def scrubbed(text: str) -> str:
+            return re.sub(r"127\.0\.0\.1:\d+", "<store>", text.replace(root, "<root>"))
+
+        return dataclasses.replace(record, message=scrubbed(record.message), args=tuple(map(scrubbed, record.args)), failures=failures)
 
     def read_back(self, case: Case, number: int, place: str, saves: Sequence[int], ranks: int) -> Reading:
         """Loads a checkpoint in fresh ranks.
@@ -307,12 +311,12 @@ class _Run:
         case = self._case
         stalls = any(one.kind is Kind.STALLS for one in self._expected.expectations)
         on_deadlock: Literal["end", "time_out"] = "time_out" if stalls else "end"
-        injector = Injector(case.plan, coordinators=coordinators(case), history=self._history, watch_disk=case.watches_disk)
+        injector = Injector(case.plan, coordinators=coordinators(case), history=self._history, watch_disk=case.watches_disk, watch_network=case.watches_network)
         self._world: World = SimulatedWorld(
             case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.how.process_group != "none"
         )
 
-        with surroundings(injector):
+        with surroundings(injector, range(case.ranks)):
             self._world.run(lambda: attempt.run(injector, self), faults=injector, judge=self._look)
         injector.end_case()
         return self._evidence({(firing.fault, firing.rank) for firing in injector.fired}, injector.internal_errors)
@@ -430,7 +434,7 @@ class _Run:
         apart = 0 if self._case.how.use_collectives else len(group.ranks)
         # Who is struck below the call may have committed before.
         within = {event.rank for event in finishes if event.kind == "enter"}
-        acted |= {event.rank for event in self._history.of_kind("fault") if event.rank in within and event.site.startswith("fs.")}
+        acted |= {event.rank for event in self._history.of_kind("fault") if event.rank in within and SITES[event.site].layer != "calls"}
         finish_acted = len(acted & set(group.ranks)) >= max(1, apart)
         committed = self._engine.committed(place, apart) if self._saves else None
         if self._case.onto == "checkpoint":

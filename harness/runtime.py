@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, NoReturn, Protocol
@@ -129,6 +130,19 @@ def joined() -> History | None:
 
 
 _joined: list[History] = []
+
+
+_servants: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def serves(thread: threading.Thread) -> None:
+    """Says of a thread that it works for whoever asks and outlives them, as the loop of a client library does: it is nobody's leak, and nobody's hope."""
+    _servants.add(thread)
+
+
+def servants() -> frozenset[threading.Thread]:
+    """The threads of which that was said, and which have not ended."""
+    return frozenset(thread for thread in _servants if thread.is_alive())
 
 
 def install_for_good(runtime: Runtime) -> None:

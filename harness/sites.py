@@ -13,13 +13,13 @@ from typing import Literal
 
 from harness.errors import PlanError
 
-Side = Literal["writer", "reader", "save_planner", "load_planner", "state", "stager", "executor", "pg", "fs"]
-Phase = Literal["setup", "prepare", "write", "finish", "read", "stage", "disk", "collective"]
+Side = Literal["writer", "reader", "save_planner", "load_planner", "state", "stager", "executor", "pg", "fs", "http"]
+Phase = Literal["setup", "prepare", "write", "finish", "read", "stage", "disk", "network", "collective"]
 OperationKind = Literal["save", "async_save", "load"]
 Result = Literal["nothing", "future", "list", "plans", "plan", "value", "argument"]
 
 OPERATION_KINDS: tuple[OperationKind, ...] = ("save", "async_save", "load")
-PHASES: tuple[Phase, ...] = ("setup", "prepare", "write", "finish", "read", "stage", "disk", "collective")
+PHASES: tuple[Phase, ...] = ("setup", "prepare", "write", "finish", "read", "stage", "disk", "network", "collective")
 
 _SAVES: tuple[OperationKind, ...] = ("save", "async_save")
 _LOADS: tuple[OperationKind, ...] = ("load",)
@@ -58,6 +58,12 @@ class Site:
     def method(self) -> str:
         """The name without its side."""
         return self.name.partition(".")[2]
+
+    @property
+    def layer(self) -> Literal["calls", "disk", "network"]:
+        """Where it lies: at a call of the engine's, or below, where its storage reaches a disk or, over HTTP, an object store."""
+        layers: dict[str, Literal["disk", "network"]] = {"fs": "disk", "http": "network"}
+        return layers.get(self.side, "calls")
 
     @property
     def is_future(self) -> bool:
@@ -135,6 +141,12 @@ _TABLE: tuple[Site, ...] = (
     _site("fs.rm_file", "disk", _SAVES, "removes a file", several=True),
     _site("fs.exists", "disk", OPERATION_KINDS, "asks whether a file is there", result="value", several=True),
     _site("fs.ls", "disk", OPERATION_KINDS, "lists a directory", result="value", several=True),
+    _site("http.put", "network", _SAVES, "stores an object, or a part of one", result="value", several=True),
+    _site("http.get", "network", OPERATION_KINDS, "reads an object, or a range of it", result="value", several=True),
+    _site("http.head", "network", OPERATION_KINDS, "asks whether an object, or a bucket, is there", result="value", several=True),
+    _site("http.copy", "network", _SAVES, "copies an object within the store", result="value", several=True),
+    _site("http.list", "network", OPERATION_KINDS, "lists objects", result="value", several=True),
+    _site("http.delete", "network", _SAVES, "removes objects", result="value", several=True),
 )
 
 SITES: dict[str, Site] = {site.name: site for site in _TABLE}
@@ -152,6 +164,8 @@ PRINCIPAL: dict[tuple[Phase, str], str] = {
     ("collective", "load"): "pg.gather",
     ("disk", "save"): "fs.write",
     ("disk", "load"): "fs.read",
+    ("network", "save"): "http.put",
+    ("network", "load"): "http.get",
 }
 """The site that a phase means where one plan is wanted, by the direction of the operation."""
 
@@ -168,7 +182,7 @@ def of_phase(phase: Phase, way: str) -> list[Site]:
         phase: one of :data:`PHASES`.
         way: ``save`` or ``load``.
     """
-    sides = {"collective": ("pg",), "disk": ("fs",)}.get(phase, ("writer",) if way == "save" else ("reader",))
+    sides = {"collective": ("pg",), "disk": ("fs",), "network": ("http",)}.get(phase, ("writer",) if way == "save" else ("reader",))
     reached = {direction(operation): operation for operation in OPERATION_KINDS}[way]
     return [site for site in _TABLE if site.phase == phase and site.side in sides and reached in site.operations]
 

@@ -11,8 +11,9 @@ with ``OracleViolation``, which is an ``AssertionError``.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hypothesis import Phase, settings
@@ -21,13 +22,17 @@ from hypothesis import strategies as st
 from harness.effects import (
     SIMULABLE,
     BitFlip,
+    CutBody,
     Delay,
     DiskError,
     Effect,
     FailFuture,
+    Hang,
     NoSpace,
     Raise,
     ShortWrite,
+    Status,
+    Throttle,
     TornWrite,
     Truncate,
     WrongResult,
@@ -105,6 +110,16 @@ def disk_sites(op: OperationKind) -> tuple[str, ...]:
     return tuple(f"fs.{method}" for method in methods)
 
 
+def network_sites(op: OperationKind) -> tuple[str, ...]:
+    """The requests by which a plain ``op`` of DCP reaches an object store, those first that a human would try first.
+
+    Args:
+        op: ``save``, ``async_save`` or ``load``.
+    """
+    methods = ("get", "head") if direction(op) == "load" else ("put", "copy", "head", "list", "delete")
+    return tuple(f"http.{method}" for method in methods)
+
+
 def world_sizes(at_most: int = 5) -> st.SearchStrategy[int]:
     """Numbers of ranks, from 1.
 
@@ -148,6 +163,8 @@ def _legal(site: Site, effects: Sequence[type[Effect]] | None) -> list[type[Effe
     kinds = [kind for kind in (SIMULABLE if effects is None else effects) if kind.legal_at(site)]
     if effects is None and site.side == "fs":  # disks raise what the system says; errors that do not pickle come from above
         return [DiskError, *(kind for kind in kinds if kind not in (DiskError, Raise))]
+    if effects is None and site.layer == "network":
+        return [Status, *(kind for kind in kinds if kind not in (Status, Delay, Hang, Throttle))]  # those take real seconds
     return kinds
 
 
@@ -161,16 +178,21 @@ def _effect(site: Site, kind: type[Effect], error: str, variant: int) -> Effect:
     if kind is FailFuture:
         moments = FailFuture.moments_at(site)
         return FailFuture(moments[variant % len(moments)], error)
-    if kind is Delay:
-        return Delay((1.0, 0.01, 60.0, 3600.0)[variant % 4])
     if kind is WrongResult:
         wrongs = WrongResult.kinds_at(site)
         return WrongResult(wrongs[variant % len(wrongs)])
-    if kind is DiskError:
-        return DiskError(("EIO", "ENOSPC", "EROFS", "EDQUOT", "ESTALE", "EACCES")[variant % 6])
-    if kind in (NoSpace, ShortWrite, TornWrite, BitFlip, Truncate):
-        return kind((0, 1, 100, 1300, 4096, 10_000)[variant % 6])
-    return kind()
+    variants = _VARIED.get(kind, (kind,))
+    return variants[variant % len(variants)]()
+
+
+_BYTES = (0, 1, 100, 1300, 4096, 10_000)
+_VARIED: dict[type[Effect], Sequence[Callable[[], Effect]]] = {
+    Delay: [functools.partial(Delay, seconds) for seconds in (1.0, 0.01, 60.0, 3600.0)],
+    DiskError: [functools.partial(DiskError, name) for name in ("EIO", "ENOSPC", "EROFS", "EDQUOT", "ESTALE", "EACCES")],
+    Status: [functools.partial(Status, *one) for one in ((503,), (500,), (503, "SlowDown"), (429,), (403,), (404,))],
+    **{kind: [functools.partial(kind, number) for number in _BYTES] for kind in (NoSpace, ShortWrite, TornWrite, BitFlip, Truncate, CutBody)},
+}
+"""The forms in which an effect is drawn, that first which a human would write first; others have one."""
 
 
 def faults(
@@ -266,7 +288,7 @@ class _Menu:
             after=after and effect.can_be_after and not site.is_future,
             operation=operation,
             # How many items a rank has is the workload's affair, and what it asks of its disk, that of the engine too.
-            optional=(site.several and occurrence > 1) or site.side == "fs",
+            optional=(site.several and occurrence > 1) or site.layer != "calls",
         )
 
 

@@ -25,7 +25,7 @@ class Moment(NamedTuple):
         nth: which call of it on this rank within the operation, from 1.
         after: False where the call begins, True where it has acted.
         fails: whether the call fails though nothing is wrong: the engine asks, and goes on if it is told no.
-        file: at disk sites, the name of the file or directory.
+        file: at sites of files and objects, the name.
     """
 
     site: str

@@ -20,6 +20,7 @@ from harness.effects.disk import (
     Truncate,
     ZeroFill,
 )
+from harness.effects.network import CutBody, Reset, Status, Throttle
 from harness.errors import PlanError
 from harness.sites import SITES, Site
 
@@ -27,6 +28,7 @@ __all__ = [
     "EFFECTS",
     "SIMULABLE",
     "BitFlip",
+    "CutBody",
     "Delay",
     "DiskError",
     "Effect",
@@ -38,10 +40,13 @@ __all__ = [
     "NeverComplete",
     "NoSpace",
     "Raise",
+    "Reset",
     "ShortWrite",
     "Skip",
     "StaleRead",
+    "Status",
     "Stop",
+    "Throttle",
     "TornWrite",
     "Truncate",
     "WrongResult",
@@ -55,6 +60,7 @@ EFFECTS: dict[str, type[Effect]] = {
     for kind in (
         *(Raise, FailFuture, NeverComplete, Delay, Hang, Kill, Stop, Exit, Skip, WrongResult),
         *(DiskError, NoSpace, ShortWrite, TornWrite, BitFlip, ZeroFill, Truncate, Misdirect, StaleRead),
+        *(Status, Reset, CutBody, Throttle),
     )
 }
 SIMULABLE: tuple[type[Effect], ...] = tuple(kind for kind in EFFECTS.values() if not kind.needs_processes)
@@ -118,7 +124,7 @@ def _number(text: str, argument: str) -> float:
 
 def _whole(text: str, argument: str) -> int:
     if not re.fullmatch("[0-9]{1,15}", argument):
-        raise PlanError(f"effect {text.strip()!r}: {argument!r} is not a number of bytes")
+        raise PlanError(f"effect {text.strip()!r}: {argument!r} is not a whole number")
     return int(argument)
 
 

@@ -29,7 +29,7 @@ class Raise(Effect):
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        return not site.is_future
+        return not site.is_future and site.layer != "network"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Kill(Effect):
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        return True
+        return site.layer != "network"
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Stop(Effect):
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        return True
+        return site.layer != "network"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Exit(Effect):
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        return True
+        return site.layer != "network"
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class Skip(Effect):
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        if site.side == "fs":
-            return site.name in ("fs.mkdir", "fs.flush", "fs.fsync", "fs.rename", "fs.rm_file")
+        if site.layer != "calls":
+            return site.name in ("fs.mkdir", "fs.flush", "fs.fsync", "fs.rename", "fs.rm_file", "http.put", "http.copy", "http.delete")
         return site.side != "pg" and (site.result in ("nothing", "argument", "list") or site.name in ("writer.write_data", "reader.read_data"))
 
 
@@ -189,7 +189,7 @@ class WrongResult(Effect):
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        return site.side not in ("pg", "fs") and site.result != "nothing" and not (site.is_future and FailFuture.moments_at(site) == ("wait",))
+        return site.side != "pg" and site.layer == "calls" and site.result != "nothing" and not (site.is_future and FailFuture.moments_at(site) == ("wait",))
 
     @classmethod
     def kinds_at(cls, site: Site) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ class BitFlip(_OfBytes):
 
     byte: int = 0
     name: ClassVar[str] = "bitflip"
-    sites: ClassVar[tuple[str, ...]] = ("fs.write", "fs.read", "fs.create_stream")
+    sites: ClassVar[tuple[str, ...]] = ("fs.write", "fs.read", "fs.create_stream", "http.put", "http.get")
     about: ClassVar[str] = "the lowest bit of a byte of the call, or of the file at create_stream, flips silently: bitflip(300)"
 
 
@@ -157,8 +157,8 @@ class Misdirect(_OfBytes):
 
 @dataclass(frozen=True)
 class StaleRead(_OfBytes):
-    """Storage answers as it was before the file was written, as caches and eventually consistent mounts do: it is not there yet."""
+    """Storage answers as it was before the file was written, as caches, and mounts and stores that are consistent in the end, do: it is not there yet."""
 
     name: ClassVar[str] = "staleread"
-    sites: ClassVar[tuple[str, ...]] = ("fs.create_stream", "fs.exists", "fs.ls")
+    sites: ClassVar[tuple[str, ...]] = ("fs.create_stream", "fs.exists", "fs.ls", "http.get", "http.head", "http.list")
     about: ClassVar[str] = "what was written is not visible yet: the file is not there, exists() denies it, ls() is empty"

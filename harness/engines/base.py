@@ -142,6 +142,7 @@ BUILT_IN: dict[str, str] = {
     "filesystem-threads": "harness.engines.filesystem:FILESYSTEM_THREADS",
     "fsspec-file": "harness.engines.fsspec_files:FSSPEC_FILES",
     "fsspec-memory": "harness.engines.fsspec_memory:FSSPEC_MEMORY",
+    "fsspec-s3": "harness.engines.fsspec_s3:FSSPEC_S3",
 }
 """Name -> ``module:object``."""
 

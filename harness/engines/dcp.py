@@ -60,12 +60,17 @@ class DcpCalls:
     one_process = False
     planners: Mapping[str, str] = {name: kind.about for name, kind in PLANNERS.items()}
 
+    def checkpoint_id(self, place: str) -> str | None:
+        """What DCP is told of the place beside the storage object; None where that knows better."""
+        return place
+
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """``dcp.save``; with another coordinator than 0 the deprecated ``save_state_dict``, which alone can name one."""
         if call.coordinator and dist.is_initialized():
             save_with_coordinator(state, writer, call.coordinator, planner, call.group)
         else:
-            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner, **_options(call), use_collectives=call.use_collectives)
+            options = _options(call) | {"use_collectives": call.use_collectives}
+            dcp.save(state, checkpoint_id=self.checkpoint_id(place), storage_writer=writer, planner=planner, **options)
 
     def make_stager(self, staging: str) -> AsyncStager:
         """A stager of the caller's own: DCP's, which copies at once or in the background."""
@@ -83,7 +88,7 @@ class DcpCalls:
         """``dcp.async_save``."""
         response: Any = dcp.async_save(
             state,
-            checkpoint_id=place,
+            checkpoint_id=self.checkpoint_id(place),
             storage_writer=writer,
             planner=planner,
             **_options(call),
@@ -98,7 +103,7 @@ class DcpCalls:
         if call.coordinator and dist.is_initialized():
             load_with_coordinator(state, reader, call.coordinator, planner, call.group)
         else:
-            dcp.load(state, checkpoint_id=place, storage_reader=reader, planner=planner, **_options(call))
+            dcp.load(state, checkpoint_id=self.checkpoint_id(place), storage_reader=reader, planner=planner, **_options(call))
 
 
 def _options(call: Call) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def check(case: Case) -> None:
 
 def _check(fault: Fault) -> None:
     effect = fault.effect
-    if fault.at.side == "fs":
+    if fault.at.layer != "calls":
         raise UsageError(f"fault {fault} cannot be exported: scripts fail at and above the storage, not below it")
     if isinstance(effect, (Raise, FailFuture)):
         raising(effect.error, fault.site, (0,))

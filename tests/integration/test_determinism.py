@@ -50,7 +50,7 @@ RUNS = [
 def _told(hash_seed: str) -> str:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, repr(RUNS)], capture_output=True, text=True, timeout=100, check=False, env=environment
+        [sys.executable, "-c", SCRIPT, repr(RUNS)], capture_output=True, text=True, timeout=250, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

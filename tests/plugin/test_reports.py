@@ -148,7 +148,7 @@ def test_the_matrix_can_be_left_out(run, option):
 def test_workers_send_their_cases_to_the_controller(pytester):
     """Under xdist the matrix covers what all of them ran."""
     pytester.makepyfile(test_inner=HOLDS)
-    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", timeout=100)
+    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", timeout=250)
     result.assert_outcomes(passed=2)
     assert "2 cases" in result.stdout.str()
 

@@ -128,7 +128,7 @@ def test_one(ckpt_world):
     ckpt_world.run(talk)
     raise AssertionError("so that it is shown")
 """)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=100)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=250)
     result.assert_outcomes(failed=1)
     assert sorted(re.findall(r"rank \d talks", result.stdout.str())) == ["rank 0 talks", "rank 1 talks"]
 

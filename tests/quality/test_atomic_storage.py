@@ -23,7 +23,7 @@ def _sweep(operation: Any, ranks: int, coordinator: int, **more: Any) -> Sweep:
 
 def test_it_claims_what_can_be_claimed_of_a_disk() -> None:
     """So that nothing below holds because nobody promised it."""
-    assert find(ATOMIC).capabilities == set(Capability) - {Capability.WITHOUT_COLLECTIVES, Capability.DETECTS_LIES}
+    assert find(ATOMIC).capabilities == set(Capability) - {Capability.WITHOUT_COLLECTIVES, Capability.DETECTS_LIES, Capability.OBJECT_STORE}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -8,6 +8,7 @@ import bugs_background
 import bugs_disk
 import bugs_grouped
 import bugs_named
+import bugs_network
 import bugs_stored
 import bugs_stuck
 import bugs_told
@@ -20,7 +21,7 @@ from harness.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS, *bugs_grouped.BUGS, *bugs_background.BUGS, *bugs_disk.BUGS)
+BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS, *bugs_grouped.BUGS, *bugs_background.BUGS, *bugs_disk.BUGS, *bugs_network.BUGS)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ for words in __import__("json").loads(sys.argv[1]):
     lines = [line for line, _ in USAGE] + ["--help", "--version", "sweep --help", "replay --help", "export --help", "sites", "effects"]
     words = json.dumps([shlex.split(line) for line in lines])
     done = subprocess.run(
-        [sys.executable, "-c", script, words], capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", script, words], capture_output=True, text=True, timeout=250, check=False, cwd=Path(__file__).parents[2]
     )
     assert done.returncode == 0, done.stderr
 

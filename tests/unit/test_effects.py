@@ -85,15 +85,17 @@ def test_a_text_that_is_no_effect_is_refused(text: str, told: str) -> None:
 
 @pytest.mark.parametrize("site", USABLE, ids=lambda site: site.name)
 def test_every_site_has_an_effect_that_fails_it(site: Site) -> None:
-    """A call can raise; of a future, it is the future that fails."""
-    assert (Raise.legal_at(site), FailFuture.legal_at(site)) == ((False, True) if site.is_future else (True, False))
+    """A call can raise; of a future, it is the future that fails; and a request is refused."""
+    asked = "status" if site.layer == "network" else "failfuture" if site.is_future else "raise"
+    assert [name for name in ("raise", "failfuture", "status") if EFFECTS[name].legal_at(site)] == [asked]
     assert NeverComplete.legal_at(site) == site.is_future
 
 
 @pytest.mark.parametrize("site", USABLE, ids=lambda site: site.name)
 def test_every_site_can_be_late_or_last(site: Site) -> None:
-    """A rank can be slow, stuck or dead anywhere."""
-    assert all(kind.legal_at(site) for kind in (Delay, Hang, Kill))
+    """A rank can be slow, stuck or dead anywhere; a store can be slow or stuck."""
+    assert all(kind.legal_at(site) for kind in (Delay, Hang))
+    assert Kill.legal_at(site) == (site.layer != "network")
 
 
 def test_nobody_can_skip_what_must_give_something_back() -> None:

@@ -18,7 +18,7 @@ LIGHT = ("errors", "zoo", "sites", "effects", "fault", "plan", "history", "runti
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("CKPT_HARNESS", "COV_"))}
-    return subprocess.run([sys.executable, *arguments], env=plain, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, *arguments], env=plain, capture_output=True, text=True, timeout=250, check=False)
 
 
 def _heavy_after(code: str) -> list[str]:

@@ -88,6 +88,7 @@ def test_all_else_is_survivable() -> None:
     site = {"failfuture": future, "nevercomplete": future, "wrong": "writer.prepare_global_plan", "skip": "writer.finish"}
     site |= {"diskerror": "fs.write", "nospace": "fs.write", "shortwrite": "fs.write", "tornwrite": "fs.write"}
     site |= dict.fromkeys(("bitflip", "zerofill", "truncate", "misdirect", "staleread"), "fs.create_stream")
+    site |= dict.fromkeys(("status", "reset", "cutbody", "throttle"), "http.get")
     names = [kind.name for kind in SIMULABLE if kind.name != "kill"]
     for text in [*(f"{site.get(name, 'writer.reset')}@0={name}" for name in names), "writer.reset@0=stop(2)"]:
         check_survivable(FaultPlan.parse(text))

@@ -17,7 +17,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
         "errors _torch",
-        "zoo sites history launch _counts tags verdict journal _syncing",
+        "zoo sites history launch _counts tags verdict journal _syncing _s3",
         "runtime",
         "effects protocol",
         "fault trace ways",
@@ -26,7 +26,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "expectation _inject",
         "_wrapping oracles durability worlds workload",
         "filesystem",
-        "storage planner stateful executor assertions",
+        "storage planner stateful executor assertions endpoint",
         "interception",
         "engines findings",
         "case",
@@ -43,7 +43,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
 )
 """Top-level modules and packages of the harness, lowest first; imports run strictly downward, and freely within a package."""
 
-WRAPPERS = frozenset("_wrapping storage planner stateful executor filesystem interception".split())
+WRAPPERS = frozenset("_wrapping storage planner stateful executor filesystem endpoint interception".split())
 JUDGES = frozenset("oracles expectation".split())
 
 

@@ -23,8 +23,8 @@ REFUSED = [
     ("writer.write_data@0=nospace", "nospace is legal at: fs.write"),
     ("disk@0=diskerror", "phase 'disk' belongs to saves and to loads: say save/disk or load/disk"),
     ("fs.write@0=diskerror(ENOWHERE)", "diskerror 'ENOWHERE'; valid: .*ENOSPC"),
-    ("fs.write@0=nospace(-1)", "'-1' is not a number of bytes"),
-    ("fs.write@0=nospace(1e3)", "'1e3' is not a number of bytes"),
+    ("fs.write@0=nospace(-1)", "'-1' is not a whole number"),
+    ("fs.write@0=nospace(1e3)", "'1e3' is not a whole number"),
     ("fs.write@0!after=bitflip", "cannot act after the call"),
     ("load/fs.write@0=diskerror", "fs.write is not called in 'load'"),
     # on whom
@@ -54,7 +54,7 @@ REFUSED = [
     ("write_data@0=raise(Nope)", "unknown error 'Nope'"),
     ("write_data@0=raise(OSError:ENOPE)", "unknown errno 'ENOPE'"),
     ("write_data@0=delay(-1)", "positive, finite"),
-    ("write_data(*.distcp)@0=raise", "only disk sites"),
+    ("write_data(*.distcp)@0=raise", "only sites of files and objects"),
     # all together
     ("write_data@0=raise; write_data@0=hang", "two faults on one occurrence"),
     ("write_data@all=raise; write_data@2=hang", "two faults on one occurrence"),

@@ -129,7 +129,7 @@ def test_a_record_is_one_json_line() -> None:
         "plan": "writer.reset@1=raise", "operation": "save", "ranks": 2, "coordinator": 0, "engine": "filesystem",
         "workload": "mixed", "seed": 0, "way": "together", "retry": True, "world": "simulated",
         "planner": "default", "executor": "thread", "staging": "writer", "overlap": "none",
-        "onto": "nothing", "watch_disk": False,
+        "onto": "nothing", "watch_disk": False, "watch_network": False,
     }  # fmt: skip
     assert line["verdict"] == "VIOLATED"
     assert line["outcomes"] == ["raised", "raised"]

@@ -264,7 +264,7 @@ class Rank(Reporting):
             self._ring.send(b"!")
 
     def _others(self) -> list[threading.Thread]:
-        return [one for one in threading.enumerate() if one is not threading.main_thread() and one.ident not in self._idle]
+        return [one for one in threading.enumerate() if one is not threading.main_thread() and one.ident not in self._idle and one not in runtime.servants()]
 
     def _begin(self, job: Job) -> Any:
         self._started = job.started

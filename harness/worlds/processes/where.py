@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import torch.distributed as dist
 
-from harness import _torch
+from harness import _torch, runtime
 from harness.worlds.processes.evidence import ended
 from harness.worlds.processes.messages import Doing, Thread
 from harness.worlds.simulated import frames
@@ -71,14 +71,14 @@ class Mark(NamedTuple):
 
 
 def look(marks: Mapping[int, Mark], idle: Iterable[int], *, served: bool = False) -> tuple[Thread, ...]:
-    """The threads of this process, but for those that were idle before its job began.
+    """The threads of this process, but for those that were idle before its job began, and those that serve whoever asks.
 
     Args:
         marks: ident -> what the thread says of itself.
         idle: idents of threads to leave out.
         served: whether a process that this one started is looked at too, so that a wait for its answer is no wait for something outside.
     """
-    left_out = {*idle, threading.get_ident()}
+    left_out = {*idle, threading.get_ident(), *(servant.ident for servant in runtime.servants())}
     threads = [thread for thread in threading.enumerate() if thread.ident not in left_out]
     threads.sort(key=lambda thread: thread is not threading.main_thread())
     stacks = sys._current_frames()

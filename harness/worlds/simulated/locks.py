@@ -15,6 +15,7 @@ import concurrent.futures.thread
 import contextlib
 import functools
 import queue
+import sys
 import threading
 import time
 import weakref
@@ -28,6 +29,26 @@ from harness.worlds.simulated.frames import stack_of
 from harness.worlds.simulated.tasks import Claim, State, Task, Unwind, Waiting, current_task
 
 _real_monotonic = time.monotonic
+
+
+def _served_by_fsspec() -> bool:
+    """Whether the calling thread waits for an answer that fsspec's own thread gives it, whatever other ranks do.
+
+    Giving the baton away meanwhile would let the outside's speed decide who runs next.
+    """
+    asyn = sys.modules.get("fsspec.asyn")
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_DEPTH if asyn is not None else 0):
+        if frame is None:
+            return False
+        if frame.f_code is asyn.sync.__code__:  # type: ignore[union-attr]  # the range is empty where it is None
+            return True
+        frame = frame.f_back
+    return False
+
+
+_DEPTH = 8
+"""Frames between ``fsspec.asyn.sync`` and the lock of the event that it waits for, and some more."""
 
 
 def _wake(waiter: Task | LockType) -> None:
@@ -63,7 +84,15 @@ class WorldLock:
             return False
         if timeout < 0 and timeout != -1:
             raise ValueError("timeout value must be a non-negative number")
+        if _served_by_fsspec():
+            return self._hold(me, timeout)
         return self._wait(me, None if timeout == -1 else timeout)
+
+    def _hold(self, me: Task, timeout: float) -> bool:
+        """Waits with the baton in hand, as one who blocks in native code does."""
+        found = self._raw.acquire(True, timeout)
+        me.scheduler.check()
+        return found
 
     def _wait(self, me: Task, timeout: float | None) -> bool:
         scheduler = me.scheduler

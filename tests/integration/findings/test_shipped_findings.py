@@ -34,7 +34,7 @@ SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
 
 SPAWNING = ("DCP-021", "DCP-022")
 """Findings that start processes which import torch anew: with others at once they would wait too long for a processor."""
-ONE_BY_ONE = pytest.mark.xdist_group("process executor")
+ONE_BY_ONE = pytest.mark.usefixtures("one_at_a_time")
 CRASHES = [entry for entry in ENTRIES if entry.crashes]
 REPLAYED = [entry for entry in ENTRIES if " crash " not in entry.replay]
 

@@ -204,7 +204,7 @@ def test_the_same_seed_gives_the_same_history_in_every_process(tmp_path: Path) -
     code = "import pathlib, sys, warnings; warnings.simplefilter('ignore'); import test_checkpoints as t; print(t.timeline(pathlib.Path(sys.argv[1]), 5))"
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     command = [sys.executable, "-c", code, str(tmp_path / "there")]
-    there = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=100, check=True).stdout
+    there = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=250, check=True).stdout
     here = timeline(tmp_path / "here", 5)
     assert len(here) > 1000
     assert there.strip() == here

@@ -75,8 +75,8 @@ def _WithBytes(inner: Any, faults: Injector) -> Any:  # noqa: N802  (reads as a 
 
 
 def _sites() -> list[Site]:
-    """All but those that only worlds have (collectives, executors), and those with tests of their own (disks, stagers in the background)."""
-    return [site for site in SITES.values() if site.side not in ("pg", "executor", "fs") and site.name != "stager.stage.future"]
+    """All but those that only worlds have (collectives, executors), and those with tests of their own (disks, object stores, stagers in the background)."""
+    return [site for site in SITES.values() if site.side not in ("pg", "executor") and site.layer == "calls" and site.name != "stager.stage.future"]
 
 
 @pytest.mark.parametrize("site", _sites(), ids=lambda site: site.name)

@@ -1,0 +1,88 @@
+"""DCP on fsspec's ``s3://``: s3fs against a store on this machine (see :mod:`harness.engines.moto`)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import s3fs  # noqa: F401  (missing, it is told here, before anything runs)
+from fsspec.asyn import get_loop, iothread
+
+from harness import runtime
+from harness._torch import FsspecReader, FsspecWriter
+from harness.endpoint import reach
+from harness.engines import moto
+from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
+from harness.protocol import DCP, Capability, Protocol
+
+T = TypeVar("T")
+
+# The thread of fsspec's loop serves all ranks, so it must not be started by one of them; nor must the workers of the loop be taken for anybody's.
+get_loop().set_default_executor(ThreadPoolExecutor(4, initializer=lambda: runtime.serves(threading.current_thread())))
+runtime.serves(iothread[0])
+
+
+class FsspecS3Engine(DcpCalls):
+    """DCP with fsspec's writer and reader on S3.
+
+    The client's patience is cut short, and nothing else about it: it waits two seconds for an answer, and tries four times in all.
+    """
+
+    name = "fsspec-s3"
+    about = "DCP on fsspec's s3:// (s3fs), against moto's server"
+    protocol: Protocol = DCP
+    capabilities = DCP_CAPABILITIES | {Capability.OBJECT_STORE}
+
+    def checkpoint_id(self, place: str) -> None:
+        """Not told: given one, DCP's writer forgets how its store is reached (``FsspecWriter.reset``)."""
+
+    def place(self, root: Path, name: str) -> str:
+        """An address in the store."""
+        return moto.place(root, name)
+
+    def make_writer(self, place: str) -> FsspecWriter:
+        """A writer for the prefix; ``sync_files`` would call ``os.sync()`` for the whole host, since a key has no descriptor."""
+        return _impatient(FsspecWriter(f"s3://{moto.Place.of(place).key}", sync_files=False, **_options(place)))
+
+    def make_reader(self, place: str) -> FsspecReader:
+        """A reader for the prefix."""
+        return _impatient(FsspecReader(f"s3://{moto.Place.of(place).key}", **_options(place)))
+
+    def committed(self, place: str, apart: int = 0) -> bool:
+        """Whether ``.metadata`` is there, or that of each rank."""
+        return all(moto.exists(place, name) for name in markers(apart))
+
+    def flaws(self, place: str) -> Sequence[str]:
+        """None: what the metadata promises is looked for by loading it."""
+        return ()
+
+    def fingerprint(self, place: str) -> Mapping[str, str]:
+        """Relative key -> SHA-256 of each object."""
+        return moto.fingerprint(place)
+
+    def discard(self, place: str) -> None:
+        """Removes every object below the prefix."""
+        moto.discard(place)
+
+
+def _options(place: str) -> dict[str, Any]:
+    return {
+        "key": moto.KEY,
+        "secret": moto.KEY,
+        "endpoint_url": reach(moto.Place.of(place).store),
+        "use_listings_cache": False,
+        "config_kwargs": {"retries": {"max_attempts": 2, "mode": "standard"}, "read_timeout": 2, "connect_timeout": 2},
+    }
+
+
+def _impatient(storage: T) -> T:
+    """The storage with two tries of s3fs's own, each of two tries of botocore's, where there would be five."""
+    file_system: Any = storage
+    file_system.fs.fs.retries = 2
+    return storage
+
+
+FSSPEC_S3 = FsspecS3Engine()

@@ -1,0 +1,124 @@
+"""An S3 store of this machine's own for engines on object stores: moto's server, in this process, on a free port of its loopback.
+
+It starts when the first place in it is asked for, and ends with the process. Ranks that are other processes of this host reach it as well.
+
+Not modelled: what distinguishes a real store from moto: eventual consistency, permissions, checks of signatures, and limits of rate.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import HTTPError
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import Request, urlopen
+from xml.etree import ElementTree as ET
+
+from harness import runtime
+
+BUCKET = "ckpt-harness"
+REGION = "us-east-1"
+KEY = "harness"
+"""Both halves of the credentials: moto takes any."""
+HEADERS = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/20200101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"}
+"""What a request by hand needs: moto wants to know who asks, and checks no signature."""
+
+_numbers = itertools.count()
+_prefixes: dict[Path, int] = {}
+
+
+@functools.cache
+def server() -> str:
+    """The address of the store, with the bucket made.
+
+    Raises:
+        ImportError: moto is not installed.
+    """
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    before = set(threading.enumerate())
+    running.start()
+    for thread in set(threading.enumerate()) - before:
+        runtime.serves(thread)
+    host, port = running.get_host_and_port()
+    url = f"http://{host}:{port}"
+    _asked("PUT", f"{url}/{BUCKET}")
+    return url
+
+
+def place(root: Path, name: str) -> str:
+    """Where a checkpoint lives: its address in the store. It is numbered, so that no path of the machine shows in what is stored or printed."""
+    return f"{server()}/{BUCKET}/{_prefixes.setdefault(root, next(_numbers))}/{name}"
+
+
+class Place(NamedTuple):
+    """A place taken apart.
+
+    Attributes:
+        store: the store's address.
+        key: bucket and prefix.
+    """
+
+    store: str
+    key: str
+
+    @classmethod
+    def of(cls, place: str) -> Place:
+        """Takes it apart."""
+        parts = urlsplit(place)
+        return cls(f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"))
+
+
+def keys(place: str) -> list[str]:
+    """The keys below a place, relative to it, sorted."""
+    store, key = Place.of(place)
+    bucket, _, prefix = key.partition("/")
+    return sorted(one.removeprefix(f"{prefix}/") for one in _listed(f"{store}/{bucket}", f"{prefix}/"))
+
+
+def _listed(bucket: str, prefix: str) -> Iterator[str]:
+    token = ""
+    while True:
+        query = {"list-type": "2", "prefix": prefix} | ({"continuation-token": token} if token else {})
+        root = ET.fromstring(_asked("GET", f"{bucket}?{urlencode(query)}"))
+        found = {entry.tag.rpartition("}")[2]: entry.text for entry in root}
+        yield from (str(entry.text) for entry in root.iter() if entry.tag.rpartition("}")[2] == "Key")
+        token = found.get("NextContinuationToken") or ""
+        if not token:
+            return
+
+
+def exists(place: str, name: str) -> bool:
+    """Whether there is an object of this name."""
+    try:
+        _asked("HEAD", f"{place}/{quote(name)}")
+    except HTTPError as error:
+        if error.code == 404:
+            return False
+        raise
+    return True
+
+
+def fingerprint(place: str) -> Mapping[str, str]:
+    """Relative key -> SHA-256 of each object."""
+    return {key: hashlib.sha256(_asked("GET", f"{place}/{quote(key)}")).hexdigest() for key in keys(place)}
+
+
+def discard(place: str) -> None:
+    """Removes every object below the place."""
+    for key in keys(place):
+        _asked("DELETE", f"{place}/{quote(key)}")
+
+
+def _asked(method: str, url: str) -> bytes:
+    """The body of the store's answer, asked for by other code than any client under test."""
+    with urlopen(Request(url, method=method, headers=HEADERS), timeout=30) as answer:
+        return bytes(answer.read())

@@ -1,0 +1,25 @@
+"""An object store that is busy, cuts connections or loses answers costs a try or the operation, for all ranks alike; never a wrong checkpoint."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import Case
+from harness.effects import CutBody, Reset, Status
+from harness.strategies import bound_plans, network_sites
+
+pytest.importorskip("s3fs", reason="needs the extra s3: pip install 'checkpoint-harness[s3]'")
+
+pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@settings(max_examples=6)  # a client's retries take real seconds
+@given(data=st.data())
+def test_what_a_store_refuses_is_made_good_or_told_to_all(ckpt_rig, operation, data):
+    """Whichever requests of whichever ranks fail, once or for good, before the store acted or after."""
+    drawn = bound_plans(op=operation, sites=network_sites(operation), max_ranks=3, effects=(Status, Reset, CutBody))
+    bound = data.draw(drawn, label="failures")
+    ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, "fsspec-s3", "objects"))

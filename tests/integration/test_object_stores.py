@@ -1,0 +1,84 @@
+"""DCP on a real client of an object store, whose requests fail on one rank: in both worlds, and the same every time."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("s3fs", reason="needs the extra s3: pip install 'checkpoint-harness[s3]'")
+
+from harness.case import Case, WorldName
+from harness.errors import PlanError
+from harness.findings.register import Register
+from harness.plan import FaultPlan
+from harness.rig import Rig
+from harness.verdict import Verdict
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+BUSY = "http.put(__1_0.distcp)@1#1x*=status(503,SlowDown)"
+
+
+@pytest.fixture
+def rig():
+    with Rig(register=Register()) as made:
+        yield made
+
+
+def _case(plan, operation="save", world: WorldName = "simulated"):
+    return Case(FaultPlan.parse(plan), operation, engine="fsspec-s3", workload="objects", world=world)
+
+
+@pytest.mark.parametrize("world", ["simulated", "processes"])
+def test_all_ranks_are_told_of_a_store_that_stays_busy(rig, world):
+    """Whose request it was is named, and every claim holds; so does a second try."""
+    result = rig.run(_case(BUSY, world=world))
+    result.check()
+    assert {one.kind for one in result.outcomes.values()} == {"raised"}
+    assert {rank for one in result.outcomes.values() for rank in one.error.failures} == {1}
+    assert result.evidence.retry is not None
+
+
+@pytest.mark.parametrize(
+    ("plan", "operation"),
+    [
+        ("http.put(__1_0.distcp)@1=status", "save"),
+        ("http.put(.metadata.tmp)@0!after=reset", "save"),
+        ("http.get(__1_0.distcp)@0=cutbody(100)", "load"),
+        ("http.head(.metadata)@1=reset", "load"),
+    ],
+)
+def test_what_passes_is_made_good(rig, plan, operation):
+    """The client tries again, and all ranks succeed with everything there."""
+    result = rig.run(_case(plan, operation))
+    result.check()
+    assert result.evidence.fired
+    assert {one.kind for one in result.outcomes.values()} == {"returned"}
+
+
+def test_a_commit_whose_acknowledgement_is_lost_is_whole(rig):
+    """The copy that commits acts each time it is tried, and no answer ever comes: all are told of an error, and the checkpoint loads."""
+    result = rig.run(_case("http.copy@0#1x*!after=reset"))
+    result.check()
+    assert {one.kind for one in result.outcomes.values()} == {"raised"}
+    assert result.evidence.storage["save[1]"][0].committed
+
+
+def test_a_put_that_is_pretended_is_told_as_a_lie(rig):
+    """DCP does not claim to notice; what is missing is said, and does not count."""
+    result = rig.run(_case("http.put(__1_0.distcp)@1=skip"))
+    unclaimed = [one for one in result.judgements if one.verdict is Verdict.VIOLATED]
+    assert [one.oracle for one in unclaimed] == ["commitment"]
+    assert not any(one.claimed for one in unclaimed)
+    assert result.verdict is Verdict.HOLDS
+
+
+def test_the_same_case_is_the_same_history(rig):
+    """Retries and all: a rank that waits for its store keeps its turn, however long the store takes."""
+    first, second = (rig.run(_case(BUSY)).history.to_jsonl() for _ in range(2))
+    assert first == second
+
+
+def test_requests_of_an_engine_that_makes_none_cannot_fail():
+    """It is refused before anything runs."""
+    with pytest.raises(PlanError, match="does not claim 'object store', so its network cannot be reached"):
+        Case(FaultPlan.parse(BUSY)).bind()

@@ -1,0 +1,36 @@
+"""Does the tool cry wolf at a storage that talks to its object store as it should? With DCP's protocol repaired and an empty register: no."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("moto", reason="needs the extra s3: pip install 'checkpoint-harness[s3]'")
+
+from object_storage import OBJECTS
+
+from harness.campaign import Sweep
+from harness.case import Case
+from harness.plan import FaultPlan
+from harness.rig import Rig
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+def test_no_fault_of_the_network_violates_a_claim(operation: str, rig: Rig) -> None:
+    """Every request, with every effect: an error on all ranks, or success; and what is there is whole, or is seen to be damaged."""
+    sweep = Sweep((operation,), (2,), engine=OBJECTS.name, network=True)  # type: ignore[arg-type]  # a kind
+    cases = [case for ground in sweep.grounds() for case in sweep.cases(rig, ground)]
+    assert len(cases) > 15
+    for case in cases:
+        rig.run(case).check()
+
+
+@pytest.mark.parametrize(("times", "outcome"), [(2, "returned"), (3, "raised")])
+def test_it_tries_as_often_as_it_says(times: int, outcome: str, rig: Rig) -> None:
+    """A store that is busy twice is waited for; all ranks are told of one that stays so."""
+    plan = FaultPlan.parse(f"http.put(1.bin)@1#1x{times}=status(503,SlowDown)")
+    result = rig.run(Case(plan, "save", 2, engine=OBJECTS.name))
+    result.check()
+    assert {one.kind for one in result.outcomes.values()} == {outcome}
+    assert len(result.evidence.fired) == 1
