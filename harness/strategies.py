@@ -270,7 +270,7 @@ class _Menu:
         yes, few = st.booleans(), st.integers(0, _VARIANTS - 1)
         mask = st.lists(yes, min_size=min(width, _WIDE), max_size=min(width, _WIDE))
         addressing = st.integers(0, self.operations + 1)
-        return st.tuples(_up_to(self.sites), mask, yes, addressing, few, yes, yes, _up_to(SIMULABLE), _up_to(self.errors), few)
+        return st.tuples(_up_to(self.sites), mask, yes, addressing, few, yes, yes, _up_to(max(self.kinds.values(), key=len)), _up_to(self.errors), few)
 
     def fault(self, numbers: Numbers, cast: _Cast) -> Fault:
         at, mask, in_words, addressing, nth, for_ever, after, kind, error, variant = numbers

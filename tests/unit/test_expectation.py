@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.expectation import Expectation, Forecast, Kind, forecast
+from harness.history import SOME_ERROR
 from harness.plan import FaultPlan
 from harness.protocol import DCP, DCP_ALONE, Protocol, groups_of
 from harness.sites import OperationKind
@@ -133,7 +134,7 @@ def test_before_and_after_a_call_are_two_moments() -> None:
 )
 def test_lateness_is_measured_against_the_others(text: str, kind: Kind, delayed: float) -> None:
     """Within the group's timeout (100 s here) a late rank is waited for, beyond it not, and close to it either is right; nobody is late if all are."""
-    (owed,) = _forecast(text, timeout=250.0).expectations
+    (owed,) = _forecast(text, timeout=100.0).expectations
     assert (owed.kind, owed.delayed) == (kind, delayed)
 
 
@@ -275,7 +276,7 @@ def test_in_a_group_ranks_are_named_as_it_counts() -> None:
 )
 def test_what_befalls_one_group_is_nothing_to_another(text: str, even: Kind, odd: Kind) -> None:
     """Each owes for its own faults."""
-    found = _in_way(text, "groups", 4, timeout=250.0)
+    found = _in_way(text, "groups", 4, timeout=100.0)
     assert [(one.ranks, one.kind) for one in found] == [((0, 2), even), ((1, 3), odd)]
 
 
@@ -305,7 +306,7 @@ def test_without_collectives_only_those_who_fail_owe_an_error() -> None:
 )
 def test_without_collectives_ranks_meet_only_at_the_end(text: str, kind: Kind) -> None:
     """There a lost rank is missed, and one that is late in sum beyond the timeout (100 s here)."""
-    (owed,) = _in_way(text, "no_collectives", 2, timeout=250.0)
+    (owed,) = _in_way(text, "no_collectives", 2, timeout=100.0)
     assert owed.kind is kind
 
 
@@ -377,3 +378,33 @@ def test_a_call_that_a_failure_prevents_is_not_counted() -> None:
 def test_what_strikes_no_call_is_said(text: str, unreachable: set[int]) -> None:
     """A fault that no run could fire, rank by rank."""
     assert {rank for _, rank in _forecast(text).unreachable} == unreachable
+
+
+def _of_requests(text: str) -> Expectation:
+    """A save in which rank 1 asks its store twice, and is told no the second time, as it expects."""
+    asked = [Moment("http.put", 1, after=False, file="1.bin"), Moment("http.put", 1, after=True, file="1.bin"), Moment("http.head", 1, after=False, fails=True)]
+    around = [Moment("writer.write_data", 1, after=False), *asked, Moment("writer.write_data", 1, after=True)]
+    bound = FaultPlan.parse(text).bind(2, 0)
+    (found,) = forecast(bound, Trace({"save[1]": {0: (), 1: tuple(around)}})).expectations
+    return found
+
+
+@pytest.mark.parametrize("effect", ["status(503)", "reset", "hang"])
+@pytest.mark.parametrize("when", ["", "!after"])
+def test_a_refused_request_is_some_error_or_none(effect: str, when: str) -> None:
+    """What a client makes of it is its own affair: all ranks are told of some error of that rank, or it tries again and all succeed."""
+    owed = _of_requests(f"http.put@1{when}={effect}")
+    assert (owed.kind, owed.step, owed.failures, owed.maskable, owed.lasting) == (Kind.FAILS, "write", {1: SOME_ERROR}, True, False)
+    assert owed.decisive[0].where == "writer.write_data"
+
+
+def test_a_store_that_stays_so_may_be_met_again_in_a_later_step() -> None:
+    """Then which step fails cannot be foretold."""
+    assert _of_requests("http.put@1#1x*=status").lasting
+
+
+@pytest.mark.parametrize("text", ["http.head@1=status(503)", "http.put@1=delay(0.1)", "http.put@1=throttle(1000)", "http.put@1=skip"])
+def test_of_what_changes_an_answer_or_its_time_only_agreement_is_owed(text: str) -> None:
+    """A no in other words, patience that may end, a lie."""
+    owed = _of_requests(text)
+    assert (owed.kind, owed.agreement) == (Kind.UNDETERMINED, True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.expectation import Acting, Expectation, Forecast, Kind
-from harness.history import ErrorRecord
+from harness.history import SOME_ERROR, ErrorRecord
 from harness.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge
 from harness.plan import FaultPlan
 from harness.protocol import Capability
@@ -139,3 +139,27 @@ def test_a_mixture_that_damage_made_is_owed_by_engines_with_checksums() -> None:
     for expectation, claimed in ((FLIPPED, False), (FAILS, True)):
         (judgement,) = [one for one in judge(_evidence(expectation, RETURNED, mixed, capabilities=frozenset())) if one.oracle == "purity"]
         assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, claimed)
+
+
+REFUSED = Expectation("save[1]", (0, 1), Kind.FAILS, "plan", {1: SOME_ERROR}, (_acting("http.put@1#1x*=status", SOME_ERROR),), maskable=True, lasting=True)
+
+
+def test_of_a_refused_request_any_error_of_its_rank_will_do() -> None:
+    """In whichever step it comes, where the store stays so; but in its own where it does not, and of no other rank."""
+    assert _verdict("attribution", _evidence(REFUSED, RAISED)) is Verdict.HOLDS
+    assert _verdict("attribution", _evidence(replace(REFUSED, lasting=False), RAISED)) is Verdict.VIOLATED
+    assert _verdict("attribution", _evidence(replace(REFUSED, failures={0: SOME_ERROR}), RAISED)) is Verdict.VIOLATED
+
+
+def test_alone_a_refused_rank_owes_some_error_of_its_own() -> None:
+    """Success without it being made good is none."""
+    alone = replace(REFUSED, apart=True, agreement=False)
+    assert _verdict("attribution", _evidence(alone, Outcome("raised", EIO))) is Verdict.HOLDS
+    assert _verdict("attribution", _evidence(replace(alone, maskable=False), RETURNED)) is Verdict.VIOLATED
+
+
+def test_an_engine_that_cannot_even_be_prepared_is_judged_by_its_error_alone() -> None:
+    """No oracle breaks on a case that never began."""
+    prepared = Expectation("preparation", (0, 1), Kind.SUCCEEDS)
+    verdicts = {one.oracle: one.verdict for one in judge(_evidence(prepared, RAISED)) if one.verdict is not Verdict.HOLDS}
+    assert verdicts == {"attribution": Verdict.VIOLATED}

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future as PoolFuture
 from typing import Any
 
+import fsspec.asyn
 import pytest
 import torch
 import torch.distributed as dist
 from torch.futures import Future
 
-from harness.runtime import current
+from harness.runtime import current, serves
 from harness.worlds.simulated import SimulatedWorld
 
 Outside = Callable[[float, Callable[[], Any]], None]
@@ -199,3 +200,22 @@ def test_a_loop_that_waits_for_ever_is_unknown() -> None:
     assert result.outcome == "unknown"
     assert result.wait is not None
     assert "event loop" in result.wait.what
+
+
+def test_a_rank_that_fsspec_serves_keeps_its_turn() -> None:
+    """So the speed of the store decides nothing: nobody else runs until it has its answer."""
+    order: list[str] = []
+    loop = fsspec.asyn.get_loop()
+    serves(fsspec.asyn.iothread[0])
+
+    async def slow() -> None:
+        await asyncio.sleep(0.05)
+
+    def body() -> None:
+        rank = dist.get_rank()
+        order.append(f"{rank} asks")
+        fsspec.asyn.sync(loop, slow)
+        order.append(f"{rank} is answered")
+
+    SimulatedWorld(3, seed=1).run(body)
+    assert [one.partition(" ")[0] for one in order[::2]] == [one.partition(" ")[0] for one in order[1::2]]

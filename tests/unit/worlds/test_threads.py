@@ -205,7 +205,7 @@ def test_a_timed_wait_on_a_future_of_the_world_takes_virtual_time() -> None:
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(time.sleep, 500.0)
             try:
-                future.result(timeout=250.0)
+                future.result(timeout=100.0)
             except concurrent.futures.TimeoutError:
                 return "timeout", runtime.current().now()
         return "done", 0.0
