@@ -22,7 +22,7 @@ from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, WAYS, way_of
 
 if TYPE_CHECKING:
     from harness.campaign import Sweep
-    from harness.case import WorldName
+    from harness.case import CaseResult, WorldName
     from harness.findings.register import Register
 
 
@@ -369,6 +369,36 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
     console = Console(highlight=False)
     console.print(f"ckpt-harness {__version__}, torch {_version('torch')}, engine {wanted.engine}, seed {wanted.seed}")
     sys.exit(show_crashes(console, found, known, time.perf_counter() - started))
+
+
+@main.command(name="track-record")
+@click.option("--write", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE", help="Write the page, instead of printing it.")
+def track_record(write: Path | None) -> None:
+    """Runs the line of every public report that is known, and says what came of it, as a Markdown page."""
+    from harness.campaign import quiet
+    from harness.case import Case
+    from harness.plan import FaultPlan
+    from harness.report.track_record import render, reports, shown
+    from harness.rig import Rig
+
+    quiet()
+    with Rig() as rig, _bar("running every report") as progress:
+
+        def run(words: list[str]) -> CaseResult:
+            options = replay.make_context("replay", words).params
+            options.pop("register")
+            return rig.run(Case(plan=FaultPlan.parse(options.pop("plan")), **options))
+
+        listed = reports()
+        found = []
+        for number, report in enumerate(listed, 1):
+            found.append((report, shown(report, run)))
+            progress(number, len(listed))
+    page = render(found)
+    if write:
+        write.write_text(page, encoding="utf-8")
+    else:
+        click.echo(page, nl=False)
 
 
 @main.command()

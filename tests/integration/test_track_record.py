@@ -1,0 +1,74 @@
+"""Every public report of the track record: its line shows today what the page says."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import harness
+from harness.case import Case, CaseResult
+from harness.cli import main
+from harness.engines.base import find
+from harness.errors import UsageError
+from harness.plan import FaultPlan
+from harness.report.track_record import Report, render, reports, shown
+from harness.rig import Rig
+
+PAGE = Path(harness.__file__).parents[1] / "docs" / "TRACK_RECORD.md"
+TORCH = importlib.metadata.version("torch").partition("+")[0]
+
+pytestmark = [
+    pytest.mark.usefixtures("silence"),
+    pytest.mark.skipif(f"| torch {TORCH} |" not in PAGE.read_text("utf-8"), reason=f"the page was made with another torch than {TORCH}"),
+]
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    with Rig() as made:
+        yield made
+
+
+def _run(rig: Rig, words: list[str]) -> CaseResult:
+    options = main.commands["replay"].make_context("replay", words).params
+    options.pop("register")
+    return rig.run(Case(plan=FaultPlan.parse(options.pop("plan")), **options))
+
+
+def _able(report: Report) -> Report:
+    """Skips a report whose engine needs a package that is not there."""
+    words = shlex.split(report.line)
+    try:
+        find(words[words.index("--engine") + 1] if "--engine" in words else "filesystem")
+    except UsageError as error:
+        pytest.skip(str(error).partition("; engines:")[0])
+    return report
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+@pytest.mark.parametrize("report", reports(), ids=lambda report: report.report)
+def test_the_line_of_a_report_shows_what_the_page_says(report: Report, rig: Rig) -> None:
+    """The finding, that the claim holds today, or that nobody makes it."""
+    assert shown(_able(report), lambda words: _run(rig, words)) == report.says
+
+
+def test_the_page_is_what_the_lines_give() -> None:
+    """All of them, in their order, with the words that their runs are held to."""
+    assert PAGE.read_text("utf-8") == render((report, report.says) for report in reports())
+
+
+def test_there_are_at_least_ten_reports_of_others() -> None:
+    """Each of another thread."""
+    assert len({one.report for one in reports()}) == len(reports()) >= 10
+
+
+def test_a_line_that_shows_something_else_is_told(rig: Rig) -> None:
+    """The page cannot be made then."""
+    wrong = Report("somebody/else#1", "nothing fails", "ckpt-harness replay '' --ranks 1", "DCP-001")
+    with pytest.raises(click.ClickException, match="expected 'DCP-001', and found 'holds'"):
+        shown(wrong, lambda words: _run(rig, words))
