@@ -14,6 +14,7 @@ from typing import Any
 
 from harness._inject import Firing, Injector
 from harness._torch import timeline_logger
+from harness.endpoint import endpoints
 from harness.history import History
 from harness.interception import intercepted
 from harness.plan import FaultPlan
@@ -44,7 +45,7 @@ def on_simulated_ranks(body: Callable[..., Any], args: tuple[Any, ...], plan: Fa
     """Calls ``body(*args)`` on each of ``ranks`` simulated ranks, in an order drawn from ``seed``."""
     history = History()
     injector = Injector(plan, coordinators=(coordinator,), history=history)
-    with intercepted(injector), _without_timeline():
+    with intercepted(injector), endpoints(injector, range(ranks)), _without_timeline():
         endings = SimulatedWorld(ranks, seed=seed).run(body, *args, faults=injector)
     return Ran(tuple(endings), injector.fired, history, tuple(injector.internal_errors))
 
@@ -80,7 +81,7 @@ class _Struck:
 
         injector = Injector(self._plan, coordinators=(self._coordinator,), history=Reported(here()))
         here().ask_at_collectives(injector)
-        with intercepted(injector), _without_timeline():
+        with intercepted(injector), endpoints(injector, [injector.rank()]), _without_timeline():
             return self._body(*args)
 
 

@@ -100,6 +100,7 @@ def _report_silence(faults: Injector) -> None:
 _OUT_OF_REACH = {
     "pg": "collectives; they fail in simulated worlds, whose plan it belongs in",
     "executor": "the process of an executor; it fails in the cases of a rig (ckpt-harness replay --executor process)",
+    "http": "requests to object stores; a FaultyEndpoint strikes them, whose url the storage's client is given",
 }
 
 

@@ -6,7 +6,11 @@ import pytest
 
 pytest.importorskip("s3fs", reason="needs the extra s3: pip install 'checkpoint-harness[s3]'")
 
+import torch
+
+from harness import inject
 from harness.case import Case, WorldName
+from harness.engines import moto
 from harness.errors import PlanError
 from harness.findings.register import Register
 from harness.plan import FaultPlan
@@ -82,3 +86,27 @@ def test_requests_of_an_engine_that_makes_none_cannot_fail():
     """It is refused before anything runs."""
     with pytest.raises(PlanError, match="does not claim 'object store', so its network cannot be reached"):
         Case(FaultPlan.parse(BUSY)).bind()
+
+
+def _save_here(place):
+    from harness.engines.base import Call, find
+
+    engine = find("fsspec-s3")
+    engine.save({"weight": torch.ones(3)}, engine.make_writer(place), None, place, Call())
+
+
+@pytest.mark.ckpt_ranks(2)
+@pytest.mark.ckpt_runs_in("simulated", "processes")
+def test_a_body_of_somebody_elses_is_struck_where_it_reaches_its_store(ckpt_world, tmp_path):
+    """A client made with the address that ``reach`` gives is behind the plan's faults, in a test's own body too."""
+    place = moto.place(tmp_path, "mine")
+    results = ckpt_world.run(_save_here, place, plan="http.put(__1_0.distcp)@1#1x*=status(403)")
+    assert [result.outcome for result in results] == ["raised", "raised"]
+    assert list(results[0].record.failures) == [1]
+    moto.discard(place)
+
+
+def test_inject_cannot_reach_a_request():
+    """It says what can."""
+    with pytest.raises(PlanError, match="inject\\(\\) cannot reach requests to object stores; a FaultyEndpoint strikes them"), inject("http.put@0=status"):
+        pass
