@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 from harness._torch import background_stager, load_with_coordinator, save_with_coordinator, stored_pieces
 from harness.engines.base import Call, Saving
 from harness.protocol import Capability
+from harness.workload import Holding
 
 DCP_CAPABILITIES = frozenset(
     {
@@ -58,14 +59,21 @@ class DcpCalls:
     """The calls of an engine that runs DCP's own ``save`` and ``load``."""
 
     one_process = False
+    usual: Mapping[str, str] = {}
+    cannot_hold: frozenset[Holding] = frozenset({Holding.QUANTIZED})
     planners: Mapping[str, str] = {name: kind.about for name, kind in PLANNERS.items()}
+
+    def checkpoint_id(self, place: str) -> str | None:
+        """What a save is told beside its writer, which knows the place already."""
+        return place
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
         """``dcp.save``; with another coordinator than 0 the deprecated ``save_state_dict``, which alone can name one."""
         if call.coordinator and dist.is_initialized():
             save_with_coordinator(state, writer, call.coordinator, planner, call.group)
         else:
-            dcp.save(state, checkpoint_id=place, storage_writer=writer, planner=planner, **_options(call), use_collectives=call.use_collectives)
+            named, joined = self.checkpoint_id(place), call.use_collectives
+            dcp.save(state, checkpoint_id=named, storage_writer=writer, planner=planner, **_options(call), use_collectives=joined)
 
     def make_stager(self, staging: str) -> AsyncStager:
         """A stager of the caller's own: DCP's, which copies at once or in the background."""
@@ -83,7 +91,7 @@ class DcpCalls:
         """``dcp.async_save``."""
         response: Any = dcp.async_save(
             state,
-            checkpoint_id=place,
+            checkpoint_id=self.checkpoint_id(place),
             storage_writer=writer,
             planner=planner,
             **_options(call),
