@@ -373,6 +373,19 @@ def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:
 # Fsspec's storage classes, imported above, are documented for users, yet lived in a private module until torch 2.15.
 
 
+def zstandard() -> Any:
+    """DCP's stream extension that compresses, which has no public home.
+
+    Raises:
+        ImportError: this torch has none, or a package that it needs is missing.
+    """
+    from torch.distributed.checkpoint._extension import ZStandard
+
+    if not ZStandard.is_available():
+        raise ImportError("DCP's extension needs the package zstandard or pyzstd: pip install 'checkpoint-harness[zstd]'")
+    return ZStandard()
+
+
 def empty_sharded_tensor(count: int, group: Any = None) -> Any:
     """A one-dimensional float64 ``ShardedTensor`` of ``count`` elements, chunked over a group's ranks on the CPU; made without a collective.
 

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 from harness.engines.base import Engine, find
 from harness.errors import OracleViolation, PlanError, UsageError
@@ -19,7 +19,7 @@ from harness.protocol import Capability, Group
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
 from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
-from harness.workload import WORKLOADS, workload
+from harness.workload import PARALLEL, WORKLOADS, Holding, workload
 
 WorldName = Literal["simulated", "processes", "attached"]
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
@@ -76,6 +76,27 @@ class Case:
     watch_disk: bool = False
     watch_network: bool = False
 
+    def settled(self) -> Case:
+        """The case as its engine is called: what is left at its default is what is usual with the engine, and a save is of the kind that it makes.
+
+        Raises:
+            UsageError: an unknown engine, or a way of calling that it is not for.
+        """
+        changes: dict[str, Any] = {}
+        usual: Mapping[str, Any] = find(self.engine).usual
+        for name, value in usual.items():
+            given, default = getattr(self, name), getattr(Case, name)
+            if name == "operation":
+                if given == default:
+                    changes |= {"operation": value, "plan": self.plan.readdressed(given, value)}
+            elif name == "world" or (name == "executor" and self.operation == "load"):
+                continue  # who runs the ranks is for whoever made the case to say, and a load has no executor
+            elif given == default:
+                changes[name] = value
+            elif given != value and name != "workload":
+                raise UsageError(f"{name} {given!r}: engine {self.engine!r} is always called with {name} {value!r}")
+        return dataclasses.replace(self, **changes)
+
     def bind(self) -> BoundPlan:
         """Checks the case, before anything runs.
 
@@ -85,8 +106,11 @@ class Case:
         """
         if self.operation not in OPERATION_KINDS:
             raise UsageError(f"unknown operation {self.operation!r}; operations: {', '.join(OPERATION_KINDS)}")
+        settled = self.settled()
+        if settled != self:
+            return settled.bind()
         engine = find(self.engine)
-        workload(self.workload)
+        self._check_workload(engine)
         if self.planner not in engine.planners:
             raise UsageError(f"unknown planner {self.planner!r}; planners of engine {engine.name!r}: {', '.join(engine.planners)}")
         if self.world not in WORLDS:
@@ -95,6 +119,8 @@ class Case:
             self._check_attached()
         if self.world != "simulated" and engine.one_process:
             raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world {self.world!r} do not share; valid: world 'simulated'")
+        if self.world != engine.usual.get("world", self.world):
+            raise UsageError(f"engine {engine.name!r} starts processes, which ranks of world {self.world!r} cannot; valid: world {engine.usual['world']!r}")
         if self.world == "simulated":
             check_simulable(self.plan)
         groups = self.groups()
@@ -107,6 +133,21 @@ class Case:
         self._check_below(engine)
         self._check_background()
         return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
+
+    def _check_workload(self, engine: Engine) -> None:
+        """Refuses a state that the engine cannot store, or not in this way.
+
+        Raises:
+            UsageError: with the value and the choices.
+        """
+        held = workload(self.workload).holds
+        if not self.how.use_collectives and Holding.RESHARDED in held:
+            able = _without(frozenset({Holding.RESHARDED}) | engine.cannot_hold)
+            raise UsageError(f"workload {self.workload!r} holds {Holding.RESHARDED.value}, which way {self.way!r} cannot; valid workloads: {able}")
+        lacking = held & engine.cannot_hold
+        if lacking:
+            what, able = " and ".join(sorted(one.value for one in lacking)), _without(engine.cannot_hold)
+            raise UsageError(f"workload {self.workload!r} holds {what}, which engine {engine.name!r} cannot store; valid workloads: {able}")
 
     def _check_attached(self) -> None:
         """Refuses what the launcher's ranks cannot run.
@@ -156,8 +197,8 @@ class Case:
                 raise PlanError(f"fault {fault}: executor {self.executor!r} starts no process; valid: executor 'process'")
         if self.overlap == "separate" and self.way != "together":
             raise UsageError(f"overlap 'separate' in way {self.way!r}: valid: way 'together'")
-        if self.staging in ("engine", "background") and workload(self.workload).has_sharded_tensors:
-            able = ", ".join(one.name for one in WORKLOADS.values() if not one.has_sharded_tensors)
+        if self.staging in ("engine", "background") and Holding.SHARDED in workload(self.workload).holds:
+            able = _without(frozenset({Holding.SHARDED}))
             raise UsageError(f"staging {self.staging!r} of workload {self.workload!r}: DCP's stager cannot copy a ShardedTensor; valid workloads: {able}")
 
     @property
@@ -188,7 +229,8 @@ class Case:
         """A shell line that runs this case again."""
         command = ["ckpt-harness"] if self.world != "attached" else ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "harness"]
         words = [*command, "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
-        defaults = Case()
+        usual = Case(operation=self.operation, engine=self.engine).settled()
+        defaults = dataclasses.replace(usual, engine=Case.engine, world=usual_world(self.engine))
         for name in ("coordinator", "engine", "workload", "seed", "world", *_SETTINGS):
             if getattr(self, name) != getattr(defaults, name):
                 words += [f"--{name}", str(getattr(self, name))]
@@ -299,6 +341,16 @@ class CaseResult:
         __tracebackhide__ = True
         if self.verdict is not Verdict.HOLDS:
             raise OracleViolation(self.explain())
+
+
+def _without(parts: frozenset[Holding]) -> str:
+    """The names of the workloads that hold none of some parts."""
+    return ", ".join(one.name for one in (*WORKLOADS.values(), *PARALLEL.values()) if not one.holds & parts)
+
+
+def usual_world(engine: str) -> WorldName:
+    """What runs the ranks of an engine where nobody says."""
+    return cast("WorldName", find(engine).usual.get("world", "simulated"))
 
 
 def _in_words(owed: Expectation) -> str:

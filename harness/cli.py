@@ -142,6 +142,7 @@ def _processors() -> int:
 _way = click.option(
     "--way", type=click.Choice(list(WAYS)), default="together", show_default=True, help="Way of calling: who does the operation with whom."
 )
+_workload = click.option("--workload", default="mixed", show_default=True, help="Name of a workload; mixed stands for the engine's own mixture.")
 _planner = click.option("--planner", default="default", show_default=True, help="Kind of planner, of those that the engine has.")
 
 
@@ -161,17 +162,17 @@ _onto = click.option(
 )
 
 
-def _settled(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+def _settled(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value == "attached":
         Launch.needed()
-    return value or ("simulated" if Launch.here() is None else "attached")
+    return value or (None if Launch.here() is None else "attached")
 
 
 _world = click.option(
     "--world",
     type=click.Choice(["simulated", "processes", "attached"]),
     callback=_settled,
-    help="What runs the ranks. Default: simulated; under a launcher such as torchrun, attached to its ranks.",
+    help="What runs the ranks. Default: simulated, or processes where the engine starts some; under a launcher such as torchrun, attached to its ranks.",
 )
 
 
@@ -180,7 +181,7 @@ _world = click.option(
 @click.option("--coordinator", "coordinators", default="0", show_default=True, callback=_coordinators, help="The rank that coordinates, or all.")
 @click.option("--op", "operations", default="save,load", show_default=True, callback=_operations, help="Operations.")
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
-@click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
+@_workload
 @click.option("--disk", is_flag=True, help="Fail every call below the storage (fs.*), instead of those at and above it.")
 @click.option("--network", is_flag=True, help="Fail every request to an object store (http.*), likewise.")
 @click.option("--zoo", type=click.Choice(["sample", "full"]), default="sample", show_default=True, help="Special errors at a sample of cells, or at all.")
@@ -194,7 +195,7 @@ _world = click.option(
     "--world",
     type=click.Choice(["simulated", "processes", "attached", "both"]),
     callback=_settled,
-    help="What runs the ranks. Default: simulated; under a launcher such as torchrun, attached to its ranks. "
+    help="What runs the ranks. Default: simulated, or processes where the engine starts some; under a launcher such as torchrun, attached to its ranks. "
     "Both: each case that simulated ranks can run, on them and on processes, compared.",
 )
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the cases over. Default: all processors; half of them where ranks are processes.")
@@ -209,7 +210,7 @@ def sweep(
     zoo: str,
     pairs: bool,
     seed: int,
-    world: str,
+    world: str | None,
     jobs: int | None,
     json_file: Path | None,
     register: Register,
@@ -217,7 +218,9 @@ def sweep(
 ) -> None:
     """Fails every cell of the fault space of real checkpoint operations on simulated or real ranks, and prints who learned what."""
     from harness.campaign import Sweep
+    from harness.case import usual_world
 
+    world = world or usual_world(engine)
     real = cast("WorldName", "processes" if world == "both" else world)
     wanted = Sweep(operations, sizes, coordinators, engine, workload, seed, cast(Any, zoo), pairs, real, **settings)
     for ground in wanted.grounds():
@@ -255,7 +258,7 @@ def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register,
             if lines:
                 lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
             progress(done, len(cases))
-    show(console, summary, wanted.operations, time.perf_counter() - started)
+    show(console, summary, tuple(dict.fromkeys(ground.operation for ground in wanted.grounds())), time.perf_counter() - started)
     elsewhere = sum(case.world != wanted.world for case in cases)
     if elsewhere and not compared:
         console.print(f"{elsewhere} of {len(cases)} cases end a rank, which a launcher would not survive: they ran on simulated ranks of rank 0")
@@ -284,7 +287,7 @@ def _version(distribution: str) -> str:
 )
 @click.option("--coordinator", type=click.IntRange(0), default=0, show_default=True, help="The rank that coordinates.")
 @click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
-@click.option("--workload", default="mixed", show_default=True, help="Name of a workload.")
+@_workload
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which ranks run.")
 @click.option("--retry/--no-retry", default=True, help="Let the ranks try again, healed.")
 @_way
@@ -305,11 +308,12 @@ def replay(register: Register, **options: Any) -> None:
     plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP, options["operation"]), way.groups(options["ranks"], options["coordinator"]))
 
     from harness.campaign import quiet
-    from harness.case import Case
+    from harness.case import Case, usual_world
     from harness.report.story import story
     from harness.report.summary import EXIT
     from harness.rig import Rig
 
+    options["world"] = options["world"] or usual_world(options["engine"])
     case = Case(plan=plan, **options)
     case.bind()
     quiet()
@@ -328,11 +332,12 @@ def export(register: Register, **options: Any) -> None:
     plan.bind(options["ranks"], options["coordinator"])
 
     from harness.campaign import quiet
-    from harness.case import Case
+    from harness.case import Case, usual_world
     from harness.export.script import check
     from harness.export.script import export as written
 
-    case = Case(plan=plan, **options)
+    options["world"] = options["world"] or usual_world(options["engine"])
+    case = Case(plan=plan, **options).settled()
     check(case)
     quiet()
     click.echo(written(case, register), nl=False)

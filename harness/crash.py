@@ -65,12 +65,14 @@ class Scene:
         """Refuses what cannot run.
 
         Raises:
-            UsageError: an unknown name, or an engine whose disk cannot be reached.
+            UsageError: an unknown name, or an engine whose disk cannot be reached, or by which ranks do not save together.
         """
         engine = find(self.engine)
         workload(self.workload)
         if Capability.FILE_SYSTEM not in engine.capabilities:
             raise UsageError(f"engine {self.engine!r} does not claim {Capability.FILE_SYSTEM.value!r}: what it writes cannot be recorded")
+        if "way" in engine.usual:
+            raise UsageError(f"engine {self.engine!r} is called in way {engine.usual['way']!r}; valid: engines by which ranks save together")
         place = engine.place(Path("directory"), _PLACE)
         if "://" in place:
             raise UsageError(f"engine {self.engine!r} stores at {place!r}, and durability models are about directories; valid: engines on a file system")

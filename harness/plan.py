@@ -7,7 +7,7 @@ import json
 import math
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -137,6 +137,13 @@ class FaultPlan:
         if isinstance(data, (str, Mapping)) or not isinstance(data, Sequence):
             raise PlanError(f"a plan in JSON is a list of faults, not {reprlib.repr(data)}")
         return cls(tuple(Fault.from_json(fault) for fault in data))  # type: ignore[arg-type]  # each is checked there
+
+    def readdressed(self, kind: OperationKind, other: OperationKind) -> FaultPlan:
+        """The plan with the faults of operations of one kind addressed to those of another."""
+        faults = [(fault, fault.operation) for fault in self.faults]
+        return FaultPlan(
+            tuple(replace(fault, operation=replace(at, kind=other)) if at is not None and at.kind == kind else fault for fault, at in faults)
+        )
 
     @property
     def strikes_disk(self) -> bool:

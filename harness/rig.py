@@ -28,7 +28,7 @@ from harness.findings.register import Register
 from harness.history import ErrorRecord, Event, History
 from harness.joining import joined
 from harness.oracles import Evidence, Outcome, StorageEvidence
-from harness.protocol import Group
+from harness.protocol import Capability, Group
 from harness.reading import TIMEOUT, Reading, read
 from harness.runtime import current
 from harness.sites import SITES
@@ -149,6 +149,7 @@ class Rig:
             PlanError: the plan does not fit; nothing has run.
             UsageError: an unknown name, or a combination that cannot run.
         """
+        case = case.settled()
         bound = case.bind()
         expected = forecast(bound, self.trace(case), timeout=timeout_of(case))
         evidence, history = _Run(self, case, expected).observe()
@@ -383,11 +384,12 @@ class _Run:
         """Whether a group must succeed if it tries again.
 
         One that lost a rank or timed out owes nothing more, though all ranks are still there where it was a process of an executor that was lost.
-        And a commit whose acknowledgement was lost is to be read back, not overwritten.
+        And a commit whose acknowledgement was lost is to be read back, not overwritten, where commits can be told.
         """
         owed = any(one.kind is Kind.FAILS and one.ranks == group.ranks for one in self._expected.expectations) or self._case.executor == "process"
         failed = all(ended[rank].outcome.kind == "raised" for ended in self._course.endings.values() for rank in group.ranks)
-        return owed and failed and not any(one.committed for one in left)
+        told = Capability.COMMIT_MARKER in self._engine.capabilities
+        return owed and failed and not (told and any(one.committed for one in left))
 
     # -- afterwards
 

@@ -1,11 +1,13 @@
 """Workloads: the state that operations save, with every element tagged, and targets that start empty.
 
-Needs torch. In a process group the ``sharded`` entries are ``ShardedTensor``; without one they are plain tensors of the same whole.
+Needs torch. In a process group the ``sharded`` entries are ``ShardedTensor``, and those of ``dtensor`` and ``fsdp2`` are ``DTensor``; without one they are
+plain tensors of the same whole.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,9 +15,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.tensor import DTensor, Replicate, Shard
 
-from harness._torch import empty_sharded_tensor, is_sharded_tensor, local_shards
+from harness._torch import empty_sharded_tensor, is_sharded_tensor, is_stateful, local_shards
 from harness.errors import UsageError
+from harness.parallel import TrainedModel, mesh_of, spread
 from harness.tags import Tag
 
 State = dict[str, Any]
@@ -37,6 +41,7 @@ class Context:
         shards: into how many shards of its own size the state was cut when it was saved; a load may be by another number of ranks.
         owner: whose state it is, of several that are saved at once: every element carries it.
         group: the process group, where it is not the default one.
+        loading: whether it is laid out as it is loaded, which is not always as it was saved; an empty target always is.
     """
 
     rank: int
@@ -46,6 +51,12 @@ class Context:
     shards: int
     owner: int = 0
     group: Any = None
+    loading: bool = False
+
+    @property
+    def as_loaded(self) -> bool:
+        """Whether the state is laid out as it is loaded."""
+        return self.loading or self.save is None
 
     def tensor(self, key: int, count: int, start: int = 0, *, whose: int | None = None) -> torch.Tensor:
         """``count`` float64 tags from index ``start``, that name the owner or, on purpose, somebody else; NaN in an empty target."""
@@ -77,6 +88,25 @@ class TaggedModule:
     def load_state_dict(self, state_dict: State) -> None:
         """Takes the loaded state."""
         self.weight, self.counter = state_dict["weight"], state_dict["counter"]
+
+
+class TaggedWeights:
+    """A ``Stateful`` of a tensor alone.
+
+    Args:
+        context: for whom.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.weight = context.tensor(21, _REPLICATED)
+
+    def state_dict(self) -> State:
+        """The state, by reference."""
+        return {"weight": self.weight}
+
+    def load_state_dict(self, state_dict: State) -> None:
+        """Takes the loaded state."""
+        self.weight = state_dict["weight"]
 
 
 def _replicated(context: Context) -> State:
@@ -117,6 +147,58 @@ def _mixed(context: Context) -> State:
     return {**_replicated(context), **_sharded(context), "epoch": context.object(context.save), **_stateful(context)}
 
 
+def _tensors(context: Context) -> State:
+    return {**_replicated(context), **_sharded(context), **_nested(context), "module": TaggedWeights(context)}
+
+
+def _quantized(context: Context) -> State:
+    """A weight that is stored with the scales of its blocks of two by two, and loaded without.
+
+    Readers compute in float32, so that a tag must fit 24 bits: the element's number is in the key's place. Scales are powers of two, all different
+    from 1, so that nothing is rounded and a weight that was not scaled is another's.
+    """
+    rows, columns = 5, 3
+    values = [Tag(context.save or 0, context.owner, 2 * number, 0).encode() for number in range(1, rows * columns + 1)]
+    weight = torch.tensor(values, dtype=torch.float64).view(rows, columns) if context.save else torch.full((rows, columns), float("nan"), dtype=torch.float64)
+    scales = torch.tensor([[0.5, 2.0], [0.25, 4.0], [2.0, 0.5]], dtype=torch.float64)
+    others = {**_replicated(context), **_sharded(context), "module": TaggedWeights(context)}
+    if context.as_loaded:
+        return {**others, "layer.weight": weight}
+    weight /= scales.repeat_interleave(2, 0)[:rows].repeat_interleave(2, 1)[:, :columns]
+    return {**others, "layer.weight": weight, "layer.weight_scale_inv": scales}
+
+
+def _dtensors(context: Context) -> State:
+    rows, columns = 2 * context.shards + 1, 3
+    wholes = [context.tensor(50 + key, rows * columns).view(rows, columns) for key in range(3)]
+    if not context.grouped:
+        return {"line": wholes[0], "plane": wholes[1], "gathered": wholes[2]}
+    line, plane = mesh_of(context.group), mesh_of(context.group, 1 + (context.size % 2 == 0))
+    loaded = context.as_loaded
+    return {
+        "line": spread(wholes[0], line, [Shard(1 if loaded else 0)]),
+        "plane": spread(wholes[1], plane, [Replicate(), Shard(0)] if loaded else [Shard(0), Shard(1)]),
+        "gathered": spread(wholes[2], line, [Replicate() if loaded else Shard(0)]),
+    }
+
+
+def _fsdp2(context: Context) -> State:
+    rate = float(context.save or 0)
+    return {"app": TrainedModel(2 * context.shards + 1, context.tensor, rate, grouped=context.grouped, group=context.group)}
+
+
+class Holding(str, enum.Enum):
+    """What a workload holds that not every engine, and not every way of staging, can cope with."""
+
+    OBJECTS = "objects"
+    """Pickled values."""
+    SHARDED = "a ShardedTensor"
+    RESHARDED = "tensors that are loaded with other placements"
+    """What a rank saved without collectives describes its own part alone, so that nothing else can be made of it."""
+    QUANTIZED = "quantized tensors"
+    """Their scales are stored beside them, and only a reader that dequantizes gives back what was meant."""
+
+
 @dataclass(frozen=True)
 class Workload:
     """A kind of state.
@@ -125,14 +207,14 @@ class Workload:
         name: for the command line.
         about: one line.
         make: builds the state for a context.
-        has_sharded_tensors: whether the state holds any.
+        holds: what the state holds that not everything can cope with.
         diverged: whether values that should be the same on all ranks are not: each entry must come back as some rank had it, wholly.
     """
 
     name: str
     about: str
     make: Callable[[Context], State]
-    has_sharded_tensors: bool = False
+    holds: frozenset[Holding] = frozenset()
     diverged: bool = False
 
     def mismatches(self, state: State, context: Context) -> list[str]:
@@ -141,6 +223,7 @@ class Workload:
         Returns:
             One line for each entry that differs, saying what was found instead.
         """
+        context = dataclasses.replace(context, loading=True)
         actuals, expecteds = dict(_flat("", state)), dict(_flat("", self.make(context)))
         for rank in range(context.shards) if self.diverged else ():
             theirs = self.make(dataclasses.replace(context, rank=rank))
@@ -165,7 +248,7 @@ class Workload:
 
     def shared(self, state: State, context: Context) -> list[str]:
         """Names of the entries of a loaded state that hold, wholly or in part, the values of save number ``context.save``."""
-        actuals, theirs = dict(_flat("", state)), dict(_flat("", self.make(context)))
+        actuals, theirs = dict(_flat("", state)), dict(_flat("", self.make(dataclasses.replace(context, loading=True))))
         return [name for name, value in theirs.items() if name in actuals and _overlap(actuals[name], value)]
 
 
@@ -185,9 +268,13 @@ def _overwrite(target: Any, source: Any) -> None:
     elif is_sharded_tensor(target):
         for (_, mine), (_, theirs) in zip(local_shards(target), local_shards(source), strict=True):
             mine.copy_(theirs)
+    elif is_stateful(target):
+        _overwrite(target.state_dict(), source.state_dict())
+    elif isinstance(target, DTensor):
+        target.to_local().copy_(source.to_local())
     elif isinstance(target, (dict, list)):
         for key, value in source.items() if isinstance(source, dict) else enumerate(source):
-            if isinstance(value, (torch.Tensor, dict, list, TaggedModule)) or is_sharded_tensor(value):
+            if isinstance(value, (torch.Tensor, dict, list)) or is_stateful(value) or is_sharded_tensor(value):
                 _overwrite(target[key], value)
             else:
                 target[key] = value
@@ -206,7 +293,7 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    elif isinstance(value, TaggedModule):
+    elif is_stateful(value):
         yield from _flat(prefix, value.state_dict())
     elif isinstance(value, list) and any(isinstance(one, torch.Tensor) for one in value):
         for index, inner in enumerate(value):
@@ -214,6 +301,8 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif is_sharded_tensor(value):
         for offset, shard in local_shards(value):
             yield f"{prefix}@{offset}", shard
+    elif isinstance(value, DTensor):
+        yield prefix, value.to_local()
     else:
         yield prefix, value
 
@@ -228,18 +317,31 @@ def _describe(actual: Any, expected: torch.Tensor) -> str:
     return f"{len(wrong)} of {expected.numel()} elements, first {shown} instead of {Tag.decode(want)}"
 
 
+_OBJECTS, _SHARDED, _RESHARDED = (frozenset({one}) for one in (Holding.OBJECTS, Holding.SHARDED, Holding.RESHARDED))
+
 WORKLOADS: dict[str, Workload] = {
     one.name: one
     for one in (
         Workload("replicated", "one tensor, the same on every rank", _replicated),
         Workload("divergent", "tensors that should be the same on every rank, and are not", _divergent, diverged=True),
-        Workload("sharded", "one tensor, chunked over the ranks", _sharded, has_sharded_tensors=True),
+        Workload("sharded", "one tensor, chunked over the ranks", _sharded, _SHARDED),
         Workload("nested", "dictionaries and lists of tensors", _nested),
-        Workload("objects", "pickled values", _objects),
-        Workload("stateful", "an object with state_dict and load_state_dict", _stateful),
-        Workload("mixed", "a replicated and a sharded tensor, an object, and a Stateful", _mixed, has_sharded_tensors=True),
+        Workload("objects", "pickled values", _objects, _OBJECTS),
+        Workload("stateful", "an object with state_dict and load_state_dict", _stateful, _OBJECTS),
+        Workload("mixed", "a replicated and a sharded tensor, an object, and a Stateful", _mixed, _OBJECTS | _SHARDED),
+        Workload("tensors", "replicated, sharded and nested tensors, and a Stateful, with no object among them", _tensors, _SHARDED),
     )
 }
+
+PARALLEL: dict[str, Workload] = {
+    one.name: one
+    for one in (
+        Workload("dtensor", "DTensors on a line and a plane of ranks, loaded with other placements than they were saved with", _dtensors, _RESHARDED),
+        Workload("fsdp2", "a model under FSDP2, and its optimizer", _fsdp2, _OBJECTS),
+        Workload("quantized", "weights that are stored with scales and loaded without", _quantized, _SHARDED | {Holding.QUANTIZED}),
+    )
+}
+"""Those that take longer to make, or that few engines can hold: what draws from :data:`WORKLOADS` leaves them out."""
 
 ON_GPUS: dict[str, Workload] = {"cuda": Workload("cuda", "tensors on the current GPU, and an object", _on_the_gpu)}
 """Those that need a GPU; the others run anywhere."""
@@ -255,8 +357,10 @@ def workload(name: str) -> Workload:
         if not torch.cuda.is_available():
             raise UsageError(f"workload {name!r} needs a GPU, and torch sees none; workloads: {', '.join(WORKLOADS)}")
         return ON_GPUS[name]
+    if name in PARALLEL:
+        return PARALLEL[name]
     if name not in WORKLOADS:
-        raise UsageError(f"unknown workload {name!r}; workloads: {', '.join(WORKLOADS)}")
+        raise UsageError(f"unknown workload {name!r}; workloads: {', '.join((*WORKLOADS, *PARALLEL))}")
     return WORKLOADS[name]
 
 

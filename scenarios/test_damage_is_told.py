@@ -19,7 +19,7 @@ FILES = (".metadata", "__0_0.distcp", "__1_0.distcp")
 def test_a_file_that_is_gone_cut_zeroed_or_swapped_is_noticed(ckpt_rig, file, damage, ranks):
     """Every rank is told, or gets the right values; none gets wrong ones with success."""
     result = ckpt_rig.run(Case(FaultPlan.parse(f"fs.create_stream({file})@{ranks}={damage}"), "load", 2))
-    assert not any(result.evidence.loaded["load[1]"].values())
+    assert not any(result.evidence.loaded[result.expectation.operation].values())
     assert result.verdict is Verdict.HOLDS, result.complaints()
 
 

@@ -20,6 +20,7 @@ def test_every_rank_sees_the_error_itself(ckpt_rig, fault, error):
     ckpt_rig.check(Case(plan, plan.faults[0].operation.kind, ranks=3))
 
 
+@pytest.mark.ckpt_needs("collectives")
 @given(data=st.data())
 def test_each_rank_that_failed_is_named_with_its_own_error(ckpt_rig, data):
     """Ranks that fail differently at the same call are not confused with one another."""

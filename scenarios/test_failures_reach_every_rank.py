@@ -11,7 +11,7 @@ from harness.expectation import Kind
 from harness.strategies import bound_plans, guarded_sites
 from harness.workload import WORKLOADS
 
-pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
+pytestmark = [pytest.mark.ckpt_runs_in("simulated", "processes"), pytest.mark.ckpt_needs("collectives")]
 
 
 @pytest.mark.parametrize("operation", ["save", "load"])

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 def _sizes(ckpt_rig, pattern, rank):
     """Where the writes of a file end: the byte ranges that matter begin and end there."""
     result = ckpt_rig.run(Case(FaultPlan.parse(f"fs.write({pattern})@{rank}=nospace(1000000000)?"), "save", 2))
-    storage = result.evidence.storage["save[1]"][0]
+    storage = result.evidence.storage[result.expectation.operation][0]
     assert storage.committed
     return sum(event.site == "fs.write" and event.kind == "enter" for event in result.history.of_rank(rank))
 
@@ -26,7 +26,7 @@ def test_a_disk_may_be_full_at_any_byte(ckpt_rig, pattern, rank):
     for room in itertools.chain(range(0, 300, 37), range(300, 9000, 611)):
         result = ckpt_rig.run(Case(FaultPlan.parse(f"fs.write({pattern})@{rank}=nospace({room})?"), "save", 2))
         result.check()
-        committed = result.evidence.storage["save[1]"][0].committed
+        committed = result.evidence.storage[result.expectation.operation][0].committed
         assert committed == (not result.evidence.fired), "either everything fits, or nothing is committed"
 
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 LOSSES = (Raise, FailFuture, Kill, Hang, NeverComplete)
 
 
+@pytest.mark.ckpt_needs("commit marker")
 @given(data=st.data())
 def test_a_commit_marker_means_a_whole_checkpoint(ckpt_rig, data):
     """However a save is cut short: either nothing reads as its checkpoint, or all of it loads bit-equal; and the previous one is as it was."""
@@ -23,11 +24,12 @@ def test_a_commit_marker_means_a_whole_checkpoint(ckpt_rig, data):
 
     result = ckpt_rig.check(Case(bound.plan, "save", bound.world_size, bound.coordinator, workload=workload))
 
-    left = result.evidence.storage["save[1]"][0]
+    left = result.evidence.storage[result.expectation.operation][0]
     assert not left.damaged
     assert not left.committed or (left.finish_acted and not any(left.mismatches.values()))
 
 
+@pytest.mark.ckpt_needs("commit marker")
 @pytest.mark.parametrize("fault", ["prepare_local_plan@{}=raise", "write_data@{}=raise", "write_data.future@{}=failfuture", "write_data@{}=kill"])
 @given(data=st.data())
 def test_one_lost_rank_is_enough_to_commit_nothing(ckpt_rig, fault, data):
@@ -37,4 +39,4 @@ def test_one_lost_rank_is_enough_to_commit_nothing(ckpt_rig, fault, data):
 
     result = ckpt_rig.check(Case(FaultPlan.parse(f"writer.{fault.format(victim)}"), "save", ranks, coordinator))
 
-    assert result.evidence.storage["save[1]"][0].committed is False
+    assert result.evidence.storage[result.expectation.operation][0].committed is False

@@ -22,7 +22,7 @@ def test_who_fails_says_so(ckpt_rig, operation, data):
 
     result = ckpt_rig.check(Case(plan, operation, ranks=3, way="no_collectives"))
 
-    (owed,), (left,) = result.expectations, result.evidence.storage[f"{operation}[1]"]
+    (owed,), (left,) = result.expectations, result.evidence.storage[result.expectation.operation]
     if owed.kind is Kind.FAILS and "DCP-005" not in result.known and "DCP-011" not in result.known:
         assert {rank: result.outcomes[rank].error for rank in owed.failures} == owed.failures
         assert left.committed == left.finish_acted

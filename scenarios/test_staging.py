@@ -32,6 +32,7 @@ def test_what_fails_in_an_upload_is_told_whoever_staged(ckpt_rig, staging, data)
     ckpt_rig.check(Case(plan, "async_save", ranks, workload="stateful", staging=staging))
 
 
+@pytest.mark.ckpt_needs("collectives")
 @pytest.mark.parametrize("staging", STAGINGS)
 @given(data=st.data())
 def test_what_fails_while_staging_is_known(ckpt_rig, staging, data):

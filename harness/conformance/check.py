@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.campaign import Sweep, plan_sweep
-from harness.case import Case, CaseResult
+from harness.case import Case, CaseResult, usual_world
 from harness.crash import Crashes, Scene, crashes
 from harness.durability import MODELS, Shown
 from harness.engines.base import Engine, find
@@ -124,7 +124,8 @@ def check_engine(
         for number, case in enumerate(cases, 1):
             tally.add(rig.run(case))
             progress(number, len(cases))
-    for model in MODELS if Capability.FILE_SYSTEM in found.capabilities and "://" not in found.place(rig.root, "x") else ():
+    recorded = Capability.FILE_SYSTEM in found.capabilities and "way" not in found.usual and "://" not in found.place(rig.root, "x")
+    for model in MODELS if recorded else ():
         for overwrite in (False, True):
             try:
                 tally.add_crashes(crashes(Scene(name, ranks=max(ranks), overwrite=overwrite), model, jobs=jobs))
@@ -134,7 +135,7 @@ def check_engine(
 
 
 def _sweeps(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Sweep]:
-    plain = Sweep(("save", "load"), sizes, engine=name)
+    plain = Sweep(("save", "load"), sizes, engine=name, world=usual_world(name))
     yield plain
     yield dataclasses.replace(plain, operations=("save",), onto="checkpoint")
     if Capability.FILE_SYSTEM in engine.capabilities:
@@ -146,7 +147,7 @@ def _ways(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Case]:
     """The ways of calling that an engine claims, undisturbed and with a rank that fails."""
     for size in sizes:
         for plan, operation in (("", "save"), ("", "load"), (f"writer.write_data@{size - 1}=raise(OSError:EIO)", "save")):
-            case = Case(FaultPlan.parse(plan), "load" if operation == "load" else "save", size, engine=name)
+            case = Case(FaultPlan.parse(plan), "load" if operation == "load" else "save", size, engine=name, world=usual_world(name))
             if Capability.ANY_COORDINATOR in engine.capabilities:
                 yield dataclasses.replace(case, coordinator=size - 1)
             if Capability.WITHOUT_COLLECTIVES in engine.capabilities:

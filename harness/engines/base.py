@@ -13,12 +13,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from harness.errors import UsageError
 from harness.protocol import Capability
 from harness.protocol import Protocol as EngineProtocol
 from harness.ways import Executor
+
+if TYPE_CHECKING:
+    from harness.workload import Holding
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class Engine(Protocol):
         capabilities: what it claims.
         planners: names of the kinds of planner that it can be called with, with one line on each; ``default`` among them.
         one_process: whether what it stores lives in the process that stored it, so that only ranks of one process can share it.
+        usual: field of a case -> what it is with this engine where the case leaves it at its default; see :meth:`harness.case.Case.settled`.
+            An ``operation`` is that of saves.
+        cannot_hold: the parts of a workload that it cannot store; see :class:`harness.workload.Workload`.
     """
 
     name: str
@@ -73,6 +79,8 @@ class Engine(Protocol):
     capabilities: frozenset[Capability]
     planners: Mapping[str, str]
     one_process: bool
+    usual: Mapping[str, str]
+    cannot_hold: frozenset[Holding]
 
     def place(self, root: Path, name: str) -> str:
         """Where the checkpoint ``name`` lives, for a case that has the directory ``root`` to itself."""
@@ -140,9 +148,16 @@ BUILT_IN: dict[str, str] = {
     "filesystem-synced": "harness.engines.filesystem:FILESYSTEM_SYNCED",
     "filesystem-items": "harness.engines.filesystem:FILESYSTEM_ITEMS",
     "filesystem-threads": "harness.engines.filesystem:FILESYSTEM_THREADS",
+    "filesystem-zstd": "harness.engines.filesystem_zstd:FILESYSTEM_ZSTD",
+    "filesystem-no-collectives": "harness.engines.filesystem:FILESYSTEM_NO_COLLECTIVES",
+    "async-thread": "harness.engines.filesystem:ASYNC_THREAD",
+    "async-process": "harness.engines.filesystem:ASYNC_PROCESS",
     "fsspec-file": "harness.engines.fsspec_files:FSSPEC_FILES",
     "fsspec-memory": "harness.engines.fsspec_memory:FSSPEC_MEMORY",
     "fsspec-s3": "harness.engines.fsspec_s3:FSSPEC_S3",
+    "huggingface": "harness.engines.huggingface:HUGGINGFACE",
+    "huggingface-consolidated": "harness.engines.huggingface:HUGGINGFACE_CONSOLIDATED",
+    "huggingface-quantized": "harness.engines.huggingface:HUGGINGFACE_QUANTIZED",
 }
 """Name -> ``module:object``."""
 

@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 from harness._torch import background_stager, load_with_coordinator, save_with_coordinator, stored_pieces
 from harness.engines.base import Call, Saving
 from harness.protocol import Capability
+from harness.workload import Holding
 
 DCP_CAPABILITIES = frozenset(
     {
@@ -58,6 +59,8 @@ class DcpCalls:
     """The calls of an engine that runs DCP's own ``save`` and ``load``."""
 
     one_process = False
+    usual: Mapping[str, str] = {}
+    cannot_hold: frozenset[Holding] = frozenset({Holding.QUANTIZED})
     planners: Mapping[str, str] = {name: kind.about for name, kind in PLANNERS.items()}
 
     def checkpoint_id(self, place: str) -> str | None:

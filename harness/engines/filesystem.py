@@ -11,7 +11,7 @@ from typing import Any
 import torch.distributed.checkpoint as dcp
 
 from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, flaws_of, markers
-from harness.protocol import DCP, Protocol
+from harness.protocol import DCP, Capability, Protocol
 
 
 class FileSystemEngine(DcpCalls):
@@ -20,14 +20,19 @@ class FileSystemEngine(DcpCalls):
     Args:
         name: for the command line.
         about: one line.
+        usual: see :class:`harness.engines.base.Engine`.
+        lacks: what it does not claim, called as it usually is.
         writer_options: passed to ``FileSystemWriter``.
     """
 
-    def __init__(self, name: str, about: str, **writer_options: Any) -> None:
+    def __init__(
+        self, name: str, about: str, *, usual: Mapping[str, str] | None = None, lacks: frozenset[Capability] = frozenset(), **writer_options: Any
+    ) -> None:
         self.name = name
         self.about = about
         self.protocol: Protocol = DCP
-        self.capabilities = DCP_CAPABILITIES
+        self.capabilities = DCP_CAPABILITIES - lacks
+        self.usual = {**type(self).usual, **(usual or {})}
         self._writer_options = writer_options
 
     def place(self, root: Path, name: str) -> str:
@@ -72,4 +77,28 @@ FILESYSTEM_ITEMS = FileSystemEngine(
 
 FILESYSTEM_THREADS = FileSystemEngine(
     "filesystem-threads", "DCP on a file system, each rank writing on four threads", sync_files=False, thread_count=4
+)
+
+FILESYSTEM_NO_COLLECTIVES = FileSystemEngine(
+    "filesystem-no-collectives",
+    "DCP on a file system, each rank committing its own part, not fsynced",
+    usual={"way": "no_collectives"},
+    lacks=frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR}),
+    sync_files=False,
+)
+
+ASYNC_THREAD = FileSystemEngine(
+    "async-thread",
+    "DCP on a file system, saving in the background by a thread of the rank, not fsynced",
+    usual={"operation": "async_save", "executor": "thread"},
+    lacks=frozenset({Capability.ANY_COORDINATOR}),
+    sync_files=False,
+)
+
+ASYNC_PROCESS = FileSystemEngine(
+    "async-process",
+    "DCP on a file system, saving in the background by a process of the rank's, not fsynced",
+    usual={"operation": "async_save", "executor": "process", "world": "processes"},
+    lacks=frozenset({Capability.ANY_COORDINATOR}),
+    sync_files=False,
 )

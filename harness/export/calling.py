@@ -7,8 +7,8 @@ from harness.effects import Delay
 from harness.errors import UsageError
 from harness.export.faults import IN_BACKGROUND, PLACE_OF_SAVE, STAGERS, Faults
 
-ENGINES = {"filesystem": "", "filesystem-threads": ", thread_count=4"}
-"""Engine -> what a script's writer is made with, beside the place."""
+ENGINES = {"filesystem": "", "filesystem-threads": ", thread_count=4", "filesystem-no-collectives": "", "async-thread": "", "async-process": ""}
+"""Engine -> what a script's writer is made with, beside the place. How it is called is said by the case, once it is settled."""
 _WAYS = ("together", "alone", "no_collectives")
 _KNOWN = frozenset("plan operation ranks coordinator engine workload seed way retry world staging planner executor overlap".split())
 """The fields of a case that a script can say, or need not."""

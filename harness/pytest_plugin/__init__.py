@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MARK = "ckpt_runs_in"
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
 """The names, where nothing else of the harness may be imported; the first is where a test without a mark runs."""
+NEEDS = "ckpt_needs"
 ATTACH = "ckpt_attach"
 """The line of the configuration by which a session under a launcher is attached to it. Not by itself: tests may be meant to run on every rank."""
 FIXTURES = frozenset({"ckpt_world", "ckpt_worlds", "ckpt_rig"})
@@ -75,7 +76,7 @@ def _session(config: pytest.Config) -> Session:
     if _SESSION not in config.stash:
         from harness.pytest_plugin.session import Session
 
-        config.stash[_SESSION] = Session(config.getoption("ckpt_seed") or 0, config.getoption("ckpt_register"))
+        config.stash[_SESSION] = Session(config.getoption("ckpt_seed") or 0, config.getoption("ckpt_register"), config.getoption("ckpt_engine"))
     return config.stash[_SESSION]
 
 
@@ -97,6 +98,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("checkpoint-harness", "fault injection for distributed checkpointing")
     group.addoption("--ckpt-world", choices=WORLDS, help="what runs the ranks; tests that cannot run there are skipped. Default: as each test says")
     parser.addini(ATTACH, "under a launcher such as torchrun, take --ckpt-world attached for granted", type="bool", default=False)
+    group.addoption("--ckpt-engine", metavar="NAME", help="run the cases that name no engine on this one; what it does not claim is skipped")
     group.addoption("--ckpt-seed", type=int, metavar="N", help="order in which simulated ranks run; default 0")
     group.addoption("--ckpt-profile", choices=("quick", "ci", "soak"), help="how long hypothesis searches; default: what CKPT_HARNESS_PROFILE names")
     group.addoption("--ckpt-register", type=Path, metavar="FILE", help="known findings of your own, beside those that ship with the harness")
@@ -127,8 +129,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declares the marks; refuses a bad register, and loads a hypothesis profile, if one was asked for."""
     config.addinivalue_line("markers", "ckpt_ranks(n): the number of ranks that ckpt_world runs")
     config.addinivalue_line("markers", f"{MARK}(world, ...): the worlds that a test can run in, of {', '.join(WORLDS)}; its own is the first")
+    config.addinivalue_line("markers", f"{NEEDS}(capability, ...): what a test takes for granted; skipped where --ckpt-engine does not claim it")
     if config.getoption("ckpt_register"):
         _session(config).register()
+    if config.getoption("ckpt_engine"):
+        from harness.pytest_plugin import engines
+
+        engines.check(config.getoption("ckpt_engine"))
     profile = config.getoption("ckpt_profile") or os.environ.get(PROFILE_VARIABLE)
     if profile:
         from harness import strategies
@@ -153,7 +160,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 
 
 def _asked_for(config: pytest.Config) -> bool:
-    return _world(config) is not None or any(config.getoption(name) is not None for name in ( "ckpt_seed", "ckpt_profile", "ckpt_register"))
+    return _world(config) is not None or any(config.getoption(name) is not None for name in ("ckpt_engine", "ckpt_seed", "ckpt_profile", "ckpt_register"))
 
 
 def _header(config: pytest.Config) -> str:
@@ -164,15 +171,41 @@ def _header(config: pytest.Config) -> str:
     hypothesis = sys.modules.get("hypothesis")
     profile = f", profile {hypothesis.settings.get_current_profile_name()}" if hypothesis is not None else ""
     world = f", world {_world(config)}" if _world(config) else ""
-    return f"checkpoint-harness {harness.__version__}: torch {version('torch')}, seed {config.getoption('ckpt_seed') or 0}{world}{profile}"
+    engine = f", engine {config.getoption('ckpt_engine')}" if config.getoption("ckpt_engine") else ""
+    return f"checkpoint-harness {harness.__version__}: torch {version('torch')}, seed {config.getoption('ckpt_seed') or 0}{engine}{world}{profile}"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Settles in which world the test runs, or skips it."""
+    engine = item.config.getoption("ckpt_engine")
+    if engine and item.get_closest_marker(MARK) is not None and "ckpt_rig" not in getattr(item, "fixturenames", ()):
+        pytest.skip(f"runs no cases whose engine could be {engine!r}: it does not use ckpt_rig")
+    if engine and item.get_closest_marker(NEEDS) is not None:
+        from harness.pytest_plugin import engines
+
+        engines.check_needs(item, engine)
     if FIXTURES.intersection(getattr(item, "fixturenames", ())):
         from harness.pytest_plugin.worlds import chosen
 
-        _session(item.config).world = chosen(item, _world(item.config))
+        asked = _world(item.config)
+        if engine and asked is None:
+            from harness.pytest_plugin import engines
+
+            asked = engines.needed_world(engine)
+        _session(item.config).world = chosen(item, asked)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Any:
+    """Skips a property of which the engine of ``--ckpt-engine`` claims too little to be tried, as hypothesis tells it."""
+    try:
+        return (yield)
+    except Exception as error:
+        session = pyfuncitem.config.stash.get(_SESSION, None)
+        refused = [] if session is None else session.refused_of_test()
+        if refused and type(error).__name__ in {"Unsatisfiable", "FailedHealthCheck"}:
+            pytest.skip("; ".join(refused))
+        raise
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -198,16 +231,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """An xdist worker hands its records to the controller."""
     kept = session.config.stash.get(_SESSION, None)
     output = getattr(session.config, "workeroutput", None)
-    if output is not None and kept is not None and kept.records:
-        output[_OUTPUT] = pickle.dumps(kept.records)
+    if output is not None and kept is not None and (kept.records or kept.refused or kept.instead):
+        output[_OUTPUT] = pickle.dumps((kept.records, kept.refused, kept.instead))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """The xdist controller takes a worker's records; a worker that crashed has none."""
-    records = getattr(node, "workeroutput", {}).get(_OUTPUT)
-    if records is not None:
-        _session(node.config).records += pickle.loads(records)
+    kept = getattr(node, "workeroutput", {}).get(_OUTPUT)
+    if kept is not None:
+        records, refused, instead = pickle.loads(kept)
+        session = _session(node.config)
+        session.records += records
+        session.refused.update(refused)
+        session.instead.update(instead)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -221,7 +258,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for report in terminalreporter.stats.get("failed", []):
             for line in replay_lines(report):
                 terminalreporter.write_line(line)
-    if session.records and config.getoption("ckpt_matrix") == "show" and terminalreporter.verbosity >= 0:
+    if (session.records or session.refused) and config.getoption("ckpt_matrix") == "show" and terminalreporter.verbosity >= 0:
         from harness.pytest_plugin.summary import rendered
 
         terminalreporter.section(SECTION)

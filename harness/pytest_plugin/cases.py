@@ -11,6 +11,7 @@ import pytest
 from harness.attempt import silenced
 from harness.case import Case, CaseResult
 from harness.placing import placed
+from harness.pytest_plugin.engines import moved
 from harness.pytest_plugin.session import Session
 from harness.record import Record
 from harness.rig import Rig
@@ -24,11 +25,12 @@ def assert_case(result: CaseResult) -> None:
     """
     __tracebackhide__ = True
     result.check()
-    if result.known and not _under_given():
+    if result.known and not under_given():
         pytest.xfail(f"known: {', '.join(result.known)}")
 
 
-def _under_given() -> bool:
+def under_given() -> bool:
+    """Whether hypothesis calls the test, many times."""
     hypothesis = sys.modules.get("hypothesis")
     return hypothesis is not None and bool(hypothesis.currently_in_test_context())
 
@@ -48,14 +50,14 @@ class CkptRig:
         """Runs a case and judges it, in the test's world. With ``--ckpt-seed``, a case that names no seed runs in that order.
 
         In a test that runs on simulated ranks, a case that names another world is run there. Where the launcher's ranks cannot run a case, simulated
-        ranks of rank 0 do, and the summary says why.
+        ranks of rank 0 do, and the summary says why. With ``--ckpt-engine``, a case that names no engine runs on that one, or is skipped.
 
         Raises:
             PlanError: the plan does not fit; nothing has run.
             UsageError: an unknown name, or a combination that cannot run.
         """
         world = case.world if self._session.world == "simulated" else self._session.world
-        case = replace(case, seed=case.seed or self._session.seed, world=world)
+        case = moved(replace(case, seed=case.seed or self._session.seed, world=world), self._session)
         if world == "attached":
             case, why = placed(case)
             if why:

@@ -36,9 +36,14 @@ def _parts(session: Session) -> Iterator[RenderableType]:
     for operation in operations:
         yield matrix(summary, operation)
         yield ""
-    yield legend()
-    yield from totals(summary, operations, sum(record.seconds for record in session.records))
+    if session.records:
+        yield legend()
+        yield from totals(summary, operations, sum(record.seconds for record in session.records))
     for why, number in sorted(session.elsewhere.items()):
         yield f"{number} cases ran on simulated ranks of rank 0: {why}"
+    for how, number in sorted(session.instead.items()):
+        yield f"in {number} cases {how}"
+    for why, number in sorted(session.refused.items()):
+        yield f"{number} cases did not run on engine {session.engine!r}: {why}"
     if summary.known:
         yield "known findings: " + ", ".join(f"{name} ({len(records)} cases)" for name, records in sorted(summary.known.items()))

@@ -9,7 +9,7 @@ import torch
 
 from harness.errors import UsageError
 from harness.tags import Tag
-from harness.workload import UNFILLED, WORKLOADS, Context, workload
+from harness.workload import PARALLEL, UNFILLED, WORKLOADS, Context, workload
 
 ALONE = Context(rank=0, size=1, save=2, grouped=False, shards=3)
 EMPTY = Context(rank=0, size=1, save=None, grouped=False, shards=3)
@@ -99,3 +99,24 @@ def test_a_state_tells_of_its_save_and_of_no_other(name: str) -> None:
     kind = workload(name)
     assert kind.saves(kind.make(ALONE)) == {2}
     assert kind.saves(kind.make(EMPTY)) == set()
+
+
+@pytest.mark.parametrize("name", PARALLEL)
+def test_a_state_that_is_loaded_otherwise_than_it_was_saved_is_compared_as_loaded(name: str) -> None:
+    """It equals what it should be, no other save, and no empty target."""
+    kind, other = workload(name), dataclasses.replace(ALONE, save=3)
+    loaded = kind.make(dataclasses.replace(ALONE, loading=True))
+    assert kind.mismatches(loaded, ALONE) == []
+    assert len(kind.mismatches(loaded, other)) == len(kind.mismatches(kind.make(EMPTY), ALONE)) > 0
+    assert kind.saves(loaded) == {2}
+
+
+def test_a_weight_that_was_not_multiplied_by_its_scales_is_seen() -> None:
+    """What is stored of it differs in each element from what is to be loaded, and float32 holds both."""
+    kind = workload("quantized")
+    stored = kind.make(ALONE)
+    del stored["layer.weight_scale_inv"]
+    assert [line[:32] for line in kind.mismatches(stored, ALONE)] == ["layer.weight: 15 of 15 elements,"]
+    loaded = kind.make(dataclasses.replace(ALONE, loading=True))["layer.weight"]
+    for weight in (stored["layer.weight"], loaded):
+        assert torch.equal(weight.to(torch.float32).to(torch.float64), weight)
