@@ -212,6 +212,11 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The failure matrix of all cases that ran, and what they came to."""
+    from harness.conformance.unclaimed import UNCLAIMED, told
+
+    skipped = terminalreporter.stats.get("skipped", [])
+    for line in told(value for report in skipped for name, value in report.user_properties if name == UNCLAIMED):
+        terminalreporter.write_line(line)
     session = config.stash.get(_SESSION, None)
     if session is None:
         return
