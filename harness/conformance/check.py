@@ -3,12 +3,12 @@
 Capabilities are checked, not believed: a claim that does not hold is a violation, and a capability that holds and is not claimed is told.
 
 Not tried: all that can befall an async save, kinds of planner, several groups and pairs of faults, which have sweeps of their own; what takes real
-processes; and
-capabilities of calling that are not claimed (they cannot be called).
+processes; and capabilities of calling that are not claimed (they cannot be called).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -136,7 +136,8 @@ def check_engine(
                 tally.add_failure(str(error))
     if "://" not in found.place(rig.root, "x"):
         for size in ranks:
-            tally.add_damages(damages(name, size))
+            with contextlib.suppress(UsageError):  # what cannot even be saved was told by the cases already
+                tally.add_damages(damages(name, size))
     return tally.report(name)
 
 
