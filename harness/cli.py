@@ -407,6 +407,21 @@ def track_record(write: Path | None) -> None:
 
 
 @main.command()
+@click.option("--engine", default="filesystem", show_default=True, help="Name of an engine, or module:object.")
+@click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="How many ranks save, and load.")
+def damage(engine: str, ranks: int) -> None:
+    """Damages each file of a checkpoint in turn, and prints what a reader gets."""
+    from rich.console import Console
+
+    from harness.campaign import quiet
+    from harness.damage import damages
+    from harness.report.damages import show_damages
+
+    quiet()
+    sys.exit(show_damages(Console(highlight=False), damages(engine, ranks)))
+
+
+@main.command()
 def engines() -> None:
     """Prints the engines that have a name, with what they claim and whether they can run here."""
     from rich.console import Console

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import multiprocessing
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -23,6 +24,7 @@ from harness.attempt import ATTEMPT, PREVIOUS, silenced
 from harness.campaign import quiet
 from harness.durability import LIMIT, SHOWN, Model, Shown, State, states_after
 from harness.engines.base import Call, find
+from harness.engines.kin import known_as
 from harness.errors import UsageError
 from harness.findings.register import Register
 from harness.journal import DiskOp, Files, Journal, files_after
@@ -242,11 +244,17 @@ class Crashes:
         """What readers get -> at how many points they may."""
         return Counter(kind for point in self.points for kind in point.shown)
 
+    def replay_line(self) -> str:
+        """A shell line that does it all again."""
+        scene = self.scene
+        words = ["ckpt-harness", "crash", "--engine", scene.engine, "--ranks", str(scene.ranks), "--model", self.model]
+        return shlex.join([*words, *["--overwrite"] * scene.overwrite])
+
     def known(self, register: Register) -> dict[Shown, str]:
         """What readers may get that is a known finding -> its id."""
         onto = "overwrite" if self.scene.overwrite else "fresh"
-        found = {kind: register.known_crash(self.scene.engine, f"{onto} {self.model} {kind}") for kind in self.shown}
-        return {kind: name for kind, name in found.items() if name is not None}
+        found = ((kind, register.known_crash(name, f"{onto} {self.model} {kind}")) for name in known_as(self.scene.engine) for kind in self.shown)
+        return {kind: name for kind, name in found if name is not None}
 
     def violated(self) -> list[tuple[str, Shown, Capability | None]]:
         """What breaks a claim: (the claim, what a reader may get, the capability that it takes; None where every engine owes it)."""

@@ -23,6 +23,7 @@ from harness.attempt import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, coordinat
 from harness.background import LATER, Ending
 from harness.case import Case, CaseResult
 from harness.engines.base import Engine, find
+from harness.engines.kin import known_as
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.findings.register import Register
 from harness.history import ErrorRecord, Event, History
@@ -153,7 +154,9 @@ class Rig:
         bound = case.bind()
         expected = forecast(bound, self.trace(case), timeout=timeout_of(case))
         evidence, history = _Run(self, case, expected).observe()
-        judgements = self.register.mark(oracles.judge(evidence), case.engine, evidence)
+        judgements = oracles.judge(evidence)
+        for name in known_as(case.engine):
+            judgements = self.register.mark(judgements, name, evidence)
         return CaseResult(case, evidence, tuple(judgements), history)
 
     def trace(self, case: Case) -> Trace:

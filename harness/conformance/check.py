@@ -2,12 +2,13 @@
 
 Capabilities are checked, not believed: a claim that does not hold is a violation, and a capability that holds and is not claimed is told.
 
-Not tried: async saves, kinds of planner, several groups and pairs of faults, which have sweeps of their own; what takes real processes; and
-capabilities of calling that are not claimed (they cannot be called).
+Not tried: all that can befall an async save, kinds of planner, several groups and pairs of faults, which have sweeps of their own; what takes real
+processes; and capabilities of calling that are not claimed (they cannot be called).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from harness.campaign import Sweep, plan_sweep
 from harness.case import Case, CaseResult, usual_world
 from harness.crash import Crashes, Scene, crashes
+from harness.damage import Damages, damages
 from harness.durability import MODELS, Shown
 from harness.engines.base import Engine, find
 from harness.errors import UsageError
@@ -68,6 +70,7 @@ class EngineReport:
         wrong: what counts against it: an explanation each, alike ones once, with the line that replays it.
         known: ids of the findings that showed.
         crashes: what crashes leave, under each model, fresh and overwriting; none where its disk cannot be reached.
+        damages: how many times a stored file was damaged; 0 where it stores elsewhere than in a directory.
     """
 
     engine: str
@@ -77,6 +80,7 @@ class EngineReport:
     wrong: tuple[str, ...]
     known: tuple[str, ...]
     crashes: tuple[Crashes, ...]
+    damages: int
 
     @property
     def ok(self) -> bool:
@@ -84,7 +88,7 @@ class EngineReport:
         return not self.wrong
 
     def __str__(self) -> str:
-        lines = [f"{self.engine}: {self.cases} cases and {sum(one.judged for one in self.crashes)} states after crashes"]
+        lines = [f"{self.engine}: {self.cases} cases, {sum(one.judged for one in self.crashes)} states after crashes, {self.damages} damaged files"]
         lines += [f"  {one.capability.value}: {one.verdict}" for one in self.claims]
         lines += [f"known findings: {', '.join(self.known)}"] if self.known else []
         lines += ["nothing counts against it"] if self.ok else [f"{len(self.wrong)} different things are wrong:", *self.wrong]
@@ -131,6 +135,10 @@ def check_engine(
                 tally.add_crashes(crashes(Scene(name, ranks=max(ranks), overwrite=overwrite), model, jobs=jobs))
             except UsageError as error:  # it writes past its file system, say: all else that was found is still to be told
                 tally.add_failure(str(error))
+    if "://" not in found.place(rig.root, "x"):
+        for size in ranks:
+            with contextlib.suppress(UsageError):  # what cannot even be saved was told by the cases already
+                tally.add_damages(damages(name, size))
     return tally.report(name)
 
 
@@ -144,7 +152,7 @@ def _sweeps(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Sweep
 
 
 def _ways(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Case]:
-    """The ways of calling that an engine claims, undisturbed and with a rank that fails."""
+    """The ways of calling that an engine claims, and saves in the background, undisturbed and with a rank that fails."""
     for size in sizes:
         for plan, operation in (("", "save"), ("", "load"), (f"writer.write_data@{size - 1}=raise(OSError:EIO)", "save")):
             case = Case(FaultPlan.parse(plan), "load" if operation == "load" else "save", size, engine=name, world=usual_world(name))
@@ -152,6 +160,8 @@ def _ways(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Case]:
                 yield dataclasses.replace(case, coordinator=size - 1)
             if Capability.WITHOUT_COLLECTIVES in engine.capabilities:
                 yield dataclasses.replace(case, way="no_collectives")
+            if operation == "save":
+                yield dataclasses.replace(case, operation="async_save", staging="blocking")
 
 
 class _Tally:
@@ -164,6 +174,7 @@ class _Tally:
         self._wrong: dict[tuple[str, ...], str] = {}
         self._known: set[str] = set()
         self._crashes: list[Crashes] = []
+        self._damages = 0
 
     def add(self, result: CaseResult) -> None:
         """Counts what the oracles said of a case."""
@@ -199,12 +210,18 @@ class _Tally:
         """Counts what crashes leave."""
         self._crashes.append(found)
         known = found.known(self._register)
-        line = f"ckpt-harness crash --engine {found.scene.engine} --ranks {found.scene.ranks} --model {found.model}{' --overwrite' * found.scene.overwrite}"
         owed = {Capability.DURABLE_COMMIT} if found.model != "kill" else set()  # what the system has, a kill cannot take away
         owed |= {Capability.ATOMIC_OVERWRITE} if found.scene.overwrite else set()
         self._tried.update(owed)
         for claim, kind, capability in found.violated():
-            self._add_violation(claim, kind, capability, known, line)
+            self._add_violation(claim, kind, capability, known, found.replay_line())
+
+    def add_damages(self, found: Damages) -> None:
+        """Counts what damage to stored files does."""
+        self._damages += len(found.found)
+        self._tried[Capability.CHECKSUMS] += len(found.found)
+        for one in found.broken():
+            self._add_violation(f"{one.claim}: with {one.what}", one.shown, one.needs, {}, found.replay_line())
 
     def add_failure(self, why: str) -> None:
         """Counts that crashes cannot be told."""
@@ -227,4 +244,4 @@ class _Tally:
             Claim(one, one in self._engine.capabilities, self._tried[one], tuple(dict.fromkeys(self._broken[one]))) for one in Capability
         )
         oracles = {oracle: dict(counts) for oracle, counts in self._oracles.items()}
-        return EngineReport(name, self._cases, claims, oracles, tuple(self._wrong.values()), tuple(sorted(self._known)), tuple(self._crashes))
+        return EngineReport(name, self._cases, claims, oracles, tuple(self._wrong.values()), tuple(sorted(self._known)), tuple(self._crashes), self._damages)

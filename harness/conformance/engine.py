@@ -7,6 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch.distributed.checkpoint as dcp
+
+from harness._torch import FsspecWriter
 from harness.engines.filesystem import FileSystemEngine
 from harness.errors import UsageError
 from harness.protocol import Capability
@@ -33,6 +36,9 @@ class StorageEngine(FileSystemEngine):
     Args:
         describes: the class; it is made anew for every question, so it keeps no state.
 
+    Attributes:
+        kin: the built-in engine whose findings it inherits; "" if none. Known once a writer was made.
+
     Raises:
         UsageError: the class claims an unknown capability, or cannot be found again by the line that replays a case.
     """
@@ -40,10 +46,13 @@ class StorageEngine(FileSystemEngine):
     def __init__(self, describes: type[Storage]) -> None:
         super().__init__(_address(describes), f"DCP on the storage of {describes.__name__}")
         self.capabilities = claimed(describes)
+        self.kin = ""
         self._describes = describes
 
     def make_writer(self, place: str) -> Any:
-        return self._describes().make_writer(place)
+        writer = self._describes().make_writer(place)
+        self.kin = _kin_of(writer)
+        return writer
 
     def make_reader(self, place: str) -> Any:
         return self._describes().make_reader(place)
@@ -51,6 +60,15 @@ class StorageEngine(FileSystemEngine):
     def committed(self, place: str, apart: int = 0) -> bool:
         storage = self._describes()
         return all(_has_part(storage, place, rank) for rank in range(apart)) if apart else storage.committed(place)
+
+
+def _kin_of(writer: object) -> str:
+    """The built-in engine whose storage a writer inherits, "" if none: it has the findings of that."""
+    if isinstance(writer, FsspecWriter):
+        return "fsspec-file"
+    if isinstance(writer, dcp.FileSystemWriter):
+        return "filesystem-threads" if writer.thread_count > 1 else "filesystem-synced"
+    return ""
 
 
 def _has_part(storage: Storage, place: str, rank: int) -> bool:

@@ -199,10 +199,10 @@ class Register:
         return Register((*self.entries, *other.entries))
 
     def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence) -> list[Judgement]:
-        """Marks the violations that an entry describes."""
+        """Marks the violations that an entry describes, and that are not marked yet."""
         marked, setting = [], Setting.of(engine, evidence)
         for judgement in judgements:
-            entry = self._explains(judgement, setting, evidence) if judgement.verdict is Verdict.VIOLATED else None
+            entry = self._explains(judgement, setting, evidence) if judgement.verdict is Verdict.VIOLATED and judgement.known is None else None
             marked.append(judgement if entry is None else dataclasses.replace(judgement, known=entry.id))
         return marked
 

@@ -34,6 +34,8 @@ _RANKS = 2
 """Ranks of a ``ckpt_world`` without a mark: the fewest among which an error can get lost."""
 _AT_ONCE = "ckpt_harness_ranks_at_once"
 """Key under which the xdist controller tells its workers how many processes may be ranks at once."""
+_UNCLAIMED = "ckpt_unclaimed"
+"""That of ``harness.conformance.unclaimed``, where nothing else of the harness may be imported."""
 _OUTPUT = "ckpt_harness_records"
 """Key under which an xdist worker hands its records to the controller."""
 
@@ -249,6 +251,13 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The failure matrix of all cases that ran, and what they came to."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    unclaimed = [value for report in skipped for name, value in report.user_properties if name == _UNCLAIMED]
+    if unclaimed:
+        from harness.conformance.unclaimed import told
+
+        for line in told(unclaimed):
+            terminalreporter.write_line(line)
     session = config.stash.get(_SESSION, None)
     if session is None:
         return

@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 
 from harness.attempt import silenced
+from harness.campaign import Sweep, plan_sweep
 from harness.case import Case, CaseResult
+from harness.findings.register import Register
 from harness.placing import placed
 from harness.pytest_plugin.engines import moved
 from harness.pytest_plugin.session import Session
@@ -46,11 +48,25 @@ class CkptRig:
     def __init__(self, rig: Rig, session: Session) -> None:
         self._rig, self._session = rig, session
 
-    def run(self, case: Case) -> CaseResult:
+    @property
+    def register(self) -> Register:
+        """The known findings of the session."""
+        return self._rig.register
+
+    def cases(self, sweep: Sweep) -> list[Case]:
+        """The cases of a sweep; those without faults that tell which there are have run."""
+        with silenced():
+            return plan_sweep(sweep, self._rig)[0]
+
+    def run(self, case: Case, known: Register | None = None) -> CaseResult:
         """Runs a case and judges it, in the test's world. With ``--ckpt-seed``, a case that names no seed runs in that order.
 
         In a test that runs on simulated ranks, a case that names another world is run there. Where the launcher's ranks cannot run a case, simulated
         ranks of rank 0 do, and the summary says why. With ``--ckpt-engine``, a case that names no engine runs on that one, or is skipped.
+
+        Args:
+            case: what is run.
+            known: findings beside those of the session.
 
         Raises:
             PlanError: the plan does not fit; nothing has run.
@@ -66,6 +82,8 @@ class CkptRig:
         with silenced():
             result = self._rig.run(case)
         covered = self._rig.register.covered(case.engine, result.evidence)
+        if known is not None:
+            result = replace(result, judgements=tuple(known.mark(result.judgements, case.engine, result.evidence)))
         self._session.ran_case(Record.of(result, covered, time.perf_counter() - started))
         return result
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.case import WorldName
     from harness.record import Record
 
-REPLAY = ("ckpt-harness replay ", "torchrun ")
+REPLAY = ("ckpt-harness replay ", "ckpt-harness crash ", "ckpt-harness damage ", "torchrun ")
 """How lines that replay a case begin."""
 SECTION = "checkpoint-harness"
 """Heading of what the plugin adds to a report."""

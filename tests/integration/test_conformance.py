@@ -33,17 +33,22 @@ from third_party_storage import CarelessReader, HastyWriter, ItemFileReader, Ite
 from harness import StorageConformance
 
 class TestBroken(StorageConformance):
+    {{more}}
     def make_writer(self, place): return {{writer}}(place)
     def make_reader(self, place): return {{reader}}(place)
     def committed(self, place): return (Path(place) / {MARKER!r}).exists()
 """
 
 
-def _failing(pytester, writer="ItemFileWriter", reader="ItemFileReader"):
-    """Names of the tests that a storage fails, and the whole report."""
+_EXCEPTIONS = "learns or told or half_done or missing or try_again or bit_equal"
+"""The tests about exceptions and missing files; the others take longer."""
+
+
+def _failing(pytester, writer="ItemFileWriter", reader="ItemFileReader", more="", only=_EXCEPTIONS):
+    """Names of the tests that a storage fails, of some, and the whole report."""
     pytester.syspathinsert(HERE)
-    pytester.makepyfile(test_broken=BROKEN.format(writer=writer, reader=reader))
-    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", "-rf", "--ckpt-matrix=hide")
+    pytester.makepyfile(test_broken=BROKEN.format(writer=writer, reader=reader, more=more))
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", "-rf", "-k", only, "--ckpt-matrix=hide")
     report = result.stdout.str()
     failed = [line.split("::")[-1].split(" - ")[0] for line in report.splitlines() if line.startswith("FAILED ")]
     return failed, report
@@ -75,7 +80,54 @@ def test_a_reader_that_ignores_a_missing_file_fails(pytester):
     """A load that reports success with elements that nobody filled; and nothing else is held against it."""
     failed, report = _failing(pytester, reader="CarelessReader")
     assert _tests(failed) == {"test_a_missing_file_is_noticed"}
-    assert "NaN (never filled)" in report
+    assert "a missing file is noticed; with " in report
+
+
+def test_a_claim_of_checksums_is_tried(pytester):
+    """One bit of each stored file at a time; whoever has no checksums hands out other values, and a line does it again."""
+    failed, report = _failing(pytester, more="capabilities = {'collectives', 'checksums'}", only="damaged_file and flipped")
+    assert failed == ["test_a_damaged_file_is_noticed[flipped]"]
+    assert "damaged bytes are detected; with " in report
+    assert "ckpt-harness damage --engine test_broken.py:TestBroken.engine --ranks 2" in report
+
+
+def test_a_capability_that_holds_and_is_not_claimed_is_told(pytester):
+    """In the summary, if every test that asks for it says so; no failure."""
+    failed, report = _failing(pytester, more="capabilities = set()", only="half_done and save-2")
+    assert failed == []
+    assert "TestBroken does not claim 'commit marker', though it held in all 7 tests that ask for it" in report
+
+
+def test_a_violation_of_a_storages_own_register_is_expected(pytester):
+    """The file lies beside the class; what is in it is an expected failure, and all else counts."""
+    (pytester.path / "known.toml").write_text(_KNOWN)
+    failed, report = _failing(pytester, writer="SwallowingWriter", more="register = 'known.toml'", only="learns and save-2")
+    assert failed == []
+    assert "1 xfailed" in report
+    failed, _ = _failing(pytester, writer="SwallowingWriter", more="register = 'known.toml'", only="half_done and save-2")
+    assert len(failed) == 1
+
+
+_KNOWN = """
+[[finding]]
+id = "MINE-1"
+title = "An error while writing is taken for an end of the work"
+engines = ["*TestBroken.engine"]
+versions = ["2.13.0"]
+operations = ["save"]
+calls = ["together save default"]
+sites = ["save_planner.resolve_data"]
+effects = ["raise*"]
+oracles = ["attribution"]
+ranks = 2
+about = "It is caught."
+source = "third_party_storage.py"
+reproducer = "none"
+reports = []
+newer = "not known"
+replay = "ckpt-harness replay 'save_planner.resolve_data@1=raise(OSError:EIO)'"
+signature = [{ victim = "returned", coordinator = "returned", other = "returned" }]
+"""
 
 
 def test_a_replay_line_finds_the_storage_by_the_file_of_its_class():

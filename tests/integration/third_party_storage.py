@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
 import pickle
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class ItemFileWriter(StorageWriter):
         return plan
 
     def prepare_global_plan(self, plans):
-        return [dataclasses.replace(plan, storage_data=rank) for rank, plan in enumerate(plans)]
+        save = os.urandom(4).hex()  # new names, so that an earlier save stays whole until this one is committed
+        return [dataclasses.replace(plan, storage_data=f"{save}-{rank}") for rank, plan in enumerate(plans)]
 
     def write_data(self, plan, planner):
         results = []

@@ -52,8 +52,9 @@ def test_of_something_else():
 """
 
 
-def test_cases_that_name_no_engine_run_on_the_one_that_is_asked_for(pytester: pytest.Pytester) -> None:
+def test_cases_that_name_no_engine_run_on_the_one_that_is_asked_for(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it cannot hold gives way to what it can; what it does not claim is skipped; a mistake stays one; and the summary tells of each."""
+    monkeypatch.setenv("COLUMNS", "200")
     pytester.makepyfile(CASES)
     result = pytester.runpytest("--ckpt-engine", "huggingface", "-rs")
     result.assert_outcomes(passed=5, skipped=4, failed=1)

@@ -40,7 +40,24 @@ def test_every_command_that_the_page_on_launchers_shows_is_understood(monkeypatc
         assert context.params.get("sizes", (4,)) == (4,)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/GUIDE.md"])
+@pytest.mark.parametrize("page", ["docs/ADOPTING.md", "docs/GUIDE.md"])
+def test_every_example_that_a_page_quotes_is_in_its_file(page):
+    """To the letter: a comment before each block says which file that is, and tests run it."""
+    text = (ROOT / page).read_text("utf-8")
+    quotes = re.findall(r"^<!-- (docs/examples/\S+) -->\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(quotes) == text.count("<!-- docs/examples/") >= 1
+    for file, quoted in quotes:
+        assert quoted in (ROOT / file).read_text("utf-8"), f"{page} quotes {file} as it is not"
+
+
+def test_every_plan_that_the_page_on_adopting_proposes_is_one():
+    """Those of its table, too."""
+    plans = re.findall(r"^\| `([^`]+@[^`]+)` \|", (ROOT / "docs/ADOPTING.md").read_text("utf-8"), re.MULTILINE)
+    assert len(plans) >= 5
+    assert all(FaultPlan.parse(plan) for plan in plans)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/GUIDE.md", "docs/ADOPTING.md"])
 def test_every_plan_that_a_page_shows_is_one(page):
     """Whatever looks like a plan in the documents parses."""
     text = (ROOT / page).read_text("utf-8")

@@ -36,6 +36,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "rig",
         "campaign parity strategies",
         "crash",
+        "damage",
         "fuzz report conformance export",
         "pytest_plugin cli",
         "__main__",

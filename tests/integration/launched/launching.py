@@ -14,12 +14,15 @@ from pathlib import Path
 import harness
 
 HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[2] / "docs/examples"
+FOLDERS = (HERE, EXAMPLES / "launchers", EXAMPLES / "trainer")
+"""Where the scripts are."""
 LIMIT = 110
 """Seconds that a launched script may take; some import torch in three processes, on a machine that runs other tests beside them."""
 
 
 def launch(arguments: list[str], root: Path, **environment: str) -> tuple[int, str]:
-    """Runs Python with ``arguments``, of which those that end in ``.py`` are scripts of this directory, and ``root`` for all files.
+    """Runs Python with ``arguments``, of which those that end in ``.py`` are scripts of :data:`FOLDERS`, and ``root`` for all files.
 
     Returns:
         Exit status and output.
@@ -31,15 +34,22 @@ def launch(arguments: list[str], root: Path, **environment: str) -> tuple[int, s
     return status, output
 
 
+def _found(argument: str) -> str:
+    """The path of a script that is named without one."""
+    if not argument.endswith(".py") or "/" in argument:
+        return argument
+    return next(str(folder / argument) for folder in FOLDERS if (folder / argument).is_file())
+
+
 def launch_all(commands: list[tuple[list[str], dict[str, str]]], root: Path) -> list[tuple[int, str]]:
     """Runs several at once, each with an environment of its own; see :func:`launch`."""
-    paths = [str(Path(harness.__file__).parents[1]), str(HERE), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(harness.__file__).parents[1]), *map(str, FOLDERS), os.environ.get("PYTHONPATH", "")]
     shared = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "EXAMPLES_ROOT": str(root), "TMPDIR": str(root)}
     deadline = time.monotonic() + LIMIT
     processes: list[subprocess.Popen[str]] = []
     try:
         for number, (arguments, environment) in enumerate(commands):
-            command = [sys.executable, *(str(HERE / one) if (HERE / one).suffix == ".py" and "/" not in one else one for one in arguments)]
+            command = [sys.executable, *(_found(one) for one in arguments)]
             with (root / f"output-{number}").open("w", encoding="utf-8") as output:
                 processes.append(
                     subprocess.Popen(

@@ -1,0 +1,15 @@
+from shelf import ShelfReader, ShelfWriter
+from shelf.engine import ENGINE
+
+from harness import StorageConformance
+
+
+class TestShelf(StorageConformance):
+    capabilities = {one.value for one in ENGINE.capabilities}
+    register = "known.toml"
+
+    def make_writer(self, place):
+        return ShelfWriter(place)
+
+    def make_reader(self, place):
+        return ShelfReader(place)
