@@ -422,8 +422,21 @@ def damage(engine: str, ranks: int) -> None:
 
 
 @main.command()
-def engines() -> None:
-    """Prints the engines that have a name, with what they claim and whether they can run here."""
+@click.argument("reports", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--write", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE", help="Make a Markdown page of REPORTS.")
+def engines(reports: tuple[Path, ...], write: Path | None) -> None:
+    """Prints the engines that have a name, with what they claim and whether they can run here.
+
+    With --write, makes a page of what `check --json` found: every oracle on every engine.
+    """
+    if bool(reports) != bool(write):
+        raise UsageError("a page is made of reports: engines --write FILE REPORT..., where `ckpt-harness check NAME --json REPORT` wrote each")
+    if write:
+        from harness.report.engines import render
+
+        write.write_text(render([json.loads(report.read_text("utf-8")) for report in reports]), encoding="utf-8")
+        return
+
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -445,15 +458,19 @@ def engines() -> None:
 @click.argument("engine")
 @click.option("--ranks", "sizes", type=_Numbers(), default="2", show_default=True, help="Sizes of world.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the states after crashes over. Default: all processors.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Try one of so many faults only, where a storage is slow.")
+@_json_file("Write what was found as JSON.")
 @_register_option
-def check(engine: str, sizes: tuple[int, ...], jobs: int | None, register: Register) -> None:
+def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, json_file: Path | None, register: Register) -> None:
     """Tries everything on an ENGINE: a name, module:object or file.py:object. Says what is wrong, and which of its capabilities hold."""
     from harness.campaign import quiet
     from harness.conformance.check import check_engine
 
     quiet()
     with _bar("trying everything") as progress:
-        report = check_engine(engine, ranks=sizes, register=register, jobs=jobs or _processors(), progress=progress)
+        report = check_engine(engine, ranks=sizes, register=register, every=every, jobs=jobs or _processors(), progress=progress)
+    if json_file:
+        json_file.write_text(json.dumps(report.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     click.echo(str(report))
     sys.exit(0 if report.ok else 1)
 

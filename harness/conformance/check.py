@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.metadata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.campaign import Sweep, plan_sweep
 from harness.case import Case, CaseResult, usual_world
@@ -87,6 +89,20 @@ class EngineReport:
         """Whether nothing counts against it."""
         return not self.wrong
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, with the version of torch, as ``docs/ENGINES.md`` is made of."""
+        return {
+            "engine": self.engine,
+            "torch": importlib.metadata.version("torch").partition("+")[0],
+            "cases": self.cases,
+            "crashes": sum(one.judged for one in self.crashes),
+            "damages": self.damages,
+            "claims": {one.capability.value: one.verdict for one in self.claims},
+            "oracles": {name: dict(counts) for name, counts in self.oracles.items()},
+            "known": list(self.known),
+            "wrong": list(self.wrong),
+        }
+
     def __str__(self) -> str:
         lines = [f"{self.engine}: {self.cases} cases, {sum(one.judged for one in self.crashes)} states after crashes, {self.damages} damaged files"]
         lines += [f"  {one.capability.value}: {one.verdict}" for one in self.claims]
@@ -100,6 +116,7 @@ def check_engine(
     *,
     ranks: Sequence[int] = (2,),
     register: Register | None = None,
+    every: int = 1,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EngineReport:
@@ -109,6 +126,7 @@ def check_engine(
         engine: its name, ``module:object`` or ``file.py:object``; or an engine that is found by its own name.
         ranks: sizes of world.
         register: known findings; by default those that ship with the harness.
+        every: try one of so many faults only, evenly spread, where a storage is slow; what is undisturbed is always tried.
         jobs: processes that states after crashes are spread over.
         progress: told how many cases of how many are done.
 
@@ -124,7 +142,7 @@ def check_engine(
     with Rig(register=known) as rig:
         cases = [case for sweep in _sweeps(name, found, tuple(ranks)) for case in plan_sweep(sweep, rig)[0]]
         cases += _ways(name, found, tuple(ranks))
-        cases = list(dict.fromkeys(cases))
+        cases = [case for number, case in enumerate(dict.fromkeys(cases)) if not case.plan or number % every == 0]
         for number, case in enumerate(cases, 1):
             tally.add(rig.run(case))
             progress(number, len(cases))
@@ -149,6 +167,8 @@ def _sweeps(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Sweep
     if Capability.FILE_SYSTEM in engine.capabilities:
         yield dataclasses.replace(plain, disk=True)
         yield dataclasses.replace(plain, operations=("save",), disk=True, onto="checkpoint")
+    if Capability.OBJECT_STORE in engine.capabilities:
+        yield dataclasses.replace(plain, network=True)
 
 
 def _ways(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Case]:
@@ -204,7 +224,8 @@ class _Tally:
         if case.way == "no_collectives":
             return {Capability.WITHOUT_COLLECTIVES}
         found = {Capability.COLLECTIVES} | ({Capability.ANY_COORDINATOR} if case.coordinator else set())
-        return found | ({Capability.FILE_SYSTEM} if case.plan.strikes_disk else set())
+        found |= {Capability.FILE_SYSTEM} if case.plan.strikes_disk else set()
+        return found | ({Capability.OBJECT_STORE} if case.plan.strikes_network else set())
 
     def add_crashes(self, found: Crashes) -> None:
         """Counts what crashes leave."""
