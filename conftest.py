@@ -49,12 +49,15 @@ def _surroundings() -> dict[str, object]:
     }
 
 
-@pytest.fixture
-def one_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Only one of these tests runs at once, whatever the number of workers: their ranks start processes that import torch anew.
+@pytest.fixture(autouse=True)
+def one_at_a_time(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of tests that are marked so only one runs at once, whatever the number of workers: their ranks start processes that import torch anew.
 
     A lock, since with xdist's groups of tests a run never ends once a worker has been lost.
     """
+    if request.node.get_closest_marker("one_at_a_time") is None:
+        yield
+        return
     with (tmp_path_factory.getbasetemp().parent / "one-at-a-time").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

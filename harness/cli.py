@@ -22,7 +22,7 @@ from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, WAYS, way_of
 
 if TYPE_CHECKING:
     from harness.campaign import Sweep
-    from harness.case import CaseResult, WorldName
+    from harness.case import Case, CaseResult, WorldName
     from harness.findings.register import Register
 
 
@@ -303,18 +303,16 @@ def replay(register: Register, **options: Any) -> None:
     from harness.plan import FaultPlan
     from harness.protocol import DCP
 
-    plan = FaultPlan.parse(options.pop("plan"))
     way = way_of(options["way"])  # before torch is imported: a bad plan answers at once
-    plan.bind(options["ranks"], options["coordinator"], way.protocol(DCP, options["operation"]), way.groups(options["ranks"], options["coordinator"]))
+    groups = way.groups(options["ranks"], options["coordinator"])
+    FaultPlan.parse(options["plan"]).bind(options["ranks"], options["coordinator"], way.protocol(DCP, options["operation"]), groups)
 
     from harness.campaign import quiet
-    from harness.case import Case, usual_world
     from harness.report.story import story
     from harness.report.summary import EXIT
     from harness.rig import Rig
 
-    options["world"] = options["world"] or usual_world(options["engine"])
-    case = Case(plan=plan, **options)
+    case = case_of(options)
     case.bind()
     quiet()
     with Rig(register=register) as rig:
@@ -323,21 +321,27 @@ def replay(register: Register, **options: Any) -> None:
     sys.exit(EXIT[result.verdict])
 
 
+def case_of(options: dict[str, Any]) -> Case:
+    """The case that the options of `replay` mean."""
+    from harness.case import Case, usual_world
+    from harness.plan import FaultPlan
+
+    said = {name: value for name, value in options.items() if name not in ("plan", "register")}
+    return Case(plan=FaultPlan.parse(options["plan"]), **said | {"world": said["world"] or usual_world(said["engine"])})
+
+
 @main.command(params=replay.params)
 def export(register: Register, **options: Any) -> None:
     """Writes a stand-alone script that shows the same as `replay` with the same options: plain torch, real processes, at most 60 lines."""
     from harness.plan import FaultPlan
 
-    plan = FaultPlan.parse(options.pop("plan"))
-    plan.bind(options["ranks"], options["coordinator"])
+    FaultPlan.parse(options["plan"]).bind(options["ranks"], options["coordinator"])
 
     from harness.campaign import quiet
-    from harness.case import Case, usual_world
     from harness.export.script import check
     from harness.export.script import export as written
 
-    options["world"] = options["world"] or usual_world(options["engine"])
-    case = Case(plan=plan, **options).settled()
+    case = case_of(options).settled()
     check(case)
     quiet()
     click.echo(written(case, register), nl=False)
@@ -381,8 +385,6 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
 def track_record(write: Path | None) -> None:
     """Runs the line of every public report that is known, and says what came of it, as a Markdown page."""
     from harness.campaign import quiet
-    from harness.case import Case
-    from harness.plan import FaultPlan
     from harness.report.track_record import render, reports, shown
     from harness.rig import Rig
 
@@ -390,9 +392,7 @@ def track_record(write: Path | None) -> None:
     with Rig() as rig, _bar("running every report") as progress:
 
         def run(words: list[str]) -> CaseResult:
-            options = replay.make_context("replay", words).params
-            options.pop("register")
-            return rig.run(Case(plan=FaultPlan.parse(options.pop("plan")), **options))
+            return rig.run(case_of(replay.make_context("replay", words).params))
 
         listed = reports()
         found = []

@@ -9,7 +9,7 @@ import pytest
 
 from harness import Case, FaultPlan
 
-pytestmark = [pytest.mark.ckpt_runs_in("processes"), pytest.mark.usefixtures("one_at_a_time")]
+pytestmark = [pytest.mark.ckpt_runs_in("processes"), pytest.mark.one_at_a_time]
 
 
 @pytest.mark.parametrize(

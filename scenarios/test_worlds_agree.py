@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.case import Case
-from harness.effects import SIMULABLE, Delay
+from harness.effects import SIMULABLE, Delay, Skip
 from harness.parity import differing
 from harness.record import Record
 from harness.strategies import fault_plans
@@ -40,7 +40,9 @@ def test_any_plan_shows_the_same_in_both_worlds(ckpt_rig: Any, ranks: int, opera
 @given(data=st.data())
 def test_any_way_of_calling_shows_the_same_in_both_worlds(ckpt_rig: Any, way: str, ranks: int, operation: str, data: st.DataObject) -> None:
     """As all ranks together do."""
-    plan = data.draw(fault_plans(ranks=ranks, op=operation, max_faults=2, effects=EFFECTS, way=way))  # type: ignore[arg-type]  # as above
+    # Where nothing joins the ranks, whether the directory is there that one did not make is a matter of who comes first.
+    effects = [effect for effect in EFFECTS if way != "no_collectives" or effect is not Skip]
+    plan = data.draw(fault_plans(ranks=ranks, op=operation, max_faults=2, effects=effects, way=way))  # type: ignore[arg-type]  # as above
     _same(ckpt_rig, Case(plan, operation, ranks, way=way))  # type: ignore[arg-type]  # likewise
 
 

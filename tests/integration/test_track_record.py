@@ -11,11 +11,10 @@ import click
 import pytest
 
 import harness
-from harness.case import Case, CaseResult
-from harness.cli import main
+from harness.case import CaseResult
+from harness.cli import case_of, main
 from harness.engines.base import find
 from harness.errors import UsageError
-from harness.plan import FaultPlan
 from harness.report.track_record import Report, render, reports, shown
 from harness.rig import Rig
 
@@ -35,9 +34,7 @@ def rig() -> Iterator[Rig]:
 
 
 def _run(rig: Rig, words: list[str]) -> CaseResult:
-    options = main.commands["replay"].make_context("replay", words).params
-    options.pop("register")
-    return rig.run(Case(plan=FaultPlan.parse(options.pop("plan")), **options))
+    return rig.run(case_of(main.commands["replay"].make_context("replay", words).params))
 
 
 def _able(report: Report) -> Report:
@@ -50,7 +47,7 @@ def _able(report: Report) -> Report:
     return report
 
 
-@pytest.mark.usefixtures("one_at_a_time")
+@pytest.mark.one_at_a_time
 @pytest.mark.parametrize("report", reports(), ids=lambda report: report.report)
 def test_the_line_of_a_report_shows_what_the_page_says(report: Report, rig: Rig) -> None:
     """The finding, that the claim holds today, or that nobody makes it."""

@@ -16,10 +16,9 @@ from plain_torch import not_shown, show
 import harness.findings
 from harness.campaign import Coverage, Sweep, plan_sweep, run_one
 from harness.case import Case, Onto
-from harness.cli import main
+from harness.cli import case_of, main
 from harness.export.script import check, run, write
 from harness.findings.register import Entry, Register
-from harness.plan import FaultPlan
 from harness.report.summary import Summary
 from harness.rig import Rig
 from harness.sites import OperationKind
@@ -34,7 +33,7 @@ SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
 
 SPAWNING = ("DCP-021", "DCP-022")
 """Findings that start processes which import torch anew: with others at once they would wait too long for a processor."""
-ONE_BY_ONE = pytest.mark.usefixtures("one_at_a_time")
+ONE_BY_ONE = pytest.mark.one_at_a_time
 CRASHES = [entry for entry in ENTRIES if entry.crashes]
 REPLAYED = [entry for entry in ENTRIES if " crash " not in entry.replay]
 
@@ -63,9 +62,7 @@ def _case(entry: Entry) -> Case:
     """The case of an entry's replay line."""
     program, command, *arguments = shlex.split(entry.replay)
     assert (program, command) == ("ckpt-harness", "replay")
-    options = main.commands["replay"].make_context("replay", arguments).params
-    options.pop("register")
-    return Case(plan=FaultPlan.parse(options.pop("plan")), **options)
+    return case_of(main.commands["replay"].make_context("replay", arguments).params)
 
 
 def _exported(entry: Entry, rig: Rig) -> str:
