@@ -164,6 +164,12 @@ THIRD_PARTY: dict[str, ThirdParty] = {
     "olmo-core": ThirdParty("harness.engines.third_party.olmo_core:OLMO_CORE", "olmo_core", "ai2-olmo-core"),
     "torchtitan": ThirdParty("harness.engines.third_party.torchtitan:TORCHTITAN", "torchtitan", "torchtitan"),
     "fabric": ThirdParty("harness.engines.third_party.fabric:FABRIC", "lightning_fabric", "lightning-fabric"),
+    "accelerate": ThirdParty("harness.engines.third_party.accelerate:ACCELERATE", "accelerate", "accelerate"),
+    "multi-storage-client": ThirdParty(
+        "harness.engines.third_party.multi_storage_client:MULTI_STORAGE_CLIENT", "multistorageclient", "multi-storage-client"
+    ),
+    "sagemaker": ThirdParty("harness.engines.third_party.sagemaker:SAGEMAKER", "amzn_sagemaker_checkpointing", "amzn-sagemaker-checkpointing"),
+    "s3torchconnector": ThirdParty("harness.engines.third_party.s3torchconnector:S3TORCHCONNECTOR", "s3torchconnector", "s3torchconnector[dcp]"),
 }
 """Name -> what it is, and what it needs. docs/THIRD_PARTIES.md tells how each fares."""
 

@@ -30,7 +30,7 @@ class FabricEngine(FileSystemEngine):
             _distributed_checkpoint_save(state, Path(place))
 
     def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
-        """Fabric has none.
+        """It has none.
 
         Raises:
             UsageError: always.
