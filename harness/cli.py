@@ -374,6 +374,7 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
 def engines() -> None:
     """Prints the engines that have a name, with what they claim and whether they can run here."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Column, Table
 
     from harness.engines.base import BUILT_IN, THIRD_PARTY, find, named
@@ -384,10 +385,10 @@ def engines() -> None:
         try:
             engine = find(name)
         except UsageError as error:
-            table.add_row(name, source, "no", str(error).partition("; engines:")[0], "")
+            table.add_row(name, escape(source), "no", escape(str(error).partition("; engines:")[0]), "")
         else:
             claims = ", ".join(sorted(one.value for one in engine.capabilities))
-            table.add_row(name, source, "yes", engine.about, claims)
+            table.add_row(name, escape(source), "yes", engine.about, claims)
     Console(highlight=False).print(table)
 
 
