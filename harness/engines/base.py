@@ -184,7 +184,8 @@ def named() -> dict[str, str]:
     Returns:
         Name -> ``module:object``.
     """
-    return {**_installed(), **{name: one.target for name, one in THIRD_PARTY.items()}, **BUILT_IN}
+    taken = {**BUILT_IN, **{name: one.target for name, one in THIRD_PARTY.items()}}
+    return taken | {name: target for name, target in _installed().items() if name not in taken}
 
 
 @functools.cache

@@ -70,7 +70,7 @@ def test_an_engine_is_known_without_its_package(name: str) -> None:
 def test_nothing_is_wrong_where_nothing_is_injected(name: str, operation: str, rig: Rig) -> None:
     """Two ranks save, load, and find everything again."""
     _needed(name)
-    rig.check(Case(operation="load" if operation == "load" else "save", ranks=2, engine=name))
+    rig.run(Case(operation="load" if operation == "load" else "save", ranks=2, engine=name)).check()
 
 
 @pytest.mark.parametrize("name", ENGINES)
