@@ -31,6 +31,13 @@ ENGINES = sorted(THIRD_PARTY)
 pytestmark = pytest.mark.usefixtures("silence")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _service(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where SageMaker's package is, the service that its engine stores on, which is there for the life of a process, and so is no test's leftover."""
+    if importlib.util.find_spec(THIRD_PARTY["sagemaker"].module) is not None:
+        find("sagemaker").place(tmp_path_factory.mktemp("sagemaker"), "unused")
+
+
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     with Rig() as made:

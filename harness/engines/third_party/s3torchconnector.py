@@ -7,6 +7,7 @@ Not modelled: its strategies for prefixes, its readers beside the one that it ta
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import os
@@ -80,8 +81,9 @@ def _settings() -> Any:
     return S3ClientConfig(force_path_style=True, max_attempts=1)
 
 
+@functools.cache
 def _client() -> Any:
-    """The package's own client."""
+    """The package's own client; in a process that was forked since, it connects anew."""
     from s3torchconnector._s3client import S3Client
 
     return S3Client(_REGION, s3client_config=_settings())
