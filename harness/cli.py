@@ -438,19 +438,21 @@ def engines(reports: tuple[Path, ...], write: Path | None) -> None:
         return
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Column, Table
 
-    from harness.engines.base import BUILT_IN, find, named
+    from harness.engines.base import BUILT_IN, THIRD_PARTY, find, named
 
     table = Table(Column("engine", no_wrap=True), "from", "runs here", "what it is", "claims", box=None, header_style="bold")
     for name, target in named().items():
+        source = "built in" if name in BUILT_IN else THIRD_PARTY[name].package if name in THIRD_PARTY else target
         try:
             engine = find(name)
         except UsageError as error:
-            table.add_row(name, target, "no", str(error).partition("; engines:")[0], "")
+            table.add_row(name, escape(source), "no", escape(str(error).partition("; engines:")[0]), "")
         else:
             claims = ", ".join(sorted(one.value for one in engine.capabilities))
-            table.add_row(name, "built in" if name in BUILT_IN else target, "yes", engine.about, claims)
+            table.add_row(name, escape(source), "yes", engine.about, claims)
     Console(highlight=False).print(table)
 
 

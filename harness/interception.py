@@ -134,31 +134,42 @@ _ENTRIES = (
 )
 
 
-class _Patches:
-    """DCP's entries are replaced while anybody needs it: blocks may nest, and those of simulated ranks overlap in any order."""
+class SharedPatches:
+    """Patches that are in place while anybody needs them: blocks may nest, and those of simulated ranks overlap in any order.
 
-    def __init__(self) -> None:
+    Args:
+        put: puts them in place, and gives what undoes each.
+    """
+
+    def __init__(self, put: Callable[[], list[Callable[[], None]]]) -> None:
+        self._put = put
         self._lock = _thread.allocate_lock()  # a raw lock, as in _counts: it is never held across a hand-over of a simulated world
         self._users = 0
         self._undo: list[Callable[[], None]] = []
 
     def take(self) -> None:
-        from harness import _torch
-
+        """Needs them from now on."""
         with self._lock:
             self._users += 1
             if self._users == 1:
-                self._undo = [_torch.replace_entry(entry.name, functools.partial(_replacement, entry)) for entry in _ENTRIES]
-                self._undo.append(_torch.replace_default_stager(_wrap_default_stager))
+                self._undo = self._put()
 
     def release(self) -> None:
+        """Needs them no more."""
         with self._lock:
             self._users -= 1
             while self._undo and not self._users:
                 self._undo.pop()()
 
 
-_patches = _Patches()
+def _put() -> list[Callable[[], None]]:
+    from harness import _torch
+
+    undo = [_torch.replace_entry(entry.name, functools.partial(_replacement, entry)) for entry in _ENTRIES]
+    return [*undo, _torch.replace_default_stager(_wrap_default_stager)]
+
+
+_patches = SharedPatches(_put)
 _views: contextvars.ContextVar[tuple[Injector, ...]] = contextvars.ContextVar("views", default=())
 """The injectors, each bound to its own operation, of the entry that the calling thread is in."""
 

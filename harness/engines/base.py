@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from harness.errors import UsageError
 from harness.protocol import Capability
@@ -162,17 +162,46 @@ BUILT_IN: dict[str, str] = {
 """Name -> ``module:object``."""
 
 
+class ThirdParty(NamedTuple):
+    """An engine that ships with the harness, for a package that does not.
+
+    Attributes:
+        target: ``module:object``; importing the module does not import the package.
+        module: what of the package is imported.
+        package: what pip installs.
+    """
+
+    target: str
+    module: str
+    package: str
+
+
+THIRD_PARTY: dict[str, ThirdParty] = {
+    "olmo-core": ThirdParty("harness.engines.third_party.olmo_core:OLMO_CORE", "olmo_core", "ai2-olmo-core"),
+    "torchtitan": ThirdParty("harness.engines.third_party.torchtitan:TORCHTITAN", "torchtitan", "torchtitan"),
+    "fabric": ThirdParty("harness.engines.third_party.fabric:FABRIC", "lightning_fabric", "lightning-fabric"),
+    "accelerate": ThirdParty("harness.engines.third_party.accelerate:ACCELERATE", "accelerate", "accelerate"),
+    "multi-storage-client": ThirdParty(
+        "harness.engines.third_party.multi_storage_client:MULTI_STORAGE_CLIENT", "multistorageclient", "multi-storage-client"
+    ),
+    "sagemaker": ThirdParty("harness.engines.third_party.sagemaker:SAGEMAKER", "amzn_sagemaker_checkpointing", "amzn-sagemaker-checkpointing"),
+    "s3torchconnector": ThirdParty("harness.engines.third_party.s3torchconnector:S3TORCHCONNECTOR", "s3torchconnector", "s3torchconnector[dcp]"),
+}
+"""Name -> what it is, and what it needs. docs/THIRD_PARTIES.md tells how each fares."""
+
+
 GROUP = "checkpoint_harness.engines"
 """The entry-point group in which installed packages name engines of theirs."""
 
 
 def named() -> dict[str, str]:
-    """The engines that have a name: those built in, and those of installed packages, which may not take a name that is taken.
+    """The engines that have a name: those built in, for third parties too, and those of installed packages, which may not take a name that is taken.
 
     Returns:
         Name -> ``module:object``.
     """
-    return {**_installed(), **BUILT_IN}
+    taken = {**BUILT_IN, **{name: one.target for name, one in THIRD_PARTY.items()}}
+    return taken | {name: target for name, target in _installed().items() if name not in taken}
 
 
 @functools.cache
@@ -191,12 +220,20 @@ def find(name: str) -> Engine:
     module, colon, attribute = target.rpartition(":")
     if not colon:
         raise UsageError(f"unknown engine {name!r}; engines: {', '.join(named())}, or module:object or file.py:object of your own")
+    if name in THIRD_PARTY and not _is_installed(THIRD_PARTY[name].module):
+        raise UsageError(f"engine {name!r} needs {THIRD_PARTY[name].package}, which is not installed; engines: {', '.join(named())}")
     try:
         loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
         return cast(Engine, operator.attrgetter(attribute)(loaded))
     except (ImportError, AttributeError, OSError) as error:
         choices = f"{', '.join(named())}, or module:object or file.py:object"
         raise UsageError(f"engine {name!r} cannot be imported: {error}; engines: {choices}") from error
+
+
+@functools.cache
+def _is_installed(module: str) -> bool:
+    """Whether a module could be imported; that takes a moment for a large package, and is not tried."""
+    return importlib.util.find_spec(module) is not None
 
 
 @functools.cache

@@ -86,6 +86,7 @@ class Entry:
         sometimes: whether it need not show each time that one of its faults decides.
         crashes: for a finding about crashes, patterns of what a crash may leave: onto what was saved, the model, and what a reader gets, such as
             ``overwrite * mixture``. It is about no fault of a plan then, and has no signature.
+        packages: for a finding about somebody else's package, what it was recorded for: ``name==version``.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Entry:
     background: tuple[str, ...] = ("*",)
     sometimes: bool = False
     crashes: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
     def deciding(self, setting: Setting, expectation: Expectation) -> list[Acting]:
         """The decisive faults of an operation that the entry is about."""
@@ -178,8 +180,9 @@ class Register:
 
     @classmethod
     def shipped(cls) -> Register:
-        """What ships with the harness: findings about torch's own DCP."""
-        return cls(_entries(importlib.resources.files("harness.findings").joinpath("dcp.toml").read_text("utf-8"), "dcp.toml"))
+        """What ships with the harness: findings about torch's own DCP, and about the packages of others that the harness has engines for."""
+        files = importlib.resources.files("harness.findings")
+        return cls([entry for name in ("dcp.toml", "third_party.toml") for entry in _entries(files.joinpath(name).read_text("utf-8"), name)])
 
     @classmethod
     def read(cls, path: Path) -> Register:
@@ -229,13 +232,13 @@ class Register:
         return None
 
     def covered(self, engine: str, evidence: Evidence) -> set[str]:
-        """Ids of the entries that a case had to show, whether or not it did."""
-        return {
-            entry.id
-            for entry in self.entries
-            for one in evidence.forecast.expectations
-            if entry.must_show(Setting.of(engine, evidence), one, evidence.fired) and (entry.oracles != ("recovery",) or evidence.retried(one))
-        }
+        """Ids of the entries that a case had to show, whether or not it did. What somebody else's package does stands in for what DCP would do alone."""
+        ids: set[str] = set()
+        for one in evidence.forecast.expectations:
+            due = [entry for entry in self.entries if entry.must_show(Setting.of(engine, evidence), one, evidence.fired)]
+            due = [entry for entry in due if entry.oracles != ("recovery",) or evidence.retried(one)]
+            ids |= {entry.id for entry in due if entry.packages or not any(other.packages for other in due)}
+        return ids
 
     def known_crash(self, engine: str, what: str) -> str | None:
         """Id of the entry that describes what a crash may leave, if there is one.
@@ -247,15 +250,23 @@ class Register:
         return next((entry.id for entry in self.entries if matches(entry.engines, engine) and matches(entry.crashes, what)), None)
 
     def recorded_here(self, name: str) -> bool:
-        """Whether the entry ``name`` was recorded for the torch that is installed."""
+        """Whether the entry ``name`` was recorded for the torch that is installed, and for the packages that it is about."""
         installed = importlib.metadata.version("torch").partition("+")[0]
-        return any(entry.id == name and installed in entry.versions for entry in self.entries)
+        return any(entry.id == name and installed in entry.versions and all(map(_is_installed, entry.packages)) for entry in self.entries)
+
+
+def _is_installed(requirement: str) -> bool:
+    name, _, version = requirement.partition("==")
+    try:
+        return importlib.metadata.version(name) == version
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 # -- reading
 
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
-_OPTIONAL_LISTS = ("background", "crashes")
+_OPTIONAL_LISTS = ("background", "crashes", "packages")
 _OPTIONAL = (*_OPTIONAL_LISTS, "sometimes")
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
 _FIELDS = (*_TEXTS, *_LISTS, "ranks")

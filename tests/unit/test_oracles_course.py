@@ -54,6 +54,8 @@ def _moved(call: tuple[int, str], before: tuple[int, str]) -> Calls:
         ([], ""),
         (GOOD[:6], ""),
         (_moved((1, "writer.write_data"), (1, "writer.storage_meta")), "rank 1 calls writer.storage_meta after writer.write_data"),
+        (_moved((0, "writer.write_data.future"), (0, "save_planner.resolve_data")), ""),  # a storage that writes on a thread of its own
+        ([*GOOD, (0, "save_planner.resolve_data")], "rank 0 calls save_planner.resolve_data after writer.finish"),
         ([*GOOD, (1, "writer.finish")], "rank 1 calls writer.finish, though rank 0 coordinates"),
         ([*GOOD, (0, "writer.finish")], "rank 0 calls writer.finish 2 times"),
         (_moved((0, "writer.finish"), (1, "writer.write_data.future")), "finish is called before ranks [1] have written"),

@@ -65,3 +65,17 @@ def test_a_case_covers_an_entry_whose_fault_alone_decided_it() -> None:
     assert register.covered("filesystem", evidence("writer.write_data@1=raise")) == set()
     assert register.covered("filesystem", evidence(fired=False)) == set()
     assert register.covered("mine", evidence()) == set()
+
+
+def test_a_finding_about_a_package_is_held_to_the_version_it_was_recorded_for() -> None:
+    """With another version of it, or without it, that it did not happen is only told."""
+    here = importlib.metadata.version("click")
+    for packages, recorded in (((), True), ((f"click=={here}",), True), (("click==0.1",), False), (("no-such-package==1",), False)):
+        assert Register([entry(versions=(HERE,), packages=packages)]).recorded_here("T-1") is recorded
+
+
+def test_what_a_package_does_stands_in_for_what_the_engine_does_alone() -> None:
+    """Where it has an entry for a fault, that for all engines need not show."""
+    both = Register([entry(), entry(id="T-2", packages=("click==8",))])
+    assert both.covered("filesystem", evidence()) == {"T-2"}
+    assert Register(both.entries[:1]).covered("filesystem", evidence()) == {"T-1"}

@@ -48,17 +48,21 @@ def test_a_register_that_cannot_be_read_is_a_usage_error() -> None:
 
 def test_every_entry_has_its_own_script() -> None:
     """And no script is left over."""
-    assert sorted(entry.reproducer for entry in ENTRIES) == sorted(path.name for path in SCRIPTS.glob("dcp_*.py"))
+    assert sorted(entry.reproducer for entry in ENTRIES) == sorted(path.name for path in SCRIPTS.glob("*.py") if path.name != "__init__.py")
 
 
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("dcp_*.py")), ids=lambda path: path.stem)
+ABOUT = {"acc": {"accelerate"}, "olmo": {"olmo_core"}, "smc": {"amzn_sagemaker_checkpointing"}}
+"""What the scripts about packages of others import beside torch, by how their names begin."""
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*_*[0-9].py")), ids=lambda path: path.stem)
 def test_a_script_needs_torch_alone(path: Path) -> None:
-    """Nothing of the harness: a finding counts only where plain torch shows it, in a script as short as a bug report."""
+    """Or that and the package it is about; nothing of the harness: a finding counts only where it shows without it, in a script as short as a bug report."""
     text = path.read_text(encoding="utf-8")
     names = {
         name.partition(".")[0]
         for node in ast.walk(ast.parse(text))
         for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
     }
-    assert names <= sys.stdlib_module_names | {"torch"}
-    assert len(text.splitlines()) <= 60
+    assert names <= sys.stdlib_module_names | {"torch"} | ABOUT.get(path.stem.partition("_")[0], set())
+    assert len(text.splitlines()) <= 64

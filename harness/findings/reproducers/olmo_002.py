@@ -1,0 +1,30 @@
+"""OLMO-002: a load that fails leaves the threads that read for it behind, for ever. ai2-olmo-core 3.0.0 on torch 2.13.0; exits 0 if it shows."""
+
+import contextlib
+import gc
+import sys
+import tempfile
+import threading
+
+import torch
+import torch.distributed.checkpoint as dcp
+from olmo_core.distributed.checkpoint.filesystem import RemoteFileSystemReader, RemoteFileSystemWriter
+
+
+class Planner(dcp.DefaultLoadPlanner):
+    def resolve_tensor(self, item):
+        raise OSError("no room for it")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        state = {f"weight {number}": torch.ones(4) for number in range(40)}
+        dcp.save(state, storage_writer=RemoteFileSystemWriter(place), no_dist=True)
+        before = threading.active_count()
+        for _ in range(5):
+            with contextlib.suppress(dcp.api.CheckpointException):
+                dcp.load(state, storage_reader=RemoteFileSystemReader(place, thread_count=2), planner=Planner(), no_dist=True)
+            gc.collect()
+        left = threading.active_count() - before
+        print(f"after 5 loads that failed there are {left} threads more than before")
+    sys.exit(print("wrong: three threads stay behind for each") if left == 15 else "not as recorded")

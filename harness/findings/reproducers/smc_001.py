@@ -1,0 +1,59 @@
+"""SMC-001: an EOFError while an item is loaded ends the reading of its shard, and the load reports success. amzn-sagemaker-checkpointing 1.1.3 on torch 2.13.0."""
+
+import http.server
+import logging
+import sys
+import threading
+
+import torch
+import torch.distributed.checkpoint as dcp
+from amzn_sagemaker_checkpointing.checkpointing.filesystem import SageMakerTieredStorageReader, SageMakerTieredStorageWriter
+from amzn_sagemaker_checkpointing.config.in_memory_client import InMemoryClientConfig
+from amzn_sagemaker_checkpointing.config.sagemaker_checkpoint_config import SageMakerCheckpointConfig
+
+logging.disable(logging.CRITICAL)
+STORED = {}
+
+
+class Service(http.server.BaseHTTPRequestHandler):
+    """What the package's client asks of the memory tier of a cluster."""
+
+    def do_GET(self):
+        content, meta = STORED.get(self.path, (b"", ""))
+        self.send_response(200 if self.path in STORED else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Shard-Meta", meta)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_POST(self):
+        path = self.path.partition("?")[0]
+        STORED[path] = self.rfile.read(int(self.headers["Content-Length"])) or b"{}", self.headers.get("Shard-Meta", "")
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+def connected(kind):
+    storage = kind(SageMakerCheckpointConfig(namespace="reproducer", world_size=1), step=1)
+    storage.client.config = InMemoryClientConfig(base_url=f"http://127.0.0.1:{server.server_port}")
+    return storage
+
+
+class Planner(dcp.DefaultLoadPlanner):
+    def resolve_tensor(self, item):
+        if item.dest_index.fqn == "first":
+            raise EOFError("Ran out of input")
+        return super().resolve_tensor(item)
+
+
+if __name__ == "__main__":
+    server = http.server.HTTPServer(("127.0.0.1", 0), Service)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    dcp.save({"first": torch.ones(2), "second": torch.ones(2)}, storage_writer=connected(SageMakerTieredStorageWriter), no_dist=True)
+    state = {"first": torch.zeros(2), "second": torch.zeros(2)}
+    dcp.load(state, storage_reader=connected(SageMakerTieredStorageReader), planner=Planner(), no_dist=True)
+    print(f"load: success; {state}")
+    sys.exit(print("wrong: the load reports success, and loaded nothing") if not any(tensor.any() for tensor in state.values()) else "not as recorded")

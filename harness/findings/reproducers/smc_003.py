@@ -1,0 +1,59 @@
+"""SMC-003: whatever a planner raises arrives as the package's own error, without its cause. amzn-sagemaker-checkpointing 1.1.3 on torch 2.13.0."""
+
+import http.server
+import logging
+import sys
+import threading
+
+import torch
+import torch.distributed.checkpoint as dcp
+from amzn_sagemaker_checkpointing.checkpointing.filesystem import SageMakerTieredStorageWriter
+from amzn_sagemaker_checkpointing.config.in_memory_client import InMemoryClientConfig
+from amzn_sagemaker_checkpointing.config.sagemaker_checkpoint_config import SageMakerCheckpointConfig
+
+logging.disable(logging.CRITICAL)
+STORED = {}
+
+
+class Service(http.server.BaseHTTPRequestHandler):
+    """What the package's client asks of the memory tier of a cluster."""
+
+    def do_GET(self):
+        content, meta = STORED.get(self.path, (b"", ""))
+        self.send_response(200 if self.path in STORED else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Shard-Meta", meta)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_POST(self):
+        path = self.path.partition("?")[0]
+        STORED[path] = self.rfile.read(int(self.headers["Content-Length"])) or b"{}", self.headers.get("Shard-Meta", "")
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+def connected(kind):
+    storage = kind(SageMakerCheckpointConfig(namespace="reproducer", world_size=1), step=1)
+    storage.client.config = InMemoryClientConfig(base_url=f"http://127.0.0.1:{server.server_port}")
+    return storage
+
+
+class Planner(dcp.DefaultSavePlanner):
+    def resolve_data(self, item):
+        raise OSError(5, "the device is gone")
+
+
+if __name__ == "__main__":
+    server = http.server.HTTPServer(("127.0.0.1", 0), Service)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        dcp.save({"weight": torch.ones(2)}, storage_writer=connected(SageMakerTieredStorageWriter), planner=Planner(), no_dist=True)
+    except dcp.api.CheckpointException as error:
+        told = error.failures[0][0]
+        print(f"{type(told).__name__}: {told}")
+    lost = type(told).__name__ == "SageMakerTieredStorageError" and "the device is gone" not in str(told)
+    sys.exit(print("wrong: nothing of the cause is told") if lost else "not as recorded")

@@ -1,0 +1,51 @@
+"""The register's findings about packages of others: each shows by its script and by its replay line, where its package is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import harness.findings
+from harness.findings.register import Entry, Register
+
+ENTRIES = [entry for entry in Register.shipped().entries if entry.packages]
+SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
+
+
+def _needed(entry: Entry) -> None:
+    """Skips the test where the package is not there, or is another version than what the finding was recorded for."""
+    for package in entry.packages:
+        name, _, version = package.partition("==")
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"{name} is not installed")
+        if found != version:
+            pytest.skip(f"recorded for {package}, and {found} is installed")
+
+
+def _python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_a_script_shows_it_on_plain_torch_and_the_package(entry: Entry, tmp_path: Path) -> None:
+    """It ends with 0, and says what is wrong."""
+    _needed(entry)
+    ran = _python("-W", "ignore", str(SCRIPTS / entry.reproducer), cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.splitlines()[-1].startswith("wrong: ")
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_the_line_of_the_page_shows_it(entry: Entry) -> None:
+    """And nothing else that counts."""
+    _needed(entry)
+    ran = _python("-m", "harness", *shlex.split(entry.replay)[1:], cwd=Path(__file__).parents[3])
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"({entry.id})" in ran.stdout

@@ -1,0 +1,116 @@
+"""Engines for packages of others: what is said where a package is missing, and an undisturbed case and one that fails where it is not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from click.testing import CliRunner
+
+from harness import FaultyStorageWriter
+from harness.case import Case
+from harness.cli import main
+from harness.engines import base
+from harness.engines.base import THIRD_PARTY, Call, find
+from harness.engines.third_party.handing import handed
+from harness.errors import UsageError
+from harness.plan import FaultPlan
+from harness.rig import Rig
+from harness.verdict import Verdict
+
+ENGINES = sorted(THIRD_PARTY)
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _service(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where SageMaker's package is, the service that its engine stores on, which is there for the life of a process, and so is no test's leftover."""
+    if importlib.util.find_spec(THIRD_PARTY["sagemaker"].module) is not None:
+        find("sagemaker").place(tmp_path_factory.mktemp("sagemaker"), "unused")
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    with Rig() as made:
+        yield made
+
+
+def _needed(name: str) -> None:
+    """Skips the test where the engine cannot run."""
+    if importlib.util.find_spec(THIRD_PARTY[name].module) is None:
+        pytest.skip(f"{THIRD_PARTY[name].package} is not installed")
+    if name == "s3torchconnector" and "AWS_ENDPOINT_URL" not in os.environ:
+        pytest.skip("AWS_ENDPOINT_URL names no object store")
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what pip installs, before anything of it is imported."""
+    monkeypatch.setattr(base, "_is_installed", lambda module: False)
+    with pytest.raises(UsageError, match=rf"needs {THIRD_PARTY[name].package.partition('[')[0]}.*is not installed"):
+        find(name)
+    told = CliRunner().invoke(main, ["engines"], env={"COLUMNS": "300"})
+    assert f"needs {THIRD_PARTY[name].package}" in told.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_is_known_without_its_package(name: str) -> None:
+    """What it is and claims can be told though its package is not imported."""
+    before = set(sys.modules)
+    module, _, attribute = THIRD_PARTY[name].target.partition(":")
+    engine = getattr(importlib.import_module(module), attribute)
+    assert engine.name == name
+    assert THIRD_PARTY[name].module not in set(sys.modules) - before
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+@pytest.mark.parametrize("name", ENGINES)
+def test_nothing_is_wrong_where_nothing_is_injected(name: str, operation: str, rig: Rig) -> None:
+    """Two ranks save, load, and find everything again."""
+    _needed(name)
+    rig.run(Case(operation="load" if operation == "load" else "save", ranks=2, engine=name)).check()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_error_of_the_storage_reaches_every_rank(name: str, rig: Rig) -> None:
+    """So the case's storage is what the package saves by."""
+    _needed(name)
+    result = rig.run(Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)"), ranks=2, engine=name))
+    assert result.verdict is Verdict.HOLDS, result.explain()
+    assert all(outcome.error is not None and set(outcome.error.failures or ()) == {1} for outcome in result.outcomes.values())
+
+
+def _train(place: Path) -> None:
+    """A trainer that never shows its storage."""
+    dcp.save({"weight": torch.ones(2)}, checkpoint_id=place)
+
+
+def test_a_trainer_that_shows_no_storage_saves_by_the_one_that_is_handed(tmp_path: Path) -> None:
+    """In the block, and for one call: what else it saves is its own affair; and so is all of it afterwards."""
+    logging.disable(logging.CRITICAL)
+    writer = FaultyStorageWriter(dcp.FileSystemWriter(tmp_path), "write_data@0=raise(OSError:EIO)", rank=0)
+    with handed(Call(), storage_writer=writer):
+        with pytest.raises(dcp.api.CheckpointException):
+            _train(tmp_path / "first")
+        _train(tmp_path / "second")
+    _train(tmp_path / "third")
+    assert len(writer.fired) == 1
+    assert [(tmp_path / name / ".metadata").exists() for name in ("first", "second", "third")] == [False, True, True]
+
+
+@pytest.mark.parametrize("name", ["fabric", "accelerate"])
+def test_what_a_package_cannot_do_is_refused(name: str) -> None:
+    """Those without an async save say so."""
+    module, _, attribute = THIRD_PARTY[name].target.partition(":")
+    engine = getattr(importlib.import_module(module), attribute)
+    with pytest.raises(UsageError, match="has no async_save"):
+        engine.async_save({}, None, None, "", Call())
