@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import s3fs  # noqa: F401  (missing, it is told here, before anything runs)
@@ -15,8 +13,6 @@ from harness import runtime
 from harness._torch import FsspecReader, FsspecWriter
 from harness.endpoint import reach
 from harness.engines import moto
-from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
-from harness.protocol import DCP, Capability, Protocol
 
 T = TypeVar("T")
 
@@ -25,7 +21,7 @@ get_loop().set_default_executor(ThreadPoolExecutor(4, initializer=lambda: runtim
 runtime.serves(iothread[0])
 
 
-class FsspecS3Engine(DcpCalls):
+class FsspecS3Engine(moto.MotoEngine):
     """DCP with fsspec's writer and reader on S3.
 
     The client's patience is cut short, and nothing else about it: it waits two seconds for an answer, and tries four times in all.
@@ -33,15 +29,6 @@ class FsspecS3Engine(DcpCalls):
 
     name = "fsspec-s3"
     about = "DCP on fsspec's s3:// (s3fs), against moto's server"
-    protocol: Protocol = DCP
-    capabilities = DCP_CAPABILITIES | {Capability.OBJECT_STORE}
-
-    def checkpoint_id(self, place: str) -> None:
-        """Not told: given one, DCP's writer forgets how its store is reached (``FsspecWriter.reset``)."""
-
-    def place(self, root: Path, name: str) -> str:
-        """An address in the store."""
-        return moto.place(root, name)
 
     def make_writer(self, place: str) -> FsspecWriter:
         """A writer for the prefix; ``sync_files`` would call ``os.sync()`` for the whole host, since a key has no descriptor."""
@@ -50,22 +37,6 @@ class FsspecS3Engine(DcpCalls):
     def make_reader(self, place: str) -> FsspecReader:
         """A reader for the prefix."""
         return _impatient(FsspecReader(f"s3://{moto.Place.of(place).key}", **_options(place)))
-
-    def committed(self, place: str, apart: int = 0) -> bool:
-        """Whether ``.metadata`` is there, or that of each rank."""
-        return all(moto.exists(place, name) for name in markers(apart))
-
-    def flaws(self, place: str) -> Sequence[str]:
-        """None: what the metadata promises is looked for by loading it."""
-        return ()
-
-    def fingerprint(self, place: str) -> Mapping[str, str]:
-        """Relative key -> SHA-256 of each object."""
-        return moto.fingerprint(place)
-
-    def discard(self, place: str) -> None:
-        """Removes every object below the prefix."""
-        moto.discard(place)
 
 
 def _options(place: str) -> dict[str, Any]:

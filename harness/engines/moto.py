@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import HTTPError
@@ -21,6 +21,9 @@ from urllib.request import Request, urlopen
 from xml.etree import ElementTree as ET
 
 from harness import runtime
+from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
+from harness.errors import UsageError
+from harness.protocol import DCP, Capability, Protocol
 
 BUCKET = "ckpt-harness"
 REGION = "us-east-1"
@@ -38,9 +41,12 @@ def server() -> str:
     """The address of the store, with the bucket made.
 
     Raises:
-        ImportError: moto is not installed.
+        UsageError: moto is not installed.
     """
-    from moto.server import ThreadedMotoServer
+    try:
+        from moto.server import ThreadedMotoServer
+    except ImportError as error:
+        raise UsageError(f"there is no store to run on: {error}; pip install 'checkpoint-harness[s3]'") from error
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -122,3 +128,33 @@ def _asked(method: str, url: str) -> bytes:
     """The body of the store's answer, asked for by other code than any client under test."""
     with urlopen(Request(url, method=method, headers=HEADERS), timeout=30) as answer:
         return bytes(answer.read())
+
+
+class MotoEngine(DcpCalls):
+    """DCP on a storage that reaches the store: all but its writer and reader. These make their clients with the address that ``harness.reach`` gives."""
+
+    protocol: Protocol = DCP
+    capabilities = DCP_CAPABILITIES | {Capability.OBJECT_STORE}
+
+    def checkpoint_id(self, place: str) -> None:
+        """Not told: it would be taken for a path, and the writer would forget how its store is reached."""
+
+    def place(self, root: Path, name: str) -> str:
+        """An address in the store."""
+        return place(root, name)
+
+    def committed(self, place: str, apart: int = 0) -> bool:
+        """Whether ``.metadata`` is there, or that of each rank."""
+        return all(exists(place, name) for name in markers(apart))
+
+    def flaws(self, place: str) -> Sequence[str]:
+        """None: what the metadata promises is looked for by loading it."""
+        return ()
+
+    def fingerprint(self, place: str) -> Mapping[str, str]:
+        """Relative key -> SHA-256 of each object."""
+        return fingerprint(place)
+
+    def discard(self, place: str) -> None:
+        """Removes every object below the prefix."""
+        discard(place)

@@ -1,92 +1,61 @@
-"""Amazon's s3torchconnector: its S3 writer and reader for DCP, on the object store at the address that ``AWS_ENDPOINT_URL`` names.
+"""Amazon's s3torchconnector: its S3 writer and reader for DCP, whose client is written in Rust, against moto's server (see :mod:`harness.engines.moto`).
 
-The bucket ``checkpoint-harness`` has to be there. Credentials come from the environment, where the package's client finds them.
-
-Not modelled: its strategies for prefixes, its readers beside the one that it takes for DCP, and the time that its client spends on trying again.
+Not modelled: its strategies for prefixes, its readers beside the one that it takes for DCP, and the patience that its client has by default.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import itertools
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from harness.engines.dcp import DcpCalls, markers
-from harness.protocol import DCP, Capability, Protocol
+from harness.endpoint import reach
+from harness.engines import moto
+from harness.protocol import Capability
 
-_REGION, _BUCKET = "us-east-1", "checkpoint-harness"
 
-
-class S3TorchConnectorEngine(DcpCalls):
-    """DCP with the connector's writer and reader, which are DCP's own on a ``FileSystemBase`` that speaks S3."""
+class S3TorchConnectorEngine(moto.MotoEngine):
+    """DCP with the connector's writer and reader, which are DCP's own on a ``FileSystemBase`` that speaks S3. Each request is tried three times."""
 
     name = "s3torchconnector"
-    about = "s3torchconnector's S3StorageWriter, on the store of AWS_ENDPOINT_URL"
-    protocol: Protocol = DCP
-    capabilities = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER, Capability.FILE_SYSTEM})
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count()
-        self._roots: dict[Path, int] = {}
-
-    def place(self, root: Path, name: str) -> str:
-        """A key prefix, numbered and of this process, so that processes can share the bucket."""
-        return f"s3://{_BUCKET}/{os.getpid()}-{self._roots.setdefault(root, next(self._numbers))}/{name}"
+    about = "s3torchconnector's S3StorageWriter, against moto's server"
+    capabilities = moto.MotoEngine.capabilities - {Capability.WITHOUT_COLLECTIVES}
 
     def make_writer(self, place: str) -> Any:
         """A writer for the prefix."""
         from s3torchconnector.dcp import S3StorageWriter
 
-        return S3StorageWriter(_REGION, place, s3client_config=_settings())
+        return _reaching(place, S3StorageWriter)
 
     def make_reader(self, place: str) -> Any:
         """A reader for the prefix."""
         from s3torchconnector.dcp import S3StorageReader
 
-        return S3StorageReader(_REGION, place, s3client_config=_settings())
-
-    def committed(self, place: str, apart: int = 0) -> bool:
-        """Whether ``.metadata`` is there, or that of each rank."""
-        return set(markers(apart)) <= self._objects(place).keys()
-
-    def flaws(self, place: str) -> Sequence[str]:
-        """None: what the metadata promises is looked for by loading it."""
-        return ()
-
-    def fingerprint(self, place: str) -> Mapping[str, str]:
-        """Relative key -> SHA-256 of each object."""
-        client, bucket = _client(), _BUCKET
-        return {name: hashlib.sha256(client.get_object(bucket, key).read()).hexdigest() for name, key in self._objects(place).items()}
-
-    def discard(self, place: str) -> None:
-        """Removes every object below the prefix."""
-        for key in self._objects(place).values():
-            _client().delete_object(_BUCKET, key)
-
-    def _objects(self, place: str) -> dict[str, str]:
-        """Relative key -> key of each object."""
-        prefix = place.removeprefix(f"s3://{_BUCKET}/") + "/"
-        pages = _client().list_objects(_BUCKET, prefix)
-        return {one.key.removeprefix(prefix): one.key for one in sorted((one for page in pages for one in page.object_info), key=lambda one: str(one.key))}
+        return _reaching(place, S3StorageReader)
 
 
-def _settings() -> Any:
-    """One try of each request: what is injected is to be seen, not retried."""
-    from s3torchconnector import S3ClientConfig
-
-    return S3ClientConfig(force_path_style=True, max_attempts=1)
+def _reaching(place: str, kind: Any) -> Any:
+    """A storage of the connector's, on a client that reaches the store where the calling rank does: its constructor takes no address."""
+    store, key = moto.Place.of(place)
+    storage = kind(moto.REGION, f"s3://{key}", s3client_config=_settings())
+    storage.fs._client = _client(reach(store))
+    return storage
 
 
 @functools.cache
-def _client() -> Any:
-    """The package's own client; in a process that was forked since, it connects anew."""
+def _client(address: str) -> Any:
+    """A client of the package's; in a process that was forked since, it connects anew. It takes its credentials from the environment."""
     from s3torchconnector._s3client import S3Client
 
-    return S3Client(_REGION, s3client_config=_settings())
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", moto.KEY)
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", moto.KEY)
+    return S3Client(moto.REGION, endpoint=address, s3client_config=_settings())
+
+
+def _settings() -> Any:
+    from s3torchconnector import S3ClientConfig
+
+    return S3ClientConfig(force_path_style=True, max_attempts=3)
 
 
 S3TORCHCONNECTOR = S3TorchConnectorEngine()
