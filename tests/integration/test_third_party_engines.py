@@ -111,3 +111,11 @@ def test_what_a_package_cannot_do_is_refused(name: str) -> None:
     engine = getattr(importlib.import_module(module), attribute)
     with pytest.raises(UsageError, match="has no async_save"):
         engine.async_save({}, None, None, "", Call())
+
+
+@pytest.mark.parametrize("name", ["fabric", "accelerate"])
+def test_what_a_package_cannot_do_is_refused_before_anything_runs(name: str) -> None:
+    """Neither saves in the background."""
+    _needed(name)
+    with pytest.raises(UsageError, match=f"engine '{name}' has no async_save; operations: save, load"):
+        Case(operation="async_save", engine=name).bind()
