@@ -110,6 +110,8 @@ class Case:
         if settled != self:
             return settled.bind()
         engine = find(self.engine)
+        if self.operation not in engine.protocol.operations:
+            raise UsageError(f"engine {engine.name!r} has no {self.operation}; operations: {', '.join(engine.protocol.operations)}")
         self._check_workload(engine)
         if self.planner not in engine.planners:
             raise UsageError(f"unknown planner {self.planner!r}; planners of engine {engine.name!r}: {', '.join(engine.planners)}")

@@ -180,7 +180,7 @@ def _ways(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Case]:
                 yield dataclasses.replace(case, coordinator=size - 1)
             if Capability.WITHOUT_COLLECTIVES in engine.capabilities:
                 yield dataclasses.replace(case, way="no_collectives")
-            if operation == "save":
+            if operation == "save" and "async_save" in engine.protocol.operations:
                 yield dataclasses.replace(case, operation="async_save", staging="blocking")
 
 

@@ -12,7 +12,7 @@ from harness.engines.base import Call, Saving
 from harness.engines.filesystem import FileSystemEngine
 from harness.engines.third_party.handing import handed
 from harness.errors import UsageError
-from harness.protocol import Capability
+from harness.protocol import DCP, Capability, Protocol
 
 
 class FabricEngine(FileSystemEngine):
@@ -20,6 +20,7 @@ class FabricEngine(FileSystemEngine):
 
     def __init__(self) -> None:
         super().__init__("fabric", "Lightning Fabric's sharded checkpoints, on a directory", sync_files=False)
+        self.protocol = Protocol("fabric", {"save": DCP.operations["save"], "load": DCP.operations["load"]})
         self.capabilities = frozenset({Capability.COLLECTIVES, Capability.COMMIT_MARKER, Capability.FILE_SYSTEM})
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
