@@ -110,9 +110,7 @@ class Case:
         if settled != self:
             return settled.bind()
         engine = find(self.engine)
-        if self.operation not in engine.protocol.operations:
-            raise UsageError(f"engine {engine.name!r} has no {self.operation}; operations: {', '.join(engine.protocol.operations)}")
-        self._check_workload(engine)
+        self._check_engine(engine)
         if self.planner not in engine.planners:
             raise UsageError(f"unknown planner {self.planner!r}; planners of engine {engine.name!r}: {', '.join(engine.planners)}")
         if self.world not in WORLDS:
@@ -136,12 +134,14 @@ class Case:
         self._check_background()
         return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
 
-    def _check_workload(self, engine: Engine) -> None:
-        """Refuses a state that the engine cannot store, or not in this way.
+    def _check_engine(self, engine: Engine) -> None:
+        """Refuses an operation that the engine does not have, and a state that it cannot store, or not in this way.
 
         Raises:
             UsageError: with the value and the choices.
         """
+        if self.operation not in engine.protocol.operations:
+            raise UsageError(f"engine {engine.name!r} has no {self.operation}; operations: {', '.join(engine.protocol.operations)}")
         held = workload(self.workload).holds
         if not self.how.use_collectives and Holding.RESHARDED in held:
             able = _without(frozenset({Holding.RESHARDED}) | engine.cannot_hold)
