@@ -6,13 +6,11 @@ The space is what a run without faults reaches: every (site, rank, occurrence). 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from harness import zoo
 from harness.case import Case, Onto, WorldName
@@ -50,9 +48,7 @@ from harness.record import Record
 from harness.rig import Rig
 from harness.sites import SITES, OperationKind, Site
 from harness.ways import Executor, Overlap
-
-if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
+from harness.workers import workers
 
 Zoo = Literal["sample", "full"]
 _CHUNK = 40
@@ -273,31 +269,9 @@ def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = No
             for case in cases:
                 yield run_one(rig, case)
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.rig"])  # torch is imported once, by the server that the workers are forked from
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(context.Value("i", 0),)) as pool:
+    with workers(jobs, preload="harness.rig") as pool:
         for done in as_completed([pool.submit(_run_chunk, chunk, register) for chunk in chunks]):
             yield from done.result()
-
-
-def _start_worker(started: Synchronized[int]) -> None:
-    with started.get_lock():
-        number, started.value = started.value, started.value + 1
-    stay_on_one_processor(number)
-    quiet()
-
-
-def stay_on_one_processor(number: int) -> None:
-    """Binds the calling process to one of its processors.
-
-    Simulated ranks run one at a time and hand over from thread to thread, which is half as fast again where no other processor has to wake up.
-
-    Args:
-        number: which processor, counted round those that the process may use: processes side by side take successive numbers.
-    """
-    if hasattr(os, "sched_setaffinity"):
-        processors = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {processors[number % len(processors)]})
 
 
 def _run_chunk(cases: Sequence[Case], register: Register | None) -> list[Record]:
@@ -310,15 +284,3 @@ def run_one(rig: Rig, case: Case) -> Record:
     started = time.perf_counter()
     result = rig.run(case)
     return Record.of(result, rig.register.covered(case.engine, result.evidence), time.perf_counter() - started)
-
-
-def quiet() -> None:
-    """Silences what engines log and warn about faults that were injected on purpose, and keeps torch to one thread a process."""
-    import logging
-    import warnings
-
-    import torch
-
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)

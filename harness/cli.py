@@ -234,11 +234,12 @@ def sweep(
 def _sweep(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *, compared: bool) -> int:
     from rich.console import Console
 
-    from harness.campaign import plan_sweep, quiet, run_all, stay_on_one_processor
+    from harness.campaign import plan_sweep, run_all
     from harness.parity import differences, simulated_twins
     from harness.report.summary import Summary
     from harness.report.terminal import disagreements, say, show
     from harness.rig import Rig
+    from harness.workers import quiet, stay_on_one_processor
 
     quiet()
     if jobs == 1 and wanted.world != "attached":  # where rank 0 is one of several processes of this host
@@ -307,10 +308,10 @@ def replay(register: Register, **options: Any) -> None:
     groups = way.groups(options["ranks"], options["coordinator"])
     FaultPlan.parse(options["plan"]).bind(options["ranks"], options["coordinator"], way.protocol(DCP, options["operation"]), groups)
 
-    from harness.campaign import quiet
     from harness.report.story import story
     from harness.report.summary import EXIT
     from harness.rig import Rig
+    from harness.workers import quiet
 
     case = case_of(options)
     case.bind()
@@ -337,9 +338,9 @@ def export(register: Register, **options: Any) -> None:
 
     FaultPlan.parse(options["plan"]).bind(options["ranks"], options["coordinator"])
 
-    from harness.campaign import quiet
     from harness.export.script import check
     from harness.export.script import export as written
+    from harness.workers import quiet
 
     case = case_of(options).settled()
     check(case)
@@ -362,9 +363,9 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
     """Loads every state that a crash during a save may leave on storage, and prints for each point what a reader gets."""
     from rich.console import Console
 
-    from harness.campaign import quiet
     from harness.crash import Scene, crashes
     from harness.report.crashes import as_json, show_crashes
+    from harness.workers import quiet
 
     wanted = Scene(**scene)
     wanted.check()
@@ -384,9 +385,9 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
 @click.option("--write", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE", help="Write the page, instead of printing it.")
 def track_record(write: Path | None) -> None:
     """Runs the line of every public report that is known, and says what came of it, as a Markdown page."""
-    from harness.campaign import quiet
     from harness.report.track_record import render, reports, shown
     from harness.rig import Rig
+    from harness.workers import quiet
 
     quiet()
     with Rig() as rig, _bar("running every report") as progress:
@@ -413,9 +414,9 @@ def damage(engine: str, ranks: int) -> None:
     """Damages each file of a checkpoint in turn, and prints what a reader gets."""
     from rich.console import Console
 
-    from harness.campaign import quiet
     from harness.damage import damages
     from harness.report.damages import show_damages
+    from harness.workers import quiet
 
     quiet()
     sys.exit(show_damages(Console(highlight=False), damages(engine, ranks)))
@@ -460,13 +461,13 @@ def engines(reports: tuple[Path, ...], write: Path | None) -> None:
 @click.argument("engine")
 @click.option("--ranks", "sizes", type=_Numbers(), default="2", show_default=True, help="Sizes of world.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes to spread the states after crashes over. Default: all processors.")
-@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Try one of so many faults only, where a storage is slow.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Try one in so many faults and crash states, for a slow storage.")
 @_json_file("Write what was found as JSON.")
 @_register_option
 def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, json_file: Path | None, register: Register) -> None:
     """Tries everything on an ENGINE: a name, module:object or file.py:object. Says what is wrong, and which of its capabilities hold."""
-    from harness.campaign import quiet
     from harness.conformance.check import check_engine
+    from harness.workers import quiet
 
     quiet()
     with _bar("trying everything") as progress:

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import multiprocessing
 import shlex
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness._inject import Injector
 from harness.attempt import ATTEMPT, PREVIOUS, silenced
-from harness.campaign import quiet
 from harness.durability import LIMIT, SHOWN, Model, Shown, State, states_after
 from harness.engines.base import Call, find
 from harness.engines.kin import known_as
@@ -32,6 +29,7 @@ from harness.plan import FaultPlan
 from harness.protocol import Capability
 from harness.reading import read
 from harness.storage import FaultyStorageWriter
+from harness.workers import workers
 from harness.workload import context_here, workload
 from harness.worlds.base import RankResult
 from harness.worlds.simulated import SimulatedWorld
@@ -295,9 +293,7 @@ class _Judge:
                 self.verdicts |= _judged(self.scene, chunk)
                 progress(len(self.verdicts))
             return
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["harness.crash"])
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet) as pool:
+        with workers(jobs, preload="harness.crash") as pool:
             for found in pool.map(_judged, itertools.repeat(self.scene), chunks):
                 self.verdicts |= found
                 progress(len(self.verdicts))

@@ -20,7 +20,7 @@ from harness.campaign import Sweep, plan_sweep
 from harness.case import Case, CaseResult, usual_world
 from harness.crash import Crashes, Scene, crashes
 from harness.damage import Damages, damages
-from harness.durability import MODELS, Shown
+from harness.durability import LIMIT, MODELS, Shown
 from harness.engines.base import Engine, find
 from harness.errors import UsageError
 from harness.findings.register import Register
@@ -126,7 +126,8 @@ def check_engine(
         engine: its name, ``module:object`` or ``file.py:object``; or an engine that is found by its own name.
         ranks: sizes of world.
         register: known findings; by default those that ship with the harness.
-        every: try one of so many faults only, evenly spread, where a storage is slow; what is undisturbed is always tried.
+        every: try one of so many faults only, evenly spread, and as small a part of the states after each crash, where a storage is slow;
+            what is undisturbed is always tried.
         jobs: processes that states after crashes are spread over.
         progress: told how many cases of how many are done.
 
@@ -150,7 +151,7 @@ def check_engine(
     for model in MODELS if recorded else ():
         for overwrite in (False, True):
             try:
-                tally.add_crashes(crashes(Scene(name, ranks=max(ranks), overwrite=overwrite), model, jobs=jobs))
+                tally.add_crashes(crashes(Scene(name, ranks=max(ranks), overwrite=overwrite), model, limit=max(1, LIMIT // every), jobs=jobs))
             except UsageError as error:  # it writes past its file system, say: all else that was found is still to be told
                 tally.add_failure(str(error))
     if "://" not in found.place(rig.root, "x"):

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("silence")
 
 SCRIPT = """
 import sys
-from harness.campaign import quiet
+from harness.workers import quiet
 from harness.case import Case
 from harness.plan import FaultPlan
 from harness.rig import Rig

@@ -17,7 +17,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(level.split())
     for level in (
         "errors _torch",
-        "zoo sites history launch _counts tags verdict journal _syncing _s3 parallel",
+        "zoo sites history launch _counts tags verdict journal _syncing _s3 parallel workers",
         "runtime",
         "effects protocol",
         "fault trace ways",

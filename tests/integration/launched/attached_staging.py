@@ -8,11 +8,11 @@ from harness.worlds.attached import together
 
 
 def main() -> int:
-    from harness.campaign import quiet
     from harness.case import Case
     from harness.plan import FaultPlan
     from harness.rig import Rig
     from harness.verdict import Verdict
+    from harness.workers import quiet
 
     quiet()
     with Rig() as rig:

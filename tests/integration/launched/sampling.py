@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.campaign import Sweep, plan_sweep, quiet
+from harness.campaign import Sweep, plan_sweep
 from harness.case import CaseResult, WorldName
 from harness.effects import Delay
 from harness.expectation import Kind
 from harness.rig import Rig
+from harness.workers import quiet
 
 
 def sample(world: WorldName, ranks: int) -> dict[str, list[str]]:
