@@ -23,9 +23,9 @@ def pytest_configure() -> None:
     strategies.load_profile()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
-        from harness import campaign
+        from harness import workers
 
-        campaign.stay_on_one_processor(int(worker.removeprefix("gw")))
+        workers.stay_on_one_processor(int(worker.removeprefix("gw")))
 
 
 def _torch_state() -> dict[str, object]:

@@ -18,10 +18,10 @@ import torch.multiprocessing as mp
 from measure import Row, seconds
 from operation import BareFailingWriter
 
-from harness.campaign import stay_on_one_processor
 from harness.case import Case
 from harness.plan import FaultPlan
 from harness.rig import Rig
+from harness.workers import stay_on_one_processor
 
 RANKS = 4
 _WARM = Path(__file__).with_name("warm_processes.py")

@@ -11,11 +11,11 @@ import threading
 import time
 from pathlib import Path
 
-from harness.campaign import quiet
 from harness.case import Case
 from harness.plan import FaultPlan
 from harness.rig import Rig
 from harness.verdict import Verdict
+from harness.workers import quiet
 from harness.worlds.processes import shared
 
 EFFECTS = ("hang", "kill", "stop", "exit", "raise(unpicklable)")
