@@ -320,10 +320,17 @@ class _Run:
             case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.how.process_group != "none"
         )
 
+        seen: list[Evidence] = []
+
+        def judge(results: Sequence[RankResult]) -> None:
+            self._look(results)
+            injector.end_case()
+            # What was stored is read before ranks that hang or died are unwound: they would close, and so perhaps publish, what they have open.
+            seen.append(self._evidence({(firing.fault, firing.rank) for firing in injector.fired}, injector.internal_errors))
+
         with surroundings(injector, range(case.ranks)):
-            self._world.run(lambda: attempt.run(injector, self), faults=injector, judge=self._look)
-        injector.end_case()
-        return self._evidence({(firing.fault, firing.rank) for firing in injector.fired}, injector.internal_errors)
+            self._world.run(lambda: attempt.run(injector, self), faults=injector, judge=judge)
+        return seen[0]
 
     def _in_processes(self, attempt: Attempt) -> Evidence:
         """Each rank has an injector of its own, and reports all that happens to it."""

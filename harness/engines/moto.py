@@ -1,26 +1,27 @@
-"""An S3 store of this machine's own for engines on object stores: moto's server, in this process, on a free port of its loopback.
+"""An S3 store of this machine's own for engines on object stores: moto's server, in a process of its own, on a free port of the loopback.
 
-It starts when the first place in it is asked for, and ends with the process. Ranks that are other processes of this host reach it as well.
+It starts when the first place in it is asked for, and ends with the process that asked. It is no thread of that process, since a finalizer that asks the
+store for something can run on any thread, and one of the store's would wait for itself.
 
 Not modelled: what distinguishes a real store from moto: eventual consistency, permissions, checks of signatures, and limits of rate.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import itertools
-import logging
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree as ET
 
-from harness import runtime
 from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
 from harness.errors import UsageError
 from harness.protocol import DCP, Capability, Protocol
@@ -36,6 +37,22 @@ _numbers = itertools.count()
 _prefixes: dict[Path, int] = {}
 
 
+_PROGRAM = """
+import logging, os, sys
+try:
+    from moto.server import ThreadedMotoServer
+except ImportError as error:
+    print(error)
+else:
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    print("http://%s:%d" % server.get_host_and_port(), flush=True)
+    sys.stdin.read()
+    os._exit(0)
+"""
+
+
 @functools.cache
 def server() -> str:
     """The address of the store, with the bucket made.
@@ -43,21 +60,23 @@ def server() -> str:
     Raises:
         UsageError: moto is not installed.
     """
-    try:
-        from moto.server import ThreadedMotoServer
-    except ImportError as error:
-        raise UsageError(f"there is no store to run on: {error}; pip install 'checkpoint-harness[s3]'") from error
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    running: subprocess.Popen[str] = subprocess.Popen([sys.executable, "-c", _PROGRAM], text=True, **pipes)
+    assert running.stdout is not None
+    said = running.stdout.readline().strip()
+    atexit.register(_end, running)
+    if not said.startswith("http"):
+        raise UsageError(f"there is no store to run on: {said or 'moto did not start'}; pip install 'checkpoint-harness[s3]'")
+    _asked("PUT", f"{said}/{BUCKET}")
+    return said
 
-    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    before = set(threading.enumerate())
-    running.start()
-    for thread in set(threading.enumerate()) - before:
-        runtime.serves(thread)
-    host, port = running.get_host_and_port()
-    url = f"http://{host}:{port}"
-    _asked("PUT", f"{url}/{BUCKET}")
-    return url
+
+def _end(running: subprocess.Popen[str]) -> None:
+    assert running.stdin is not None
+    assert running.stdout is not None
+    running.stdin.close()
+    running.stdout.close()
+    running.wait(30)
 
 
 def place(root: Path, name: str) -> str:

@@ -28,6 +28,7 @@ import torch.distributed as dist
 from harness import _torch, runtime
 from harness.errors import UsageError
 from harness.history import ErrorRecord
+from harness.worlds import garbage
 from harness.worlds.base import Faults
 from harness.worlds.processes import hooks, joined, messages, where
 from harness.worlds.processes.evidence import Evidence
@@ -234,13 +235,15 @@ class Rank(Reporting):
         value: Any
         hooks.ask(faults)
         try:
-            value = body(*args)
+            with garbage.kept():
+                value = body(*args)
             record = None
         except BaseException as error:  # noqa: BLE001  (SystemExit and KeyboardInterrupt of one rank are outcomes too)
             value, record = error, ErrorRecord.of(error)
         finally:
             hooks.ask(None)
             _flush()
+        garbage.collect()
         at, left = self.now(), tuple(self._left())
         self._part_from_processes()
         self._send(Ended("returned" if record is None else "raised", _pickled(value), record, at, left))

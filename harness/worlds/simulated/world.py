@@ -14,6 +14,7 @@ import torch.distributed as dist
 from harness import _torch, runtime
 from harness.errors import HarnessError, UsageError
 from harness.history import ErrorRecord
+from harness.worlds import garbage
 from harness.worlds.base import Faults, Outcome, RankResult, Wait
 from harness.worlds.simulated import frames, threads
 from harness.worlds.simulated.group import Backend, Fabric, create_group
@@ -203,16 +204,19 @@ class _Run:
                     thread = threading.Thread(target=self._live, args=(rank,), name=f"rank {rank.number}")
                     threads.start(thread, rank.task)
                 self.scheduler.run()
+                garbage.collect()
                 results = [self._result(rank) for rank in self.ranks]
                 if judge is not None:
                     judge(results)
             finally:
                 self.scheduler.unwind()
+                garbage.collect()
         return results
 
     @contextlib.contextmanager
     def _installed(self) -> Iterator[None]:
         with (
+            garbage.kept(),
             threads.installed(),
             _torch.ranks_as_threads(_groups_of_caller, _caches_of_caller, _future_wait),
             runtime.installed(_Runtime(self.scheduler, self.fabric)),

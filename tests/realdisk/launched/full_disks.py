@@ -14,11 +14,11 @@ import torch
 from real_disks import tmpfs
 
 from harness.attempt import ATTEMPT
-from harness.campaign import quiet
 from harness.crash import Scene, record, save
 from harness.engines.base import find
 from harness.journal import DiskOp, Journal
 from harness.plan import FaultPlan
+from harness.workers import quiet
 from harness.workload import WORKLOADS, Context, State, Workload, context_here, workload
 from harness.worlds.base import RankResult
 from harness.worlds.simulated import SimulatedWorld

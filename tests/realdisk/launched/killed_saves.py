@@ -20,11 +20,11 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 
 from harness.attempt import ATTEMPT, PREVIOUS
-from harness.campaign import quiet
 from harness.crash import Recording, Scene, record, shown_at
 from harness.durability import Shown
 from harness.engines.base import find
 from harness.journal import Files
+from harness.workers import quiet
 from harness.workload import context_here, workload
 
 CALLS = "mkdir,openat,write,fsync,rename,unlink"

@@ -14,10 +14,10 @@ import torch
 from real_disks import POWER_CUTS, Ext4, ext4
 
 from harness.attempt import ATTEMPT, PREVIOUS
-from harness.campaign import quiet
 from harness.crash import Scene, save, shown_at
 from harness.durability import Shown
 from harness.journal import DiskOp, Files, Journal, Kind
+from harness.workers import quiet
 
 
 class Cut(NamedTuple):

@@ -1,0 +1,32 @@
+"""When the garbage of ranks is collected: once their bodies have ended, and never before.
+
+Finalizers act: a stream that a failed save has lost may be closed by its finalizer, and be published after all. A collector that comes when it likes would
+run them at any point, in simulated worlds on the thread of any rank. So cycles wait until the bodies have ended, and go before anybody looks at
+what is left: whatever a finalizer can spoil is then spoilt every time. What simulated ranks that hang or died still hold goes after that, before
+the world returns; with a process it would never be finalized.
+
+Not modelled: a collection while an engine works. A body can ask for one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Switches the collector off for as long as it lasts."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def collect() -> None:
+    """Collects what the bodies made, which is the youngest generation since nothing has been collected: older ones take long."""
+    gc.collect(0)
