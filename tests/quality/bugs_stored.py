@@ -37,6 +37,22 @@ BUGS = (
         (_when_it_fails(f"for other in {_SIBLINGS}:", '    (other / "superseded").touch()'),),
     ),
     Bug(
+        "what a failed save has half uploaded is published when its garbage is collected",
+        ("recovery",),
+        (
+            _when_it_fails(
+                'half = {one: one.read_bytes()[:-9] for one in storage_writer.path.glob("*.distcp")}',
+                "class Upload:",
+                "    def __del__(self):",
+                "        for one, content in half.items():",
+                "            if one.parent.exists():",
+                "                one.write_bytes(content)",
+                "upload = Upload()",
+                "upload.itself = upload",
+            ),
+        ),
+    ),
+    Bug(
         "a good save removes the checkpoint before it",
         ("commitment",),
         (Edit(SAVE, _WRITTEN, f"{_WRITTEN}\nimport shutil\nfor other in {_SIBLINGS}:\n    shutil.rmtree(other, ignore_errors=True)"),),

@@ -210,7 +210,8 @@ class _Run:
                     judge(results)
             finally:
                 self.scheduler.unwind()
-                garbage.collect()
+                if any(rank.outcome is None for rank in self.ranks):
+                    garbage.collect_again()
         return results
 
     @contextlib.contextmanager

@@ -9,6 +9,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import bodies
@@ -207,3 +208,11 @@ def test_what_a_rank_cannot_import_is_told(world: Make, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "only_here", module)
     with pytest.raises(HarnessError, match="rank . could not begin: ModuleNotFoundError: No module named 'only_here'"):
         world(1).run(module.body)
+
+
+def test_no_garbage_is_collected_while_a_body_runs(world: Callable[..., ProcessWorld], tmp_path: Path) -> None:
+    """It goes when the body has ended, before the judge looks."""
+    seen: list[str] = []
+    results = world().run(bodies.leave_open, tmp_path, judge=lambda _: seen.extend(sorted(one.name for one in tmp_path.iterdir())))
+    assert values(results) == [False, False]
+    assert seen == ["0", "1"]
