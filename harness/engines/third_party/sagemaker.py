@@ -35,6 +35,8 @@ class SageMakerEngine(DcpCalls):
     about = "SageMaker's tiered storage, its memory tier, on a service of the harness"
     protocol: Protocol = DCP
     capabilities = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
+    usual: Mapping[str, str] = {"world": "processes"}  # its threads complete futures that simulated ranks cannot know the end of (SMC-002)
+
     def __init__(self) -> None:
         self._numbers = itertools.count()
         self._roots: dict[Path, int] = {}
