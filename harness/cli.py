@@ -444,16 +444,17 @@ def engines(reports: tuple[Path, ...], write: Path | None) -> None:
 
     from harness.engines.base import BUILT_IN, THIRD_PARTY, find, named
 
-    table = Table(Column("engine", no_wrap=True), "from", "runs here", "what it is", "claims", box=None, header_style="bold")
+    table = Table(Column("engine", no_wrap=True), "what it is, and what it claims", box=None, header_style="bold")
     for name, target in named().items():
-        source = "built in" if name in BUILT_IN else THIRD_PARTY[name].package if name in THIRD_PARTY else target
+        source = "" if name in BUILT_IN else f" ({THIRD_PARTY[name].package if name in THIRD_PARTY else target})"
         try:
             engine = find(name)
         except UsageError as error:
-            table.add_row(name, escape(source), "no", escape(str(error).partition("; engines:")[0]), "")
+            why = str(error).partition("; engines:")[0].removeprefix(f"engine {name!r} ")
+            table.add_row(name, escape(f"cannot run here: {why}"))
         else:
             claims = ", ".join(sorted(one.value for one in engine.capabilities))
-            table.add_row(name, escape(source), "yes", engine.about, claims)
+            table.add_row(name, f"{escape(engine.about + source)}\n[dim]claims {claims}[/dim]")
     Console(highlight=False).print(table)
 
 

@@ -80,8 +80,9 @@ def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: p
     with pytest.raises(UsageError, match="engines: .*mine"):
         find("none")
     told = CliRunner().invoke(main, ["engines"], terminal_width=300, env={"COLUMNS": "300"}).output
-    assert any("broken" in line and " no " in line and "No module named 'no_such_module'" in line for line in told.splitlines())
-    assert any(line.split()[0] == "filesystem" and "any coordinator" in line for line in told.splitlines()[1:] if line.split())
+    lines = [line.strip() for line in told.splitlines()]
+    assert any(line.startswith("broken ") and "cannot run here" in line and "No module named 'no_such_module'" in line for line in lines)
+    assert "any coordinator, collectives" in lines[next(number for number, line in enumerate(lines) if line.startswith("filesystem ")) + 1]
 
 
 def test_an_object_that_its_name_does_not_lead_to_is_refused() -> None:
