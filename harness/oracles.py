@@ -53,6 +53,7 @@ class StorageEvidence:
         silent: as ``mismatches``, but only what came back with success.
         saves: for each way of loading, the numbers of the saves whose values came back with success.
         flaws: what does not fit together in what was committed: entries of the metadata without bytes, bytes outside of their file.
+        refusable: as ``silent``, for ways of loading that the checkpoint need not allow; not that they report success and leave holes.
         replaced: where a checkpoint was to be replaced, what each way of loading showed: ``old``, ``new``, or what is neither.
     """
 
@@ -66,6 +67,7 @@ class StorageEvidence:
     saves: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)
     flaws: tuple[str, ...] = ()
+    refusable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def about(self, ranks: Iterable[int]) -> bool:
         """Whether some ranks share the place."""
@@ -349,13 +351,16 @@ def _premature(
 
 
 def filled(evidence: Evidence) -> Iterator[Judgement]:
-    """A load that reports success has filled its targets, bit-equal, with one save's values."""
+    """A load that reports success has filled its targets, bit-equal, with one save's values; whoever loads, also where it may be refused."""
     for expectation in evidence.forecast.expectations:
         if expectation.operation in evidence.loaded:
             loaded, outcomes = evidence.loaded[expectation.operation], evidence.of(expectation)
             wrong = {rank: loaded[rank] for rank, one in outcomes.items() if one.kind == "returned" and loaded.get(rank)}
             reason = "; ".join(f"rank {rank}: {', '.join(found[:3])}" for rank, found in wrong.items())
             yield _judge("filled", Verdict.VIOLATED if wrong else Verdict.HOLDS, expectation, reason)
+    for operation, storage in ((name, one) for name, places in evidence.storage.items() for one in places if one.refusable):
+        reason = "; ".join(f"loaded on {how}, which reports success: {'; '.join(found[:3])}" for how, found in storage.refusable.items() if found)
+        yield Judgement("filled", Verdict.VIOLATED if reason else Verdict.HOLDS, reason, operation, storage.ranks)
 
 
 def futures(evidence: Evidence) -> Iterator[Judgement]:

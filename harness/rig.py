@@ -255,8 +255,7 @@ class Rig:
             number: which of its groups saved it.
             place: where the checkpoint is.
             saves: numbers of the saves that it may hold.
-            ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does. What was saved without collectives can be
-                asked for by as many ranks as saved it only: DCP leaves holes otherwise, and reports success.
+            ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does.
         """
         return read(
             find(case.engine),
@@ -464,11 +463,14 @@ class _Run:
         if course.again.isdisjoint(ranks) and (storage.committed or replaces):
             sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2) if case.how.use_collectives else (size,)
             back = {f"{one} rank(s)": self._rig.read_back(case, number, place, offset_saves, one) for one in sizes}
+            apart = [] if case.how.use_collectives or not storage.committed or size == 1 else [1]
+            fewer = {f"{one} rank(s)": self._rig.read_back(case, number, place, offset_saves, one) for one in apart}
             return dataclasses.replace(
                 storage,
                 mismatches={how: one.wrong(ATTEMPT + offset) for how, one in back.items()} if storage.committed else {},
                 later=tuple(sorted({name for one in back.values() for name in one.later})),
                 silent={how: one.differences[ATTEMPT + offset] for how, one in back.items()} if storage.committed else {},
+                refusable={how: one.differences[ATTEMPT + offset] for how, one in fewer.items()},
                 saves={how: one.saves for how, one in back.items()},
                 replaced={how: one.shows(PREVIOUS, ATTEMPT + offset) for how, one in back.items()} if replaces else {},
                 flaws=tuple(self._engine.flaws(place)) if storage.committed else (),

@@ -47,6 +47,16 @@ def test_purity_wants_the_values_of_one_save(saves: tuple[int, ...], verdict: Ve
     assert _verdict("purity", _evidence(FAILS, RAISED, StorageEvidence(saves={"2 rank(s)": (2,), "1 rank(s)": saves}))) is verdict
 
 
+def test_filled_wants_no_holes_from_who_may_be_refused() -> None:
+    """Fewer ranks may be told that they cannot load what was saved without collectives, but not that they have."""
+    succeeds = Expectation("save[1]", (0, 1), Kind.SUCCEEDS)
+    told = StorageEvidence(committed=True, mismatches={"2 rank(s)": ()}, refusable={"1 rank(s)": ()})
+    assert _verdict("filled", _evidence(succeeds, RETURNED, told)) is Verdict.HOLDS
+    holes = replace(told, refusable={"1 rank(s)": ("rank 0: weight: NaN",)})
+    assert _verdict("filled", _evidence(succeeds, RETURNED, holes)) is Verdict.VIOLATED
+    assert _verdict("commitment", _evidence(succeeds, RETURNED, holes)) is Verdict.HOLDS
+
+
 @pytest.mark.parametrize("plan", ["fs.write@1=bitflip", "fs.write@1=tornwrite", "load/fs.create_stream@1=misdirect", "load/fs.read@1=truncate"])
 def test_integrity_wants_damage_detected_or_harmless(plan: str) -> None:
     """An error is detection, right values are harmless; wrong values with success are neither."""

@@ -1,0 +1,30 @@
+"""DCP-015: what ranks saved without collectives is loaded by fewer ranks with holes, and success. Plain torch, two ranks and one; exits 0 if it shows."""
+
+import logging
+import sys
+import tempfile
+import warnings
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+
+
+def save(rank, place):
+    dist.init_process_group("gloo", init_method=f"file://{place}/rendezvous", rank=rank, world_size=2)
+    weight = distribute_tensor(torch.ones(4), init_device_mesh("cpu", (2,)), [Shard(0)])
+    dcp.save({"weight": weight}, checkpoint_id=f"{place}/checkpoint", use_collectives=False)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as place:
+        torch.multiprocessing.spawn(save, (place,), nprocs=2)
+        state = {"weight": torch.full((4,), -1.0)}
+        dcp.load(state, checkpoint_id=f"{place}/checkpoint", no_dist=True)
+    print(f"load: success; {state}")
+    sys.exit(print("wrong: half of the tensor was never loaded") if state["weight"].tolist() == [1.0, 1.0, -1.0, -1.0] else "not as recorded")
