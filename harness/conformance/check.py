@@ -174,8 +174,9 @@ def _sweeps(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Sweep
 
 def _ways(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Case]:
     """The ways of calling that an engine claims, and saves in the background, undisturbed and with a rank that fails."""
+    fails = "writer.write_data" if engine.protocol.step_of("writer.write_data", "save") else "writer.prepare_local_plan"
     for size in sizes:
-        for plan, operation in (("", "save"), ("", "load"), (f"writer.write_data@{size - 1}=raise(OSError:EIO)", "save")):
+        for plan, operation in (("", "save"), ("", "load"), (f"{fails}@{size - 1}=raise(OSError:EIO)", "save")):
             case = Case(FaultPlan.parse(plan), "load" if operation == "load" else "save", size, engine=name, world=usual_world(name))
             if Capability.ANY_COORDINATOR in engine.capabilities:
                 yield dataclasses.replace(case, coordinator=size - 1)

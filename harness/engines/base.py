@@ -185,6 +185,9 @@ THIRD_PARTY: dict[str, ThirdParty] = {
         "harness.engines.third_party.multi_storage_client:MULTI_STORAGE_CLIENT", "multistorageclient", "multi-storage-client"
     ),
     "sagemaker": ThirdParty("harness.engines.third_party.sagemaker:SAGEMAKER", "amzn_sagemaker_checkpointing", "amzn-sagemaker-checkpointing"),
+    "nvidia-resiliency-ext": ThirdParty(
+        "harness.engines.third_party.nvidia_resiliency_ext:NVIDIA_RESILIENCY_EXT", "nvidia_resiliency_ext", "nvidia-resiliency-ext"
+    ),
     "s3torchconnector": ThirdParty("harness.engines.third_party.s3torchconnector:S3TORCHCONNECTOR", "s3torchconnector", "s3torchconnector[dcp]"),
 }
 """Name -> what it is, and what it needs. docs/THIRD_PARTIES.md tells how each fares."""

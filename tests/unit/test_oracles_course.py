@@ -8,7 +8,7 @@ from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.history import Event, History
 from harness.oracles import Evidence, course
 from harness.plan import FaultPlan
-from harness.protocol import DCP, DCP_ALONE, Protocol, groups_of
+from harness.protocol import DCP, DCP_ALONE, Operation, Protocol, Step, groups_of
 from harness.trace import Trace
 from harness.verdict import Verdict
 
@@ -96,3 +96,14 @@ def test_alone_every_rank_may_commit() -> None:
     """Without collectives each rank coordinates itself."""
     alone = [(1, site) for rank, site in GOOD if rank == 0]
     assert _reason(alone, Expectation("save[1]", (1,), Kind.SUCCEEDS, coordinator=1), DCP_ALONE) == ""
+
+
+def test_a_protocol_without_the_call_that_writes_has_its_own_course() -> None:
+    """What is nested in that call elsewhere has a place of its own, and who commits waits for nobody's future."""
+    step = Step("write", map=("save_planner.finish_plan", "save_planner.resolve_data"), reduce=("writer.finish",))
+    apart = Protocol("writes apart", {"save": Operation((), (step,))})
+    calls = [(0, "save_planner.finish_plan"), (0, "save_planner.resolve_data"), (0, "writer.finish")]
+    assert _reason(calls, protocol=apart) == ""
+    assert _reason(calls[::-1], protocol=apart) == (
+        "rank 0 calls save_planner.resolve_data after writer.finish; rank 0 calls save_planner.finish_plan after writer.finish"
+    )

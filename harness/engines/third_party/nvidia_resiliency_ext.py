@@ -1,0 +1,93 @@
+"""NVIDIA's resiliency extension: the asynchronous saves that Megatron trains with, planned and committed by DCP's protocol on their own, on a directory.
+
+``save_state_dict_async_plan``, the writing, and ``save_state_dict_async_finalize`` follow each other here: the package says that the middle part can
+also be done synchronously. Objects with state have given it before, as by its callers. Loads are DCP's.
+
+Not modelled: the processes that write, one for each file (the function that each would call is called by the rank instead); copies from a GPU;
+the queue of requests, which asks all ranks on the current CUDA device whether they are done; cached and decentralized plans.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import queue
+from typing import Any
+
+from harness._torch import is_stateful
+from harness.engines.base import Call, Saving
+from harness.engines.filesystem import FileSystemEngine
+from harness.errors import UsageError
+from harness.protocol import DCP, Capability, Operation, Protocol, Step
+
+_PLAN, _ = DCP.operations["save"].steps
+_WRITE = Step("write", map=("save_planner.finish_plan", "save_planner.resolve_data"), reduce=("writer.finish",))
+
+NVIDIA_PROTOCOL = Protocol(
+    "NVIDIA's resiliency extension",
+    {
+        "save": Operation(
+            ("state.state_dict",), (dataclasses.replace(_PLAN, map=tuple(site for site in _PLAN.map if site != "writer.storage_meta")), _WRITE)
+        ),
+        "load": DCP.operations["load"],
+    },
+)
+
+
+class NvidiaResiliencyEngine(FileSystemEngine):
+    """Its ``FileSystemWriterAsync`` under its own two functions."""
+
+    def __init__(self) -> None:
+        super().__init__("nvidia-resiliency-ext", "NVIDIA's FileSystemWriterAsync, which Megatron saves with, written by the rank itself")
+        self.protocol = NVIDIA_PROTOCOL
+        self.capabilities = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
+
+    def make_writer(self, place: str) -> Any:
+        """A writer for the directory."""
+        from nvidia_resiliency_ext.checkpointing.async_ckpt import filesystem_async
+
+        filesystem_async._results_queue = _NoQueue()  # instead of one on a server process of its own
+        return filesystem_async.FileSystemWriterAsync(place, thread_count=2)
+
+    def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
+        """Its three parts, one after another."""
+        from nvidia_resiliency_ext.checkpointing.async_ckpt import state_dict_saver
+
+        plain = {key: value.state_dict() if is_stateful(value) else value for key, value in state.items()}
+        planned = state_dict_saver.save_state_dict_async_plan(plain, writer, call.group, call.coordinator, planner)
+        _write(writer)
+        state_dict_saver.save_state_dict_async_finalize(*planned)
+
+    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
+        """Not on CPUs.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("engine 'nvidia-resiliency-ext' has no async_save; operations: save, load")
+
+
+class _NoQueue:
+    """Stands where results of processes would be put, until the rank has written."""
+
+
+def _write(writer: Any) -> None:
+    """Writes each file as a process of its own would, and hands in what came of it as their parent would."""
+    results: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+    started: queue.Queue[int] = queue.Queue()
+    for number, bucket in enumerate(writer.write_buckets):
+        started.put(number)
+        writer.write_preloaded_data([writer.transforms], number, bucket, results, started, use_fsync=False)
+    came = [results.get() for _ in writer.write_buckets]
+    failed = next((result for _, result in came if isinstance(result, Exception)), None)
+    writer.results_queue = _Results(dict(came) if failed is None else failed)
+
+
+class _Results:
+    """What the parent of the processes puts into the queue that ranks read: what each has written, or the first error."""
+
+    def __init__(self, result: Any) -> None:
+        self.get_nowait = functools.partial(lambda found: found, result)
+
+
+NVIDIA_RESILIENCY_EXT = NvidiaResiliencyEngine()
