@@ -81,7 +81,7 @@ def test_nothing_is_wrong_where_nothing_is_injected(name: str, operation: str, r
 def test_an_error_of_the_storage_reaches_every_rank(name: str, rig: Rig) -> None:
     """So the case's storage is what the package saves by."""
     _needed(name)
-    result = rig.run(Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)"), ranks=2, engine=name))
+    result = rig.run(Case(FaultPlan.parse("writer.prepare_local_plan@1=raise(OSError:ENOSPC)"), ranks=2, engine=name))
     assert result.verdict is Verdict.HOLDS, result.explain()
     assert all(outcome.error is not None and set(outcome.error.failures or ()) == {1} for outcome in result.outcomes.values())
 
