@@ -120,7 +120,7 @@ class Case:
         if self.world != "simulated" and engine.one_process:
             raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world {self.world!r} do not share; valid: world 'simulated'")
         if self.world != engine.usual.get("world", self.world):
-            raise UsageError(f"engine {engine.name!r} starts processes, which ranks of world {self.world!r} cannot; valid: world {engine.usual['world']!r}")
+            raise UsageError(f"engine {engine.name!r} cannot run on ranks of world {self.world!r}; valid: world {engine.usual['world']!r}")
         if self.world == "simulated":
             check_simulable(self.plan)
         groups = self.groups()

@@ -15,7 +15,7 @@ import torch.distributed.checkpoint as dcp
 from click.testing import CliRunner
 
 from harness import FaultyStorageWriter
-from harness.case import Case
+from harness.case import Case, usual_world
 from harness.cli import main
 from harness.engines import base
 from harness.engines.base import THIRD_PARTY, Call, find
@@ -74,14 +74,14 @@ def test_an_engine_is_known_without_its_package(name: str) -> None:
 def test_nothing_is_wrong_where_nothing_is_injected(name: str, operation: str, rig: Rig) -> None:
     """Two ranks save, load, and find everything again."""
     _needed(name)
-    rig.run(Case(operation="load" if operation == "load" else "save", ranks=2, engine=name)).check()
+    rig.run(Case(operation="load" if operation == "load" else "save", ranks=2, engine=name, world=usual_world(name))).check()
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_error_of_the_storage_reaches_every_rank(name: str, rig: Rig) -> None:
     """So the case's storage is what the package saves by."""
     _needed(name)
-    result = rig.run(Case(FaultPlan.parse("writer.prepare_local_plan@1=raise(OSError:ENOSPC)"), ranks=2, engine=name))
+    result = rig.run(Case(FaultPlan.parse("writer.prepare_local_plan@1=raise(OSError:ENOSPC)"), ranks=2, engine=name, world=usual_world(name)))
     assert result.verdict is Verdict.HOLDS, result.explain()
     assert all(outcome.error is not None and set(outcome.error.failures or ()) == {1} for outcome in result.outcomes.values())
 
