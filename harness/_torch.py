@@ -26,13 +26,14 @@ from torch.distributed.checkpoint.stateful import Stateful
 
 try:  # public from torch 2.15 on, where the old name warns
     from torch.distributed.checkpoint.fsspec_filesystem import (  # type: ignore[import-not-found, unused-ignore]  # not in the torch we check with
-        FsspecReader,
-        FsspecWriter,
+        FileSystem as FsspecFileSystem,
     )
+    from torch.distributed.checkpoint.fsspec_filesystem import FsspecReader, FsspecWriter
 except ImportError:
+    from torch.distributed.checkpoint._fsspec_filesystem import FileSystem as FsspecFileSystem
     from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 
-__all__ = ["FsspecReader", "FsspecWriter"]
+__all__ = ["FsspecFileSystem", "FsspecReader", "FsspecWriter"]
 
 # --- ranks as threads (used by harness.worlds.simulated) ------------------------------------------------------------
 

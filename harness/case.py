@@ -15,7 +15,7 @@ from harness.history import History
 from harness.launch import Launch
 from harness.oracles import Evidence, Outcome
 from harness.plan import BoundPlan, FaultPlan, check_simulable, check_survivable
-from harness.protocol import Capability, Group
+from harness.protocol import DCP, Capability, Group
 from harness.sites import OPERATION_KINDS, OperationKind
 from harness.verdict import Judgement, Verdict
 from harness.ways import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
@@ -135,13 +135,17 @@ class Case:
         return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
 
     def _check_engine(self, engine: Engine) -> None:
-        """Refuses an operation that the engine does not have, and a state that it cannot store, or not in this way.
+        """Refuses an operation that the engine does not have, a call that it never makes, and a state that it cannot store, or not in this way.
 
         Raises:
             UsageError: with the value and the choices.
         """
         if self.operation not in engine.protocol.operations:
             raise UsageError(f"engine {engine.name!r} has no {self.operation}; operations: {', '.join(engine.protocol.operations)}")
+        called = engine.protocol.operations[self.operation].sites
+        for fault in self.plan:
+            if fault.site in DCP.operations[self.operation].sites and fault.site not in called:
+                raise UsageError(f"fault {fault}: engine {engine.name!r} never calls {fault.site} in {self.operation}; valid: {', '.join(called)}")
         held = workload(self.workload).holds
         if not self.how.use_collectives and Holding.RESHARDED in held:
             able = _without(frozenset({Holding.RESHARDED}) | engine.cannot_hold)

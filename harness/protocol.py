@@ -65,6 +65,11 @@ class Operation:
     steps: tuple[Step, ...]
     after: tuple[str, ...] = ()
 
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """All that it calls, in order."""
+        return (*self.before, *(site for step in self.steps for site in (*step.map, *step.reduce)), *self.after)
+
 
 @dataclass(frozen=True)
 class Protocol:

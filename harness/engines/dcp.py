@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 
 from harness._torch import background_stager, load_with_coordinator, save_with_coordinator, stored_pieces
 from harness.engines.base import Call, Saving
-from harness.protocol import Capability
+from harness.protocol import DCP, Capability, Protocol
 from harness.workload import Holding
 
 DCP_CAPABILITIES = frozenset(
@@ -26,6 +27,16 @@ DCP_CAPABILITIES = frozenset(
     }
 )
 """What DCP claims on its file systems. It does not check what its storage hands back, has no checksums, and overwrites in place."""
+
+
+UNTOLD = Protocol(
+    "DCP, told of no place",
+    {
+        kind: dataclasses.replace(course, before=tuple(site for site in course.before if not site.endswith(".reset")))
+        for kind, course in DCP.operations.items()
+    },
+)
+"""Without a ``checkpoint_id`` beside the storage object nobody resets that."""
 
 
 class Planners(NamedTuple):

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import fsspec
 
-from harness._torch import FsspecReader, FsspecWriter
+from harness._torch import FsspecFileSystem, FsspecReader, FsspecWriter
 from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
 from harness.protocol import DCP, Protocol
 
 _numbers = itertools.count()
 _buckets: dict[Path, int] = {}
+
+
+class _Apart(FsspecFileSystem):  # type: ignore[misc]  # untyped where mypy does not see its module
+    """The same store; but who opens an object to read gets a copy. fsspec gives the object itself, whose position all readers of the process would share."""
+
+    @contextlib.contextmanager
+    def create_stream(self, path: Any, mode: str) -> Iterator[io.IOBase]:
+        """Opens an object."""
+        with super().create_stream(path, mode) as stream:
+            yield io.BytesIO(cast(io.BytesIO, stream).getvalue()) if mode == "rb" else stream
 
 
 class FsspecMemoryEngine(DcpCalls):
@@ -36,7 +49,10 @@ class FsspecMemoryEngine(DcpCalls):
 
     def make_reader(self, place: str) -> FsspecReader:
         """A reader for the prefix."""
-        return FsspecReader(place)
+        reader = FsspecReader(place)
+        reader.fs = _Apart()
+        reader.path = reader.fs.init_path(place)
+        return reader
 
     def committed(self, place: str, apart: int = 0) -> bool:
         """Whether ``.metadata`` is there, or that of each rank."""

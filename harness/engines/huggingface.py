@@ -14,6 +14,7 @@ from types import MappingProxyType
 import torch
 import torch.distributed.checkpoint as dcp
 
+from harness.engines.dcp import UNTOLD
 from harness.engines.filesystem import FileSystemEngine
 from harness.protocol import Capability
 from harness.workload import Holding
@@ -46,6 +47,10 @@ class HuggingFaceEngine(FileSystemEngine):
         self.capabilities = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR})
         self.capabilities |= {Capability.COMMIT_MARKER} if consolidated else set()
         self._consolidated = consolidated
+        if consolidated:
+            self.protocol = UNTOLD
+            # What is put together is taken for tensors: where there are pickled objects, it runs out of memory.
+            self.planners = {name: about for name, about in self.planners.items() if name != "no-flatten"}
 
     def checkpoint_id(self, place: str) -> str | None:
         """Nothing where parts are put together: told again where to write, the writer forgets that they go into a directory of their own.

@@ -22,9 +22,9 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree as ET
 
-from harness.engines.dcp import DCP_CAPABILITIES, DcpCalls, markers
+from harness.engines.dcp import DCP_CAPABILITIES, UNTOLD, DcpCalls, markers
 from harness.errors import UsageError
-from harness.protocol import DCP, Capability, Protocol
+from harness.protocol import Capability, Protocol
 
 BUCKET = "ckpt-harness"
 REGION = "us-east-1"
@@ -152,7 +152,7 @@ def _asked(method: str, url: str) -> bytes:
 class MotoEngine(DcpCalls):
     """DCP on a storage that reaches the store: all but its writer and reader. These make their clients with the address that ``harness.reach`` gives."""
 
-    protocol: Protocol = DCP
+    protocol: Protocol = UNTOLD
     capabilities = DCP_CAPABILITIES | {Capability.OBJECT_STORE}
 
     def checkpoint_id(self, place: str) -> None:
