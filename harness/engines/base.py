@@ -185,6 +185,7 @@ THIRD_PARTY: dict[str, ThirdParty] = {
         "harness.engines.third_party.multi_storage_client:MULTI_STORAGE_CLIENT", "multistorageclient", "multi-storage-client"
     ),
     "sagemaker": ThirdParty("harness.engines.third_party.sagemaker:SAGEMAKER", "amzn_sagemaker_checkpointing", "amzn-sagemaker-checkpointing"),
+    "megatron-core": ThirdParty("harness.engines.third_party.megatron_core:MEGATRON_CORE", "megatron", "megatron-core"),
     "nvidia-resiliency-ext": ThirdParty(
         "harness.engines.third_party.nvidia_resiliency_ext:NVIDIA_RESILIENCY_EXT", "nvidia_resiliency_ext", "nvidia-resiliency-ext"
     ),

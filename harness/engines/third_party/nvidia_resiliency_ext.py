@@ -1,4 +1,4 @@
-"""NVIDIA's resiliency extension: the asynchronous saves that Megatron trains with, planned and committed by DCP's protocol on their own, on a directory.
+"""NVIDIA's resiliency extension: asynchronous saves, planned and committed beside DCP's own functions, on a directory.
 
 ``save_state_dict_async_plan``, the writing, and ``save_state_dict_async_finalize`` follow each other here: the package says that the middle part can
 also be done synchronously. Objects with state have given it before, as by its callers. Loads are DCP's.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import queue
 from typing import Any
 
@@ -23,8 +24,8 @@ from harness.protocol import DCP, Capability, Operation, Protocol, Step
 _PLAN, _ = DCP.operations["save"].steps
 _WRITE = Step("write", map=("save_planner.finish_plan", "save_planner.resolve_data"), reduce=("writer.finish",))
 
-NVIDIA_PROTOCOL = Protocol(
-    "NVIDIA's resiliency extension",
+WRITTEN_APART = Protocol(
+    "DCP, written apart",
     {
         "save": Operation(
             ("state.state_dict",), (dataclasses.replace(_PLAN, map=tuple(site for site in _PLAN.map if site != "writer.storage_meta")), _WRITE)
@@ -34,29 +35,38 @@ NVIDIA_PROTOCOL = Protocol(
 )
 
 
-class NvidiaResiliencyEngine(FileSystemEngine):
-    """Its ``FileSystemWriterAsync`` under its own two functions."""
+class WrittenApartEngine(FileSystemEngine):
+    """A ``FileSystemWriterAsync`` under the two functions that plan and commit what it writes.
 
-    def __init__(self) -> None:
-        super().__init__("nvidia-resiliency-ext", "NVIDIA's FileSystemWriterAsync, which Megatron saves with, written by the rank itself")
-        self.protocol = NVIDIA_PROTOCOL
+    Args:
+        name: for the command line.
+        about: one line.
+        package: where the modules ``filesystem_async`` and ``state_dict_saver`` are.
+    """
+
+    def __init__(self, name: str, about: str, package: str) -> None:
+        super().__init__(name, about)
+        self._package = package
+        self.protocol = WRITTEN_APART
         self.capabilities = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
 
     def make_writer(self, place: str) -> Any:
-        """A writer for the directory."""
-        from nvidia_resiliency_ext.checkpointing.async_ckpt import filesystem_async
-
-        filesystem_async._results_queue = _NoQueue()  # instead of one on a server process of its own
-        return filesystem_async.FileSystemWriterAsync(place, thread_count=2)
+        """A writer for the directory, of at most two files."""
+        module = self._module("filesystem_async")
+        module._results_queue = _NoQueue()  # instead of one on a server process of its own
+        return module.FileSystemWriterAsync(place, thread_count=2)
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
-        """Its three parts, one after another."""
-        from nvidia_resiliency_ext.checkpointing.async_ckpt import state_dict_saver
-
+        """Plans, writes and commits."""
+        saver = self._module("state_dict_saver")
         plain = {key: value.state_dict() if is_stateful(value) else value for key, value in state.items()}
-        planned = state_dict_saver.save_state_dict_async_plan(plain, writer, call.group, call.coordinator, planner)
+        planned = self.planned(saver.save_state_dict_async_plan(plain, writer, call.group, call.coordinator, planner))
         _write(writer)
-        state_dict_saver.save_state_dict_async_finalize(*planned)
+        saver.save_state_dict_async_finalize(*planned)
+
+    def planned(self, returned: Any) -> Any:
+        """What is to be handed to the function that commits, of what the one that plans has returned."""
+        return returned
 
     def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
         """Not on CPUs.
@@ -64,7 +74,10 @@ class NvidiaResiliencyEngine(FileSystemEngine):
         Raises:
             UsageError: always.
         """
-        raise UsageError("engine 'nvidia-resiliency-ext' has no async_save; operations: save, load")
+        raise UsageError(f"engine {self.name!r} has no async_save; operations: save, load")
+
+    def _module(self, name: str) -> Any:
+        return importlib.import_module(f"{self._package}.{name}")
 
 
 class _NoQueue:
@@ -90,4 +103,8 @@ class _Results:
         self.get_nowait = functools.partial(lambda found: found, result)
 
 
-NVIDIA_RESILIENCY_EXT = NvidiaResiliencyEngine()
+NVIDIA_RESILIENCY_EXT = WrittenApartEngine(
+    "nvidia-resiliency-ext",
+    "NVIDIA's FileSystemWriterAsync, planned and committed as its asynchronous saves are, written by the rank itself",
+    "nvidia_resiliency_ext.checkpointing.async_ckpt",
+)

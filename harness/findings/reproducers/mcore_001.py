@@ -1,0 +1,45 @@
+"""MCORE-001: an error between planning and commit is raised on its rank alone, and the others wait for it. megatron-core 0.16.1 on torch 2.13.0, CPU."""
+
+import logging
+import sys
+import tempfile
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from megatron.core.dist_checkpointing.strategies.filesystem_async import FileSystemWriterAsync
+from megatron.core.dist_checkpointing.strategies.state_dict_saver import save_state_dict_async_finalize, save_state_dict_async_plan
+
+TIMEOUT = 5
+
+
+def save(state, place):
+    writer = FileSystemWriterAsync(place)
+    planned = save_state_dict_async_plan(state, writer)[0]
+    write, _, arguments = writer.get_save_function_and_args()  # the second would copy from a GPU
+    write(*arguments)
+    save_state_dict_async_finalize(*planned)
+
+
+def on_rank(rank, place):
+    logging.disable(logging.CRITICAL)
+    dist.init_process_group("gloo", f"file://{place}/rendezvous", timedelta(seconds=TIMEOUT), rank=rank, world_size=2)
+    try:
+        save({f"of {rank}": threading.Lock() if rank == 1 else torch.ones(2)}, f"{place}/checkpoint")  # a lock cannot be pickled
+        told = "returned"
+    except (OSError, RuntimeError, TypeError) as error:
+        told = "timed out" if "Timed out" in str(error) else type(error).__name__
+    Path(place, f"rank {rank}").write_text(told)
+    print(f"rank {rank}: {told}", flush=True)
+    time.sleep(4 * TIMEOUT if rank == 1 else 0)  # its end would tell the other one
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        torch.multiprocessing.spawn(on_rank, (place,), nprocs=2)
+        told = [Path(place, f"rank {rank}").read_text() for rank in range(2)]
+    shows = told == ["timed out", "TypeError"]
+    sys.exit(print("wrong: rank 0 is not told, and waits until the timeout of its group") if shows else "not as recorded")
