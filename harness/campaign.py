@@ -5,6 +5,7 @@ The space is what a run without faults reaches: every (site, rank, occurrence). 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +41,7 @@ from harness.effects import (
     WrongResult,
     ZeroFill,
 )
+from harness.errors import UsageError
 from harness.fault import Fault, OperationRef
 from harness.findings.register import Register
 from harness.placing import placed
@@ -49,6 +51,7 @@ from harness.rig import Rig
 from harness.sites import SITES, OperationKind, Site
 from harness.ways import Executor, Overlap
 from harness.workers import workers
+from harness.workload import WORKLOADS
 
 Zoo = Literal["sample", "full"]
 _CHUNK = 40
@@ -130,6 +133,8 @@ class Sweep:
         if self.pairs:
             yield from (replace(ground, plan=plan) for plan in _pairs(ground, cells))
             return
+        if self.workload == Case.workload and ground.world == "simulated" and not ground.coordinator:
+            yield from _of_other_workloads(ground)
         for cell in cells:
             plain = _error(SITES[cell.site])
             yield replace(ground, plan=FaultPlan((_fault(ground, cell, plain),)))
@@ -151,6 +156,16 @@ class Sweep:
             if turn[cell.site] == ground.coordinator and role not in seen:
                 seen.add(role)
                 yield cell
+
+
+def _of_other_workloads(ground: Case) -> Iterator[Case]:
+    """What goes wrong with states of one kind only does so with no fault at all."""
+    for name in WORKLOADS:
+        other = replace(ground, workload=name)
+        with contextlib.suppress(UsageError):  # not every engine can hold all, nor can every way of calling
+            other.bind()
+            if name != ground.workload:
+                yield other
 
 
 def space(rig: Rig, ground: Case) -> list[Cell]:

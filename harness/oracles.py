@@ -303,6 +303,8 @@ def course(evidence: Evidence) -> Iterator[Judgement]:
             continue  # what was to be prepared for the case
         events = [event for event in evidence.history if event.kind == "enter" and event.operation == expectation.operation]
         reasons = [text for rank in expectation.ranks for text in _disorder([one for one in events if one.rank == rank], expectation, evidence.protocol)]
+        returned = [rank for rank, one in evidence.of(expectation).items() if one.kind == "returned"]
+        reasons += [text for rank in returned for text in _left_out([one for one in events if one.rank == rank], rank, expectation, evidence.protocol)]
         for committing in [(rank,) for rank in expectation.ranks] if expectation.apart else [expectation.ranks]:
             reasons += _premature(events, committing, expectation, evidence.protocol, masked=evidence.masked(expectation))
         yield _judge("course", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
@@ -328,6 +330,13 @@ def _disorder(events: list[Event], expectation: Expectation, protocol: Protocol)
             yield f"rank {event.rank} calls {event.site} {event.nth} times"
         if SITES[event.site].callers == "coordinator" and protocol.collectives and event.rank != expectation.coordinator:
             yield f"rank {event.rank} calls {event.site}, though rank {expectation.coordinator} coordinates"
+
+
+def _left_out(events: list[Event], rank: int, expectation: Expectation, protocol: Protocol) -> Iterator[str]:
+    """The calls that a rank reports success without having made. What is nested in another call depends on the state."""
+    called = {event.site for event in events}
+    for step in protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])].steps if called else ():
+        yield from (f"rank {rank} never calls {site}" for site in step.map if site not in called and site not in NESTED)
 
 
 def _premature(
@@ -465,7 +474,9 @@ def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
     if judgement.oracle == "commitment":
         places = evidence.storage.get(judgement.operation, ())
         succeeded = all(one.kind == "returned" for one in evidence.outcomes.get(judgement.operation, {}).values())
-        replaces = any(one.replaced for one in places) and not succeeded  # what was reported as saved is owed in any case
+        wrote = any(event.site in ("writer.write_data", "save_planner.resolve_data") and event.operation == judgement.operation for event in evidence.history)
+        # What was reported as saved is owed in any case, and so is what was there before anybody wrote.
+        replaces = any(one.replaced for one in places) and not succeeded and wrote
         capabilities.add(Capability.ATOMIC_OVERWRITE if replaces else Capability.COMMIT_MARKER)
     return frozenset(capabilities)
 

@@ -132,7 +132,16 @@ def _nested(context: Context) -> State:
 
 
 def _objects(context: Context) -> State:
-    return {"epoch": context.object(context.save), "notes": context.object([context.save, "naïve", None])}
+    many = {f"counter {number}": context.object(context.save) for number in range(8)}  # so that each of two ranks has more than a writer has threads
+    return {"epoch": context.object(context.save), "notes": context.object([context.save, "naïve", None]), **many}
+
+
+def _kinds(context: Context) -> State:
+    """Tensors of each dtype of :data:`_DTYPES`, whose bits are those of tags; and some without dimensions, elements, or a storage of their own."""
+    part = torch.zeros(8, dtype=torch.float64)[3:]
+    part.copy_(context.tensor(60, 5))
+    bits = {str(dtype).removeprefix("torch."): context.tensor(70 + key, 2).view(dtype) for key, dtype in enumerate(_DTYPES)}
+    return {**bits, "scalar": context.tensor(62, 1).view(()), "empty": context.tensor(63, 0), "part": part}
 
 
 def _stateful(context: Context) -> State:
@@ -195,6 +204,7 @@ class Holding(str, enum.Enum):
     SHARDED = "a ShardedTensor"
     RESHARDED = "tensors that are loaded with other placements"
     """What a rank saved without collectives describes its own part alone, so that nothing else can be made of it."""
+    INTEGERS = "tensors of integers"
     QUANTIZED = "quantized tensors"
     """Their scales are stored beside them, and only a reader that dequantizes gives back what was meant."""
 
@@ -303,6 +313,8 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}@{offset}", shard
     elif isinstance(value, DTensor):
         yield prefix, value.to_local()
+    elif isinstance(value, torch.Tensor) and value.dtype in _DTYPES:
+        yield prefix, value.view(torch.float64)
     else:
         yield prefix, value
 
@@ -317,6 +329,9 @@ def _describe(actual: Any, expected: torch.Tensor) -> str:
     return f"{len(wrong)} of {expected.numel()} elements, first {shown} instead of {Tag.decode(want)}"
 
 
+_DTYPES = (torch.bfloat16, torch.float16, torch.int8, torch.int32, torch.complex64)
+"""Of which workload ``kinds`` has a tensor, and no other has any: nothing that converts them gets every bit right."""
+
 _OBJECTS, _SHARDED, _RESHARDED = (frozenset({one}) for one in (Holding.OBJECTS, Holding.SHARDED, Holding.RESHARDED))
 
 WORKLOADS: dict[str, Workload] = {
@@ -326,6 +341,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload("divergent", "tensors that should be the same on every rank, and are not", _divergent, diverged=True),
         Workload("sharded", "one tensor, chunked over the ranks", _sharded, _SHARDED),
         Workload("nested", "dictionaries and lists of tensors", _nested),
+        Workload("kinds", "tensors of other dtypes, of no dimension and no element, and a part of a storage", _kinds, frozenset({Holding.INTEGERS})),
         Workload("objects", "pickled values", _objects, _OBJECTS),
         Workload("stateful", "an object with state_dict and load_state_dict", _stateful, _OBJECTS),
         Workload("mixed", "a replicated and a sharded tensor, an object, and a Stateful", _mixed, _OBJECTS | _SHARDED),

@@ -49,6 +49,7 @@ class HuggingFaceEngine(FileSystemEngine):
         self._consolidated = consolidated
         if consolidated:
             self.protocol = UNTOLD
+            self.cannot_hold = type(self).cannot_hold | {Holding.INTEGERS}  # it asks torch.finfo() of every dtype
             # What is put together is taken for tensors: where there are pickled objects, it runs out of memory.
             self.planners = {name: about for name, about in self.planners.items() if name != "no-flatten"}
 

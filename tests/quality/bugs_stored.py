@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planting import DCP, READER, SAVE, WRITE, WRITER, Bug, Edit
+from planting import DCP, LOAD, READER, SAVE, WRITE, WRITER, Bug, Edit
 
 from harness.campaign import Sweep
 
@@ -124,6 +124,24 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "a dtype goes through another that holds less",
+        ("commitment",),
+        (Edit(_TRANSFORM, "return object", "return object.half().bfloat16() if getattr(object, 'dtype', None) == torch.bfloat16 else object"),),
+    ),
+    Bug(
+        "the old marker is removed before anybody has planned",
+        ("commitment",),
+        (
+            Edit(
+                f"{WRITER}.set_up_storage_writer",
+                'self.rank = kwargs.get("rank")',
+                'self.rank = kwargs.get("rank")\n(self.path / ".metadata").unlink(missing_ok=True)',
+            ),
+        ),
+        Sweep(("save",), (2,), onto="checkpoint"),
+    ),
+    Bug("a load never finishes its plan", ("course",), (Edit(LOAD, "planner.finish_plan(central_plan)", "central_plan"),), LOADS),
     Bug("two ranks write to one file", ("commitment",), (Edit(f"{WRITER}.prepare_global_plan", 'f"__{i}_"', 'f"__{i // 2}_"'),)),
     Bug("what was written is left out of the metadata", ("commitment",), (Edit(SAVE, "return all_writes.value()", "return []"),)),
     Bug("a load leaves out its last item", ("filled",), (Edit(f"{READER}.read_data", "in plan.items:", "in plan.items[:-1]:"),), LOADS),

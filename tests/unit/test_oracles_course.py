@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.expectation import Expectation, Forecast, Kind, forecast
 from harness.history import Event, History
-from harness.oracles import Evidence, course
+from harness.oracles import Evidence, Outcome, course
 from harness.plan import FaultPlan
 from harness.protocol import DCP, DCP_ALONE, Operation, Protocol, Step, groups_of
 from harness.trace import Trace
@@ -107,3 +109,14 @@ def test_a_protocol_without_the_call_that_writes_has_its_own_course() -> None:
     assert _reason(calls[::-1], protocol=apart) == (
         "rank 0 calls save_planner.resolve_data after writer.finish; rank 0 calls save_planner.finish_plan after writer.finish"
     )
+
+
+def test_who_reports_success_has_made_every_call() -> None:
+    """Whoever failed may have left some out, and what is nested in another call depends on the state."""
+    history = History()
+    for site in (site for step in DCP.operations["load"].steps for site in step.map if site != "load_planner.finish_plan"):
+        history.append(Event(0.0, 0, "enter", "load[1]", site, 1))
+    owed = Expectation("load[1]", (0,), Kind.SUCCEEDS)
+    evidence = Evidence(Forecast((owed,), frozenset()), {"load[1]": {0: Outcome("returned")}}, history=history)
+    assert [one.reason for one in course(evidence)] == ["rank 0 never calls load_planner.finish_plan"]
+    assert [one.reason for one in course(replace(evidence, outcomes={"load[1]": {0: Outcome("raised")}}))] == [""]

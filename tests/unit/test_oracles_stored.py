@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.expectation import Acting, Expectation, Forecast, Kind
-from harness.history import SOME_ERROR, ErrorRecord
+from harness.history import SOME_ERROR, ErrorRecord, Event, History
 from harness.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge
 from harness.plan import FaultPlan
 from harness.protocol import Capability
@@ -30,6 +30,8 @@ def _damaged(plan: str) -> Expectation:
 
 FAILS = Expectation("save[1]", (0, 1), Kind.FAILS, "write", {1: EIO}, (_acting("fs.write@1=diskerror", EIO),), maskable=True)
 FLIPPED = _damaged("fs.write@1=bitflip")
+WROTE = History()
+WROTE.append(Event(0.0, 1, "enter", "save[1]", "writer.write_data", 1))
 
 
 def _evidence(expectation: Expectation, outcome: Outcome, *storage: StorageEvidence, **more: object) -> Evidence:
@@ -118,7 +120,7 @@ def test_success_wants_what_was_planned_within_its_files() -> None:
 @pytest.mark.parametrize(("shown", "verdict"), [("old", Verdict.HOLDS), ("new", Verdict.HOLDS), ("error", Verdict.VIOLATED), ("mixture", Verdict.VIOLATED)])
 def test_a_failed_overwrite_leaves_the_old_or_the_new(shown: str, verdict: Verdict) -> None:
     """Anything else is a loss; whether it counts depends on what the engine claims."""
-    evidence = _evidence(FAILS, RAISED, StorageEvidence(committed=False, replaced={"2 rank(s)": shown}))
+    evidence = _evidence(FAILS, RAISED, StorageEvidence(committed=False, replaced={"2 rank(s)": shown}), history=WROTE)
     assert _verdict("commitment", evidence) is verdict
     for capabilities in (frozenset[Capability](), frozenset({Capability.ATOMIC_OVERWRITE})):
         (judgement,) = [one for one in judge(replace(evidence, capabilities=capabilities)) if one.oracle == "commitment"]
@@ -138,9 +140,17 @@ def test_what_an_overwrite_owes_depends_on_how_it_ended(expectation: Expectation
     """What was reported as saved is owed by all that have a commit marker, the old checkpoint by those that overwrite atomically; and no lie may be told."""
     lost = StorageEvidence(committed=True, mismatches={"2 rank(s)": ("wrong",)}, replaced={"2 rank(s)": "error"})
     for missing in Capability:
-        evidence = _evidence(expectation, outcome, lost, capabilities=frozenset(Capability) - {missing})
+        evidence = _evidence(expectation, outcome, lost, capabilities=frozenset(Capability) - {missing}, history=WROTE)
         (judgement,) = [one for one in judge(evidence) if one.oracle == "commitment"]
         assert judgement.claimed is (missing not in needed)
+
+
+def test_until_somebody_writes_the_old_checkpoint_is_owed_by_all() -> None:
+    """Overwriting in place is no reason to lose it to an error of planning."""
+    lost = _evidence(FAILS, RAISED, StorageEvidence(committed=False, replaced={"2 rank(s)": "error"}), capabilities=frozenset({Capability.COMMIT_MARKER}))
+    for history, claimed in ((History(), True), (WROTE, False)):
+        (judgement,) = [one for one in judge(replace(lost, history=history)) if one.oracle == "commitment"]
+        assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, claimed)
 
 
 def test_a_mixture_that_damage_made_is_owed_by_engines_with_checksums() -> None:

@@ -51,7 +51,14 @@ def test_every_entry_has_its_own_script() -> None:
     assert sorted(entry.reproducer for entry in ENTRIES) == sorted(path.name for path in SCRIPTS.glob("*.py") if path.name != "__init__.py")
 
 
-ABOUT = {"acc": {"accelerate"}, "mcore": {"megatron"}, "nvrx": {"nvidia_resiliency_ext"}, "olmo": {"olmo_core"}, "s3c": {"s3torchconnector"}, "smc": {"amzn_sagemaker_checkpointing"}}
+ABOUT = {
+    "acc": {"accelerate"},
+    "mcore": {"megatron"},
+    "nvrx": {"nvidia_resiliency_ext"},
+    "olmo": {"olmo_core"},
+    "s3c": {"s3torchconnector"},
+    "smc": {"amzn_sagemaker_checkpointing"},
+}
 """What the scripts about packages of others import beside torch, by how their names begin."""
 
 
