@@ -62,7 +62,7 @@ ZOO: dict[str, tuple[str, Callable[[str], BaseException]]] = {
 }
 """Name -> (what is special, how to make one)."""
 
-SWEPT: tuple[str, ...] = ("OSError:ENOSPC", "TimeoutError", "queue.Empty", "SystemExit", "KeyboardInterrupt", *ZOO)
+SWEPT: tuple[str, ...] = ("OSError:ENOSPC", "TimeoutError", "SystemExit", "KeyboardInterrupt", *ZOO)
 """The errors that a sweep tries beside the plain one: those that mean something to the code that they pass through, and those that are hard to send."""
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+\Z")
