@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 from harness.expectation import DAMAGES, Expectation, Forecast, Kind
 from harness.history import SOME_ERROR, ErrorRecord, Event, History
-from harness.protocol import DCP, NESTED, Capability, Protocol
+from harness.protocol import DCP, NESTED, Capability, Operation, Protocol
 from harness.sites import SITES, OperationKind
 from harness.verdict import Judgement, Verdict
 
@@ -310,9 +310,13 @@ def course(evidence: Evidence) -> Iterator[Judgement]:
         yield _judge("course", Verdict.VIOLATED if reasons else Verdict.HOLDS, expectation, "; ".join(reasons))
 
 
+def _course_of(expectation: Expectation, protocol: Protocol) -> Operation:
+    return protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])]
+
+
 def _disorder(events: list[Event], expectation: Expectation, protocol: Protocol) -> Iterator[str]:
     """How the calls of one rank differ from the protocol's course. Unguarded sites may come at any point."""
-    steps = protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])].steps
+    steps = _course_of(expectation, protocol).steps
     order = [site for step in steps for site in (*step.map, *step.reduce)]
     last = -1
     for event in events:
@@ -335,7 +339,7 @@ def _disorder(events: list[Event], expectation: Expectation, protocol: Protocol)
 def _left_out(events: list[Event], rank: int, expectation: Expectation, protocol: Protocol) -> Iterator[str]:
     """The calls that a rank reports success without having made. What is nested in another call depends on the state."""
     called = {event.site for event in events}
-    for step in protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])].steps if called else ():
+    for step in _course_of(expectation, protocol).steps if called else ():
         yield from (f"rank {rank} never calls {site}" for site in step.map if site not in called and site not in NESTED)
 
 
@@ -347,7 +351,7 @@ def _premature(
     commits = [index for index, event in enumerate(events) if event.site == "writer.finish"]
     if not commits:
         return
-    course = protocol.operations[cast(OperationKind, expectation.operation.partition("[")[0])]
+    course = _course_of(expectation, protocol)
     written = {event.rank for event in events[: commits[0]] if event.site == "writer.write_data.future"}
     missing = sorted(set(ranks) - written)
     if missing and any("writer.write_data.future" in step.map for step in course.steps):

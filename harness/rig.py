@@ -463,8 +463,8 @@ class _Run:
         if course.again.isdisjoint(ranks) and (storage.committed or replaces):
             sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2) if case.how.use_collectives else (size,)
             back = {f"{one} rank(s)": self._rig.read_back(case, number, place, offset_saves, one) for one in sizes}
-            apart = [] if case.how.use_collectives or not storage.committed or size == 1 else [1]
-            fewer = {f"{one} rank(s)": self._rig.read_back(case, number, place, offset_saves, one) for one in apart}
+            refusable = storage.committed and size > 1 and not case.how.use_collectives
+            fewer = {"1 rank(s)": self._rig.read_back(case, number, place, offset_saves, 1)} if refusable else {}
             return dataclasses.replace(
                 storage,
                 mismatches={how: one.wrong(ATTEMPT + offset) for how, one in back.items()} if storage.committed else {},

@@ -10,7 +10,6 @@ the queue of requests, which asks all ranks on the current CUDA device whether t
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import queue
 from typing import Any
@@ -53,7 +52,7 @@ class WrittenApartEngine(FileSystemEngine):
     def make_writer(self, place: str) -> Any:
         """A writer for the directory, of at most two files."""
         module = self._module("filesystem_async")
-        module._results_queue = _NoQueue()  # instead of one on a server process of its own
+        module._results_queue = object()  # instead of one on a server process of its own; _write hands in what comes of each save
         return module.FileSystemWriterAsync(place, thread_count=2)
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
@@ -80,10 +79,6 @@ class WrittenApartEngine(FileSystemEngine):
         return importlib.import_module(f"{self._package}.{name}")
 
 
-class _NoQueue:
-    """Stands where results of processes would be put, until the rank has written."""
-
-
 def _write(writer: Any) -> None:
     """Writes each file as a process of its own would, and hands in what came of it as their parent would."""
     results: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
@@ -93,14 +88,8 @@ def _write(writer: Any) -> None:
         writer.write_preloaded_data([writer.transforms], number, bucket, results, started, use_fsync=False)
     came = [results.get() for _ in writer.write_buckets]
     failed = next((result for _, result in came if isinstance(result, Exception)), None)
-    writer.results_queue = _Results(dict(came) if failed is None else failed)
-
-
-class _Results:
-    """What the parent of the processes puts into the queue that ranks read: what each has written, or the first error."""
-
-    def __init__(self, result: Any) -> None:
-        self.get_nowait = functools.partial(lambda found: found, result)
+    writer.results_queue = queue.SimpleQueue()
+    writer.results_queue.put(dict(came) if failed is None else failed)
 
 
 NVIDIA_RESILIENCY_EXT = WrittenApartEngine(
