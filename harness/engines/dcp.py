@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 
 from harness._torch import background_stager, load_with_coordinator, save_with_coordinator, stored_pieces
 from harness.engines.base import Call, Saving
+from harness.errors import UsageError
 from harness.protocol import DCP, Capability, Protocol
 from harness.workload import Holding
 
@@ -69,6 +70,8 @@ PLANNERS: dict[str, Planners] = {
 class DcpCalls:
     """The calls of an engine that runs DCP's own ``save`` and ``load``."""
 
+    name: str
+    protocol: Protocol
     one_process = False
     usual: Mapping[str, str] = {}
     cannot_hold: frozenset[Holding] = frozenset({Holding.QUANTIZED})
@@ -99,7 +102,13 @@ class DcpCalls:
         return dcp.DefaultLoadPlanner(**PLANNERS[kind].load)
 
     def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
-        """``dcp.async_save``."""
+        """``dcp.async_save``.
+
+        Raises:
+            UsageError: the engine's protocol has none.
+        """
+        if "async_save" not in self.protocol.operations:
+            raise UsageError(f"engine {self.name!r} has no async_save; operations: {', '.join(self.protocol.operations)}")
         response: Any = dcp.async_save(
             state,
             checkpoint_id=self.checkpoint_id(place),

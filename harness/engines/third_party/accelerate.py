@@ -17,10 +17,9 @@ import torch
 import torch.distributed as dist
 
 from harness._torch import is_stateful
-from harness.engines.base import Call, Saving
+from harness.engines.base import Call
 from harness.engines.filesystem import FileSystemEngine
 from harness.engines.third_party.handing import handed
-from harness.errors import UsageError
 from harness.protocol import DCP, Capability, Operation, Protocol
 
 _FOLDER = "pytorch_model_fsdp_0"
@@ -61,14 +60,6 @@ class AccelerateEngine(FileSystemEngine):
 
         with handed(call, storage_writer=writer, planner=planner):
             save_fsdp_model(_plugin(), _Accelerator(), _Model(state), place)
-
-    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
-        """It has none.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("engine 'accelerate' has no async_save; operations: save, load")
 
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
         """``load_fsdp_model``."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.engines.base import Call, Saving
+from harness.engines.base import Call
 from harness.engines.filesystem import FileSystemEngine
 from harness.engines.third_party.handing import handed
-from harness.errors import UsageError
 from harness.protocol import DCP, Capability, Protocol
 
 
@@ -29,14 +28,6 @@ class FabricEngine(FileSystemEngine):
 
         with handed(call, storage_writer=writer, planner=planner):
             _distributed_checkpoint_save(state, Path(place))
-
-    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
-        """It has none.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("engine 'fabric' has no async_save; operations: save, load")
 
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
         """``_distributed_checkpoint_load``."""

@@ -15,9 +15,8 @@ import queue
 from typing import Any
 
 from harness._torch import is_stateful
-from harness.engines.base import Call, Saving
+from harness.engines.base import Call
 from harness.engines.filesystem import FileSystemEngine
-from harness.errors import UsageError
 from harness.protocol import DCP, Capability, Operation, Protocol, Step
 
 _PLAN, _ = DCP.operations["save"].steps
@@ -66,14 +65,6 @@ class WrittenApartEngine(FileSystemEngine):
     def planned(self, returned: Any) -> Any:
         """What is to be handed to the function that commits, of what the one that plans has returned."""
         return returned
-
-    def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
-        """Not on CPUs.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(f"engine {self.name!r} has no async_save; operations: save, load")
 
     def _module(self, name: str) -> Any:
         return importlib.import_module(f"{self._package}.{name}")
