@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import strategies
+from ckpt_harness import strategies
 
 pytest_plugins = ["pytester"]
 
@@ -23,7 +23,7 @@ def pytest_configure() -> None:
     strategies.load_profile()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
-        from harness import workers
+        from ckpt_harness.campaigns import workers
 
         workers.stay_on_one_processor(int(worker.removeprefix("gw")))
 
@@ -37,7 +37,8 @@ def _torch_state() -> dict[str, object]:
 
 
 def _surroundings() -> dict[str, object]:
-    from harness import _inject, runtime
+    from ckpt_harness import runtime
+    from ckpt_harness.injection import injector as _inject
 
     return {
         "threads": {thread.name for thread in threading.enumerate() if thread.is_alive() and thread not in runtime.servants()},
@@ -66,7 +67,7 @@ def one_at_a_time(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """Fails a test that leaves threads, groups, runtimes, random state or variables behind."""
-    from harness import runtime
+    from ckpt_harness import runtime
 
     before = _surroundings()
     yield

@@ -6,10 +6,10 @@ import os
 
 from measure import Row, alternately, seconds
 
-from harness.case import Case
-from harness.crash import Scene, crashes
-from harness.durability import MODELS
-from harness.rig import Rig
+from ckpt_harness.campaigns.crashes import Scene, crashes
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.disk.durability import MODELS
 
 
 def rows(smoke: bool) -> list[Row]:

@@ -12,15 +12,15 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from measure import Row, alternately, seconds
 
-from harness._inject import Injector
-from harness.case import Case
-from harness.history import History
-from harness.plan import FaultPlan
-from harness.planner import FaultySavePlanner
-from harness.rig import Rig
-from harness.storage import FaultyStorageWriter
-from harness.workload import context_here, workload
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.history import History
+from ckpt_harness.injection.injector import Injector
+from ckpt_harness.injection.planner import FaultySavePlanner
+from ckpt_harness.injection.storage import FaultyStorageWriter
+from ckpt_harness.workloads.workload import context_here, workload
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 RANKS = 4
 PLAN = FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)")

@@ -7,11 +7,11 @@ import time
 
 from measure import Row, seconds
 
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.worlds.contract import _leave_one_behind, _who_am_i
-from harness.worlds.processes import ProcessWorld
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.worlds.contract import _leave_one_behind, _who_am_i
+from ckpt_harness.worlds.processes import ProcessWorld
 
 RANKS = 4
 

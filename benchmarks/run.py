@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from harness.workers import quiet
+from ckpt_harness.campaigns.workers import quiet
 
 sys.path.insert(0, str(Path(__file__).parent))
 NAMES = ("operation", "wrapper", "verdicts", "spawning", "processes", "disk", "sweep", "scale")

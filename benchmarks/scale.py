@@ -10,7 +10,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 from measure import Row, seconds
 
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 def _save(ranks: int) -> None:

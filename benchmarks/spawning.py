@@ -18,10 +18,10 @@ import torch.multiprocessing as mp
 from measure import Row, seconds
 from operation import BareFailingWriter
 
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.workers import stay_on_one_processor
+from ckpt_harness.campaigns.workers import stay_on_one_processor
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
 
 RANKS = 4
 _WARM = Path(__file__).with_name("warm_processes.py")

@@ -11,12 +11,12 @@ import threading
 import time
 from pathlib import Path
 
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.verdict import Verdict
-from harness.workers import quiet
-from harness.worlds.processes import shared
+from ckpt_harness.campaigns.workers import quiet
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.worlds.processes import shared
 
 EFFECTS = ("hang", "kill", "stop", "exit", "raise(unpicklable)")
 _WARM = 50

@@ -13,7 +13,7 @@ def _sweep(*options: str) -> tuple[str, float]:
     printed: list[str] = []
 
     def work() -> None:
-        command = [sys.executable, "-m", "harness", "sweep", *options]
+        command = [sys.executable, "-m", "ckpt_harness", "sweep", *options]
         printed.append(subprocess.run(command, capture_output=True, text=True, timeout=3000, check=False).stdout)
 
     taken = seconds(work)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from measure import Row, seconds
 
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
 
 
 def rows(smoke: bool) -> list[Row]:

@@ -9,7 +9,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 from measure import Row, alternately
 
-from harness.storage import FaultyStorageWriter
+from ckpt_harness.injection.storage import FaultyStorageWriter
 
 
 def rows(smoke: bool) -> list[Row]:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FailFuture, FaultPlan, Raise
-from harness.strategies import fault_plans, guarded_sites, world_sizes
-from harness.workload import WORKLOADS
+from ckpt_harness import Case, FailFuture, FaultPlan, Raise
+from ckpt_harness.strategies import fault_plans, guarded_sites, world_sizes
+from ckpt_harness.workloads.workload import WORKLOADS
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

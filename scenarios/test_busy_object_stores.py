@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import Case
-from harness.effects import CutBody, Reset, Status
-from harness.strategies import bound_plans, network_sites
+from ckpt_harness import Case
+from ckpt_harness.faults.effects import CutBody, Reset, Status
+from ckpt_harness.strategies import bound_plans, network_sites
 
-pytest.importorskip("s3fs", reason="needs the extra s3: pip install 'checkpoint-harness[s3]'")
+pytest.importorskip("s3fs", reason="needs the extra s3: pip install 'ckpt-harness[s3]'")
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

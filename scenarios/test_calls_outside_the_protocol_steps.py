@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import Case, FaultPlan
-from harness.sites import OPERATION_KINDS, SITES
-from harness.strategies import storage_sites
+from ckpt_harness import Case, FaultPlan
+from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
+from ckpt_harness.strategies import storage_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.crash import Scene, crashes
-from harness.findings.register import Register
+from ckpt_harness.campaigns.crashes import Scene, crashes
+from ckpt_harness.findings.register import Register
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import Case, FaultPlan
-from harness.protocol import Capability
-from harness.verdict import Verdict
+from ckpt_harness import Case, FaultPlan
+from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FaultPlan
-from harness.effects import Delay, DiskError, Hang, Kill, NoSpace
-from harness.strategies import bound_plans, disk_sites, fault_plans, guarded_sites
-from harness.workload import WORKLOADS
+from ckpt_harness import Case, FaultPlan
+from ckpt_harness.faults.effects import Delay, DiskError, Hang, Kill, NoSpace
+from ckpt_harness.strategies import bound_plans, disk_sites, fault_plans, guarded_sites
+from ckpt_harness.workloads.workload import WORKLOADS
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FailFuture, Raise
-from harness.expectation import Kind
-from harness.strategies import bound_plans, guarded_sites
-from harness.workload import WORKLOADS
+from ckpt_harness import Case, FailFuture, Raise
+from ckpt_harness.judging.model import Kind
+from ckpt_harness.strategies import bound_plans, guarded_sites
+from ckpt_harness.workloads.workload import WORKLOADS
 
 pytestmark = [pytest.mark.ckpt_runs_in("simulated", "processes"), pytest.mark.ckpt_needs("collectives")]
 

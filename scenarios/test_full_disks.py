@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from harness import Case, FaultPlan
+from ckpt_harness import Case, FaultPlan
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

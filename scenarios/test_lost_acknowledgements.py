@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FaultPlan
-from harness.sites import SITES
-from harness.strategies import coordinators, errors, world_sizes
+from ckpt_harness import Case, FaultPlan
+from ckpt_harness.faults.sites import SITES
+from ckpt_harness.strategies import coordinators, errors, world_sizes
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

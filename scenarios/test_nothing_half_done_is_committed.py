@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FailFuture, FaultPlan, Hang, Kill, NeverComplete, Raise
-from harness.strategies import bound_plans, coordinators, guarded_sites, world_sizes
-from harness.workload import WORKLOADS
+from ckpt_harness import Case, FailFuture, FaultPlan, Hang, Kill, NeverComplete, Raise
+from ckpt_harness.strategies import bound_plans, coordinators, guarded_sites, world_sizes
+from ckpt_harness.workloads.workload import WORKLOADS
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

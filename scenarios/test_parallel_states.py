@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import Case, FailFuture, Raise
-from harness.strategies import bound_plans, guarded_sites
+from ckpt_harness import Case, FailFuture, Raise
+from ckpt_harness.strategies import bound_plans, guarded_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FailFuture, Raise
-from harness.engines.dcp import PLANNERS
-from harness.expectation import Kind
-from harness.sites import SITES
-from harness.strategies import bound_plans, storage_sites
+from ckpt_harness import Case, FailFuture, Raise
+from ckpt_harness.engines.dcp import PLANNERS
+from ckpt_harness.faults.sites import SITES
+from ckpt_harness.judging.model import Kind
+from ckpt_harness.strategies import bound_plans, storage_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

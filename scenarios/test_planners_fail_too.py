@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FaultPlan, Raise
-from harness.strategies import bound_plans, coordinators, errors, world_sizes
+from ckpt_harness import Case, FaultPlan, Raise
+from ckpt_harness.strategies import bound_plans, coordinators, errors, world_sizes
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import Case, FaultPlan
+from ckpt_harness import Case, FaultPlan
 
 pytestmark = [pytest.mark.ckpt_runs_in("processes"), pytest.mark.one_at_a_time]
 

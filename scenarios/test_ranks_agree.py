@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, Delay, FailFuture, Raise
-from harness.strategies import bound_plans, guarded_sites
+from ckpt_harness import Case, Delay, FailFuture, Raise
+from ckpt_harness.strategies import bound_plans, guarded_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated")  # delays of up to an hour, and orders in which ranks run
 

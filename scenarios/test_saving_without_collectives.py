@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FailFuture, Raise
-from harness.expectation import Kind
-from harness.strategies import fault_plans, storage_sites
+from ckpt_harness import Case, FailFuture, Raise
+from ckpt_harness.judging.model import Kind
+from ckpt_harness.strategies import fault_plans, storage_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

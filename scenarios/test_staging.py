@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, Delay, FailFuture, Raise
-from harness.effects import SIMULABLE
-from harness.strategies import fault_plans, guarded_sites, world_sizes
-from harness.ways import STAGINGS
+from ckpt_harness import Case, Delay, FailFuture, Raise
+from ckpt_harness.faults.calling import STAGINGS
+from ckpt_harness.faults.effects import SIMULABLE
+from ckpt_harness.strategies import fault_plans, guarded_sites, world_sizes
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

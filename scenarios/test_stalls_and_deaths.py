@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Case, FaultPlan, Hang, Kill, NeverComplete
-from harness.expectation import Kind
-from harness.sites import SITES
-from harness.strategies import bound_plans, coordinators, guarded_sites, storage_sites, world_sizes
+from ckpt_harness import Case, FaultPlan, Hang, Kill, NeverComplete
+from ckpt_harness.faults.sites import SITES
+from ckpt_harness.judging.model import Kind
+from ckpt_harness.strategies import bound_plans, coordinators, guarded_sites, storage_sites, world_sizes
 
 
 @pytest.mark.ckpt_runs_in("simulated", "processes")

@@ -12,8 +12,8 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.metadata import BytesStorageMetadata, TensorStorageMetadata
 
-from harness import Case, FaultPlan
-from harness._torch import sharded_tensor, sharding_spec
+from ckpt_harness import Case, FaultPlan
+from ckpt_harness._torch import sharded_tensor, sharding_spec
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.case import Case
-from harness.effects import SIMULABLE, Delay, Skip
-from harness.parity import differing
-from harness.record import Record
-from harness.strategies import fault_plans
+from ckpt_harness.campaigns.compare_worlds import differing
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.record import Record
+from ckpt_harness.faults.effects import SIMULABLE, Delay, Skip
+from ckpt_harness.strategies import fault_plans
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated")  # its cases name the other world themselves
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.worlds.contract import checks
-from harness.worlds.processes import ProcessWorld
+from ckpt_harness.worlds.contract import checks
+from ckpt_harness.worlds.processes import ProcessWorld
 
 
 @pytest.mark.parametrize("check", checks(), ids=lambda check: check.__name__.removeprefix("check_"))

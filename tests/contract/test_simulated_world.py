@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.worlds.contract import checks
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.worlds.contract import checks
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

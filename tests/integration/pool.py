@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from harness.workers import workers
+from ckpt_harness.campaigns.workers import workers
 
 
 def stay(seconds: float) -> int:
@@ -16,7 +16,7 @@ def stay(seconds: float) -> int:
 
 
 def main() -> None:
-    with workers(2, preload="harness.workers") as pool:
+    with workers(2, preload="ckpt_harness.campaigns.workers") as pool:
         pool.submit(stay, 600)
         pool.submit(stay, 0).result(60)
         print(*(process.pid for process in multiprocessing.active_children()), flush=True)

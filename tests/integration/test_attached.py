@@ -41,7 +41,7 @@ def test_two_hosts_show_what_simulated_ranks_show(tmp_path: Path) -> None:
 
 def test_a_sweep_runs_on_the_ranks_of_a_launcher(tmp_path: Path) -> None:
     """Without being told; rank 0 alone prints, and says which cases ran elsewhere."""
-    status, output = launch([*torchrun(2), "-m", "harness", "sweep", "--op", "save", "--ranks", "1", "--workload", "objects"], tmp_path)
+    status, output = launch([*torchrun(2), "-m", "ckpt_harness", "sweep", "--op", "save", "--ranks", "1", "--workload", "objects"], tmp_path)
     assert status == 0, output
     assert output.count("who learned what") == 1
     assert re.search(r"\d+ of \d+ cases end a rank, which a launcher would not survive", output)
@@ -49,17 +49,17 @@ def test_a_sweep_runs_on_the_ranks_of_a_launcher(tmp_path: Path) -> None:
 
 def test_a_violation_ends_all_ranks_alike(tmp_path: Path) -> None:
     """Rank 0 tells of it and how to replay it; the other says nothing."""
-    command = ["-m", "harness", "replay", "writer.finish@0=raise", "--engine", f"{BROKEN}:SECRETIVE"]
+    command = ["-m", "ckpt_harness", "replay", "writer.finish@0=raise", "--engine", f"{BROKEN}:SECRETIVE"]
     (status, output), other = launch_ranks(command, tmp_path, 2)
     assert status == 1, output
     assert "VIOLATED" in output
-    assert "torchrun --nproc-per-node 2 -m harness replay writer.finish@0=raise" in output
+    assert "torchrun --nproc-per-node 2 -m ckpt_harness replay writer.finish@0=raise" in output
     assert other == (1, "")
 
 
 def test_a_usage_error_ends_all_ranks_alike(tmp_path: Path) -> None:
     """It is told once."""
-    (status, output), other = launch_ranks(["-m", "harness", "replay", "writer.write_data@1=kill"], tmp_path, 2)
+    (status, output), other = launch_ranks(["-m", "ckpt_harness", "replay", "writer.write_data@1=kill"], tmp_path, 2)
     assert (status, other) == (2, (2, ""))
     assert "kill ends a rank, and a launcher ends all ranks then" in output
 
@@ -67,7 +67,7 @@ def test_a_usage_error_ends_all_ranks_alike(tmp_path: Path) -> None:
 SCENARIOS = """
 import pytest
 from hypothesis import given, settings, strategies as st
-from harness import Case, FaultPlan
+from ckpt_harness import Case, FaultPlan
 
 @settings(max_examples=5, deadline=None)
 @given(rank=st.sampled_from([0, 1]))
@@ -111,7 +111,7 @@ def test_pytest_runs_on_rank_0_and_is_served_by_the_others(tmp_path: Path) -> No
     status, output = launch([*torchrun(2), "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)], tmp_path)
     assert status == 1, output
     assert len(re.findall(r"^=+ 1 failed, 4 passed, 1 skipped .*=+$", output, re.MULTILINE)) == 1, output
-    assert len(re.findall(r"torchrun --nproc-per-node 2 -m harness replay writer\.\w+@0=raise", output)) == 1, output
+    assert len(re.findall(r"torchrun --nproc-per-node 2 -m ckpt_harness replay writer\.\w+@0=raise", output)) == 1, output
     assert "1 cases ran on simulated ranks of rank 0: 3 ranks, where the launcher started 2" in output
     assert len(re.findall(r"exitcode  : 1 ", output)) == 2, output
 
@@ -139,7 +139,7 @@ def test_a_lost_rank_ends_the_others(tmp_path: Path, lost: int) -> None:
 def test_tensors_on_gpus_are_saved_and_loaded(tmp_path: Path, operation: str) -> None:
     """In a group of gloo and NCCL, with every claim judged."""
     plan = "reader.read_data@1=raise" if operation == "load" else "writer.write_data@1=raise"
-    status, output = launch([*torchrun(2), "-m", "harness", "replay", plan, "--op", operation, "--workload", "cuda"], tmp_path)
+    status, output = launch([*torchrun(2), "-m", "ckpt_harness", "replay", plan, "--op", operation, "--workload", "cuda"], tmp_path)
     assert status == 0, output
 
 

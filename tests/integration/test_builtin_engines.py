@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import Case, FaultPlan
-from harness.engines.base import BUILT_IN, find
-from harness.engines.huggingface import HuggingFaceEngine
-from harness.rig import Rig
-from harness.verdict import Verdict
-from harness.workload import PARALLEL, WORKLOADS
+from ckpt_harness import Case, FaultPlan
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.engines.base import BUILT_IN, find
+from ckpt_harness.engines.huggingface import HuggingFaceEngine
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 
 SIMULATED = [name for name in BUILT_IN if find(name).usual.get("world") is None]
 

@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import check_engine
-from harness.campaign import Sweep
-from harness.cli import main
-from harness.conformance import check
-from harness.engines import base
-from harness.engines.base import GROUP, find, named
-from harness.engines.filesystem import FILESYSTEM
-from harness.errors import UsageError
-from harness.protocol import Capability
+from ckpt_harness import check_engine
+from ckpt_harness.campaigns.sweep import Sweep
+from ckpt_harness.cli import main
+from ckpt_harness.conformance import check
+from ckpt_harness.engines import base
+from ckpt_harness.engines.base import GROUP, find, named
+from ckpt_harness.engines.filesystem import FILESYSTEM
+from ckpt_harness.errors import UsageError
+from ckpt_harness.faults.protocol import Capability
 
 pytestmark = pytest.mark.usefixtures("silence")
 
 _ENGINE = """
-from harness.engines.filesystem import FileSystemEngine
-from harness.protocol import Capability
+from ckpt_harness.engines.filesystem import FileSystemEngine
+from ckpt_harness.faults.protocol import Capability
 
 class Engine(FileSystemEngine):
     def __init__(self, *more):
@@ -68,9 +68,9 @@ def test_a_claim_that_does_not_hold_is_a_violation(engine: str) -> None:
 def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its entry point; the names of those built in are taken."""
     mine = [
-        importlib.metadata.EntryPoint("mine", "harness.engines.filesystem:FILESYSTEM", GROUP),
+        importlib.metadata.EntryPoint("mine", "ckpt_harness.engines.filesystem:FILESYSTEM", GROUP),
         importlib.metadata.EntryPoint("broken", "no_such_module:ENGINE", GROUP),
-        importlib.metadata.EntryPoint("fsspec-file", "harness.engines.filesystem:FILESYSTEM", GROUP),
+        importlib.metadata.EntryPoint("fsspec-file", "ckpt_harness.engines.filesystem:FILESYSTEM", GROUP),
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: mine if group == GROUP else [])
     monkeypatch.setattr(base, "_installed", base._installed.__wrapped__)  # as in a process that has not asked yet
@@ -97,7 +97,7 @@ def test_the_call_needs_no_pytest() -> None:
     """It is for scripts, too."""
     import ast
 
-    import harness.conformance.check as module
+    import ckpt_harness.conformance.check as module
 
     imported = {alias.name for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))) if isinstance(node, ast.Import) for alias in node.names}
     assert not {"pytest", "hypothesis"} & imported

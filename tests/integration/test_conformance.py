@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from third_party_storage import MARKER, ItemFileReader, ItemFileWriter
 
-from harness import StorageConformance
-from harness.conformance.engine import claimed
-from harness.engines.base import find
-from harness.errors import UsageError
+from ckpt_harness import StorageConformance
+from ckpt_harness.conformance.engine import claimed
+from ckpt_harness.engines.base import find
+from ckpt_harness.errors import UsageError
 
 HERE = Path(__file__).parent
 
@@ -30,7 +30,7 @@ class TestItemFiles(StorageConformance):
 BROKEN = f"""
 from pathlib import Path
 from third_party_storage import CarelessReader, HastyWriter, ItemFileReader, ItemFileWriter, SwallowingWriter
-from harness import StorageConformance
+from ckpt_harness import StorageConformance
 
 class TestBroken(StorageConformance):
     {{more}}

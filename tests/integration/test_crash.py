@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli import main
-from harness.crash import Scene, crashes, record, shown
-from harness.engines.filesystem import FileSystemEngine
-from harness.errors import UsageError
-from harness.journal import files_after
+from ckpt_harness.campaigns.crashes import Scene, crashes, record, shown
+from ckpt_harness.cli import main
+from ckpt_harness.disk.journal import files_after
+from ckpt_harness.engines.filesystem import FileSystemEngine
+from ckpt_harness.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -79,7 +79,7 @@ def test_the_command_prints_points_ways_and_claims() -> None:
 def test_what_is_not_known_fails_the_run(tmp_path: Path) -> None:
     """A register that knows nothing of it: exit status 1, and JSON says the same."""
     engine = tmp_path / "engine.py"
-    engine.write_text("from harness.engines.filesystem import FileSystemEngine\nMINE = FileSystemEngine('mine', 'of mine')\n")
+    engine.write_text("from ckpt_harness.engines.filesystem import FileSystemEngine\nMINE = FileSystemEngine('mine', 'of mine')\n")
     result = _run(f"crash --overwrite --model kill --jobs 1 --engine {engine}:MINE --json {tmp_path / 'found.json'}")
     assert result.exit_code == 1, result.output
     found = json.loads((tmp_path / "found.json").read_text("utf-8"))

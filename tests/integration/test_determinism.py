@@ -14,20 +14,20 @@ import pytest
 import torch.distributed.checkpoint as dcp
 from torch.futures import Future
 
-from harness.case import Case
-from harness.findings.register import Register
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.findings.register import Register
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 pytestmark = pytest.mark.usefixtures("silence")
 
 SCRIPT = """
 import sys
-from harness.workers import quiet
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
+from ckpt_harness.campaigns.workers import quiet
+from ckpt_harness.cases.case import Case
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.cases.rig import Rig
 
 quiet()
 with Rig() as rig:

@@ -37,14 +37,14 @@ def test_a_rank_that_the_plan_leaves_alone_is_silent(tmp_path: Path) -> None:
 
 def test_an_unreadable_plan_ends_the_process_start(tmp_path: Path) -> None:
     """With one error that shows variable, plan and what is wrong, before the script does anything."""
-    status, output = launch(["-c", "import harness; print('went on')"], tmp_path, CKPT_HARNESS_PLAN="save[1]/write_date@0=raise")
+    status, output = launch(["-c", "import ckpt_harness; print('went on')"], tmp_path, CKPT_HARNESS_PLAN="save[1]/write_date@0=raise")
     assert status != 0
     assert "went on" not in output
     assert "did you mean 'write_data'" in output.splitlines()[-1]
-    assert output.splitlines()[-1].startswith("harness.errors.PlanError: CKPT_HARNESS_PLAN='save[1]/write_date@0=raise': unknown site")
+    assert output.splitlines()[-1].startswith("ckpt_harness.errors.PlanError: CKPT_HARNESS_PLAN='save[1]/write_date@0=raise': unknown site")
 
 
 def test_a_bad_plan_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
     """So that the answer comes at once."""
-    code = "import sys\ntry:\n    import harness\nexcept ValueError:\n    print('torch' in sys.modules)"
+    code = "import sys\ntry:\n    import ckpt_harness\nexcept ValueError:\n    print('torch' in sys.modules)"
     assert launch(["-c", code], tmp_path, CKPT_HARNESS_PLAN="nonsense") == (0, "False\n")

@@ -23,9 +23,9 @@ LIMIT = 100
 pytestmark = pytest.mark.xdist_group("example project")  # so that one worker makes the environment, once
 
 _CHECK = """
-from harness.campaign import Sweep
-from harness.cli import main
-from harness.conformance import check
+from ckpt_harness.campaigns.sweep import Sweep
+from ckpt_harness.cli import main
+from ckpt_harness.conformance import check
 check._sweeps = lambda name, _, sizes: [Sweep(("save",), sizes, engine=name, workload="stateful")]
 check.MODELS = ("kill",)
 main()
@@ -90,7 +90,7 @@ def test_the_ten_lines_run_every_claim(home: Home) -> None:
     assert output.count("known: SHELF-1") == 2
     assert "test_what_was_reported_as_saved_survives_a_power_cut[ordered-fresh]" in output
 
-    status, output = home.run("python", "-m", "harness", "engines", COLUMNS="200")
+    status, output = home.run("python", "-m", "ckpt_harness", "engines", COLUMNS="200")
     assert status == 0, output
     assert "shelf.engine:ENGINE" in output
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from plain_torch import not_shown, show
 
-from harness.case import Case
-from harness.export import observed
-from harness.export.script import check, write
-from harness.plan import FaultPlan
-from harness.rig import Rig
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.export import observed
+from ckpt_harness.export.script import check, write
+from ckpt_harness.faults.plan import FaultPlan
 
 pytestmark = pytest.mark.usefixtures("silence")
 

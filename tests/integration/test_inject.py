@@ -16,8 +16,8 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException, async_save, load, save  # references taken before any inject()
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
-from harness import FaultyStorageWriter, PlanError, inject
-from harness._inject import active
+from ckpt_harness import FaultyStorageWriter, PlanError, inject
+from ckpt_harness.injection.injector import active
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:torch.distributed is disabled"),

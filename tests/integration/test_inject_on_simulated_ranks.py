@@ -13,9 +13,9 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException
 
-from harness import SimulatedWorld, assert_propagated, inject
-from harness._inject import active
-from harness.interception import _patches
+from ckpt_harness import SimulatedWorld, assert_propagated, inject
+from ckpt_harness.injection.injector import active
+from ckpt_harness.injection.patching import _patches
 
 
 @pytest.fixture(autouse=True)

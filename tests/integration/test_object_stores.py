@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("s3fs", reason="needs the extra s3: pip install 'checkpoint-harness[s3]'")
+pytest.importorskip("s3fs", reason="needs the extra s3: pip install 'ckpt-harness[s3]'")
 
 import torch
 
-from harness import inject
-from harness.case import Case, WorldName
-from harness.engines import moto
-from harness.errors import PlanError
-from harness.findings.register import Register
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.verdict import Verdict
+from ckpt_harness import inject
+from ckpt_harness.cases.case import Case, WorldName
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.engines import moto
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.findings.register import Register
+from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -89,7 +89,7 @@ def test_requests_of_an_engine_that_makes_none_cannot_fail():
 
 
 def _save_here(place):
-    from harness.engines.base import Call, find
+    from ckpt_harness.engines.base import Call, find
 
     engine = find("fsspec-s3")
     engine.save({"weight": torch.ones(3)}, engine.make_writer(place), None, place, Call())

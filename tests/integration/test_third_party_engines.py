@@ -14,16 +14,16 @@ import torch
 import torch.distributed.checkpoint as dcp
 from click.testing import CliRunner
 
-from harness import FaultyStorageWriter
-from harness.case import Case, usual_world
-from harness.cli import main
-from harness.engines import base
-from harness.engines.base import THIRD_PARTY, Call, find
-from harness.engines.third_party.handing import handed
-from harness.errors import UsageError
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.verdict import Verdict
+from ckpt_harness import FaultyStorageWriter
+from ckpt_harness.cases.case import Case, usual_world
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.cli import main
+from ckpt_harness.engines import base
+from ckpt_harness.engines.base import THIRD_PARTY, Call, find
+from ckpt_harness.engines.third_party.handing import handed
+from ckpt_harness.errors import UsageError
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.judging.verdict import Verdict
 
 ENGINES = sorted(THIRD_PARTY)
 

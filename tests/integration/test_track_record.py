@@ -10,15 +10,15 @@ from pathlib import Path
 import click
 import pytest
 
-import harness
-from harness.case import CaseResult
-from harness.cli import case_of, main
-from harness.engines.base import find
-from harness.errors import UsageError
-from harness.report.track_record import Report, render, reports, shown
-from harness.rig import Rig
+import ckpt_harness
+from ckpt_harness.cases.case import CaseResult
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.cli import case_of, main
+from ckpt_harness.engines.base import find
+from ckpt_harness.errors import UsageError
+from ckpt_harness.report.track_record import Report, render, reports, shown
 
-PAGE = Path(harness.__file__).parents[1] / "docs" / "TRACK_RECORD.md"
+PAGE = Path(ckpt_harness.__file__).parents[2] / "docs" / "TRACK_RECORD.md"
 TORCH = importlib.metadata.version("torch").partition("+")[0]
 
 pytestmark = [

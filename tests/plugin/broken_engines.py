@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.distributed as dist
 from torch.distributed.checkpoint import CheckpointException
 
-from harness.engines.filesystem import FileSystemEngine
+from ckpt_harness.engines.filesystem import FileSystemEngine
 
 
 class SecretiveEngine(FileSystemEngine):

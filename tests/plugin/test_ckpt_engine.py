@@ -6,15 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-import harness.engines.huggingface
-import harness.rig  # noqa: F401  (pytest inside pytest would import both anew each time, and torch knows the first only)
-from harness.pytest_plugin import _session, pytest_sessionfinish, pytest_testnodedown
+from ckpt_harness.pytest_plugin import _session, pytest_sessionfinish, pytest_testnodedown
 
 CASES = """
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from harness import Case, FaultPlan
+from ckpt_harness import Case, FaultPlan
 
 @pytest.mark.parametrize("workload", ["mixed", "objects"])
 def test_saves(ckpt_rig, workload):
@@ -88,7 +86,7 @@ def test_an_engine_that_starts_processes_takes_the_tests_that_can_run_on_them(py
     pytester.makepyfile(
         """
         import pytest
-        from harness import Case
+        from ckpt_harness import Case
 
         @pytest.mark.ckpt_runs_in("simulated", "processes")
         def test_loads(ckpt_rig):

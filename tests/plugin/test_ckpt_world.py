@@ -9,8 +9,8 @@ import torch.distributed.checkpoint as dcp
 from hypothesis import given
 from torch.distributed.checkpoint import CheckpointException
 
-from harness import OracleViolation, PlanError, Raise
-from harness.strategies import fault_plans, guarded_sites
+from ckpt_harness import OracleViolation, PlanError, Raise
+from ckpt_harness.strategies import fault_plans, guarded_sites
 
 
 def save_once(place):

@@ -11,8 +11,8 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException
 from torch.distributed.checkpoint.api import _wrap_exception as wrap_exception
 
-from harness import OracleViolation, PlanError
-from harness.errors import UsageError
+from ckpt_harness import OracleViolation, PlanError
+from ckpt_harness.errors import UsageError
 
 pytestmark = pytest.mark.ckpt_runs_in("processes")
 

@@ -14,9 +14,9 @@ SECRETIVE = f"{Path(__file__).with_name('broken_engines.py')}:SECRETIVE"
 IMPORTS = f"""
 import pytest
 from hypothesis import given
-from harness import Case, FailFuture, FaultPlan, Raise
-from harness.pytest_plugin.cases import assert_case
-from harness.strategies import bound_plans, guarded_sites
+from ckpt_harness import Case, FailFuture, FaultPlan, Raise
+from ckpt_harness.pytest_plugin.cases import assert_case
+from ckpt_harness.strategies import bound_plans, guarded_sites
 SECRETIVE = {SECRETIVE!r}
 """
 BROKEN = IMPORTS + '''
@@ -111,7 +111,7 @@ def test_one(ckpt_rig, bound):
     assert line == f"ckpt-harness replay writer.write_data@0=raise --op save --ranks 2 --engine {SECRETIVE} --workload replicated"
     assert "1 violated" in report, "what hypothesis met while it shrank does not count"
 
-    replayed = subprocess.run([sys.executable, "-m", "harness", *shlex.split(line)[1:]], capture_output=True, text=True, timeout=60, check=False)
+    replayed = subprocess.run([sys.executable, "-m", "ckpt_harness", *shlex.split(line)[1:]], capture_output=True, text=True, timeout=60, check=False)
     assert replayed.returncode == 1, replayed.stderr
     assert "rank 1" in replayed.stdout
     assert "VIOLATED" in replayed.stdout
@@ -133,7 +133,7 @@ def test_the_summary_has_the_matrix(run):
     """With versions, seed and totals."""
     result, report = run(HOLDS)
     result.assert_outcomes(passed=2)
-    assert re.search(r"checkpoint-harness [\d.]+: torch [\d.]+.*, seed 0", report)
+    assert re.search(r"ckpt-harness [\d.]+: torch [\d.]+.*, seed 0", report)
     assert re.search(r"write +writer.write_data +\. +\.", report)
     assert "2 cases" in report
 
@@ -182,14 +182,14 @@ def test_a_project_that_does_not_use_the_plugin_does_not_notice_it(pytester):
     pytester.makeconftest("""
 import sys
 def pytest_unconfigure():
-    found = {name for name in sys.modules if name.split(".")[0] in ("torch", "hypothesis", "numpy", "rich") or name.startswith("harness.")}
+    found = {name for name in sys.modules if name.split(".")[0] in ("torch", "hypothesis", "numpy", "rich") or name.startswith("ckpt_harness.")}
     print("imported:", sorted(found))
 """)
     pytester.makepyfile("def test_one(): pass\n")
     options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:randomly")
     with_plugin = pytester.runpytest_subprocess(*options, timeout=60)
-    assert with_plugin.outlines[-1] == "imported: ['harness.pytest_plugin']"
-    without = pytester.runpytest_subprocess(*options, "-p", "no:checkpoint_harness", timeout=60)
+    assert with_plugin.outlines[-1] == "imported: ['ckpt_harness.pytest_plugin']"
+    without = pytester.runpytest_subprocess(*options, "-p", "no:ckpt_harness", timeout=60)
     assert without.outlines[-1] == "imported: []"
     assert _timeless(with_plugin.outlines[:-1]) == _timeless(without.outlines[:-1])
 

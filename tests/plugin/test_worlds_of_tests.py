@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import WORLDS
-from harness.pytest_plugin import WORLDS as NAMES
+from ckpt_harness.cases.case import WORLDS
+from ckpt_harness.pytest_plugin import WORLDS as NAMES
 
 BODIES = """
 import os
 import time
 import pytest
 import torch.distributed as dist
-from harness import Case, FaultPlan
+from ckpt_harness import Case, FaultPlan
 
 def process():
     return os.getpid()
@@ -157,7 +157,7 @@ def test_one(ckpt_worlds, number):
 
 def test_workers_together_run_no_more_ranks_than_the_machine_bears(pytester):
     """The controller says how many: of two workers with ranks to run, one waits for its turn."""
-    pytester.makeconftest("from harness.worlds.processes import turns\nturns.bearable = lambda processors, memory: 4\n")
+    pytester.makeconftest("from ckpt_harness.worlds.processes import turns\nturns.bearable = lambda processors, memory: 4\n")
     pytester.makepyfile(test_inner=SHARED)
     result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", timeout=110)
     result.assert_outcomes(passed=4)

@@ -19,8 +19,8 @@ from torch.distributed.checkpoint.planner import LoadItemType, WriteItemType
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.futures import Future
 
-from harness.engines.filesystem import FileSystemEngine
-from harness.protocol import Capability
+from ckpt_harness.engines.filesystem import FileSystemEngine
+from ckpt_harness.faults.protocol import Capability
 
 _DIGEST = 32
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planting import DCP, SAVE, SAVER, WRITER, Bug, Edit
 
-from harness.campaign import Sweep
+from ckpt_harness.campaigns.sweep import Sweep
 
 IN_BACKGROUND = Sweep(("async_save",), (2,), workload="stateful", staging="background")
 BY_THE_WRITER = Sweep(("async_save",), (2,), workload="replicated")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from planting import Bug, Edit
 
-from harness.campaign import Sweep
-from harness.case import Case
-from harness.crash import Scene
-from harness.durability import Model
-from harness.plan import FaultPlan
-from harness.rig import Rig
+from ckpt_harness.campaigns.crashes import Scene
+from ckpt_harness.campaigns.sweep import Sweep
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.disk.durability import Model
+from ckpt_harness.faults.plan import FaultPlan
 
 ATOMIC, MODEST = "atomic_storage:ATOMIC", "atomic_storage:MODEST"
 WRITER, READER = "atomic_storage:AtomicWriter", "atomic_storage:AtomicReader"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planting import FAILURES, PLAN, SAVE, UTILS, WRITER, Bug, Edit
 
-from harness.campaign import Sweep
+from ckpt_harness.campaigns.sweep import Sweep
 
 WRAPPER = f"{UTILS}:_DistWrapper"
 _WRITTEN = "write_results: list[WriteResult] = write_data()\nmetadata = finish_checkpoint([write_results])"

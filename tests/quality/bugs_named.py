@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planting import DCP, FAILURES, PLAN, SAVE, WRAP, WRITE, Bug, Edit
 
-from harness.campaign import Sweep
+from ckpt_harness.campaigns.sweep import Sweep
 
 ONE_RANK = Sweep(("save",), (1,), workload="objects")
 _WRAPPED = "return (exc, summary)"

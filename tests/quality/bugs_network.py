@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planting import Bug, Edit
 
-from harness.campaign import Sweep
+from ckpt_harness.campaigns.sweep import Sweep
 
 OBJECTS = "object_storage:OBJECTS"
 STORE, WRITER, READER = (f"object_storage:{name}" for name in ("Store", "ObjectWriter", "ObjectReader"))

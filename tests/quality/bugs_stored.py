@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planting import DCP, LOAD, READER, SAVE, WRITE, WRITER, Bug, Edit
 
-from harness.campaign import Sweep
+from ckpt_harness.campaigns.sweep import Sweep
 
 LOADS = Sweep(("load",), (2,))
 _WRITTEN = 'metadata = distW.all_reduce("write", write_data, finish_checkpoint)'

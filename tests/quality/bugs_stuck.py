@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planting import LOAD, PLAN, READ, SAVE, UPLOAD, WRITE, Bug, Edit
 
-from harness.campaign import Sweep
+from ckpt_harness.campaigns.sweep import Sweep
 
 LOADS = Sweep(("load",), (2,))
 _PLAN_TOLD = "result = self.scatter_object(all_results)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planting import FAILURES, LOAD, PLAN, READ, SAVE, UPLOAD, WRITE, Bug, Edit
 
-from harness.campaign import Sweep
+from ckpt_harness.campaigns.sweep import Sweep
 
 _RAISED = "if isinstance({0}, CheckpointException):"
 _WRITE_RAISED, _PLAN_RAISED = _RAISED.format("final_result"), _RAISED.format("result")

@@ -9,8 +9,8 @@ import pytest
 from planting import OtherSourceError
 from repairs import repaired
 
-from harness.findings.register import Register
-from harness.rig import Rig
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.findings.register import Register
 
 
 @pytest.fixture

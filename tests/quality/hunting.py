@@ -9,10 +9,10 @@ from typing import NamedTuple
 from click.testing import CliRunner
 from planting import Bug, Edit, planted
 
-from harness.case import Case, CaseResult
-from harness.cli import main
-from harness.rig import Rig
-from harness.verdict import Verdict
+from ckpt_harness.cases.case import Case, CaseResult
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.cli import main
+from ckpt_harness.judging.verdict import Verdict
 
 
 class Caught(NamedTuple):

@@ -19,10 +19,10 @@ from torch.distributed.checkpoint import StorageReader, StorageWriter
 from torch.distributed.checkpoint.planner import LoadItemType, WriteItemType
 from torch.distributed.checkpoint.storage import WriteResult
 
-from harness.endpoint import reach
-from harness.engines import moto
-from harness.engines.dcp import DcpCalls
-from harness.protocol import DCP, Capability
+from ckpt_harness.engines import moto
+from ckpt_harness.engines.dcp import DcpCalls
+from ckpt_harness.faults.protocol import DCP, Capability
+from ckpt_harness.injection.object_store import reach
 
 TRIES = 3
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from harness.campaign import Sweep
+from ckpt_harness.campaigns.sweep import Sweep
 
 DCP = "torch.distributed.checkpoint"
 UTILS, SAVER, LOADER, STORAGE = f"{DCP}.utils", f"{DCP}.state_dict_saver", f"{DCP}.state_dict_loader", f"{DCP}.filesystem"

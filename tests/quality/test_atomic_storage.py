@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from bugs_disk import ATOMIC
 
-from harness.campaign import Sweep
-from harness.crash import Scene, crashes
-from harness.durability import MODELS, Model
-from harness.engines.base import find
-from harness.protocol import Capability
-from harness.rig import Rig
+from ckpt_harness.campaigns.crashes import Scene, crashes
+from ckpt_harness.campaigns.sweep import Sweep
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.disk.durability import MODELS, Model
+from ckpt_harness.engines.base import find
+from ckpt_harness.faults.protocol import Capability
 
 pytestmark = pytest.mark.usefixtures("silence")
 

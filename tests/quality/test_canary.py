@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from hunting import hunt
 from planting import planted
 
-from harness import oracles
-from harness.campaign import Sweep
-from harness.cli import main
-from harness.oracles import Evidence
-from harness.rig import Rig
-from harness.verdict import Judgement, Verdict
+from ckpt_harness.campaigns.sweep import Sweep
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.cli import main
+from ckpt_harness.judging import oracles
+from ckpt_harness.judging.oracles import Evidence
+from ckpt_harness.judging.verdict import Judgement, Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 

@@ -6,9 +6,9 @@ import pytest
 from bugs_disk import CRASH_BUGS, CrashBug
 from planting import planted
 
-from harness.crash import Crashes, crashes
-from harness.engines.base import find
-from harness.findings.register import Register
+from ckpt_harness.campaigns.crashes import Crashes, crashes
+from ckpt_harness.engines.base import find
+from ckpt_harness.findings.register import Register
 
 pytestmark = pytest.mark.usefixtures("silence")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.campaign import Sweep
-from harness.rig import Rig
-from harness.sites import OperationKind
+from ckpt_harness.campaigns.sweep import Sweep
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.sites import OperationKind
 
 pytestmark = pytest.mark.usefixtures("silence")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("moto", reason="needs the extra s3: pip install 'checkpoint-harness[s3]'")
+pytest.importorskip("moto", reason="needs the extra s3: pip install 'ckpt-harness[s3]'")
 
 from object_storage import OBJECTS
 
-from harness.campaign import Sweep
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
+from ckpt_harness.campaigns.sweep import Sweep
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
 
 pytestmark = pytest.mark.usefixtures("silence")
 

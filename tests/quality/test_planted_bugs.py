@@ -16,8 +16,8 @@ import pytest
 from hunting import hunt, replayed
 from planting import Bug, OtherSourceError, planted
 
-from harness.rig import Rig
-from harness.verdict import Verdict
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -38,7 +38,7 @@ def test_there_are_many_and_each_is_another() -> None:
 
 def test_every_oracle_earns_its_place() -> None:
     """There is a planted bug for each oracle that it must find; ``fired`` alone judges the case and not the engine."""
-    from harness.oracles import ORACLES
+    from ckpt_harness.judging.oracles import ORACLES
 
     assert {oracle for bug in BUGS for oracle in bug.caught_by} == set(ORACLES) - {"fired"}
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from repairs import repaired
 
-from harness.campaign import Sweep
-from harness.case import Case
-from harness.effects import Raise
-from harness.findings.register import Register
-from harness.plan import BoundPlan, FaultPlan
-from harness.rig import Rig
-from harness.sites import OperationKind
-from harness.strategies import bound_plans, storage_sites
-from harness.verdict import Verdict
+from ckpt_harness.campaigns.sweep import Sweep
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.effects import Raise
+from ckpt_harness.faults.plan import BoundPlan, FaultPlan
+from ckpt_harness.faults.sites import OperationKind
+from ckpt_harness.findings.register import Register
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.strategies import bound_plans, storage_sites
 
 pytestmark = pytest.mark.usefixtures("silence")
 

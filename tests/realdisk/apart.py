@@ -13,7 +13,7 @@ from typing import Any
 
 from needs import LAUNCHED
 
-import harness
+import ckpt_harness
 
 LIMIT = 110
 """Seconds that a script may take."""
@@ -21,7 +21,7 @@ LIMIT = 110
 
 def start(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """Starts Python with a script, which may mount what it likes."""
-    path = os.pathsep.join([str(Path(harness.__file__).parents[1]), str(LAUNCHED), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(ckpt_harness.__file__).parents[1]), str(LAUNCHED), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         ["unshare", "--mount", sys.executable, LAUNCHED / script, *arguments],
         env={**os.environ, "PYTHONPATH": path},

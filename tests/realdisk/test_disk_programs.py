@@ -12,8 +12,8 @@ from apart import ask
 from disk_programs import Step
 from real_disks import POWER_CUTS
 
-from harness.durability import MODELS, states_after
-from harness.journal import DiskOp, Files, files_after
+from ckpt_harness.disk.durability import MODELS, states_after
+from ckpt_harness.disk.journal import DiskOp, Files, files_after
 
 NEEDS = "ext4"
 LIMIT = 50_000

@@ -9,9 +9,9 @@ import pytest
 from apart import ask
 from killed_saves import Call, Death, Told
 
-from harness.crash import Scene, shown
-from harness.durability import states_after
-from harness.journal import DiskOp
+from ckpt_harness.campaigns.crashes import Scene, shown
+from ckpt_harness.disk.durability import states_after
+from ckpt_harness.disk.journal import DiskOp
 
 NEEDS = "strace"
 AS_CALLED = {"create": "openat"}

@@ -8,9 +8,9 @@ import pytest
 from apart import ask
 from power_cuts import Cut, Told
 
-from harness.crash import Scene, digest_of, shown
-from harness.durability import Model, states_after
-from harness.journal import Files
+from ckpt_harness.campaigns.crashes import Scene, digest_of, shown
+from ckpt_harness.disk.durability import Model, states_after
+from ckpt_harness.disk.journal import Files
 
 NEEDS = "ext4"
 LIMIT = 20_000

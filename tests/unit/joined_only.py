@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.engines.filesystem import FileSystemEngine
-from harness.protocol import Capability
+from ckpt_harness.engines.filesystem import FileSystemEngine
+from ckpt_harness.faults.protocol import Capability
 
 ENGINE = FileSystemEngine("joined-only", "DCP on a file system, with collectives")
 ENGINE.capabilities -= {Capability.WITHOUT_COLLECTIVES}

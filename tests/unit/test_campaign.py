@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.campaign import Cell, Sweep, plan_sweep, run_all, space
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.sites import SITES, OperationKind
-from harness.verdict import Verdict
+from ckpt_harness.campaigns.sweep import Cell, Sweep, plan_sweep, run_all, space
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.sites import SITES, OperationKind
+from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 

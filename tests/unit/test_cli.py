@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.campaign import Coverage
-from harness.case import Case
-from harness.cli import main
-from harness.plan import FaultPlan
-from harness.record import Record
-from harness.verdict import Verdict
+from ckpt_harness.campaigns.sweep import Coverage
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.record import Record
+from ckpt_harness.cli import main
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -59,7 +59,7 @@ LATER = [
     ("replay writer.write_data@0=raise --op async_save --coordinator 1", "async_save coordinates on rank 0 only"),
     ("export writer.write_data@0=raise --engine tests/plugin/broken_engines.py:SECRETIVE", "stand-alone scripts know torch only; engines: filesystem"),
     ("export writer.write_data@0=raise --engine fsspec-memory", "its store lives in one process; engines: filesystem"),
-    ("export writer.write_data@0=raise(harness.errors.UsageError)", "stand-alone scripts know torch only; valid: a builtin"),
+    ("export writer.write_data@0=raise(ckpt_harness.errors.UsageError)", "stand-alone scripts know torch only; valid: a builtin"),
     ("export 'writer.write_data@0=delay(3600)'", "a script waits for a late rank up to 20 s"),
     ("export writer.finish@0=raise --op async_save --workload stateful --staging engine", "own stager; valid: staging 'writer'"),
     ("export writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
@@ -84,7 +84,7 @@ def test_help_and_usage_errors_do_not_wait_for_torch() -> None:
     script = """
 import sys
 from click.testing import CliRunner
-from harness.cli import main
+from ckpt_harness.cli import main
 for words in __import__("json").loads(sys.argv[1]):
     CliRunner().invoke(main, words)
     assert "torch" not in sys.modules, words
@@ -128,7 +128,7 @@ def test_a_replay_line_becomes_an_export_by_one_word() -> None:
 
 def test_a_violation_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no register explains is violated."""
-    from harness.findings.register import Register
+    from ckpt_harness.findings.register import Register
 
     monkeypatch.setattr(Register, "shipped", classmethod(lambda cls: cls()))
     result = _run("replay 'writer.write_data@1=raise(unpicklable)'")
@@ -156,7 +156,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_replay_line_says_all_of_a_case(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the command line reads back from it is the same case."""
-    from harness.rig import Rig
+    from ckpt_harness.cases.rig import Rig
 
     seen = []
 
@@ -198,9 +198,9 @@ def test_a_file_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_the_tables_are_printed() -> None:
     """Every site, effect and error by its name."""
-    from harness.effects import EFFECTS
-    from harness.sites import SITES
-    from harness.zoo import ZOO
+    from ckpt_harness.faults.effects import EFFECTS
+    from ckpt_harness.faults.error_specs import ZOO
+    from ckpt_harness.faults.sites import SITES
 
     sites, effects = _run("sites").output, _run("effects").output
     assert all(name in sites for name in SITES)
@@ -220,8 +220,8 @@ def test_a_sweep_of_both_worlds_compares_them(monkeypatch: pytest.MonkeyPatch, r
             told = "told alike" if one.world == "simulated" else real
             yield Record(one, Verdict.HOLDS, "fails", ("told alike", told), (), (), (), 0.1)
 
-    monkeypatch.setattr("harness.campaign.plan_sweep", lambda *_: ([case], Coverage()))
-    monkeypatch.setattr("harness.campaign.run_all", run_all)
+    monkeypatch.setattr("ckpt_harness.campaigns.sweep.plan_sweep", lambda *_: ([case], Coverage()))
+    monkeypatch.setattr("ckpt_harness.campaigns.sweep.run_all", run_all)
     result = _run("sweep --world both --ranks 2 --jobs 2")
     assert (result.exit_code, said in result.output) == (status, True), result.output
     assert (replace(case, world="simulated").replay_line() in result.output) == (status == 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness._counts import Counts
+from ckpt_harness.injection.counts import Counts
 
 
 @pytest.fixture(autouse=True)

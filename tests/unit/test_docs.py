@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
-from harness.fault import Fault
-from harness.plan import FaultPlan
-from harness.report import reference
+from ckpt_harness.cli import main
+from ckpt_harness.faults.fault import Fault
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.report import reference
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_fault_reference_is_what_the_tables_give():
-    """``python -m harness.report.reference > docs/FAULTS.md`` would change nothing."""
+    """``python -m ckpt_harness.report.reference > docs/FAULTS.md`` would change nothing."""
     assert (ROOT / "docs/FAULTS.md").read_text("utf-8") == reference.render()
 
 
@@ -32,7 +32,7 @@ def test_every_command_that_the_page_on_launchers_shows_is_understood(monkeypatc
     for name, value in {"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
     text = (ROOT / "docs/LAUNCHERS.md").read_text("utf-8")
-    commands = [shlex.split(line.rstrip("'") if line.count("'") % 2 else line) for line in re.findall(r"-m harness (.+)", text)]
+    commands = [shlex.split(line.rstrip("'") if line.count("'") % 2 else line) for line in re.findall(r"-m ckpt_harness (.+)", text)]
     assert len(commands) >= 5
     for name, *arguments in commands:
         context = main.commands[name].make_context(name, arguments)

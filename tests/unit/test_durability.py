@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.durability import BLOCK, MODELS, Model, states_after
-from harness.journal import DiskOp, Kind
+from ckpt_harness.disk.durability import BLOCK, MODELS, Model, states_after
+from ckpt_harness.disk.journal import DiskOp, Kind
 
 A, B = b"a" * 10, b"b" * 10
 

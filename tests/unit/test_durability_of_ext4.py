@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.durability import Model, states_after
-from harness.journal import DiskOp, Files
+from ckpt_harness.disk.durability import Model, states_after
+from ckpt_harness.disk.journal import DiskOp, Files
 
 OLD = {"a": b"A" * 5000}
 

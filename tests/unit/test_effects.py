@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.effects import (
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults.effects import (
     EFFECTS,
     Delay,
     Effect,
@@ -18,8 +19,7 @@ from harness.effects import (
     check_legal,
     parse_effect,
 )
-from harness.errors import PlanError
-from harness.sites import SITES, Site
+from ckpt_harness.faults.sites import SITES, Site
 
 USABLE = list(SITES.values())
 FUTURES = [site for site in USABLE if site.is_future]

@@ -7,11 +7,11 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from harness import Case, FaultPlan
-from harness.cli import main
-from harness.engines.base import BUILT_IN, find
-from harness.errors import UsageError
-from harness.workload import PARALLEL, WORKLOADS
+from ckpt_harness import Case, FaultPlan
+from ckpt_harness.cli import main
+from ckpt_harness.engines.base import BUILT_IN, find
+from ckpt_harness.errors import UsageError
+from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -73,12 +73,12 @@ def test_what_an_engine_is_not_for_is_refused(case: Case, told: str) -> None:
         case.bind()
 
 
-@pytest.mark.parametrize(("name", "module", "package"), [("huggingface", "harness.engines.huggingface", "safetensors")])
+@pytest.mark.parametrize(("name", "module", "package"), [("huggingface", "ckpt_harness.engines.huggingface", "safetensors")])
 def test_an_engine_that_lacks_a_package_says_so_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, name: str, module: str, package: str) -> None:
     """It is listed as one that does not run here, with what to install."""
     monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=f"needs the package {package}: pip install 'checkpoint-harness"):
+    with pytest.raises(UsageError, match=f"needs the package {package}: pip install 'ckpt-harness"):
         find(name)
     listed = CliRunner().invoke(main, ["engines"], env={"COLUMNS": "900"}).output
     assert "fsspec-memory" in listed

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import harness
-from harness.cli import main
-from harness.report.engines import render
+import ckpt_harness
+from ckpt_harness.cli import main
+from ckpt_harness.report.engines import render
 
-DOCS = Path(harness.__file__).parents[1] / "docs"
+DOCS = Path(ckpt_harness.__file__).parents[2] / "docs"
 REPORT = {
     "engine": "mine", "torch": "2.13.0", "cases": 7, "crashes": 3, "damages": 2, "claims": {"collectives": "holds"},
     "oracles": {"bounded": {"HOLDS": 5, "known": 1, "VIOLATED": 1}, "integrity": {"not claimed": 2}}, "known": ["DCP-001"], "wrong": ["it hangs"],

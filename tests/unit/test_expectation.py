@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from harness.expectation import Expectation, Forecast, Kind, forecast
-from harness.history import SOME_ERROR
-from harness.plan import FaultPlan
-from harness.protocol import DCP, DCP_ALONE, Protocol, groups_of
-from harness.sites import OperationKind
-from harness.trace import Moment, Trace
-from harness.ways import way_of
+from ckpt_harness.faults.calling import way_of
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.protocol import DCP, DCP_ALONE, Protocol, groups_of
+from ckpt_harness.faults.sites import OperationKind
+from ckpt_harness.history import SOME_ERROR
+from ckpt_harness.judging.model import Expectation, Forecast, Kind, forecast
+from ckpt_harness.judging.trace import Moment, Trace
 
 
 def _forecast(

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 
-from harness.engines.dcp import flaws_of
+from ckpt_harness.engines.dcp import flaws_of
 
 pytestmark = pytest.mark.usefixtures("silence")
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from harness.history import MESSAGE_LIMIT, ErrorRecord, Event, History
+from ckpt_harness.history import MESSAGE_LIMIT, ErrorRecord, Event, History
 
 EVENTS = [
     Event(0.0, 0, "begin", "save[1]"),

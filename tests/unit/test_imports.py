@@ -10,10 +10,13 @@ import sys
 
 import pytest
 
-import harness
+import ckpt_harness
 
 HEAVY = ("torch", "numpy", "pytest", "_pytest", "hypothesis", "rich", "fsspec")
-LIGHT = ("errors", "zoo", "sites", "effects", "fault", "plan", "history", "runtime", "protocol", "trace", "expectation", "verdict", "oracles")
+LIGHT = (
+    *("errors", "history", "runtime", "faults.error_specs", "faults.sites", "faults.effects", "faults.fault", "faults.plan", "faults.protocol"),
+    *("judging.trace", "judging.model", "judging.verdict", "judging.oracles"),
+)
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,41 +31,41 @@ def _heavy_after(code: str) -> list[str]:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    """``import harness`` needs neither torch nor a test framework."""
-    assert _heavy_after("import harness; dir(harness); harness.__version__") == []
+    """``import ckpt_harness`` needs neither torch nor a test framework."""
+    assert _heavy_after("import ckpt_harness; dir(ckpt_harness); ckpt_harness.__version__") == []
 
 
 def test_the_lower_layers_need_no_torch() -> None:
     """Plans are checked, and histories judged, without torch."""
-    assert _heavy_after("\n".join(f"import harness.{name}" for name in LIGHT)) == []
+    assert _heavy_after("\n".join(f"import ckpt_harness.{name}" for name in LIGHT)) == []
 
 
 def test_a_plan_error_needs_no_torch() -> None:
     """A refusal answers at once."""
-    assert _heavy_after("import harness\ntry: harness.FaultPlan.parse('nonsense')\nexcept harness.PlanError: pass") == []
+    assert _heavy_after("import ckpt_harness\ntry: ckpt_harness.FaultPlan.parse('nonsense')\nexcept ckpt_harness.PlanError: pass") == []
 
 
 @pytest.mark.parametrize("command", ["--help", "sweep --help", "sites", "effects", "replay nonsense"])
 def test_the_command_line_answers_without_torch(command: str) -> None:
     """Help, tables and usage errors import no torch."""
-    ran = _run("-X", "importtime", "-m", "harness", *command.split())
+    ran = _run("-X", "importtime", "-m", "ckpt_harness", *command.split())
     assert ran.returncode == (2 if "nonsense" in command else 0), ran.stderr[-2000:]
     imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines() if line.startswith("import time:")}
-    assert "harness.cli" in imported
+    assert "ckpt_harness.cli" in imported
     assert not imported & {"torch", "pytest", "hypothesis"}
 
 
-@pytest.mark.parametrize("name", harness.__all__)
+@pytest.mark.parametrize("name", ckpt_harness.__all__)
 def test_an_exported_name_can_be_imported(name: str) -> None:
     """Everything that the package promises is there, under its own name."""
-    module = harness._EXPORTS[name]
+    module = ckpt_harness._EXPORTS[name]
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not written yet")
-    assert getattr(harness, name) is getattr(importlib.import_module(module), name)
-    assert name in dir(harness)
+    assert getattr(ckpt_harness, name) is getattr(importlib.import_module(module), name)
+    assert name in dir(ckpt_harness)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     """The package does not invent names."""
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        _ = harness.Nonsense
+        _ = ckpt_harness.Nonsense

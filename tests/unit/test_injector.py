@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from harness import runtime
-from harness._inject import Firing, Injector
-from harness.errors import InjectedFault, InternalError
-from harness.history import History
-from harness.plan import FaultPlan
+from ckpt_harness import runtime
+from ckpt_harness.errors import InjectedFault, InternalError
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.history import History
+from ckpt_harness.injection.injector import Firing, Injector
 
 
 class Stopped(BaseException):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError
-from harness.journal import DiskOp, Journal, files_after
+from ckpt_harness.disk.journal import DiskOp, Journal, files_after
+from ckpt_harness.errors import HarnessError
 
 
 def test_files_are_what_the_operations_made_of_them() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.case import Case
-from harness.effects import SIMULABLE
-from harness.errors import PlanError, UsageError
-from harness.launch import VARIABLES, Launch
-from harness.placing import placed
-from harness.plan import FaultPlan, check_survivable
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.fallback import placed
+from ckpt_harness.errors import PlanError, UsageError
+from ckpt_harness.faults.effects import SIMULABLE
+from ckpt_harness.faults.plan import FaultPlan, check_survivable
+from ckpt_harness.worlds.launcher import VARIABLES, Launch
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "head", "MASTER_PORT": "29500"}
 
@@ -41,7 +41,7 @@ def test_a_variable_that_makes_no_sense_is_refused(name: str, value: str, words:
 def test_the_attached_world_is_refused_without_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     """With how to start one."""
     monkeypatch.delenv("RANK", raising=False)
-    with pytest.raises(UsageError, match="torchrun --nproc-per-node 4 -m harness"):
+    with pytest.raises(UsageError, match="torchrun --nproc-per-node 4 -m ckpt_harness"):
         Case(world="attached").bind()
 
 
@@ -50,7 +50,7 @@ def test_a_case_that_fits_runs_on_the_launchers_ranks() -> None:
     """And its replay line starts a launcher of its size."""
     case, why = placed(Case(FaultPlan.parse("writer.write_data@1=hang")))
     assert (case.world, why) == ("attached", "")
-    assert case.replay_line().startswith("torchrun --nproc-per-node 2 -m harness replay writer.write_data@1=hang")
+    assert case.replay_line().startswith("torchrun --nproc-per-node 2 -m ckpt_harness replay writer.write_data@1=hang")
 
 
 @pytest.mark.usefixtures("launched")

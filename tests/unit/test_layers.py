@@ -1,62 +1,40 @@
-"""The order of the modules and what must never be imported where, read from the sources."""
+"""The order of the rooms and of the files within a room, and what must never be imported where; read from the sources."""
 
 from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import harness
+import ckpt_harness
 
-ROOT = Path(harness.__file__).parent
+ROOT = Path(ckpt_harness.__file__).parent
 
-LEVELS: tuple[frozenset[str], ...] = tuple(
-    frozenset(level.split())
-    for level in (
-        "errors _torch",
-        "zoo sites history launch _counts tags verdict journal _syncing _s3 parallel workers",
-        "runtime",
-        "effects protocol",
-        "fault trace ways",
-        "_grammar",
-        "plan",
-        "expectation _inject",
-        "_wrapping oracles durability worlds workload",
-        "filesystem",
-        "storage planner stateful executor assertions endpoint",
-        "interception",
-        "engines findings",
-        "case",
-        "joining placing reading",
-        "background body record",
-        "attempt",
-        "rig",
-        "campaign parity strategies",
-        "crash",
-        "damage",
-        "fuzz report conformance export",
-        "pytest_plugin cli",
-        "__main__",
-    )
+ROOMS = (
+    *("errors", "_torch", "history", "runtime"),  # the ground: files that every room may use
+    *("faults", "strategies", "disk", "workloads", "injection", "worlds", "judging", "engines", "findings"),
+    *("cases", "campaigns", "report", "export", "conformance", "pytest_plugin", "cli", "__main__"),
 )
-"""Top-level modules and packages of the harness, lowest first; imports run strictly downward, and freely within a package."""
-
-WRAPPERS = frozenset("_wrapping storage planner stateful executor filesystem endpoint interception".split())
-JUDGES = frozenset("oracles expectation".split())
+"""Rooms of the library, lowest first: files and packages at its top level. A room imports from the rooms before it only."""
 
 
-def _top(module: str) -> str:
-    """``harness.worlds.base`` -> ``worlds``; the package itself is ""."""
+def _room(module: str) -> str:
+    """``ckpt_harness.worlds.base`` -> ``worlds``; the package itself is ""."""
     return module.split(".")[1] if "." in module else ""
 
 
-def _sources() -> Iterator[tuple[str, Path]]:
+@functools.cache
+def _files() -> dict[str, Path]:
+    """Full name of each module -> its file."""
+    found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT.parent).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
@@ -69,60 +47,87 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _for_types_alone(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def _when_run(tree: ast.Module) -> ast.Module:
+    """The module without what it imports for type checkers alone."""
+    return ast.Module([node for node in tree.body if not _for_types_alone(node)], [])
+
+
+def _parsed(module: str) -> ast.Module:
+    return ast.parse(_files()[module].read_text(encoding="utf-8"))
+
+
 @functools.cache
 def _imported() -> dict[str, frozenset[str]]:
     """Module -> full names that it imports."""
-    return {name: frozenset(_imports(ast.parse(path.read_text(encoding="utf-8")))) for name, path in _sources()}
+    return {name: frozenset(_imports(_parsed(name))) for name in _files()}
+
+
+def _module(name: str) -> str:
+    """The module that an imported name is, or is taken from: ``ckpt_harness.errors.PlanError`` -> ``ckpt_harness.errors``."""
+    return name if name in _files() else name.rpartition(".")[0]
 
 
 @functools.cache
 def _uses() -> dict[str, frozenset[str]]:
-    """Top-level module -> other top-level modules of the harness that it imports."""
-    known = {_top(name) for name in _imported()}
-    used: dict[str, set[str]] = {}
-    for module, names in _imported().items():
-        inside = {_top(name) for name in names if name.startswith("harness.")}
-        used.setdefault(_top(module), set()).update((inside & known) - {"", _top(module)})
-    return {module: frozenset(names) for module, names in used.items()}
+    """Module -> other modules of the library that it imports."""
+    return {
+        module: frozenset(_module(name) for name in names if name.startswith("ckpt_harness.")) - {module} for module, names in _imported().items()
+    }
 
 
-def _reaches(module: str) -> frozenset[str]:
-    """Everything that ``module`` imports, directly or not."""
+def _reaches(room: str) -> frozenset[str]:
+    """Every room that ``room`` imports from, directly or not."""
     found: set[str] = set()
-    waiting = [module]
+    waiting = [room]
     while waiting:
-        for name in _uses().get(waiting.pop(), frozenset()) - found:
-            found.add(name)
-            waiting.append(name)
+        here = waiting.pop()
+        for module, used in _uses().items():
+            if _room(module) == here:
+                new = {_room(name) for name in used} - found - {room, ""}
+                found |= new
+                waiting += new
     return frozenset(found)
 
 
-def _level(module: str) -> int:
-    for number, level in enumerate(LEVELS):
-        if module in level:
-            return number
-    raise AssertionError(f"harness.{module} has no level: add it to LEVELS in {Path(__file__).name}, above all that it imports")
+def test_every_room_has_its_place() -> None:
+    """A new file or package at the top level is added to the order of the rooms."""
+    assert {_room(module) for module in _files()} - {""} == set(ROOMS)
 
 
-def test_imports_run_strictly_downward() -> None:
-    """No module imports one of its own level or of a higher one."""
+def test_rooms_import_strictly_downwards() -> None:
+    """No file imports from a room above its own."""
     wrong = [
         f"{module} imports {used}"
         for module, names in _uses().items()
         for used in sorted(names)
-        if module and _level(used) >= _level(module)
+        if _room(module) and _room(used) and ROOMS.index(_room(used)) > ROOMS.index(_room(module))
     ]
     assert wrong == []
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_files_within_a_room_have_an_order(room: str) -> None:
+    """No two files of a room import each other, directly or through others; what only type checkers import does not count."""
+    inside = [name for name in _files() if _room(name) == room]
+    graph = {name: {_module(used) for used in _imports(_when_run(_parsed(name)))} & set(inside) - {name} for name in inside}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"these files import each other: {' -> '.join(error.args[1])}")
+
+
 def test_the_judge_shares_no_code_with_the_culprit() -> None:
-    """Oracles and expectations reach no wrapper, injector or world, however indirectly."""
-    assert {judge: sorted(_reaches(judge) & (WRAPPERS | {"_inject", "worlds"})) for judge in JUDGES} == {judge: [] for judge in JUDGES}
+    """Oracles and the model reach no wrapper, injector or world, however indirectly."""
+    assert _reaches("judging") & {"injection", "worlds"} == set()
 
 
 def test_a_wrapper_works_under_any_launcher() -> None:
     """Wrappers reach no world, however indirectly."""
-    assert [wrapper for wrapper in sorted(WRAPPERS) if "worlds" in _reaches(wrapper)] == []
+    assert "worlds" not in _reaches("injection")
 
 
 @pytest.mark.parametrize(
@@ -130,14 +135,14 @@ def test_a_wrapper_works_under_any_launcher() -> None:
     [
         ("pytest", {"pytest_plugin", "conformance"}),
         ("_pytest", set()),
-        ("hypothesis", {"strategies", "fuzz", "conformance"}),
+        ("hypothesis", {"strategies", "conformance"}),
         ("scenarios", set()),
         ("tests", set()),
     ],
 )
 def test_test_tools_are_imported_where_they_belong(library: str, allowed: set[str]) -> None:
     """Whoever imports the wrappers alone needs no test framework, and the library never needs its own tests."""
-    found = {_top(module) for module, names in _imported().items() if any(name.split(".")[0] == library for name in names)}
+    found = {_room(module) for module, names in _imported().items() if any(name.split(".")[0] == library for name in names)}
     assert found <= allowed
 
 
@@ -155,10 +160,10 @@ def _private_torch(tree: ast.AST) -> Iterator[str]:
 
 
 def test_torch_internals_are_named_in_one_place() -> None:
-    """What a new torch may break is all in ``harness._torch``."""
+    """What a new torch may break is all in ``ckpt_harness._torch``."""
     found = {
-        name: sorted(set(_private_torch(ast.parse(path.read_text(encoding="utf-8")))))
-        for name, path in _sources()
-        if not name.startswith("harness.findings.reproducers.")  # which stand alone, on the torch that they were recorded for
+        name: sorted(set(_private_torch(_parsed(name))))
+        for name in _files()
+        if not name.startswith("ckpt_harness.findings.reproducers.")  # which stand alone, on the torch that they were recorded for
     }
-    assert {name: symbols for name, symbols in found.items() if symbols and name != "harness._torch"} == {}
+    assert {name: symbols for name, symbols in found.items() if symbols and name != "ckpt_harness._torch"} == {}

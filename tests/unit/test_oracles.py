@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness import oracles
-from harness.errors import InjectedFault
-from harness.expectation import Acting, Expectation, Forecast, Kind
-from harness.history import ErrorRecord
-from harness.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge, misattributed
-from harness.plan import FaultPlan
-from harness.protocol import Capability
-from harness.verdict import Judgement, Verdict
+from ckpt_harness.errors import InjectedFault
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.history import ErrorRecord
+from ckpt_harness.judging import oracles
+from ckpt_harness.judging.model import Acting, Expectation, Forecast, Kind
+from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge, misattributed
+from ckpt_harness.judging.verdict import Judgement, Verdict
 
 ERROR = ErrorRecord.of(OSError(28, "No space left on device"))
 OTHER = ErrorRecord.of(InjectedFault("elsewhere"))

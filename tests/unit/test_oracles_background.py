@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.expectation import Acting, Expectation, Forecast, Kind
-from harness.history import ErrorRecord
-from harness.oracles import ORACLES, Evidence, Outcome, StorageEvidence
-from harness.plan import FaultPlan
-from harness.verdict import Verdict
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.history import ErrorRecord
+from ckpt_harness.judging.model import Acting, Expectation, Forecast, Kind
+from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence
+from ckpt_harness.judging.verdict import Verdict
 
 NAME = "async_save[1]"
 ERROR = ErrorRecord.of(MemoryError("staging"))

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from harness.expectation import Expectation, Forecast, Kind, forecast
-from harness.history import Event, History
-from harness.oracles import Evidence, Outcome, course
-from harness.plan import FaultPlan
-from harness.protocol import DCP, DCP_ALONE, Operation, Protocol, Step, groups_of
-from harness.trace import Trace
-from harness.verdict import Verdict
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.protocol import DCP, DCP_ALONE, Operation, Protocol, Step, groups_of
+from ckpt_harness.history import Event, History
+from ckpt_harness.judging.model import Expectation, Forecast, Kind, forecast
+from ckpt_harness.judging.oracles import Evidence, Outcome, course
+from ckpt_harness.judging.trace import Trace
+from ckpt_harness.judging.verdict import Verdict
 
 Calls = list[tuple[int, str]]
 GOOD: Calls = [

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from harness.expectation import Acting, Expectation, Forecast, Kind
-from harness.history import SOME_ERROR, ErrorRecord, Event, History
-from harness.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge
-from harness.plan import FaultPlan
-from harness.protocol import Capability
-from harness.verdict import Verdict
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.history import SOME_ERROR, ErrorRecord, Event, History
+from ckpt_harness.judging.model import Acting, Expectation, Forecast, Kind
+from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge
+from ckpt_harness.judging.verdict import Verdict
 
 EIO = ErrorRecord("OSError", errno="EIO", message="[Errno 5] Input/output error")
 RETURNED = Outcome("returned")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from harness.case import Case
-from harness.parity import differences, simulated_twins
-from harness.plan import FaultPlan
-from harness.record import Record
-from harness.verdict import Verdict
+from ckpt_harness.campaigns.compare_worlds import differences, simulated_twins
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.record import Record
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.judging.verdict import Verdict
 
 TOLD = "raised CheckpointException in 'write' naming {rank 1: OSError(no space)}"
 

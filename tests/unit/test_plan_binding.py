@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import PlanError
-from harness.fault import OperationRef
-from harness.plan import FaultPlan
-from harness.protocol import DCP_ALONE
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults.fault import OperationRef
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.protocol import DCP_ALONE
 
 
 def _ranks(text: str, world_size: int, coordinator: int = 0) -> set[int]:
@@ -35,7 +35,7 @@ def test_words_mean_ranks_of_the_world() -> None:
         ("write_data@coordinator=raise; write_data@2=hang", 4, 2, "two faults on one occurrence, on rank 2"),
         ("write_data@others=raise; write_data@1=hang", 4, 0, "two faults on one occurrence, on rank 1"),
         ("write_data@0=raise(no.such.module.Error)", 1, 0, "cannot be imported"),
-        ("write_data.future@0=failfuture(wait,harness.plan.FaultPlan)", 1, 0, "not an exception class"),
+        ("write_data.future@0=failfuture(wait,ckpt_harness.faults.plan.FaultPlan)", 1, 0, "not an exception class"),
     ],
 )
 def test_a_plan_that_does_not_fit_the_world_is_refused(text: str, world_size: int, coordinator: int, told: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.errors import PlanError
-from harness.fault import SYMBOLIC
-from harness.plan import FaultPlan
-from harness.sites import PHASES, SITES
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults.fault import SYMBOLIC
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.sites import PHASES, SITES
 
 REFUSED = [
     # where

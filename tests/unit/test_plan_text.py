@@ -9,12 +9,12 @@ import pickle
 import pytest
 from hypothesis import given
 
-from harness.effects import Delay, FailFuture, Hang, Kill, Raise
-from harness.errors import PlanError
-from harness.fault import Fault, OperationRef
-from harness.plan import FaultPlan, as_plan
-from harness.sites import SITES
-from harness.strategies import fault_plans
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults.effects import Delay, FailFuture, Hang, Kill, Raise
+from ckpt_harness.faults.fault import Fault, OperationRef
+from ckpt_harness.faults.plan import FaultPlan, as_plan
+from ckpt_harness.faults.sites import SITES
+from ckpt_harness.strategies import fault_plans
 
 EVERY_SITE = [site.name for site in SITES.values() if "save" in site.operations]
 PLANS = fault_plans(ranks=4, coordinator=1, operations=3, sites=EVERY_SITE)

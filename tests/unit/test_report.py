@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from harness.campaign import Cell, Coverage
-from harness.case import Case
-from harness.findings.register import Register
-from harness.plan import FaultPlan
-from harness.record import SCHEMA, Record
-from harness.report.summary import Summary, distinct
-from harness.report.terminal import show
-from harness.verdict import Verdict
+from ckpt_harness.campaigns.sweep import Cell, Coverage
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.record import SCHEMA, Record
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.findings.register import Register
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.report.summary import Summary, distinct
+from ckpt_harness.report.terminal import show
 
 
 def _record(

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import Case
-from harness.errors import PlanError, UsageError
-from harness.expectation import Kind
-from harness.findings.register import Register
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.sites import OPERATION_KINDS
-from harness.verdict import Verdict
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.errors import PlanError, UsageError
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.sites import OPERATION_KINDS
+from ckpt_harness.findings.register import Register
+from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -155,7 +155,7 @@ def test_damage_to_the_checkpoint_before_is_seen_and_repaired(tmp_path: Path) ->
 
 def test_an_engine_that_cannot_even_save_is_told_from_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """What broke before the case began is reported as that."""
-    from harness.engines.filesystem import FILESYSTEM
+    from ckpt_harness.engines.filesystem import FILESYSTEM
 
     def broken(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
@@ -203,7 +203,7 @@ def test_a_directory_of_the_callers_stays() -> None:
 
 def test_an_explanation_says_what_was_owed_and_replays(rig: Rig) -> None:
     """And a violated case is an assertion that carries it."""
-    from harness.errors import OracleViolation
+    from ckpt_harness.errors import OracleViolation
 
     rig.register = Register()
     result = rig.run(_case("writer.reset@1=raise(huge)", workload="objects"))

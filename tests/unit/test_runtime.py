@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from harness import runtime
+from ckpt_harness import runtime
 
 
 class Fake:
@@ -62,12 +62,12 @@ def test_time_starts_with_the_runtime_and_never_runs_back() -> None:
 
 def test_dying_is_sigkill() -> None:
     """Nothing is unwound."""
-    code = "from harness import runtime\ntry: runtime.current().die()\nfinally: print('unwound', flush=True)"
+    code = "from ckpt_harness import runtime\ntry: runtime.current().die()\nfinally: print('unwound', flush=True)"
     died = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=250, check=False)
     assert (died.returncode, died.stdout) == (-signal.SIGKILL, b"")
 
 
 def test_hanging_never_returns() -> None:
     """Only a signal ends it."""
-    code = "import signal; from harness import runtime\nsignal.alarm(1)\nruntime.current().hang('test')"
+    code = "import signal; from ckpt_harness import runtime\nsignal.alarm(1)\nruntime.current().hang('test')"
     assert subprocess.run([sys.executable, "-c", code], timeout=250, check=False).returncode == -signal.SIGALRM

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness._s3 import Answer, Request, as_if_nothing_were_there, pretended, refused
+from ckpt_harness.injection.s3 import Answer, Request, as_if_nothing_were_there, pretended, refused
 
 REQUESTS = [
     (Request("PUT", "/bucket/run/step-1/__0_0.distcp", {}), "http.put", "__0_0.distcp"),

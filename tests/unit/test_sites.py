@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import PlanError
-from harness.protocol import DCP, NESTED
-from harness.sites import PHASES, PRINCIPAL, SITES, OperationKind, Site, direction, named, of_phase, resolve
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults.protocol import DCP, NESTED
+from ckpt_harness.faults.sites import PHASES, PRINCIPAL, SITES, OperationKind, Site, direction, named, of_phase, resolve
 
 USABLE = list(SITES.values())
 

@@ -7,7 +7,7 @@ from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter, Loa
 from torch.distributed.checkpoint.staging import AsyncStager
 from torch.distributed.checkpoint.stateful import Stateful
 
-from harness.sites import SITES
+from ckpt_harness.faults.sites import SITES
 
 CLASSES = {
     "writer": StorageWriter,

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from harness import strategies, zoo
-from harness.effects import Delay, DiskError, Effect, FailFuture, Hang, Raise, Skip, WrongResult
-from harness.errors import OracleViolation, PlanError, UsageError
-from harness.fault import Fault
-from harness.plan import BoundPlan, FaultPlan
-from harness.sites import OPERATION_KINDS, SITES, OperationKind
-from harness.strategies import bound_plans, coordinators, effects_at, fault_plans, faults, load_profile, storage_sites, world_sizes
+from ckpt_harness import strategies
+from ckpt_harness.errors import OracleViolation, PlanError, UsageError
+from ckpt_harness.faults import error_specs as zoo
+from ckpt_harness.faults.effects import Delay, DiskError, Effect, FailFuture, Hang, Raise, Skip, WrongResult
+from ckpt_harness.faults.fault import Fault
+from ckpt_harness.faults.plan import BoundPlan, FaultPlan
+from ckpt_harness.faults.sites import OPERATION_KINDS, SITES, OperationKind
+from ckpt_harness.strategies import bound_plans, coordinators, effects_at, fault_plans, faults, load_profile, storage_sites, world_sizes
 
 T = TypeVar("T")
 PLANS = fault_plans(ranks=4)

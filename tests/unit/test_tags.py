@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.tags import LIMITS, Tag
+from ckpt_harness.workloads.tags import LIMITS, Tag
 
 TAGS = st.builds(Tag, **{name: st.integers(0, limit - 1) for name, limit in LIMITS.items()})
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.history import Event, History
-from harness.protocol import DCP, DCP_ALONE, groups_of
-from harness.trace import Moment, Trace
+from ckpt_harness.faults.protocol import DCP, DCP_ALONE, groups_of
+from ckpt_harness.history import Event, History
+from ckpt_harness.judging.trace import Moment, Trace
 
 
 def _history(*events: tuple[int, str, str, str, int]) -> History:

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from harness.case import Case
-from harness.errors import PlanError, UsageError
-from harness.plan import FaultPlan
-from harness.protocol import DCP, Group
-from harness.ways import WAYS, way_of
+from ckpt_harness.cases.case import Case
+from ckpt_harness.errors import PlanError, UsageError
+from ckpt_harness.faults.calling import WAYS, way_of
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.protocol import DCP, Group
 
 
 @pytest.mark.parametrize(

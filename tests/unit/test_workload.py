@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
-from harness.errors import UsageError
-from harness.tags import Tag
-from harness.workload import PARALLEL, UNFILLED, WORKLOADS, Context, workload
+from ckpt_harness.errors import UsageError
+from ckpt_harness.workloads.tags import Tag
+from ckpt_harness.workloads.workload import PARALLEL, UNFILLED, WORKLOADS, Context, workload
 
 ALONE = Context(rank=0, size=1, save=2, grouped=False, shards=3)
 EMPTY = Context(rank=0, size=1, save=None, grouped=False, shards=3)

@@ -9,8 +9,8 @@ import types
 
 import pytest
 
-from harness import zoo
-from harness.errors import InjectedFault, PlanError
+from ckpt_harness.errors import InjectedFault, PlanError
+from ckpt_harness.faults import error_specs as zoo
 
 MESSAGE = "injected at writer.write_data on rank 2"
 
@@ -89,7 +89,7 @@ def test_an_os_error_has_the_errno_asked_for() -> None:
 
 def test_a_class_of_the_users_is_found_by_its_path() -> None:
     """``raise(my.module.Error)`` raises it."""
-    assert type(zoo.make("harness.errors.InjectedFault", MESSAGE)) is InjectedFault
+    assert type(zoo.make("ckpt_harness.errors.InjectedFault", MESSAGE)) is InjectedFault
 
 
 @pytest.mark.parametrize("spec", ["InjectedFault", "OSError:EIO", "ValueError", "somewhere.Else", *zoo.SWEPT])

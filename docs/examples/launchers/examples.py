@@ -12,7 +12,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException
 
-from harness import FaultyStorageReader, FaultyStorageWriter, PlanError, assert_propagated, inject
+from ckpt_harness import FaultyStorageReader, FaultyStorageWriter, PlanError, assert_propagated, inject
 
 ROOT = Path(os.environ.get("EXAMPLES_ROOT", "."))
 

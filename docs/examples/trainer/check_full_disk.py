@@ -8,7 +8,7 @@ import torch.distributed as dist
 from checkpoints import CheckpointManager
 from train import train
 
-from harness import inject
+from ckpt_harness import inject
 
 dist.init_process_group("gloo")
 root = Path(sys.argv[1])

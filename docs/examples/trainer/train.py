@@ -8,7 +8,7 @@ import torch.distributed as dist
 from checkpoints import CheckpointManager
 
 if "CKPT_HARNESS_PLAN" in os.environ:
-    import harness  # noqa: F401  (importing it lets the plan act)
+    import ckpt_harness  # noqa: F401  (importing it lets the plan act)
 
 
 def train(root, steps=6, every=2):

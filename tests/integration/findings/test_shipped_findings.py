@@ -13,16 +13,16 @@ import pytest
 from click.testing import CliRunner
 from plain_torch import not_shown, show
 
-import harness.findings
-from harness.campaign import Coverage, Sweep, plan_sweep, run_one
-from harness.case import Case, Onto
-from harness.cli import case_of, main
-from harness.export.script import check, run, write
-from harness.findings.register import Entry, Register
-from harness.report.summary import Summary
-from harness.rig import Rig
-from harness.sites import OperationKind
-from harness.verdict import Verdict
+import ckpt_harness.findings
+from ckpt_harness.campaigns.sweep import Coverage, Sweep, plan_sweep, run_one
+from ckpt_harness.cases.case import Case, Onto
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.cli import case_of, main
+from ckpt_harness.export.script import check, run, write
+from ckpt_harness.faults.sites import OperationKind
+from ckpt_harness.findings.register import Entry, Register
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.report.summary import Summary
 
 TORCH = importlib.metadata.version("torch").partition("+")[0]
 ENTRIES = tuple(entry for entry in Register.shipped().entries if not entry.packages)  # of others, test_third_party_findings.py tells
@@ -31,7 +31,7 @@ BY_HAND = {"DCP-010": "it shows in one process, deterministically, and names the
 BEYOND = {entry.id: "it is about what lies below the storage, where exported scripts do not reach" for entry in ENTRIES if entry.id >= "DCP-030"} | {
     "DCP-015": "it is about who loads what was saved, which exported scripts do not do"
 }
-SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
+SCRIPTS = Path(ckpt_harness.findings.__file__).parent / "reproducers"
 
 SPAWNING = ("DCP-021", "DCP-022")
 """Findings that start processes which import torch anew: with others at once they would wait too long for a processor."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import harness.findings
-from harness.findings.register import Entry, Register
+import ckpt_harness.findings
+from ckpt_harness.findings.register import Entry, Register
 
 ENTRIES = [entry for entry in Register.shipped().entries if entry.packages]
-SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
+SCRIPTS = Path(ckpt_harness.findings.__file__).parent / "reproducers"
 
 
 def _needed(entry: Entry) -> None:
@@ -46,6 +46,6 @@ def test_a_script_shows_it_on_plain_torch_and_the_package(entry: Entry, tmp_path
 def test_the_line_of_the_page_shows_it(entry: Entry) -> None:
     """And nothing else that counts."""
     _needed(entry)
-    ran = _python("-m", "harness", *shlex.split(entry.replay)[1:], cwd=Path(__file__).parents[3])
+    ran = _python("-m", "ckpt_harness", *shlex.split(entry.replay)[1:], cwd=Path(__file__).parents[3])
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"({entry.id})" in ran.stdout

@@ -16,12 +16,12 @@ import torch
 import torch.distributed as dist
 from sampling import sample
 
-from harness.errors import HarnessError, UsageError
-from harness.history import Event
-from harness.runtime import current
-from harness.worlds import contract
-from harness.worlds.attached import AttachedWorld, check_shared, together
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.errors import HarnessError, UsageError
+from ckpt_harness.history import Event
+from ckpt_harness.runtime import current
+from ckpt_harness.worlds import contract
+from ckpt_harness.worlds.attached import AttachedWorld, check_shared, together
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 NOT_APPLICABLE = {
     "check_peers_of_a_dead_rank_are_told": "a launcher ends all ranks when one dies",

@@ -8,7 +8,7 @@ import sys
 
 import torch.distributed as dist
 
-from harness.worlds.attached import AttachedWorld, together
+from ckpt_harness.worlds.attached import AttachedWorld, together
 
 
 def lose(rank: int) -> None:

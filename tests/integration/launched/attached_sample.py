@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from harness.worlds.attached import clocks, together
+from ckpt_harness.worlds.attached import clocks, together
 
 if "GROUP_RANK" in os.environ:  # of torchrun: the number of the agent
     here = clocks.machine()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from harness.worlds.attached import together
+from ckpt_harness.worlds.attached import together
 
 
 def main() -> int:
-    from harness.case import Case
-    from harness.plan import FaultPlan
-    from harness.rig import Rig
-    from harness.verdict import Verdict
-    from harness.workers import quiet
+    from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.cases.case import Case
+    from ckpt_harness.cases.rig import Rig
+    from ckpt_harness.faults.plan import FaultPlan
+    from ckpt_harness.judging.verdict import Verdict
 
     quiet()
     with Rig() as rig:

@@ -8,7 +8,7 @@ import examples
 import torch
 from torch.distributed.checkpoint import CheckpointException, save
 
-import harness  # noqa: F401  (importing it is all that a process does)
+import ckpt_harness  # noqa: F401  (importing it is all that a process does)
 
 if __name__ == "__main__":
     for number in range(int(sys.argv[1])):

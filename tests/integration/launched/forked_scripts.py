@@ -9,7 +9,7 @@ from pathlib import Path
 import torch.distributed.checkpoint
 import torch.multiprocessing  # noqa: F401
 
-sys.modules["harness"] = None  # whoever imports it gets an ImportError, wherever it is installed
+sys.modules["ckpt_harness"] = None  # whoever imports it gets an ImportError, wherever it is installed
 
 LATE = 90
 """Seconds after which a script that has not ended says where it is."""

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-import harness
+import ckpt_harness
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[2] / "docs/examples"
@@ -43,7 +43,7 @@ def _found(argument: str) -> str:
 
 def launch_all(commands: list[tuple[list[str], dict[str, str]]], root: Path) -> list[tuple[int, str]]:
     """Runs several at once, each with an environment of its own; see :func:`launch`."""
-    paths = [str(Path(harness.__file__).parents[1]), *map(str, FOLDERS), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(ckpt_harness.__file__).parents[1]), *map(str, FOLDERS), os.environ.get("PYTHONPATH", "")]
     shared = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "EXAMPLES_ROOT": str(root), "TMPDIR": str(root)}
     deadline = time.monotonic() + LIMIT
     processes: list[subprocess.Popen[str]] = []

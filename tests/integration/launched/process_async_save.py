@@ -10,7 +10,7 @@ from torch.distributed.checkpoint import CheckpointException
 from torch.distributed.checkpoint import _async_process_executor as executor
 from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 
-from harness import FaultyStorageWriter, assert_propagated, inject
+from ckpt_harness import FaultyStorageWriter, assert_propagated, inject
 
 
 def attempt(plan: object, **place: object) -> bool:

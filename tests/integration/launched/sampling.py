@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.campaign import Sweep, plan_sweep
-from harness.case import CaseResult, WorldName
-from harness.effects import Delay
-from harness.expectation import Kind
-from harness.rig import Rig
-from harness.workers import quiet
+from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
+from ckpt_harness.campaigns.workers import quiet
+from ckpt_harness.cases.case import CaseResult, WorldName
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.effects import Delay
+from ckpt_harness.judging.model import Kind
 
 
 def sample(world: WorldName, ranks: int) -> dict[str, list[str]]:

@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.default_planner import _create_default_local_m
 from torch.futures import Future
 from torch.testing._internal.common_distributed import MultiProcessTestCase
 
-from harness import FaultPlan, FaultyStorageReader, FaultyStorageWriter
+from ckpt_harness import FaultPlan, FaultyStorageReader, FaultyStorageWriter
 
 ROOT = os.environ.get("EXAMPLES_ROOT", ".")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch.distributed as dist
 
-from harness import zoo
-from harness.runtime import current
+from ckpt_harness.faults import error_specs as zoo
+from ckpt_harness.runtime import current
 
 
 def who() -> tuple[int, int]:

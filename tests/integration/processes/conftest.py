@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.worlds.processes import Crews, shared
+from ckpt_harness.worlds.processes import Crews, shared
 
 
 @pytest.fixture(scope="session")

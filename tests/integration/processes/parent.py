@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import bodies
 
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.worlds.base import RankResult
-from harness.worlds.processes import ProcessWorld, shared
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.processes import ProcessWorld, shared
 
 
 def main() -> None:

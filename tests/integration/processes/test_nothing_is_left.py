@@ -15,7 +15,7 @@ from pathlib import Path
 import bodies
 import pytest
 
-from harness.worlds.processes import Crews, ProcessWorld
+from ckpt_harness.worlds.processes import Crews, ProcessWorld
 
 LIMIT = 20_000
 """Milliseconds for the kernel and the forkserver to end what is left; a second or two on an idle machine."""

@@ -17,16 +17,16 @@ from typing import Any
 import bodies
 import pytest
 
-from harness.case import Case
-from harness.errors import UsageError
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.verdict import Verdict
-from harness.worlds.base import RankResult
-from harness.worlds.processes import Crews, ProcessWorld, Turns, shared
-from harness.worlds.processes.crew import Terms
-from harness.worlds.processes.evidence import Stopped
-from harness.worlds.processes.messages import Where
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.errors import UsageError
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.processes import Crews, ProcessWorld, Turns, shared
+from ckpt_harness.worlds.processes.crew import Terms
+from ckpt_harness.worlds.processes.evidence import Stopped
+from ckpt_harness.worlds.processes.messages import Where
 
 LIMIT = 60.0
 """Seconds that anything here may take on a machine that is busy with other things."""
@@ -97,7 +97,7 @@ def test_a_rank_that_somebody_stops_and_continues_is_looked_at_again(crews: Crew
         os.kill(int(file.read_text(encoding="ascii")), signal.SIGCONT)
         return Stopped(why, source, until)
 
-    monkeypatch.setattr("harness.worlds.processes.world.Stopped", seen_and_continued)
+    monkeypatch.setattr("ckpt_harness.worlds.processes.world.Stopped", seen_and_continued)
     world = ProcessWorld(2, timeout=60.0, external_limit=30.0, crews=crews)
     results = world.run(bodies.be_stopped, str(file))
     assert outcomes(results) == ["returned", "hung"]

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.case import Case
-from harness.errors import PlanError, UsageError
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.sites import SITES
-from harness.strategies import storage_sites
-from harness.verdict import Verdict
-from harness.worlds.processes import Crews
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.errors import PlanError, UsageError
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.sites import SITES
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.strategies import storage_sites
+from ckpt_harness.worlds.processes import Crews
 
 RANKS = 3
 

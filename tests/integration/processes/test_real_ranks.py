@@ -15,9 +15,9 @@ from typing import Any
 import bodies
 import pytest
 
-from harness.errors import HarnessError, UsageError
-from harness.worlds.base import RankResult
-from harness.worlds.processes import Crews, ProcessWorld
+from ckpt_harness.errors import HarnessError, UsageError
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.processes import Crews, ProcessWorld
 
 PROMPTLY = 5.0
 """Seconds within which a verdict must come even on a machine that is busy with other things; far below the group's timeout."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.campaign import Sweep, plan_sweep, run_one
-from harness.parity import differences, simulated_twins
-from harness.rig import Rig
-from harness.worlds.processes import Crews
+from ckpt_harness.campaigns.compare_worlds import differences, simulated_twins
+from ckpt_harness.campaigns.sweep import Sweep, plan_sweep, run_one
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.worlds.processes import Crews
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.case import Case
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.verdict import Verdict
-from harness.worlds.processes import Crews, ProcessWorld
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.worlds.processes import Crews, ProcessWorld
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 """What DCP says where ranks want to be alone."""
@@ -30,7 +30,7 @@ def _pid() -> int:
 
 def _pids(case: Case) -> set[int]:
     """The processes that would run a case now."""
-    from harness.rig import timeout_of
+    from ckpt_harness.cases.rig import timeout_of
 
     return {result.value for result in ProcessWorld(case.ranks, timeout=timeout_of(case)).run(_pid)}
 

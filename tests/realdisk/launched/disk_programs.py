@@ -7,7 +7,7 @@ from pathlib import Path
 
 from real_disks import Ext4, ext4
 
-from harness.journal import DiskOp
+from ckpt_harness.disk.journal import DiskOp
 
 Step = DiskOp | str
 """An operation; or ``sync`` or ``write back``, which the system may do at any time, and which no journal holds."""

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import torch
 from real_disks import tmpfs
 
-from harness.attempt import ATTEMPT
-from harness.crash import Scene, record, save
-from harness.engines.base import find
-from harness.journal import DiskOp, Journal
-from harness.plan import FaultPlan
-from harness.workers import quiet
-from harness.workload import WORKLOADS, Context, State, Workload, context_here, workload
-from harness.worlds.base import RankResult
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.campaigns.crashes import Scene, record, save
+from ckpt_harness.campaigns.workers import quiet
+from ckpt_harness.cases.rank_program import ATTEMPT
+from ckpt_harness.disk.journal import DiskOp, Journal
+from ckpt_harness.engines.base import find
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.workloads.workload import WORKLOADS, Context, State, Workload, context_here, workload
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 PAGE = 4096
 

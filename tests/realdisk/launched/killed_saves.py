@@ -19,13 +19,13 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 
-from harness.attempt import ATTEMPT, PREVIOUS
-from harness.crash import Recording, Scene, record, shown_at
-from harness.durability import Shown
-from harness.engines.base import find
-from harness.journal import Files
-from harness.workers import quiet
-from harness.workload import context_here, workload
+from ckpt_harness.campaigns.crashes import Recording, Scene, record, shown_at
+from ckpt_harness.campaigns.workers import quiet
+from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
+from ckpt_harness.disk.durability import Shown
+from ckpt_harness.disk.journal import Files
+from ckpt_harness.engines.base import find
+from ckpt_harness.workloads.workload import context_here, workload
 
 CALLS = "mkdir,openat,write,fsync,rename,unlink"
 LIMIT = 30

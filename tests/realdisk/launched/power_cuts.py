@@ -13,11 +13,11 @@ from typing import NamedTuple
 import torch
 from real_disks import POWER_CUTS, Ext4, ext4
 
-from harness.attempt import ATTEMPT, PREVIOUS
-from harness.crash import Scene, save, shown_at
-from harness.durability import Shown
-from harness.journal import DiskOp, Files, Journal, Kind
-from harness.workers import quiet
+from ckpt_harness.campaigns.crashes import Scene, save, shown_at
+from ckpt_harness.campaigns.workers import quiet
+from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
+from ckpt_harness.disk.durability import Shown
+from ckpt_harness.disk.journal import DiskOp, Files, Journal, Kind
 
 
 class Cut(NamedTuple):

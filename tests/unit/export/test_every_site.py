@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.case import Case
-from harness.effects import EFFECTS, Raise
-from harness.errors import UsageError
-from harness.export.script import LONGEST, check, write
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.sites import SITES, OperationKind, Site
-from harness.zoo import SWEPT
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.errors import UsageError
+from ckpt_harness.export.script import LONGEST, check, write
+from ckpt_harness.faults.effects import EFFECTS, Raise
+from ckpt_harness.faults.error_specs import SWEPT
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.sites import SITES, OperationKind, Site
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -70,7 +70,7 @@ def test_every_effect_at_a_site_becomes_a_short_script(site: Site, rig: Rig) -> 
     for plan_text, text in texts.items():
         compile(text, plan_text, "exec")
         assert plan_text in text
-        assert "harness." not in text
+        assert "ckpt_harness." not in text
         assert text.count("\n") <= LONGEST, plan_text
 
 

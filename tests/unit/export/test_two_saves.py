@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from harness.case import Case
-from harness.errors import UsageError
-from harness.export.faults import Faults, Struck
-from harness.export.script import check
-from harness.plan import FaultPlan
+from ckpt_harness.cases.case import Case
+from ckpt_harness.errors import UsageError
+from ckpt_harness.export.faults import Faults, Struck
+from ckpt_harness.export.script import check
+from ckpt_harness.faults.plan import FaultPlan
 
 
 def _two(plan: str, **options: Any) -> Case:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.expectation import forecast
-from harness.findings.register import Entry
-from harness.findings.signature import Signature
-from harness.history import ErrorRecord
-from harness.oracles import Evidence, Outcome
-from harness.plan import FaultPlan
-from harness.protocol import DCP
-from harness.trace import Trace
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.protocol import DCP
+from ckpt_harness.findings.register import Entry
+from ckpt_harness.findings.signature import Signature
+from ckpt_harness.history import ErrorRecord
+from ckpt_harness.judging.model import forecast
+from ckpt_harness.judging.oracles import Evidence, Outcome
+from ckpt_harness.judging.trace import Trace
 
 GATHER = "all_gather for rank 1 at torch/distributed/checkpoint/utils.py:135 in gather_object"
 PLAN = "writer.reset@1=raise"

@@ -7,12 +7,12 @@ import importlib.metadata
 import pytest
 from hand_made import entry, evidence
 
-from harness.case import Case
-from harness.findings.register import Register
-from harness.plan import FaultPlan
-from harness.record import Record
-from harness.report.summary import Summary
-from harness.verdict import Verdict
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.record import Record
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.findings.register import Register
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.report.summary import Summary
 
 HERE = importlib.metadata.version("torch").partition("+")[0]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from hand_made import entry, evidence, hung, raised
 
-from harness.case import Case
-from harness.findings.register import Register
-from harness.findings.signature import Signature, observed
-from harness.oracles import Outcome
-from harness.plan import FaultPlan
-from harness.rig import Rig
-from harness.verdict import Judgement, Verdict
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.findings.register import Register
+from ckpt_harness.findings.signature import Signature, observed
+from ckpt_harness.judging.oracles import Outcome
+from ckpt_harness.judging.verdict import Judgement, Verdict
 
 BOUNDED = Judgement("bounded", Verdict.VIOLATED, "somebody hangs", "save[1]")
 
@@ -156,9 +156,9 @@ def test_an_ending_is_told_without_what_differs_from_plan_to_plan() -> None:
 
 def test_a_checkpoint_exception_is_told_by_what_differs() -> None:
     """Step, whether the ranks are right, and the errors that are not what was injected."""
-    from harness.expectation import Acting, Expectation, Kind
-    from harness.history import ErrorRecord
-    from harness.plan import FaultPlan
+    from ckpt_harness.faults.plan import FaultPlan
+    from ckpt_harness.history import ErrorRecord
+    from ckpt_harness.judging.model import Acting, Expectation, Kind
 
     right, wrong = ErrorRecord.of(ValueError("right")), ErrorRecord.of(AssertionError("wrong"))
     acting = Acting(FaultPlan.parse("writer.write_data@1=raise(ValueError)").bind(2, 0).faults[0], 1, right)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import harness.findings
-from harness.cli import main
-from harness.findings.page import render
-from harness.findings.register import Register
+import ckpt_harness.findings
+from ckpt_harness.cli import main
+from ckpt_harness.findings.page import render
+from ckpt_harness.findings.register import Register
 
 ENTRIES = Register.shipped().entries
-SCRIPTS = Path(harness.findings.__file__).parent / "reproducers"
-PAGE = Path(harness.findings.__file__).parents[2] / "docs" / "FINDINGS.md"
+SCRIPTS = Path(ckpt_harness.findings.__file__).parent / "reproducers"
+PAGE = Path(ckpt_harness.findings.__file__).parents[3] / "docs" / "FINDINGS.md"
 
 
 def test_the_page_is_what_the_register_says() -> None:

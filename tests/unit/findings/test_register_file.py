@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.findings.page import EXAMPLE
-from harness.findings.register import Register
+from ckpt_harness.errors import UsageError
+from ckpt_harness.findings.page import EXAMPLE
+from ckpt_harness.findings.register import Register
 
 
 def _read(tmp_path: Path, text: str) -> Register:

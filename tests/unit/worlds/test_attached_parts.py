@@ -10,10 +10,10 @@ from multiprocessing.connection import Connection
 import pytest
 import torch.distributed as dist
 
-from harness.launch import Launch
-from harness.worlds.attached import sockets
-from harness.worlds.attached.clocks import Sample, ask, machine, offset
-from harness.worlds.attached.door import Door, knock
+from ckpt_harness.worlds.attached import sockets
+from ckpt_harness.worlds.attached.clocks import Sample, ask, machine, offset
+from ckpt_harness.worlds.attached.door import Door, knock
+from ckpt_harness.worlds.launcher import Launch
 
 
 def test_the_fastest_answer_tells_the_time() -> None:

@@ -18,9 +18,9 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 
-from harness.runtime import current
-from harness.worlds.base import RankResult
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.runtime import current
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 @pytest.fixture(autouse=True)

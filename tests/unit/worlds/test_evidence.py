@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from harness.worlds.processes.evidence import Evidence, Stopped
-from harness.worlds.processes.messages import Doing, Thread
+from ckpt_harness.worlds.processes.evidence import Evidence, Stopped
+from ckpt_harness.worlds.processes.messages import Doing, Thread
 
 
 def waits(what: str = "barrier", switches: int = 5) -> tuple[Thread, ...]:

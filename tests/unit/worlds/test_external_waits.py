@@ -16,8 +16,8 @@ import torch
 import torch.distributed as dist
 from torch.futures import Future
 
-from harness.runtime import current, serves
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.runtime import current, serves
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 Outside = Callable[[float, Callable[[], Any]], None]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.runtime import current
-from harness.worlds.base import RankResult
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.runtime import current
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 class Stream:

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from harness.runtime import current
-from harness.worlds.base import RankResult
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness.runtime import current
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 def run(body: Callable[[], Any], size: int = 4, **options: Any) -> Sequence[RankResult]:

@@ -18,10 +18,10 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 
-from harness import runtime
-from harness.errors import HarnessError, UsageError
-from harness.worlds.base import RankResult
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness import runtime
+from ckpt_harness.errors import HarnessError, UsageError
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 def hang_one() -> None:
@@ -194,6 +194,6 @@ def test_a_world_that_cannot_be_is_refused(options: dict[str, Any], message: str
 
 def test_importing_the_harness_does_not_import_torch() -> None:
     """The world is imported by those who run one."""
-    code = "import sys, harness, harness.worlds.base; sys.exit('torch' in sys.modules)"
+    code = "import sys, harness, ckpt_harness.worlds.base; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=250).returncode == 0

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.worlds.simulated import threads
-from harness.worlds.simulated.scheduler import Scheduler
-from harness.worlds.simulated.tasks import Claim, State, Unwind, Waiting
+from ckpt_harness.worlds.simulated import threads
+from ckpt_harness.worlds.simulated.scheduler import Scheduler
+from ckpt_harness.worlds.simulated.tasks import Claim, State, Unwind, Waiting
 
 
 def run(scheduler: Scheduler, *bodies: Callable[[], None]) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness import runtime
-from harness.worlds.base import RankResult
-from harness.worlds.simulated import SimulatedWorld
+from ckpt_harness import runtime
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 def run(body: Callable[[], Any], size: int = 1, **options: Any) -> Sequence[RankResult]:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError
-from harness.worlds.processes import turns
-from harness.worlds.processes.turns import RANK_MEMORY, Turns, available_memory, bearable
+from ckpt_harness.errors import HarnessError
+from ckpt_harness.worlds.processes import turns
+from ckpt_harness.worlds.processes.turns import RANK_MEMORY, Turns, available_memory, bearable
 
 HOLDER = """
 import sys
 from pathlib import Path
-from harness.worlds.processes.turns import Turns
+from ckpt_harness.worlds.processes.turns import Turns
 
 turn = Turns(Path(sys.argv[1]), 4).take(4)
 print("held", flush=True)

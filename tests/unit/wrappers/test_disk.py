@@ -18,13 +18,13 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem
 
-from harness import FaultyStorageReader, FaultyStorageWriter, inject
-from harness._inject import Injector
-from harness.errors import PlanError
-from harness.filesystem import FaultyFileSystem
-from harness.history import History
-from harness.journal import Journal, files_after
-from harness.plan import FaultPlan
+from ckpt_harness import FaultyStorageReader, FaultyStorageWriter, inject
+from ckpt_harness.disk.journal import Journal, files_after
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.history import History
+from ckpt_harness.injection.filesystem import FaultyFileSystem
+from ckpt_harness.injection.injector import Injector
 
 pytestmark = [pytest.mark.usefixtures("silence"), pytest.mark.filterwarnings("ignore::UserWarning")]
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness import FaultyEndpoint
-from harness.errors import PlanError, UsageError
+from ckpt_harness import FaultyEndpoint
+from ckpt_harness.errors import PlanError, UsageError
 
 BODY = b"0123456789"
 

@@ -13,10 +13,18 @@ from storage_doubles import KwargsReader, KwargsWriter, MemoryWriter, StagingWri
 from torch.distributed.checkpoint import CheckpointException
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
-from harness import FaultPlan, FaultyLoadPlanner, FaultySavePlanner, FaultyStager, FaultyStateful, FaultyStorageReader, FaultyStorageWriter
-from harness._inject import Injector
-from harness.errors import InjectedFault
-from harness.sites import SITES, Site
+from ckpt_harness import (
+    FaultPlan,
+    FaultyLoadPlanner,
+    FaultySavePlanner,
+    FaultyStager,
+    FaultyStateful,
+    FaultyStorageReader,
+    FaultyStorageWriter,
+)
+from ckpt_harness.errors import InjectedFault
+from ckpt_harness.faults.sites import SITES, Site
+from ckpt_harness.injection.injector import Injector
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 

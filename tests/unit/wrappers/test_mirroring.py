@@ -13,9 +13,9 @@ from storage_doubles import KwargsReader, KwargsWriter, MemoryReader, MemoryWrit
 from torch.distributed.checkpoint.staging import AsyncStager, BlockingAsyncStager, DefaultStager, StagingOptions
 from torch.distributed.checkpoint.stateful import Stateful
 
-from harness import FaultyLoadPlanner, FaultySavePlanner, FaultyStager, FaultyStateful, FaultyStorageReader, FaultyStorageWriter
-from harness._wrapping import passing_on
-from harness.errors import UsageError
+from ckpt_harness import FaultyLoadPlanner, FaultySavePlanner, FaultyStager, FaultyStateful, FaultyStorageReader, FaultyStorageWriter
+from ckpt_harness.errors import UsageError
+from ckpt_harness.injection.wrapper import passing_on
 
 
 class OldPlanner(dcp.DefaultSavePlanner):

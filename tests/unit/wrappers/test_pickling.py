@@ -10,8 +10,8 @@ import torch.distributed.checkpoint as dcp
 from storage_doubles import KwargsWriter, MemoryWriter, StagingWriter
 from torch.distributed.checkpoint.staging import AsyncStager
 
-from harness import FaultyLoadPlanner, FaultySavePlanner, FaultyStorageWriter
-from harness._wrapping import operation_of
+from ckpt_harness import FaultyLoadPlanner, FaultySavePlanner, FaultyStorageWriter
+from ckpt_harness.injection.wrapper import operation_of
 
 
 def _twin(wrapper: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 import torch.distributed.checkpoint as dcp
 from storage_doubles import MemoryReader, MemoryWriter
 
-from harness import FaultPlan, FaultyLoadPlanner, FaultySavePlanner, FaultyStorageReader, FaultyStorageWriter, PlanError
+from ckpt_harness import FaultPlan, FaultyLoadPlanner, FaultySavePlanner, FaultyStorageReader, FaultyStorageWriter, PlanError
 
 _WRITER = MemoryWriter()
 

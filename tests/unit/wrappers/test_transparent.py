@@ -12,8 +12,8 @@ import torch
 import torch.distributed.checkpoint as dcp
 from storage_doubles import KwargsReader, KwargsWriter, MemoryReader, MemoryWriter, StagingWriter, blank, state
 
-from harness import FaultyLoadPlanner, FaultySavePlanner, FaultyStager, FaultyStorageReader, FaultyStorageWriter
-from harness.storage import AsyncStager
+from ckpt_harness import FaultyLoadPlanner, FaultySavePlanner, FaultyStager, FaultyStorageReader, FaultyStorageWriter
+from ckpt_harness.injection.storage import AsyncStager
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 

@@ -1,7 +1,7 @@
 from shelf import ShelfReader, ShelfWriter
 from shelf.engine import ENGINE
 
-from harness import StorageConformance
+from ckpt_harness import StorageConformance
 
 
 class TestShelf(StorageConformance):

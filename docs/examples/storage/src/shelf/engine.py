@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from harness.engines.filesystem import FileSystemEngine
-from harness.protocol import Capability
+from ckpt_harness.engines.filesystem import FileSystemEngine
+from ckpt_harness.faults.protocol import Capability
 from shelf.storage import COMMIT, ShelfReader, ShelfWriter
 
 

@@ -1,0 +1,1 @@
+"""What can go wrong, as plain values: sites, effects, faults and plans. Needs no torch."""

@@ -1,0 +1,46 @@
+"""What all effects have in common.
+
+Effects are frozen values without behaviour, so that plans can be compared, hashed, printed and sent; ``ckpt_harness.injection.injector`` and the wrappers make
+them act.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ckpt_harness.faults.sites import Site
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Base of all effects.
+
+    Attributes:
+        name: the word in a plan.
+        can_be_after: whether the effect makes sense once the delegated call has acted (the lost acknowledgement).
+        about: one line for the reader of the table.
+        needs_processes: whether only a rank that is an operating system process can suffer it.
+    """
+
+    name: ClassVar[str] = ""
+    can_be_after: ClassVar[bool] = True
+    about: ClassVar[str] = ""
+    needs_processes: ClassVar[bool] = False
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        """Whether the effect means something at ``site``."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        shown = [_text(getattr(self, field.name)) for field in dataclasses.fields(self)]
+        defaults = [_text(field.default) for field in dataclasses.fields(self)]
+        while shown and shown[-1] == defaults[len(shown) - 1]:
+            shown.pop()
+        return f"{self.name}({','.join(shown)})" if shown else self.name
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -1,0 +1,197 @@
+"""Effects that strike a call of any kind: it fails, is late, never returns, ends its rank, or says what is not so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults import error_specs as zoo
+from ckpt_harness.faults.effects.base import Effect
+from ckpt_harness.faults.sites import Site
+
+
+@dataclass(frozen=True)
+class Raise(Effect):
+    """Raises an error.
+
+    Attributes:
+        error: see ``ckpt_harness.faults.error_specs.check``.
+    """
+
+    error: str = "InjectedFault"
+    name: ClassVar[str] = "raise"
+    about: ClassVar[str] = "raises an error: raise, raise(ValueError), raise(OSError:ENOSPC), raise(unpicklable), raise(my.module.Error)"
+
+    def __post_init__(self) -> None:
+        zoo.check(self.error)
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return not site.is_future and site.layer != "network"
+
+
+@dataclass(frozen=True)
+class FailFuture(Effect):
+    """The call returns, and its future fails.
+
+    Attributes:
+        at: ``wait`` or ``value``: which of the future's methods raises.
+        error: see ``ckpt_harness.faults.error_specs.check``.
+    """
+
+    at: str = "wait"
+    error: str = "InjectedFault"
+    name: ClassVar[str] = "failfuture"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "the future fails: failfuture, failfuture(value), failfuture(wait,OSError:EIO)"
+
+    def __post_init__(self) -> None:
+        if self.at not in ("wait", "value"):
+            raise PlanError(f"failfuture at {self.at!r}: valid: wait, value")
+        zoo.check(self.error)
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.is_future
+
+    @classmethod
+    def moments_at(cls, site: Site) -> tuple[str, ...]:
+        """The moments that the future at ``site`` has: DCP never takes the value of a read, and that of a staging comes with its end."""
+        return ("wait",) if site.name in ("reader.read_data.future", "stager.stage.future") else ("wait", "value")
+
+
+@dataclass(frozen=True)
+class NeverComplete(Effect):
+    """The call returns, and its future never completes."""
+
+    name: ClassVar[str] = "nevercomplete"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "the future never completes"
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.is_future
+
+
+@dataclass(frozen=True)
+class Delay(Effect):
+    """The rank is late.
+
+    Attributes:
+        seconds: how late, in the world's time; simulated seconds cost nothing.
+    """
+
+    seconds: float = 1.0
+    name: ClassVar[str] = "delay"
+    about: ClassVar[str] = "the rank is late by so many seconds: delay(2.5)"
+
+    def __post_init__(self) -> None:
+        if not (0 < self.seconds < math.inf):
+            raise PlanError(f"delay of {self.seconds!r}: valid: a positive, finite number of seconds")
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Hang(Effect):
+    """The call never returns."""
+
+    name: ClassVar[str] = "hang"
+    about: ClassVar[str] = "the call never returns"
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Kill(Effect):
+    """The rank dies: SIGKILL with real processes, simulated death otherwise."""
+
+    name: ClassVar[str] = "kill"
+    about: ClassVar[str] = "the rank dies, as by SIGKILL"
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.layer != "network"
+
+
+@dataclass(frozen=True)
+class Stop(Effect):
+    """The rank is stopped by SIGSTOP, as when its host is paused or a debugger holds it: it keeps its connections, and does nothing.
+
+    Attributes:
+        seconds: when SIGCONT comes; by default never, while the case lasts.
+    """
+
+    seconds: float = math.inf
+    name: ClassVar[str] = "stop"
+    about: ClassVar[str] = "SIGSTOP: stop, or stop(2.5) with SIGCONT after so many seconds; real processes only"
+    needs_processes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0:
+            raise PlanError(f"stop for {self.seconds!r}: valid: a positive number of seconds")
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.layer != "network"
+
+
+@dataclass(frozen=True)
+class Exit(Effect):
+    """The rank ends by ``os._exit``, as native code that gives up does: nothing is unwound or flushed, and the exit looks orderly."""
+
+    name: ClassVar[str] = "exit"
+    about: ClassVar[str] = "the rank ends at once, as by os._exit; real processes only"
+    needs_processes: ClassVar[bool] = True
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.layer != "network"
+
+
+@dataclass(frozen=True)
+class Skip(Effect):
+    """The call says yes and did nothing."""
+
+    name: ClassVar[str] = "skip"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "the call says yes and did nothing"
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        if site.layer != "calls":
+            return site.name in ("fs.mkdir", "fs.flush", "fs.fsync", "fs.rename", "fs.rm_file", "http.put", "http.copy", "http.delete")
+        return site.side != "pg" and (site.result in ("nothing", "argument", "list") or site.name in ("writer.write_data", "reader.read_data"))
+
+
+@dataclass(frozen=True)
+class WrongResult(Effect):
+    """The call acts and returns something else.
+
+    Attributes:
+        kind: ``none``, or for a list ``short`` (its last element missing) or ``duplicate`` (its first element twice).
+    """
+
+    kind: str = "none"
+    name: ClassVar[str] = "wrong"
+    can_be_after: ClassVar[bool] = False
+    about: ClassVar[str] = "the call acts and returns something else: wrong(none), and for lists wrong(short), wrong(duplicate)"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("none", "short", "duplicate"):
+            raise PlanError(f"wrong result {self.kind!r}: valid: none, short, duplicate")
+
+    @classmethod
+    def legal_at(cls, site: Site) -> bool:
+        return site.side != "pg" and site.layer == "calls" and site.result != "nothing" and not (site.is_future and FailFuture.moments_at(site) == ("wait",))
+
+    @classmethod
+    def kinds_at(cls, site: Site) -> tuple[str, ...]:
+        """The kinds that mean something at ``site``."""
+        return ("none", "short", "duplicate") if site.result in ("list", "plans", "future") else ("none",)

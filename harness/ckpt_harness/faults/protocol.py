@@ -1,0 +1,196 @@
+"""The protocol that an engine runs: which sites are called in which protocol step, by whom, in which order.
+
+The tables are those of ``torch/distributed/checkpoint/state_dict_saver.py`` and ``state_dict_loader.py``, torch 2.13.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ckpt_harness.faults.sites import OperationKind
+
+
+class Capability(enum.Enum):
+    """What an engine says of itself. A claim that an oracle needs and the engine does not make is reported as not claimed."""
+
+    COLLECTIVES = "collectives"
+    """Ranks learn of each other's failures through collectives."""
+    ANY_COORDINATOR = "any coordinator"
+    """A rank other than 0 can coordinate."""
+    COMMIT_MARKER = "commit marker"
+    """Whether a checkpoint is complete can be read from storage."""
+    WITHOUT_COLLECTIVES = "without collectives"
+    """Ranks can save without collectives: each commits its own part, and the storage keeps the parts apart."""
+    DETECTS_LIES = "detects lies"
+    """A storage call that says yes and did nothing, or hands back something else, is noticed."""
+    FILE_SYSTEM = "file system"
+    """Writer and reader reach the disk through a ``FileSystemBase`` in their attribute ``fs``, where disk faults can strike."""
+    OBJECT_STORE = "object store"
+    """Writer and reader reach an object store by HTTP at the address that ``ckpt_harness.reach`` returns, where HTTP faults can strike."""
+    CHECKSUMS = "checksums"
+    """Bytes that were damaged, on their way to storage, there, or on their way back, are detected by whoever loads them."""
+    ATOMIC_OVERWRITE = "atomic overwrite"
+    """A save onto a checkpoint leaves the old one or the new one, whole, whatever breaks and whenever."""
+    DURABLE_COMMIT = "durable commit"
+    """Once a save has reported success, a power cut cannot take the checkpoint away."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A protocol step: a map on every rank, then a reduce on the coordinator, then the result told to all.
+
+    Attributes:
+        name: what a ``CheckpointException`` calls it: ``plan``, ``write`` or ``read``.
+        map: sites that every rank calls, in order.
+        reduce: sites that the coordinator calls once every map succeeded, in order.
+    """
+
+    name: str
+    map: tuple[str, ...]
+    reduce: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The course of one kind of operation.
+
+    Attributes:
+        before: unguarded sites ahead of the first step, in order.
+        steps: the guarded part.
+        after: unguarded sites that hold nobody up: behind the last step, or beside the steps.
+    """
+
+    before: tuple[str, ...]
+    steps: tuple[Step, ...]
+    after: tuple[str, ...] = ()
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """All that it calls, in order."""
+        return (*self.before, *(site for step in self.steps for site in (*step.map, *step.reduce)), *self.after)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The courses of all kinds of operation of an engine.
+
+    Attributes:
+        name: for messages.
+        operations: by kind.
+        collectives: False where no rank learns of another by the protocol: each coordinates itself, and raises its own errors.
+    """
+
+    name: str
+    operations: dict[OperationKind, Operation]
+    collectives: bool = True
+
+    def step_of(self, site: str, kind: OperationKind) -> str:
+        """The protocol step that guards ``site``, or "" where nothing does."""
+        for step in self.operations[kind].steps:
+            if site in step.map or site in step.reduce:
+                return step.name
+        return ""
+
+    def in_reduce(self, site: str, kind: OperationKind) -> bool:
+        """Whether only the coordinator calls ``site``."""
+        return any(site in step.reduce for step in self.operations[kind].steps)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Ranks that do an operation with each other.
+
+    Attributes:
+        ranks: of the world, in the order of their ranks within the group.
+        coordinator: the rank of the world that coordinates.
+    """
+
+    ranks: tuple[int, ...]
+    coordinator: int
+
+    def within(self, rank: int) -> int:
+        """A rank of the world as the group counts: what ``failures`` is keyed by."""
+        return self.ranks.index(rank)
+
+
+def groups_of(world_size: int, coordinator: int, protocol: Protocol) -> tuple[Group, ...]:
+    """Who does an operation with whom where nothing else is said: all ranks together or, without collectives, each for itself."""
+    if protocol.collectives:
+        return (Group(tuple(range(world_size)), coordinator),)
+    return tuple(Group((rank,), rank) for rank in range(world_size))
+
+
+NESTED: dict[str, str] = {
+    "save_planner.resolve_data": "writer.write_data",
+    "load_planner.load_bytes": "reader.read_data",
+    "load_planner.resolve_bytes": "reader.read_data",
+    "load_planner.resolve_tensor": "reader.read_data",
+    "load_planner.commit_tensor": "reader.read_data",
+}
+"""Sites that are called from within another site's call."""
+
+_SAVE_STEPS = (
+    Step(
+        "plan",
+        map=(
+            "writer.storage_meta",
+            "save_planner.set_up_planner",
+            "writer.set_up_storage_writer",
+            "save_planner.create_local_plan",
+            "writer.prepare_local_plan",
+        ),
+        reduce=("save_planner.create_global_plan", "writer.prepare_global_plan"),
+    ),
+    Step(
+        "write",
+        map=("save_planner.finish_plan", "writer.write_data", "save_planner.resolve_data", "writer.write_data.future"),
+        reduce=("writer.finish",),
+    ),
+)
+_STAGING = ("writer.stage", "stager.stage", "stager.stage.future")
+_SAVE_BEFORE = ("writer.reset", "state.state_dict", "writer.checkpoint_id")
+
+DCP = Protocol(
+    "DCP",
+    {
+        "save": Operation(_SAVE_BEFORE, _SAVE_STEPS),
+        "async_save": Operation(
+            ("state.state_dict", *_STAGING, "executor.start", "executor.save", *_SAVE_BEFORE),
+            _SAVE_STEPS,
+            ("writer.synchronize_staging", "stager.synchronize_staging", "stager.close"),
+        ),
+        "load": Operation(
+            ("reader.reset", "state.state_dict", "reader.checkpoint_id"),
+            (
+                Step(
+                    "plan",
+                    map=(
+                        "reader.read_metadata",
+                        "load_planner.set_up_planner",
+                        "reader.set_up_storage_reader",
+                        "load_planner.create_local_plan",
+                        "reader.prepare_local_plan",
+                    ),
+                    reduce=("load_planner.create_global_plan", "reader.prepare_global_plan"),
+                ),
+                Step(
+                    "read",
+                    map=(
+                        "load_planner.finish_plan",
+                        "reader.read_data",
+                        "load_planner.load_bytes",
+                        "load_planner.resolve_bytes",
+                        "load_planner.resolve_tensor",
+                        "load_planner.commit_tensor",
+                        "reader.read_data.future",
+                    ),
+                ),
+            ),
+            ("state.load_state_dict",),
+        ),
+    },
+)
+
+DCP_ALONE = Protocol("DCP without a process group", DCP.operations, collectives=False)
+"""``no_dist``: each rank is its own one-rank operation, coordinator and key 0."""

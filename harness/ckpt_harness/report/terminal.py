@@ -1,0 +1,137 @@
+"""The report on a terminal: a site x rank matrix per operation, a legend, totals, findings with their replay lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ckpt_harness.campaigns.compare_worlds import Difference
+from ckpt_harness.faults.sites import PHASES, SITES, OperationKind
+from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.report.summary import Square, Summary, distinct
+
+_MARKS: dict[str, tuple[str, str, str]] = {
+    "VIOLATED": ("X", "bold red", "violated"),
+    "UNKNOWN": ("?", "bold magenta", "no verdict"),
+    "VACUOUS": ("0", "yellow", "never fired"),
+    "KNOWN": ("k", "cyan", "known finding"),
+    "HOLDS": (".", "green", "every claim holds"),
+}
+"""Mark of the worst case of a square, the worst first; its style; what it means."""
+_MOST_SHOWN = 20
+
+
+def matrix(summary: Summary, operation: OperationKind) -> Table:
+    """The failure matrix of an operation: sites by phase, and for each size of world its ranks."""
+    squares = {square: marks for square, marks in summary.squares.items() if square.operation == operation}
+    columns = sorted({(square.ranks, square.rank) for square in squares})
+    table = Table(title=f"{operation}: who learned what", title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("phase")
+    table.add_column("fault at")
+    for index, (size, rank) in enumerate(columns):
+        first = index == 0 or columns[index - 1][0] != size
+        table.add_column(f"of {size}\n{rank}" if first else f"\n{rank}", no_wrap=True)
+    for phase in PHASES:
+        sites = [name for name, site in SITES.items() if site.phase == phase and any(square.site == name for square in squares)]
+        for number, name in enumerate(sites):
+            row = [Text("").join(_mark(squares.get(Square(operation, name, *column, plain))) for plain in (True, False)) for column in columns]
+            table.add_row(phase if number == 0 else "", name, *row, end_section=number == len(sites) - 1)
+    return table
+
+
+def _mark(marks: Counter[str] | None) -> Text:
+    if not marks:
+        return Text(" ")
+    worst = next(name for name in _MARKS if marks[name])
+    return Text(_MARKS[worst][0], style=_MARKS[worst][1])
+
+
+def legend() -> Text:
+    """What the marks mean."""
+    text = Text()
+    for mark, style, meaning in reversed(_MARKS.values()):
+        text.append(f" {mark} ", style=style)
+        text.append(f"{meaning} ", style="dim")
+    text.append("\n In each square: a plain error first, then all other errors and effects.", "dim")
+    return text.append("\n Blank: the rank never calls the site, or that was not tried.", "dim")
+
+
+def show(console: Console, summary: Summary, operations: tuple[OperationKind, ...], seconds: float) -> None:
+    """Prints the whole report."""
+    console.print()
+    for operation in operations:
+        if any(square.operation == operation for square in summary.squares):
+            console.print(matrix(summary, operation), "")
+    console.print(legend(), "")
+    say(console, [*totals(summary, operations, seconds), *findings(summary), *complaints(summary)])
+
+
+def say(console: Console, lines: Iterable[Text]) -> None:
+    """Prints lines as they are, however narrow the terminal: one that is broken where it was not can no longer be copied into a shell."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def totals(summary: Summary, operations: tuple[OperationKind, ...], seconds: float) -> Iterator[Text]:
+    """Counts, coverage, and the sites that nothing reached."""
+    verdicts = summary.verdicts
+    known = sum(1 for record in summary.records if record.known and record.verdict is Verdict.HOLDS)
+    shown = [verdict for verdict in sorted(Verdict, reverse=True) if verdicts[verdict] or verdict is Verdict.VIOLATED]
+    counts = ", ".join(f"{verdicts[verdict]} {verdict.name.lower()}" for verdict in shown)
+    yield Text.assemble((f"{len(summary.records)} cases", "bold"), f" in {seconds:.1f} s: {counts} (of which {known} show a known finding)")
+    if summary.coverage is not None:
+        hit, reachable = len(summary.coverage.hit & summary.coverage.reachable), len(summary.coverage.reachable)
+        yield Text(f"coverage: {hit} of {reachable} reachable cells (site, rank, occurrence) failed")
+        never = summary.coverage.never_reached(operations)
+        if never:
+            yield Text(f"declared sites that these operations never reached: {', '.join(never)}", style="dim")
+
+
+def findings(summary: Summary) -> Iterator[Text]:
+    """The known findings that the run showed, and those that it should have shown and did not."""
+    titles = {entry.id: entry.title for entry in summary.register.entries}
+    gone = summary.gone()
+    if summary.known or gone:
+        yield Text("\nknown findings", style="bold")
+    for name, records in sorted(summary.known.items()):
+        simplest = min(records, key=lambda record: (record.case.ranks, record.case.coordinator, len(str(record.case.plan))))
+        yield Text.assemble((name, "cyan"), f" {titles[name]} ({len(records)} cases)")
+        yield Text(f"    {simplest.case.replay_line()}", style="dim")
+    for name in gone:
+        here = "on the version it was recorded for: fixed? The register must be mended" if summary.register.recorded_here(name) else "on another version"
+        yield Text.assemble((name, "yellow"), f" {titles[name]}: covered, and did not happen, {here}")
+
+
+def complaints(summary: Summary) -> Iterator[Text]:
+    """What counts against the run: each distinct way to go wrong once, simplest plan first, with the line that replays it."""
+    found = distinct(summary.bad())
+    if found:
+        yield Text("\nwhat counts against the run", style="bold")
+    for record, count in found[:_MOST_SHOWN]:
+        others = f" (and {count - 1} more like it)" if count > 1 else ""
+        yield Text.assemble(mark_of(record.verdict.name), " ", str(record.case.plan) or "no fault at all", others)
+        yield from (Text(f"    {complaint}") for complaint in record.complaints)
+        yield Text(f"    {record.case.replay_line()}", style="bold")
+    if len(found) > _MOST_SHOWN:
+        yield Text(f"... and {len(found) - _MOST_SHOWN} more kinds; --json has all")
+
+
+def disagreements(compared: int, found: Sequence[Difference]) -> Iterator[Text]:
+    """Whether simulated ranks show what processes do: how many cases were compared, and each that differs, with the lines that replay it in either."""
+    yield Text(f"\n{compared} cases ran on simulated ranks and on processes: {len(found) or 'none'} of them differ", style="bold")
+    for difference in found[:_MOST_SHOWN]:
+        yield Text(f"{difference.simulated.case.plan}: {', '.join(difference.what)}")
+        for record in (difference.simulated, difference.real):
+            yield Text(f"    {record.case.world}: {record.verdict.name}; {'; '.join(record.outcomes)}")
+            yield Text(f"    {record.case.replay_line()}", style="dim")
+    if len(found) > _MOST_SHOWN:
+        yield Text(f"... and {len(found) - _MOST_SHOWN} more; --json has all")
+
+
+def mark_of(name: str) -> Text:
+    """The name of a verdict, or KNOWN, in its colour."""
+    return Text(name, style=_MARKS[name][1])

@@ -1,0 +1,6 @@
+"""Ranks that exist already, because a launcher started them; see :class:`AttachedWorld`."""
+
+from ckpt_harness.worlds.attached.company import together
+from ckpt_harness.worlds.attached.world import AttachedWorld, check_shared
+
+__all__ = ["AttachedWorld", "check_shared", "together"]

@@ -1,0 +1,195 @@
+"""A rank that a launcher started: it serves the cases of rank 0, and outlives every one of them, since it cannot be replaced.
+
+Bodies run on a thread of their own. Another one serves; so a body that hangs can be let go from outside once it is judged, and one that cannot even
+be let go is left where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import gc
+import os
+import queue
+import threading
+import time
+import weakref
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+
+from ckpt_harness import _torch, runtime
+from ckpt_harness.worlds.attached import sockets
+from ckpt_harness.worlds.attached.messages import Finish, Finishing, Gone, Ping, Pong, Recall, Recalled
+from ckpt_harness.worlds.processes.messages import Act, Form, Job, Reply, Settle, Settled, Where
+from ckpt_harness.worlds.processes.rank import Rank
+from ckpt_harness.worlds.processes.where import Mark
+
+_RELEASE_LIMIT = 5.0
+"""Seconds that a body may take to unwind once its connections are cut."""
+_LINGER = 0.2
+"""Seconds that other threads of a body may take to end after it."""
+
+
+class Released(SystemExit):
+    """The case is judged, and its ranks are let go. Threads that end with it do so without a word."""
+
+
+class LaunchedRank(Rank):
+    """A rank, from inside.
+
+    Args:
+        connection: to the world.
+        store: the launcher's, for the groups of cases to meet at.
+        local: which of the processes on this host it is: where there are GPUs, it has the one of that number.
+    """
+
+    def __init__(self, connection: Connection, store: Any, local: int) -> None:
+        self._store, self._local = store, local
+        self._calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._body: threading.Thread | None = None
+        self._serving: threading.Thread | None = None
+        self._listening: threading.Thread | None = None
+        self._released = threading.Event()
+        self._abandoned: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        self._sockets: frozenset[str] = frozenset()
+        self._began = 0
+        super().__init__(connection)
+
+    # -- what faults ask of a runtime: as any rank, but so that it can be let go
+
+    def sleep(self, seconds: float) -> None:
+        if self._marked(Mark("sleeps", "delay"), self._released.wait, seconds):
+            raise Released
+
+    def hang(self, why: str) -> NoReturn:
+        self._marked(Mark("waits", why), self._released.wait)
+        raise Released
+
+    def stop(self, seconds: float, why: str) -> None:
+        runtime.RealRuntime.stop(self, seconds, why)  # nobody on another host could continue it
+
+    def _reply(self) -> Any:
+        reply = super()._reply()
+        if isinstance(reply, Settle):
+            raise Released
+        return reply
+
+    def _send(self, message: Any) -> None:
+        of_the_body = threading.current_thread() not in (self._serving, self._listening)
+        if of_the_body and (self._released.is_set() or threading.current_thread() in self._abandoned):
+            raise Released  # what it says now is about a case that is over
+        super()._send(message)
+
+    # -- the two threads
+
+    def _hear(self, message: Any) -> None:
+        self._listening = threading.current_thread()
+        if isinstance(message, Ping):
+            self._send(Pong(time.monotonic()))
+        elif isinstance(message, (Where, Reply, Act)):
+            super()._hear(message)
+        else:
+            self._calls.put(message)
+
+    def _forsaken(self) -> None:
+        self._calls.put(Gone())
+
+    def attend(self) -> int | None:
+        """Serves until there are no more cases.
+
+        Returns:
+            The exit status that all ranks have agreed on; None if the world is gone without a word.
+        """
+        self._serving = threading.current_thread()
+        while True:
+            message = self._calls.get()
+            if isinstance(message, Form):
+                self._send(Settled(self._form(message)))
+            elif isinstance(message, Job):
+                self._body = threading.Thread(target=self._act, args=(message,), name=f"body of rank {self._number}", daemon=True)
+                self._body.start()
+            elif isinstance(message, Recall):
+                self._send(Recalled(_torch.unfinished_collectives(self._began)))
+            elif isinstance(message, Settle):
+                self._let_go(message)
+                self._send(Settled(""))
+            elif isinstance(message, Finish):
+                self._send(Finishing())
+                return message.status
+            elif isinstance(message, Gone):
+                return None
+
+    def rest(self, seconds: float) -> None:
+        """Waits until the world is gone, but no longer than so many seconds."""
+        with contextlib.suppress(queue.Empty):
+            self._calls.get(timeout=seconds)
+
+    # -- a case
+
+    def _form(self, form: Form) -> str:
+        self._number, self._released, self._told = form.rank, threading.Event(), queue.SimpleQueue()
+        self._sockets, self._began = sockets.names(), time.time_ns()
+        self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread.ident)
+        if form.store is None:
+            return ""
+        if dist.is_initialized():
+            return "it is in a process group already, and each case makes one of its own"
+        self._choose_device()
+        try:
+            dist.init_process_group(
+                _backend(),
+                store=dist.PrefixStore(form.store, self._store),
+                rank=form.rank,
+                world_size=form.size,
+                timeout=dt.timedelta(seconds=form.timeout),
+            )
+        except RuntimeError as error:
+            return f"it cannot join a group: {error}"
+        return ""
+
+    def _choose_device(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(self._local % torch.cuda.device_count())  # each thread has its own current device
+
+    def _act(self, job: Job) -> None:
+        self._choose_device()
+        try:
+            self._run(job)
+        except Released:
+            return
+
+    def _begin(self, job: Job) -> Any:
+        here = os.getcwd()  # noqa: PTH109  (as it was sent)
+        directory = job.directory if Path(job.directory).is_dir() else here
+        # What the launcher told each rank in its environment stays its own.
+        return super()._begin(dataclasses.replace(job, directory=directory, environment=dict(os.environ)))
+
+    def _others(self) -> list[threading.Thread]:
+        here = threading.current_thread()
+        return [one for one in threading.enumerate() if one is not here and one.ident not in self._idle and one not in self._abandoned]
+
+    def _let_go(self, settle: Settle) -> None:
+        """Ends whatever is left of a case; it is judged."""
+        self._released.set()
+        self._told.put(settle)
+        stuck = self._body is not None and self._body.is_alive()
+        sockets.cut(self._sockets)  # where this rank does not hang, others may hang for it, and errors may keep its group alive for long
+        deadline = time.monotonic() + (_RELEASE_LIMIT if stuck else _LINGER)
+        for thread in self._others():
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                self._abandoned.add(thread)
+        self._body = None
+        _torch.leave_groups(broken=stuck)
+        if sockets.names() - self._sockets:  # an error of the body's still holds the group, in a circle with its own frames
+            gc.collect()
+        _torch.forget_plans()
+
+
+def _backend() -> str:
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"

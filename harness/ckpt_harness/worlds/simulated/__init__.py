@@ -1,0 +1,5 @@
+"""Ranks as threads of one process, one running at a time, in virtual time; see :class:`SimulatedWorld`."""
+
+from ckpt_harness.worlds.simulated.world import SimulatedWorld
+
+__all__ = ["SimulatedWorld"]

@@ -1,0 +1,412 @@
+"""One thread at a time, in an order drawn from a seed, in virtual time; and the proof that nobody can go on.
+
+Every thread of every rank is a :class:`~ckpt_harness.worlds.simulated.tasks.Task`. Exactly one of them holds the baton and runs; it hands the baton
+over only at *scheduler points*: where it waits, sleeps, or yields. Who runs next is drawn from ``random.Random(seed)`` among those that can, and
+from nothing else, so the same seed gives the same order in every process.
+
+When no task can run, what the waiting ones wait for decides (:class:`~ckpt_harness.worlds.simulated.tasks.Claim`):
+
+* only things that this scheduler owns, and no event to come but timers of collectives: nobody can ever go on. That is the proof of a deadlock.
+* an event is still to come (a delay ends): virtual time jumps to it. Timers of collectives that lie before it fire on the way.
+* somebody waits for something outside: real time passes, up to ``external_limit`` seconds, and then the verdict is "unknown".
+
+Not modelled: pre-emption between two scheduler points (a data race inside the engine's own Python code is not explored); the duration of
+computing (only sleeps, delays and timeouts take virtual time). A thread that blocks in native code keeps the baton: nothing else runs until it
+returns, and after ``external_limit`` real seconds without a scheduler point the world gives up on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import random
+import threading
+import time
+from _thread import LockType, allocate_lock
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn, TypeVar
+
+from ckpt_harness.worlds.simulated.tasks import Claim, DeadlineKind, State, Task, Unwind, Waiting, become, current_task
+
+GRACE = 0.25
+"""Real seconds that a wait which the outside or another task may end gets before virtual time moves on, so that the other task can."""
+
+T = TypeVar("T")
+
+_monotonic = time.monotonic
+
+End = Literal["done", "deadlock", "outside", "stuck"]
+"""Why a world ended: all bodies ended; proved; the outside did not answer in time; a thread never came back to a scheduler point."""
+
+
+class Scheduler:
+    """Runs tasks one at a time.
+
+    Args:
+        seed: of the order.
+        on_deadlock: ``end`` ends the world where only timers of collectives are left; ``time_out`` lets them fire.
+        external_limit: real seconds that an external wait may take.
+        begin: called on a task's thread before it runs anything, and again whenever it has become stale; it holds the baton.
+        end: called on a task's thread after its last line; it holds the baton.
+
+    Attributes:
+        owner: whatever the layer above wants to find from a task.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        on_deadlock: Literal["end", "time_out"] = "end",
+        external_limit: float = 30.0,
+        begin: Callable[[Task], None] = lambda task: None,
+        end: Callable[[Task], None] = lambda task: None,
+    ) -> None:
+        self.now = 0.0
+        self.started = _monotonic()
+        self.tasks: list[Task] = []
+        self.running: Task | None = None
+        self.ended: End | None = None
+        self.stuck: Task | None = None
+        self.unwinding = False
+        self.over = False
+        self.owner: Any = None
+        self._random = random.Random(seed)
+        self._on_deadlock = on_deadlock
+        self._external_limit = external_limit
+        self._begin, self._end = begin, end
+        self._ready: list[Task] = []
+        self._inbox: deque[Task] = deque()
+        self._bell: LockType = allocate_lock()
+        self._bell.acquire()
+        self._bodies = 0
+        self._steps = 0
+        self._idle: Literal["", "grace", "limit"] = ""
+        self._idle_since = 0.0
+        self._stalled_since: float | None = None
+        self._lingering_since: float | None = None
+
+    # --- tasks ----------------------------------------------------------------------------------------------------
+
+    def add(self, rank: int, main: bool = False) -> Task:
+        """A new task, ready to run. Its thread must call :meth:`live`."""
+        task = Task(self, len(self.tasks), rank, main)
+        self.tasks.append(task)
+        self._ready.append(task)
+        self._bodies += main
+        return task
+
+    def live(self, task: Task, body: Callable[[], None]) -> None:
+        """The life of a task's thread: waits for the baton, runs ``body``, hands the baton on."""
+        become(task)
+        task.baton.acquire()
+        try:
+            if not self.unwinding:
+                self._begin(task)
+                body()
+        except Unwind:
+            pass
+        finally:
+            if not self.over:
+                self._end(task)
+                self._finish(task)
+            become(None)
+
+    def _finish(self, task: Task) -> None:
+        task.state = State.DONE
+        self._bodies -= task.main
+        if self.unwinding:
+            return
+        for joiner in task.joiners:
+            self.wake(joiner)
+        self._stalled_since = None
+        if self.ended is None:
+            chosen = self._choose()
+            if chosen is not None:
+                chosen.baton.release()
+
+    # --- scheduler points -------------------------------------------------------------------------------------------
+
+    def park(self, waiting: Waiting, deadline: float | None = None, kind: DeadlineKind = "event") -> bool:
+        """Gives the baton away until somebody wakes the calling task, or ``deadline`` (virtual seconds) passes.
+
+        A task may be woken for nothing: callers look again at what they wait for.
+
+        Returns:
+            False when the deadline passed.
+        """
+        me = self._me()
+        me.waiting, me.deadline, me.deadline_kind, me.expired = waiting, deadline, kind, False
+        if kind == "poll" and deadline is not None:
+            me.real_deadline = _monotonic() + deadline - self.now
+        me.state = State.WAITING
+        self._hand_over(me)
+        me.waiting = me.deadline = None
+        return not me.expired
+
+    def pause(self) -> None:
+        """Lets somebody else run, if the seed says so."""
+        me = self._me()
+        if self._ready or self._inbox:
+            me.state = State.READY
+            self._ready.append(me)
+            self._hand_over(me)
+
+    def sleep(self, seconds: float) -> None:
+        """Lets virtual time pass for the calling task."""
+        until = self.now + max(seconds, 0.0)
+        waiting = Waiting("sleep")
+        while self.park(waiting, until):
+            pass
+
+    def step_out(self, waiting: Waiting, act: Callable[[], T]) -> T:
+        """Gives the baton away while the calling task blocks in ``act``, natively; ``act`` must return soon once ``unwinding`` is set."""
+        me = self._me()
+        me.waiting, me.deadline, me.state = waiting, None, State.WAITING
+        chosen = self._choose() if self.ended is None else None
+        if chosen is not None:
+            chosen.baton.release()
+        try:
+            return act()
+        finally:
+            self._inbox.append(me)
+            self._ring()
+            me.baton.acquire()
+            me.waiting = None
+            if self.unwinding:
+                raise Unwind
+
+    def hang(self, what: str) -> NoReturn:
+        """Waits for nothing, which is provable."""
+        waiting = Waiting(what)
+        while True:
+            self.park(waiting)
+
+    def die(self, rank: int) -> NoReturn:
+        """Parks the calling task and every other one of ``rank`` for good; nothing of them runs until the world unwinds."""
+        me = self._me()
+        for task in self.tasks:
+            if task.rank == rank and task.state is not State.DONE:
+                if task.main:
+                    self._bodies -= 1
+                if task.state is State.READY:
+                    self._ready.remove(task)
+                task.state = State.DEAD
+        while True:
+            self._hand_over(me)
+
+    def join(self, task: Task, timeout: float | None = None) -> bool:
+        """Waits for another task to end; True when it has."""
+        me = self._me()
+        deadline = None if timeout is None else self.now + timeout
+        waiting = Waiting("thread join")
+        task.joiners.append(me)
+        try:
+            while task.state is not State.DONE:
+                if not self.park(waiting, deadline):
+                    return False
+        finally:
+            task.joiners.remove(me)
+        return True
+
+    def wake(self, task: Task) -> None:
+        """Lets a parked task look again. May be called by any thread."""
+        if self.running is not None and current_task() is self.running:
+            self._make_ready(task)
+        else:
+            self._stalled_since = None
+            self._inbox.append(task)
+            self._ring()
+
+    def progress(self) -> None:
+        """Says that something really happened: the clock of external waits starts afresh."""
+        self._stalled_since = None
+
+    def pass_time(self, until: float) -> None:
+        """Virtual time has reached ``until``: the calling task has waited in real time."""
+        self.now = max(self.now, until)
+
+    def check(self) -> None:
+        """Raises in a thread whose world is being unwound."""
+        self._me()
+
+    # --- handing over -----------------------------------------------------------------------------------------------
+
+    def _me(self) -> Task:
+        me = current_task()
+        assert me is not None and me.scheduler is self, "only a thread of this world may wait in it"
+        if self.unwinding:
+            raise Unwind
+        return me
+
+    def _hand_over(self, me: Task) -> None:
+        chosen = self._choose() if self.ended is None else None
+        if chosen is not me:
+            if chosen is not None:
+                chosen.baton.release()
+            me.baton.acquire()
+        if self.unwinding:
+            raise Unwind
+        if me.stale:
+            me.stale = False
+            self._begin(me)
+
+    def _choose(self) -> Task | None:
+        """Takes the next task to run; None when nobody can now (the controller has been told)."""
+        while True:
+            while self._inbox:
+                self._make_ready(self._inbox.popleft())
+            ready = self._ready
+            if ready:
+                last = ready.pop()
+                count = len(ready)
+                place = int(self._random.random() * (count + 1)) if count else 0
+                if place < count:
+                    ready[place], last = last, ready[place]
+                last.state = State.RUNNING
+                self.running = last
+                self._steps += 1
+                return last
+            self.running = None
+            if not self._advance():
+                self._ring()
+                return None
+
+    def _make_ready(self, task: Task) -> None:
+        if task.state is State.WAITING:
+            task.state = State.READY
+            self._ready.append(task)
+
+    # --- when nobody can run ----------------------------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        """Nobody is ready. Makes time pass, or ends the world, or leaves it idle for the outside; True when somebody is ready."""
+        waiting = [task for task in self.tasks if task.state is State.WAITING]
+        if not self._bodies:
+            waiting = [task for task in waiting if task.thread is not None and not task.thread.daemon]
+        claims = {task.claim for task in waiting}
+        events = any(task.deadline is not None and task.deadline_kind == "event" for task in waiting)
+        if Claim.OUTSIDE in claims or (Claim.SHARED in claims and not events):
+            return self._wait_outside("limit")
+        if Claim.SHARED in claims:
+            return self._wait_outside("grace")
+        if not self._bodies and (not events or self._lingers()):
+            self.ended = "done"
+            return False
+        if events:
+            self._fire(waiting)
+            self._stalled_since = None
+            return True
+        if self._on_deadlock == "time_out" and any(task.deadline_kind == "timer" and task.deadline is not None for task in waiting):
+            self._fire(waiting)
+            return True
+        self.ended = "deadlock"
+        return False
+
+    def _lingers(self) -> bool:
+        """All bodies have ended, and threads they left behind still sleep: a process would wait for them, a test cannot do so for ever."""
+        if self._lingering_since is None:
+            self._lingering_since = _monotonic()
+        return _monotonic() > self._lingering_since + self._external_limit
+
+    def _fire(self, waiting: list[Task]) -> None:
+        """Moves virtual time to the earliest deadline. All that are due then expire together, so that none sees another's end first."""
+        dated = [(task.deadline, task) for task in waiting if task.deadline is not None]
+        self.now = max(self.now, min(deadline for deadline, _ in dated))
+        for deadline, task in dated:
+            if deadline <= self.now:
+                task.expired = True
+                self._make_ready(task)
+
+    def _wait_outside(self, how: Literal["grace", "limit"]) -> bool:
+        self._idle, self._idle_since = how, _monotonic()
+        if self._stalled_since is None:
+            self._stalled_since = self._idle_since
+        return False
+
+    # --- the controller: the thread that called run -----------------------------------------------------------------
+
+    def run(self) -> End:
+        """Lets the tasks run until the world ends. Called once, by the thread that owns the world."""
+        first = self._choose()
+        if first is not None:
+            first.baton.release()
+        seen, since = -1, 0.0
+        while self.ended is None:
+            if self._idle:
+                self._tend()
+                continue
+            if seen != self._steps:
+                seen, since = self._steps, _monotonic()
+            self._listen(since + self._external_limit)
+            if self.ended is None and not self._idle and seen == self._steps and _monotonic() >= since + self._external_limit:
+                self.stuck, self.ended = self.running, "stuck"
+        return self.ended
+
+    def _listen(self, until: float) -> None:
+        self._bell.acquire(True, max(until - _monotonic(), 0.0))
+
+    def _ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # already rung
+            self._bell.release()
+
+    def _tend(self) -> None:
+        """The world is idle: waits for the outside, for a polling wait's timeout, or for patience to end."""
+        stalled_since = self._idle_since if self._stalled_since is None else self._stalled_since
+        polls = [task for task in self.tasks if task.state is State.WAITING and task.deadline is not None and task.deadline_kind == "poll"]
+        limit = self._idle_since + GRACE if self._idle == "grace" else stalled_since + self._external_limit
+        until = min([limit, *(task.real_deadline for task in polls)])
+        if not self._inbox:
+            self._listen(until)
+        now = _monotonic()
+        if self._inbox:
+            pass
+        elif any(task.real_deadline <= now for task in polls):
+            for task in polls:
+                if task.real_deadline <= now:
+                    self.now = max(self.now, task.deadline or 0.0)
+                    task.expired = True
+                    self._make_ready(task)
+        elif now < limit:
+            return
+        elif self._idle == "grace":
+            self._fire([task for task in self.tasks if task.state is State.WAITING])
+        else:
+            self.ended = "outside" if self._bodies else "done"
+            return
+        self._idle = ""
+        chosen = self._choose()
+        if chosen is not None:
+            chosen.baton.release()
+
+    def unwind(self, patience: float = 5.0) -> list[Task]:
+        """Ends every thread that is left, one after the other, by raising :class:`Unwind` where it is parked.
+
+        Returns:
+            The tasks whose threads did not end within ``patience`` real seconds each: they sit in native code. They are daemons.
+        """
+        self.unwinding = True
+        left = []
+        for task in list(self.tasks):
+            thread = task.thread
+            if thread is None:
+                continue
+            if task.state is not State.DONE:
+                task.baton.release()
+            _join(thread, 0.0 if task is self.stuck else patience)
+            if _is_alive(thread):
+                left.append(task)
+                _interrupt(thread)
+        self.over = True
+        return left
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Has a thread that is left behind end at its first line of Python, so that it cannot act on what comes after its world."""
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Unwind))
+
+
+_join = threading.Thread.join
+_is_alive = threading.Thread.is_alive

@@ -1,6 +1,0 @@
-"""Ranks that exist already, because a launcher started them; see :class:`AttachedWorld`."""
-
-from harness.worlds.attached.company import together
-from harness.worlds.attached.world import AttachedWorld, check_shared
-
-__all__ = ["AttachedWorld", "check_shared", "together"]

@@ -1,5 +1,0 @@
-"""Ranks as threads of one process, one running at a time, in virtual time; see :class:`SimulatedWorld`."""
-
-from harness.worlds.simulated.world import SimulatedWorld
-
-__all__ = ["SimulatedWorld"]
