@@ -19,7 +19,7 @@ from ckpt_harness.history import History
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.planner import FaultySavePlanner
 from ckpt_harness.injection.storage import FaultyStorageWriter
-from ckpt_harness.workloads.workload import context_here, workload
+from ckpt_harness.workloads.workload import context_here, find_workload
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
 RANKS = 4
@@ -40,12 +40,12 @@ def rows(smoke: bool) -> list[Row]:
     """The measurements."""
     times = 5 if smoke else 60
     root = tempfile.mkdtemp(prefix="ckpt-bench-")
-    kind = workload("mixed")
+    workload = find_workload("mixed")
 
     def bare() -> None:
         def body() -> None:
             with contextlib.suppress(dcp.CheckpointException):
-                dcp.save(kind.make(context_here(1, RANKS)), storage_writer=BareFailingWriter(root, sync_files=False), checkpoint_id=root)
+                dcp.save(workload.make(context_here(1, RANKS)), storage_writer=BareFailingWriter(root, sync_files=False), checkpoint_id=root)
 
         SimulatedWorld(RANKS).run(body)
 
@@ -56,7 +56,7 @@ def rows(smoke: bool) -> list[Row]:
             writer = FaultyStorageWriter.sharing(dcp.FileSystemWriter(root, sync_files=False), faults)
             planner = FaultySavePlanner.sharing(dcp.DefaultSavePlanner(), faults)
             with contextlib.suppress(dcp.CheckpointException), faults.operation("save"):
-                dcp.save(kind.make(context_here(1, RANKS)), storage_writer=writer, planner=planner, checkpoint_id=root)
+                dcp.save(workload.make(context_here(1, RANKS)), storage_writer=writer, planner=planner, checkpoint_id=root)
 
         SimulatedWorld(RANKS).run(body, faults=faults)
 

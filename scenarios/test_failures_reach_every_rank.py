@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness import Case, FailFuture, Raise
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.strategies import bound_plans, guarded_sites
 from ckpt_harness.workloads.workload import WORKLOADS
 
@@ -24,7 +24,7 @@ def test_every_rank_learns_of_every_failure(ckpt_rig, operation, data):
 
     result = ckpt_rig.check(case)  # every claim: nobody hangs, all agree, nothing half done is committed, a retry works
 
-    if result.expectation.kind is Kind.FAILS and not result.known:
+    if result.expectation.ending is Ending.FAILS and not result.known:
         for rank, outcome in result.outcomes.items():
             assert outcome.error is not None, f"rank {rank} was not told: {outcome}"
             assert outcome.error.failures == result.expectation.failures

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness import Case, FailFuture, FaultPlan, Raise
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.strategies import bound_plans, guarded_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
@@ -28,7 +28,7 @@ def test_a_group_learns_of_its_own_failures(ckpt_rig, way, operation, data):
         for rank in owed.ranks:
             error = result.outcomes[rank].error
             assert (error.failures if error else {}) == owed.failures, f"rank {rank} of {owed.ranks}: {result.outcomes[rank]}"
-            assert (error is None) == (owed.kind is Kind.SUCCEEDS)
+            assert (error is None) == (owed.ending is Ending.SUCCEEDS)
 
 
 @pytest.mark.ckpt_needs("commit marker")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness import Case, FailFuture, FaultPlan, Raise
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.strategies import fault_plans, guarded_sites, world_sizes
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
@@ -28,7 +28,7 @@ def test_what_fails_in_one_is_told_of_that_one_alone(ckpt_rig, data):
     if not result.known:
         for expectation in result.evidence.forecast.expectations:
             (storage,) = result.evidence.storage[expectation.operation]
-            assert storage.committed == (expectation.kind is Kind.SUCCEEDS) or storage.finish_acted
+            assert storage.committed == (expectation.ending is Ending.SUCCEEDS) or storage.finish_acted
 
 
 def test_on_one_group_they_take_each_others_messages(ckpt_rig):

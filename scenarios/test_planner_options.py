@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ckpt_harness import Case, FailFuture, Raise
 from ckpt_harness.engines.dcp import PLANNERS
 from ckpt_harness.faults.sites import SITES
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.strategies import bound_plans, storage_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
@@ -31,5 +31,5 @@ def test_every_rank_learns_of_every_failure(ckpt_rig, planner, operation, data):
 
     result = ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, planner=planner))
 
-    if result.expectation.kind is Kind.FAILS and not result.known:
+    if result.expectation.ending is Ending.FAILS and not result.known:
         assert all(one.error.failures == result.expectation.failures for one in result.outcomes.values())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness import Case, FailFuture, Raise
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.strategies import fault_plans, guarded_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
@@ -26,4 +26,4 @@ def test_a_failure_is_its_own_ranks_affair(ckpt_rig, operation, data):
         (rank,) = owed.ranks
         error = result.outcomes[rank].error
         assert (error.failures if error else {}) == owed.failures
-        assert set(owed.failures) == ({0} if owed.kind is Kind.FAILS else set())
+        assert set(owed.failures) == ({0} if owed.ending is Ending.FAILS else set())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness import Case, FailFuture, Raise
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.strategies import fault_plans, storage_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
@@ -23,7 +23,7 @@ def test_who_fails_says_so(ckpt_rig, operation, data):
     result = ckpt_rig.check(Case(plan, operation, ranks=3, way="no_collectives"))
 
     (owed,), (left,) = result.expectations, result.evidence.storage[result.expectation.operation]
-    if owed.kind is Kind.FAILS and "DCP-005" not in result.known and "DCP-011" not in result.known:
+    if owed.ending is Ending.FAILS and "DCP-005" not in result.known and "DCP-011" not in result.known:
         assert {rank: result.outcomes[rank].error for rank in owed.failures} == owed.failures
         assert left.committed == left.finish_acted
 

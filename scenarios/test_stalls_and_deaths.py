@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ckpt_harness import Case, FaultPlan, Hang, Kill, NeverComplete
 from ckpt_harness.faults.sites import SITES
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.strategies import bound_plans, coordinators, guarded_sites, storage_sites, world_sizes
 
 
@@ -21,7 +21,7 @@ def test_nobody_succeeds_beside_a_lost_rank(ckpt_rig, operation, data):
 
     result = ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator))
 
-    if result.expectation.kind is Kind.STALLS:
+    if result.expectation.ending is Ending.STALLS:
         assert "returned" not in {outcome.kind for outcome in result.outcomes.values()}
 
 

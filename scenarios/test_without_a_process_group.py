@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness import Case, FailFuture, Raise
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.strategies import fault_plans, guarded_sites
 from ckpt_harness.workloads.workload import WORKLOADS
 
@@ -23,5 +23,5 @@ def test_the_only_process_is_told(ckpt_rig, operation, data):
 
     result = ckpt_rig.check(Case(plan, operation, ranks=1, workload=workload, way="alone"))
 
-    if result.expectation.kind is Kind.FAILS and not result.known:
+    if result.expectation.ending is Ending.FAILS and not result.known:
         assert set(result.outcomes[0].error.failures) == {0}

@@ -442,13 +442,13 @@ def engines(reports: tuple[Path, ...], write: Path | None) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    from ckpt_harness.engines.base import BUILT_IN, THIRD_PARTY, find, named
+    from ckpt_harness.engines.base import BUILT_IN, THIRD_PARTY, find_engine, named
 
     table = Table(Column("engine", no_wrap=True), "what it is, and what it claims", box=None, header_style="bold")
     for name, target in named().items():
         source = "" if name in BUILT_IN else f" ({THIRD_PARTY[name].package if name in THIRD_PARTY else target})"
         try:
-            engine = find(name)
+            engine = find_engine(name)
         except UsageError as error:
             why = str(error).partition("; engines:")[0].removeprefix(f"engine {name!r} ")
             table.add_row(name, escape(f"cannot run here: {why}"))

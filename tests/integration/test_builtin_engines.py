@@ -8,12 +8,12 @@ import pytest
 
 from ckpt_harness import Case, FaultPlan
 from ckpt_harness.cases.rig import Rig
-from ckpt_harness.engines.base import BUILT_IN, find
+from ckpt_harness.engines.base import BUILT_IN, find_engine
 from ckpt_harness.engines.huggingface import HuggingFaceEngine
 from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 
-SIMULATED = [name for name in BUILT_IN if find(name).usual.get("world") is None]
+SIMULATED = [name for name in BUILT_IN if find_engine(name).usual.get("world") is None]
 
 
 class _NeverDequantizes(HuggingFaceEngine):
@@ -45,7 +45,7 @@ def test_every_engine_keeps_what_it_claims(engine: str, operation: str, plan: st
 @pytest.mark.parametrize("engine", ["filesystem", "huggingface", "huggingface-consolidated", "huggingface-quantized"])
 def test_an_engine_holds_every_workload_that_it_does_not_say_it_cannot(engine: str, workload: str) -> None:
     """Saved by two ranks, loaded by two, by one, and by others than saved it."""
-    if {**WORKLOADS, **PARALLEL}[workload].holds & find(engine).cannot_hold:
+    if {**WORKLOADS, **PARALLEL}[workload].holds & find_engine(engine).cannot_hold:
         return  # refused; a unit test has that
     with Rig() as rig:
         for operation in ("save", "load"):

@@ -14,7 +14,7 @@ from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cli import main
 from ckpt_harness.conformance import check
 from ckpt_harness.engines import base
-from ckpt_harness.engines.base import GROUP, find, named
+from ckpt_harness.engines.base import GROUP, find_engine, named
 from ckpt_harness.engines.filesystem import FILESYSTEM
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.protocol import Capability
@@ -74,11 +74,11 @@ def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: p
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: mine if group == GROUP else [])
     monkeypatch.setattr(base, "_installed", base._installed.__wrapped__)  # as in a process that has not asked yet
-    assert find("mine") is FILESYSTEM
-    assert find("fsspec-file") is not FILESYSTEM
+    assert find_engine("mine") is FILESYSTEM
+    assert find_engine("fsspec-file") is not FILESYSTEM
     assert named()["broken"] == "no_such_module:ENGINE"
     with pytest.raises(UsageError, match="engines: .*mine"):
-        find("none")
+        find_engine("none")
     told = CliRunner().invoke(main, ["engines"], terminal_width=300, env={"COLUMNS": "300"}).output
     lines = [line.strip() for line in told.splitlines()]
     assert any(line.startswith("broken ") and "cannot run here" in line and "No module named 'no_such_module'" in line for line in lines)

@@ -9,7 +9,7 @@ from third_party_storage import MARKER, ItemFileReader, ItemFileWriter
 
 from ckpt_harness import StorageConformance
 from ckpt_harness.conformance.engine import claimed
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 from ckpt_harness.errors import UsageError
 
 HERE = Path(__file__).parent
@@ -134,7 +134,7 @@ def test_a_replay_line_finds_the_storage_by_the_file_of_its_class():
     """So the file needs to be on no path."""
     name = TestItemFiles.engine.name
     assert name.endswith("test_conformance.py:TestItemFiles.engine")
-    assert find(name) is TestItemFiles.engine
+    assert find_engine(name) is TestItemFiles.engine
 
 
 def test_an_unknown_capability_is_refused():

@@ -19,7 +19,7 @@ from ckpt_harness.cases.case import Case, usual_world
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.cli import main
 from ckpt_harness.engines import base
-from ckpt_harness.engines.base import THIRD_PARTY, Call, find
+from ckpt_harness.engines.base import THIRD_PARTY, Call, find_engine
 from ckpt_harness.engines.third_party.handing import handed
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("silence")
 def _service(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Where SageMaker's package is, the service that its engine stores on, which is there for the life of a process, and so is no test's leftover."""
     if importlib.util.find_spec(THIRD_PARTY["sagemaker"].module) is not None:
-        find("sagemaker").place(tmp_path_factory.mktemp("sagemaker"), "unused")
+        find_engine("sagemaker").place(tmp_path_factory.mktemp("sagemaker"), "unused")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
     """By what pip installs, before anything of it is imported."""
     monkeypatch.setattr(base, "_is_installed", lambda module: False)
     with pytest.raises(UsageError, match=rf"needs {THIRD_PARTY[name].package.partition('[')[0]}.*is not installed"):
-        find(name)
+        find_engine(name)
     told = CliRunner().invoke(main, ["engines"], env={"COLUMNS": "300"})
     assert f"needs {THIRD_PARTY[name].package}" in told.output.replace("\n", " ")
 

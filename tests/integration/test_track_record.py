@@ -14,7 +14,7 @@ import ckpt_harness
 from ckpt_harness.cases.case import CaseResult
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.cli import case_of, main
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.report.track_record import Report, render, reports, shown
 
@@ -41,7 +41,7 @@ def _able(report: Report) -> Report:
     """Skips a report whose engine needs a package that is not there."""
     words = shlex.split(report.line)
     try:
-        find(words[words.index("--engine") + 1] if "--engine" in words else "filesystem")
+        find_engine(words[words.index("--engine") + 1] if "--engine" in words else "filesystem")
     except UsageError as error:
         pytest.skip(str(error).partition("; engines:")[0])
     return report

@@ -11,7 +11,7 @@ from ckpt_harness.campaigns.crashes import Scene, crashes
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.disk.durability import MODELS, Model
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 from ckpt_harness.faults.protocol import Capability
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -23,7 +23,7 @@ def _sweep(operation: Any, ranks: int, coordinator: int, **more: Any) -> Sweep:
 
 def test_it_claims_what_can_be_claimed_of_a_disk() -> None:
     """So that nothing below holds because nobody promised it."""
-    assert find(ATOMIC).capabilities == set(Capability) - {Capability.WITHOUT_COLLECTIVES, Capability.DETECTS_LIES, Capability.OBJECT_STORE}
+    assert find_engine(ATOMIC).capabilities == set(Capability) - {Capability.WITHOUT_COLLECTIVES, Capability.DETECTS_LIES, Capability.OBJECT_STORE}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -7,7 +7,7 @@ from bugs_disk import CRASH_BUGS, CrashBug
 from planting import planted
 
 from ckpt_harness.campaigns.crashes import Crashes, crashes
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 from ckpt_harness.findings.register import Register
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("silence")
 
 def _broken(found: Crashes) -> set[str]:
     """The claims that crashes break, of those that the engine makes and no known finding explains."""
-    claimed, known = find(found.scene.engine).capabilities, found.known(Register.shipped())
+    claimed, known = find_engine(found.scene.engine).capabilities, found.known(Register.shipped())
     return {claim for claim, shown, needed in found.violated() if shown not in known and (needed is None or needed in claimed)}
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from ckpt_harness import Case, FaultPlan
 from ckpt_harness.cli import main
-from ckpt_harness.engines.base import BUILT_IN, find
+from ckpt_harness.engines.base import BUILT_IN, find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 
@@ -17,7 +17,7 @@ from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_an_engine_has_the_name_by_which_it_is_found(name: str) -> None:
     """And a case that names it alone can be bound, in the world that it runs in."""
-    engine = find(name)
+    engine = find_engine(name)
     assert engine.name == name
     Case(engine=name, world="processes" if engine.usual.get("world") else "simulated").bind()
 
@@ -25,7 +25,7 @@ def test_an_engine_has_the_name_by_which_it_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_usual_workload_of_an_engine_is_one_that_it_can_hold(name: str) -> None:
     """What a sweep runs on where nobody names a workload."""
-    engine, kinds = find(name), {**WORKLOADS, **PARALLEL}
+    engine, kinds = find_engine(name), {**WORKLOADS, **PARALLEL}
     assert not kinds[engine.usual.get("workload", Case.workload)].holds & engine.cannot_hold
 
 
@@ -79,7 +79,7 @@ def test_an_engine_that_lacks_a_package_says_so_and_the_others_go_on(monkeypatch
     monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UsageError, match=f"needs the package {package}: pip install 'ckpt-harness"):
-        find(name)
+        find_engine(name)
     listed = CliRunner().invoke(main, ["engines"], env={"COLUMNS": "900"}).output
     assert "fsspec-memory" in listed
     assert f"needs the package {package}" in listed

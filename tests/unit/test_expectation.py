@@ -9,7 +9,7 @@ from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import DCP, DCP_ALONE, Protocol, groups_of
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.history import SOME_ERROR
-from ckpt_harness.judging.model import Expectation, Forecast, Kind, forecast
+from ckpt_harness.judging.model import Ending, Expectation, Forecast, forecast
 from ckpt_harness.judging.trace import Moment, Trace
 
 
@@ -32,7 +32,7 @@ def _acting(owed: Expectation) -> list[tuple[str, int]]:
 def test_nothing_planned_succeeds() -> None:
     """On all ranks, with nothing that must fire."""
     owed = _owed("")
-    assert (owed.kind, owed.ranks, owed.failures, owed.must_fire) == (Kind.SUCCEEDS, (0, 1, 2), {}, frozenset())
+    assert (owed.ending, owed.ranks, owed.failures, owed.must_fire) == (Ending.SUCCEEDS, (0, 1, 2), {}, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_nothing_planned_succeeds() -> None:
 def test_one_error_fails_its_step_everywhere(operation: str, site: str, step: str) -> None:
     """Its rank is named with its error, and the fault must fire; the same claim is stated for sites that nothing guards."""
     owed = _owed(f"{site}@2=raise(OSError:EIO)", operation)
-    assert (owed.kind, owed.step, set(owed.failures)) == (Kind.FAILS, step, {2})
+    assert (owed.ending, owed.step, set(owed.failures)) == (Ending.FAILS, step, {2})
     assert owed.failures[2].errno == "EIO"
     assert f"injected at {site} on rank 2" in owed.failures[2].message
     assert owed.must_fire == {(f"{site}@2=raise(OSError:EIO)", 2)}
@@ -119,23 +119,23 @@ def test_before_and_after_a_call_are_two_moments() -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "delayed"),
     [
-        ("writer.write_data@1=delay(5)", Kind.SUCCEEDS, 5),
-        ("writer.write_data@1=delay(80)", Kind.SUCCEEDS, 80),
-        ("writer.write_data@1=delay(100)", Kind.UNDETERMINED, 100),
-        ("writer.write_data@1=delay(120)", Kind.STALLS, 120),
-        ("writer.write_data@all=delay(500)", Kind.SUCCEEDS, 500),
-        ("writer.storage_meta@0=delay(80); writer.write_data@1=delay(80)", Kind.SUCCEEDS, 160),
-        ("writer.storage_meta@0=delay(60); writer.prepare_local_plan@0=delay(60)", Kind.STALLS, 120),
-        ("writer.reset@0=delay(60); writer.prepare_local_plan@0=delay(60)", Kind.STALLS, 120),
-        ("writer.finish@0=delay(120)", Kind.STALLS, 120),
-        ("writer.write_data@1=delay(5); writer.write_data@2=raise", Kind.FAILS, 5),
-        ("writer.write_data@1=delay(120); writer.write_data@2=raise", Kind.STALLS, 120),
+        ("writer.write_data@1=delay(5)", Ending.SUCCEEDS, 5),
+        ("writer.write_data@1=delay(80)", Ending.SUCCEEDS, 80),
+        ("writer.write_data@1=delay(100)", Ending.UNDETERMINED, 100),
+        ("writer.write_data@1=delay(120)", Ending.STALLS, 120),
+        ("writer.write_data@all=delay(500)", Ending.SUCCEEDS, 500),
+        ("writer.storage_meta@0=delay(80); writer.write_data@1=delay(80)", Ending.SUCCEEDS, 160),
+        ("writer.storage_meta@0=delay(60); writer.prepare_local_plan@0=delay(60)", Ending.STALLS, 120),
+        ("writer.reset@0=delay(60); writer.prepare_local_plan@0=delay(60)", Ending.STALLS, 120),
+        ("writer.finish@0=delay(120)", Ending.STALLS, 120),
+        ("writer.write_data@1=delay(5); writer.write_data@2=raise", Ending.FAILS, 5),
+        ("writer.write_data@1=delay(120); writer.write_data@2=raise", Ending.STALLS, 120),
     ],
 )
-def test_lateness_is_measured_against_the_others(text: str, kind: Kind, delayed: float) -> None:
+def test_lateness_is_measured_against_the_others(text: str, kind: Ending, delayed: float) -> None:
     """Within the group's timeout (100 s here) a late rank is waited for, beyond it not, and close to it either is right; nobody is late if all are."""
     (owed,) = _forecast(text, timeout=100.0).expectations
-    assert (owed.kind, owed.delayed) == (kind, delayed)
+    assert (owed.ending, owed.delayed) == (kind, delayed)
 
 
 @pytest.mark.parametrize("effect", ["hang", "kill"])
@@ -143,33 +143,33 @@ def test_lateness_is_measured_against_the_others(text: str, kind: Kind, delayed:
 def test_a_lost_rank_stalls_its_peers(site: str, effect: str) -> None:
     """They may wait as long as the backend does; nobody succeeds."""
     owed = _owed(f"{site}={effect}")
-    assert (owed.kind, owed.agreement, owed.failures) == (Kind.STALLS, True, {})
+    assert (owed.ending, owed.agreement, owed.failures) == (Ending.STALLS, True, {})
 
 
 def test_a_future_that_never_completes_stalls() -> None:
     """As a hang does; but not behind an error of the call that returns it."""
-    assert _owed("writer.write_data.future@1=nevercomplete").kind is Kind.STALLS
-    assert _owed("writer.write_data@1=raise; writer.write_data.future@1=nevercomplete").kind is Kind.FAILS
+    assert _owed("writer.write_data.future@1=nevercomplete").ending is Ending.STALLS
+    assert _owed("writer.write_data@1=raise; writer.write_data.future@1=nevercomplete").ending is Ending.FAILS
 
 
 def test_a_stall_outweighs_an_error_beside_it() -> None:
     """The error is never told, since the exchange never takes place."""
     owed = _owed("writer.write_data@1=raise; writer.write_data@2=hang")
-    assert owed.kind is Kind.STALLS
+    assert owed.ending is Ending.STALLS
     assert _acting(owed) == [("writer.write_data@2=hang", 2)]
 
 
 def test_a_stall_behind_the_last_collective_concerns_nobody_else() -> None:
     """The others have been told of success by then."""
     owed = _owed("state.load_state_dict@1=hang", "load[1]")
-    assert (owed.kind, owed.agreement) == (Kind.UNDETERMINED, False)
+    assert (owed.ending, owed.agreement) == (Ending.UNDETERMINED, False)
 
 
 @pytest.mark.parametrize(("text", "deceived"), [("writer.write_data@1=skip", True), ("writer.prepare_local_plan@1=wrong", True)])
 def test_what_a_lie_leads_to_is_not_foretold(text: str, deceived: bool) -> None:
     """Only agreement is owed, and what storage shows is judged only where the engine claims to notice."""
     owed = _owed(text)
-    assert (owed.kind, owed.agreement, owed.deceived) == (Kind.UNDETERMINED, True, deceived)
+    assert (owed.ending, owed.agreement, owed.deceived) == (Ending.UNDETERMINED, True, deceived)
 
 
 @pytest.mark.parametrize(
@@ -204,28 +204,28 @@ def _with_collectives(coordinator: int) -> Trace:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("pg.gather@0=raise", Kind.STALLS),
-        ("pg.gather@1=raise", Kind.STALLS),
-        ("pg.gather@1#2=kill", Kind.STALLS),
-        ("pg.gather@1!after=raise", Kind.UNDETERMINED),
-        ("pg.scatter@0=raise", Kind.STALLS),
-        ("pg.scatter@1=raise", Kind.UNDETERMINED),
-        ("pg.broadcast@0=hang", Kind.STALLS),
-        ("pg.broadcast@1=hang", Kind.UNDETERMINED),
+        ("pg.gather@0=raise", Ending.STALLS),
+        ("pg.gather@1=raise", Ending.STALLS),
+        ("pg.gather@1#2=kill", Ending.STALLS),
+        ("pg.gather@1!after=raise", Ending.UNDETERMINED),
+        ("pg.scatter@0=raise", Ending.STALLS),
+        ("pg.scatter@1=raise", Ending.UNDETERMINED),
+        ("pg.broadcast@0=hang", Ending.STALLS),
+        ("pg.broadcast@1=hang", Ending.UNDETERMINED),
     ],
 )
-def test_a_rank_lost_in_the_exchange_itself(text: str, kind: Kind) -> None:
+def test_a_rank_lost_in_the_exchange_itself(text: str, kind: Ending) -> None:
     """If its part is missing the others are stuck; if it only did not hear, they may have succeeded, and agreement is not owed."""
     (owed,) = forecast(FaultPlan.parse(text).bind(2), _with_collectives(0)).expectations
-    assert owed.kind is kind
-    if kind is Kind.UNDETERMINED:
+    assert owed.ending is kind
+    if kind is Ending.UNDETERMINED:
         assert not owed.agreement
 
 
 def test_a_late_collective_is_late_like_anything_else() -> None:
     """A delay there loses nobody."""
     (owed,) = forecast(FaultPlan.parse("pg.gather@1=delay(5)").bind(2), _with_collectives(0)).expectations
-    assert owed.kind is Kind.SUCCEEDS
+    assert owed.ending is Ending.SUCCEEDS
 
 
 # -- alone
@@ -234,15 +234,15 @@ def test_a_late_collective_is_late_like_anything_else() -> None:
 def test_alone_each_rank_owes_for_itself() -> None:
     """Without collectives the failing rank fails, naming itself 0, and nobody else is concerned."""
     found = _forecast("writer.write_data@1=raise", ranks=2, protocol=DCP_ALONE).expectations
-    assert [(one.ranks, one.kind, set(one.failures), one.coordinator) for one in found] == [
-        ((0,), Kind.SUCCEEDS, set(), 0),
-        ((1,), Kind.FAILS, {0}, 1),
+    assert [(one.ranks, one.ending, set(one.failures), one.coordinator) for one in found] == [
+        ((0,), Ending.SUCCEEDS, set(), 0),
+        ((1,), Ending.FAILS, {0}, 1),
     ]
 
 
 def test_alone_a_late_rank_makes_nobody_wait() -> None:
     """There is no timeout without a group."""
-    assert {one.kind for one in _forecast("writer.write_data@0=delay(9999)", ranks=2, protocol=DCP_ALONE).expectations} == {Kind.SUCCEEDS}
+    assert {one.ending for one in _forecast("writer.write_data@0=delay(9999)", ranks=2, protocol=DCP_ALONE).expectations} == {Ending.SUCCEEDS}
 
 
 # -- groups
@@ -258,7 +258,7 @@ def _in_way(text: str, way: str, ranks: int, operation: OperationKind = "save", 
 def test_in_a_group_ranks_are_named_as_it_counts() -> None:
     """Rank 2 of the world is the second of ranks 1 to 3; whoever coordinates is known by the world's rank."""
     (owed,) = _in_way("writer.write_data@2=raise; writer.write_data@3=raise(ValueError)", "subgroup", 4, coordinator=2)
-    assert (owed.ranks, owed.coordinator, owed.kind) == ((1, 2, 3), 3, Kind.FAILS)
+    assert (owed.ranks, owed.coordinator, owed.ending) == ((1, 2, 3), 3, Ending.FAILS)
     assert {rank: error.short_name for rank, error in owed.failures.items()} == {1: "InjectedFault", 2: "ValueError"}
     assert _acting(owed) == [("writer.write_data@2=raise", 2), ("writer.write_data@3=raise(ValueError)", 3)]
 
@@ -266,18 +266,18 @@ def test_in_a_group_ranks_are_named_as_it_counts() -> None:
 @pytest.mark.parametrize(
     ("text", "even", "odd"),
     [
-        ("", Kind.SUCCEEDS, Kind.SUCCEEDS),
-        ("writer.write_data@2=raise", Kind.FAILS, Kind.SUCCEEDS),
-        ("writer.finish@coordinator=raise", Kind.FAILS, Kind.FAILS),
-        ("writer.write_data@1=hang", Kind.SUCCEEDS, Kind.STALLS),
-        ("writer.reset@0=raise; writer.write_data@1=kill", Kind.FAILS, Kind.STALLS),
-        ("writer.write_data@0=delay(120)", Kind.STALLS, Kind.SUCCEEDS),
+        ("", Ending.SUCCEEDS, Ending.SUCCEEDS),
+        ("writer.write_data@2=raise", Ending.FAILS, Ending.SUCCEEDS),
+        ("writer.finish@coordinator=raise", Ending.FAILS, Ending.FAILS),
+        ("writer.write_data@1=hang", Ending.SUCCEEDS, Ending.STALLS),
+        ("writer.reset@0=raise; writer.write_data@1=kill", Ending.FAILS, Ending.STALLS),
+        ("writer.write_data@0=delay(120)", Ending.STALLS, Ending.SUCCEEDS),
     ],
 )
-def test_what_befalls_one_group_is_nothing_to_another(text: str, even: Kind, odd: Kind) -> None:
+def test_what_befalls_one_group_is_nothing_to_another(text: str, even: Ending, odd: Ending) -> None:
     """Each owes for its own faults."""
     found = _in_way(text, "groups", 4, timeout=100.0)
-    assert [(one.ranks, one.kind) for one in found] == [((0, 2), even), ((1, 3), odd)]
+    assert [(one.ranks, one.ending) for one in found] == [((0, 2), even), ((1, 3), odd)]
 
 
 # -- without collectives
@@ -286,7 +286,7 @@ def test_what_befalls_one_group_is_nothing_to_another(text: str, even: Kind, odd
 def test_without_collectives_only_those_who_fail_owe_an_error() -> None:
     """Wherever in the operation each fails; the others need not agree, but must end."""
     (owed,) = _in_way("writer.reset@0=raise; writer.write_data@2=raise(ValueError)", "no_collectives", 3)
-    assert (owed.kind, owed.agreement, owed.apart, owed.step) == (Kind.FAILS, False, True, "")
+    assert (owed.ending, owed.agreement, owed.apart, owed.step) == (Ending.FAILS, False, True, "")
     assert {rank: error.short_name for rank, error in owed.failures.items()} == {0: "InjectedFault", 2: "ValueError"}
     assert len(owed.must_fire) == 2
 
@@ -294,20 +294,20 @@ def test_without_collectives_only_those_who_fail_owe_an_error() -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("", Kind.SUCCEEDS),
-        ("writer.finish@1=raise", Kind.FAILS),
-        ("writer.write_data@1=raise; writer.finish@1=raise", Kind.FAILS),
-        ("writer.write_data@1=hang", Kind.STALLS),
-        ("writer.write_data@0=raise; writer.reset@1=kill", Kind.STALLS),
-        ("writer.write_data@1=skip", Kind.UNDETERMINED),
-        ("writer.storage_meta@0=delay(60); writer.write_data@0=delay(60)", Kind.STALLS),
-        ("writer.storage_meta@0=delay(60); writer.write_data@1=delay(60)", Kind.SUCCEEDS),
+        ("", Ending.SUCCEEDS),
+        ("writer.finish@1=raise", Ending.FAILS),
+        ("writer.write_data@1=raise; writer.finish@1=raise", Ending.FAILS),
+        ("writer.write_data@1=hang", Ending.STALLS),
+        ("writer.write_data@0=raise; writer.reset@1=kill", Ending.STALLS),
+        ("writer.write_data@1=skip", Ending.UNDETERMINED),
+        ("writer.storage_meta@0=delay(60); writer.write_data@0=delay(60)", Ending.STALLS),
+        ("writer.storage_meta@0=delay(60); writer.write_data@1=delay(60)", Ending.SUCCEEDS),
     ],
 )
-def test_without_collectives_ranks_meet_only_at_the_end(text: str, kind: Kind) -> None:
+def test_without_collectives_ranks_meet_only_at_the_end(text: str, kind: Ending) -> None:
     """There a lost rank is missed, and one that is late in sum beyond the timeout (100 s here)."""
     (owed,) = _in_way(text, "no_collectives", 2, timeout=100.0)
-    assert owed.kind is kind
+    assert owed.ending is kind
 
 
 def test_without_collectives_a_rank_goes_no_further_than_its_own_failure() -> None:
@@ -319,7 +319,7 @@ def test_without_collectives_a_rank_goes_no_further_than_its_own_failure() -> No
 def test_what_was_saved_without_collectives_is_loaded_with_them() -> None:
     """The whole claim is owed, since nobody asked for less."""
     (owed,) = _in_way("reader.read_data@1=raise", "no_collectives", 2, "load")
-    assert (owed.kind, owed.step, set(owed.failures), owed.agreement, owed.apart) == (Kind.FAILS, "read", {1}, True, False)
+    assert (owed.ending, owed.step, set(owed.failures), owed.agreement, owed.apart) == (Ending.FAILS, "read", {1}, True, False)
 
 
 def test_a_call_that_fails_anyway_may_fail_in_another_way() -> None:
@@ -327,14 +327,14 @@ def test_a_call_that_fails_anyway_may_fail_in_another_way() -> None:
     calls = [Moment("reader.read_metadata", 1, False, fails=True), Moment("reader.read_metadata", 2, False), Moment("reader.read_metadata", 2, True)]
     trace = Trace({"load[1]": {0: tuple(calls)}})
     for text, kind, fires in (
-        ("reader.read_metadata@0=raise", Kind.UNDETERMINED, True),
-        ("reader.read_metadata@0=wrong", Kind.SUCCEEDS, False),
-        ("reader.read_metadata@0=hang", Kind.STALLS, True),
-        ("reader.read_metadata@0#2=raise", Kind.FAILS, True),
+        ("reader.read_metadata@0=raise", Ending.UNDETERMINED, True),
+        ("reader.read_metadata@0=wrong", Ending.SUCCEEDS, False),
+        ("reader.read_metadata@0=hang", Ending.STALLS, True),
+        ("reader.read_metadata@0#2=raise", Ending.FAILS, True),
     ):
         (owed,) = forecast(FaultPlan.parse(text).bind(1), trace).expectations
-        assert (owed.kind, bool(owed.must_fire)) == (kind, fires), text
-        assert bool(owed.decisive) == (kind in (Kind.STALLS, Kind.FAILS))
+        assert (owed.ending, bool(owed.must_fire)) == (kind, fires), text
+        assert bool(owed.decisive) == (kind in (Ending.STALLS, Ending.FAILS))
 
 
 # -- several operations, occurrences
@@ -355,7 +355,7 @@ def test_a_call_that_fails_anyway_may_fail_in_another_way() -> None:
 def test_occurrences_are_counted(text: str, failing: list[str]) -> None:
     """Over the case, or within the operation that a fault is addressed to."""
     found = _forecast(text, ("save[1]", "save[2]", "save[3]"))
-    assert [one.operation for one in found.expectations if one.kind is Kind.FAILS] == failing
+    assert [one.operation for one in found.expectations if one.ending is Ending.FAILS] == failing
     assert bool(found.unreachable) == (not failing)
 
 
@@ -394,7 +394,7 @@ def _of_requests(text: str) -> Expectation:
 def test_a_refused_request_is_some_error_or_none(effect: str, when: str) -> None:
     """What a client makes of it is its own affair: all ranks are told of some error of that rank, or it tries again and all succeed."""
     owed = _of_requests(f"http.put@1{when}={effect}")
-    assert (owed.kind, owed.step, owed.failures, owed.maskable, owed.lasting) == (Kind.FAILS, "write", {1: SOME_ERROR}, True, False)
+    assert (owed.ending, owed.step, owed.failures, owed.maskable, owed.lasting) == (Ending.FAILS, "write", {1: SOME_ERROR}, True, False)
     assert owed.decisive[0].where == "writer.write_data"
 
 
@@ -407,4 +407,4 @@ def test_a_store_that_stays_so_may_be_met_again_in_a_later_step() -> None:
 def test_of_what_changes_an_answer_or_its_time_only_agreement_is_owed(text: str) -> None:
     """A no in other words, patience that may end, a lie."""
     owed = _of_requests(text)
-    assert (owed.kind, owed.agreement) == (Kind.UNDETERMINED, True)
+    assert (owed.ending, owed.agreement) == (Ending.UNDETERMINED, True)

@@ -12,7 +12,7 @@ from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging import oracles
-from ckpt_harness.judging.model import Acting, Expectation, Forecast, Kind
+from ckpt_harness.judging.model import Acting, Ending, Expectation, Forecast
 from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge, misattributed
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
@@ -20,10 +20,10 @@ ERROR = ErrorRecord.of(OSError(28, "No space left on device"))
 OTHER = ErrorRecord.of(InjectedFault("elsewhere"))
 FAULT = "writer.write_data@1=raise(OSError:ENOSPC)"
 
-SUCCEEDS = Expectation("save[1]", (0, 1), Kind.SUCCEEDS)
-FAILS = Expectation("save[1]", (0, 1), Kind.FAILS, "write", {1: ERROR}, must_fire=frozenset({(FAULT, 1)}))
-STALLS = Expectation("save[1]", (0, 1), Kind.STALLS, "write")
-UNDETERMINED = Expectation("save[1]", (0, 1), Kind.UNDETERMINED, "write")
+SUCCEEDS = Expectation("save[1]", (0, 1), Ending.SUCCEEDS)
+FAILS = Expectation("save[1]", (0, 1), Ending.FAILS, "write", {1: ERROR}, must_fire=frozenset({(FAULT, 1)}))
+STALLS = Expectation("save[1]", (0, 1), Ending.STALLS, "write")
+UNDETERMINED = Expectation("save[1]", (0, 1), Ending.UNDETERMINED, "write")
 
 RETURNED, DEAD, UNKNOWN = Outcome("returned"), Outcome("dead"), Outcome("unknown", where="a native thread")
 HUNG = Outcome("hung", where="gather for rank 1 at utils.py:1 in gather_object")
@@ -181,8 +181,8 @@ def test_the_same_ranks_can_try_again() -> None:
 
 # -- groups, and ranks apart
 
-EVEN = Expectation("save[1]", (0, 2), Kind.FAILS, "write", {1: ERROR})
-ODD = Expectation("save[1]", (1, 3), Kind.SUCCEEDS, coordinator=1)
+EVEN = Expectation("save[1]", (0, 2), Ending.FAILS, "write", {1: ERROR})
+ODD = Expectation("save[1]", (1, 3), Ending.SUCCEEDS, coordinator=1)
 
 
 def _of_groups(outcomes: tuple[Outcome, ...], **more: object) -> Evidence:
@@ -288,7 +288,7 @@ def test_every_oracle_is_asked_and_says_what_it_found() -> None:
     upload = {"async_save[1]": {0: {"upload": RETURNED}}}
     stored = {"async_save[1]": [StorageEvidence(committed=True, mismatches={"2 ranks": ()}, later=("x",), saves={"2 ranks": (1, 2)})]}
     flip = Acting(FaultPlan.parse("fs.read@1=bitflip").bind(2, 0).faults[0], 1)
-    found += judge(_evidence(replace(load, kind=Kind.UNDETERMINED, decisive=(flip,)), RETURNED, RETURNED, loaded={"load[1]": {0: ("x",)}}))
+    found += judge(_evidence(replace(load, ending=Ending.UNDETERMINED, decisive=(flip,)), RETURNED, RETURNED, loaded={"load[1]": {0: ("x",)}}))
     found += judge(_evidence(replace(SUCCEEDS, operation="async_save[1]"), RETURNED, RETURNED, futures=upload, storage=stored, left=("a thread",)))
     assert {one.oracle for one in found} == set(ORACLES)
     assert all(bool(one.reason) == (one.verdict is not Verdict.HOLDS) for one in found)

@@ -8,17 +8,17 @@ import pytest
 
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.history import ErrorRecord
-from ckpt_harness.judging.model import Acting, Expectation, Forecast, Kind
+from ckpt_harness.judging.model import Acting, Ending, Expectation, Forecast
 from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence
 from ckpt_harness.judging.verdict import Verdict
 
 NAME = "async_save[1]"
 ERROR = ErrorRecord.of(MemoryError("staging"))
 RETURNED, RAISED, PENDING = Outcome("returned"), Outcome("raised", ERROR), Outcome("hung", where="it is not completed")
-SUCCEEDS = Expectation(NAME, (0, 1), Kind.SUCCEEDS)
+SUCCEEDS = Expectation(NAME, (0, 1), Ending.SUCCEEDS)
 _FAULT = FaultPlan.parse("stager.stage.future@1=failfuture(wait,MemoryError)").bind(2).faults[0]
-FAILS = Expectation(NAME, (0, 1), Kind.FAILS, failures={1: ERROR}, decisive=(Acting(_FAULT, 1, ERROR),))
-STALLS = Expectation(NAME, (0, 1), Kind.STALLS)
+FAILS = Expectation(NAME, (0, 1), Ending.FAILS, failures={1: ERROR}, decisive=(Acting(_FAULT, 1, ERROR),))
+STALLS = Expectation(NAME, (0, 1), Ending.STALLS)
 
 
 def _verdict(oracle: str, evidence: Evidence) -> Verdict:

@@ -9,7 +9,7 @@ import pytest
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import DCP, DCP_ALONE, Operation, Protocol, Step, groups_of
 from ckpt_harness.history import Event, History
-from ckpt_harness.judging.model import Expectation, Forecast, Kind, forecast
+from ckpt_harness.judging.model import Ending, Expectation, Forecast, forecast
 from ckpt_harness.judging.oracles import Evidence, Outcome, course
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.judging.verdict import Verdict
@@ -30,7 +30,7 @@ GOOD: Calls = [
     (1, "writer.write_data.future"),
     (0, "writer.finish"),
 ]
-SUCCEEDS = Expectation("save[1]", (0, 1), Kind.SUCCEEDS)
+SUCCEEDS = Expectation("save[1]", (0, 1), Ending.SUCCEEDS)
 
 
 def _reason(calls: Calls, expectation: Expectation = SUCCEEDS, protocol: Protocol = DCP) -> str:
@@ -76,7 +76,7 @@ def test_nothing_is_committed_that_a_rank_could_not_write() -> None:
     def owed(text: str) -> Expectation:
         trace = Trace.nominal(["save[1]"], groups_of(2, 0, DCP), DCP)
         (found,) = forecast(FaultPlan.parse(text).bind(2), trace).expectations
-        assert found.kind is Kind.FAILS
+        assert found.ending is Ending.FAILS
         return found
 
     assert "finish is called though ranks [1] have failed" in _reason(GOOD, owed("writer.write_data@1!after=raise"))
@@ -86,7 +86,7 @@ def test_nothing_is_committed_that_a_rank_could_not_write() -> None:
 
 def test_apart_each_rank_commits_what_it_has_written_itself() -> None:
     """Whether the others have is their own affair; but none commits before it has, or after it has failed."""
-    owed = Expectation("save[1]", (0, 1), Kind.SUCCEEDS, apart=True)
+    owed = Expectation("save[1]", (0, 1), Ending.SUCCEEDS, apart=True)
     alone = [site for rank, site in GOOD if rank == 0]
     one_by_one = [(rank, site) for rank in (0, 1) for site in alone]
     assert _reason(one_by_one, owed, DCP_ALONE) == ""
@@ -97,7 +97,7 @@ def test_apart_each_rank_commits_what_it_has_written_itself() -> None:
 def test_alone_every_rank_may_commit() -> None:
     """Without collectives each rank coordinates itself."""
     alone = [(1, site) for rank, site in GOOD if rank == 0]
-    assert _reason(alone, Expectation("save[1]", (1,), Kind.SUCCEEDS, coordinator=1), DCP_ALONE) == ""
+    assert _reason(alone, Expectation("save[1]", (1,), Ending.SUCCEEDS, coordinator=1), DCP_ALONE) == ""
 
 
 def test_a_protocol_without_the_call_that_writes_has_its_own_course() -> None:
@@ -116,7 +116,7 @@ def test_who_reports_success_has_made_every_call() -> None:
     history = History()
     for site in (site for step in DCP.operations["load"].steps for site in step.map if site != "load_planner.finish_plan"):
         history.append(Event(0.0, 0, "enter", "load[1]", site, 1))
-    owed = Expectation("load[1]", (0,), Kind.SUCCEEDS)
+    owed = Expectation("load[1]", (0,), Ending.SUCCEEDS)
     evidence = Evidence(Forecast((owed,), frozenset()), {"load[1]": {0: Outcome("returned")}}, history=history)
     assert [one.reason for one in course(evidence)] == ["rank 0 never calls load_planner.finish_plan"]
     assert [one.reason for one in course(replace(evidence, outcomes={"load[1]": {0: Outcome("raised")}}))] == [""]

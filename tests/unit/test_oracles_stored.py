@@ -10,7 +10,7 @@ import pytest
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.history import SOME_ERROR, ErrorRecord, Event, History
-from ckpt_harness.judging.model import Acting, Expectation, Forecast, Kind
+from ckpt_harness.judging.model import Acting, Ending, Expectation, Forecast
 from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge
 from ckpt_harness.judging.verdict import Verdict
 
@@ -25,10 +25,10 @@ def _acting(plan: str, error: ErrorRecord | None = None) -> Acting:
 
 def _damaged(plan: str) -> Expectation:
     operation = "load[1]" if plan.startswith("load/") else "save[1]"
-    return Expectation(operation, (0, 1), Kind.UNDETERMINED, decisive=(_acting(plan),), deceived=True)
+    return Expectation(operation, (0, 1), Ending.UNDETERMINED, decisive=(_acting(plan),), deceived=True)
 
 
-FAILS = Expectation("save[1]", (0, 1), Kind.FAILS, "write", {1: EIO}, (_acting("fs.write@1=diskerror", EIO),), maskable=True)
+FAILS = Expectation("save[1]", (0, 1), Ending.FAILS, "write", {1: EIO}, (_acting("fs.write@1=diskerror", EIO),), maskable=True)
 FLIPPED = _damaged("fs.write@1=bitflip")
 WROTE = History()
 WROTE.append(Event(0.0, 1, "enter", "save[1]", "writer.write_data", 1))
@@ -51,7 +51,7 @@ def test_purity_wants_the_values_of_one_save(saves: tuple[int, ...], verdict: Ve
 
 def test_filled_wants_no_holes_from_who_may_be_refused() -> None:
     """Fewer ranks may be told that they cannot load what was saved without collectives, but not that they have."""
-    succeeds = Expectation("save[1]", (0, 1), Kind.SUCCEEDS)
+    succeeds = Expectation("save[1]", (0, 1), Ending.SUCCEEDS)
     told = StorageEvidence(committed=True, mismatches={"2 rank(s)": ()}, refusable={"1 rank(s)": ()})
     assert _verdict("filled", _evidence(succeeds, RETURNED, told)) is Verdict.HOLDS
     holes = replace(told, refusable={"1 rank(s)": ("rank 0: weight: NaN",)})
@@ -161,7 +161,7 @@ def test_a_mixture_that_damage_made_is_owed_by_engines_with_checksums() -> None:
         assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, claimed)
 
 
-REFUSED = Expectation("save[1]", (0, 1), Kind.FAILS, "plan", {1: SOME_ERROR}, (_acting("http.put@1#1x*=status", SOME_ERROR),), maskable=True, lasting=True)
+REFUSED = Expectation("save[1]", (0, 1), Ending.FAILS, "plan", {1: SOME_ERROR}, (_acting("http.put@1#1x*=status", SOME_ERROR),), maskable=True, lasting=True)
 
 
 def test_of_a_refused_request_any_error_of_its_rank_will_do() -> None:
@@ -180,6 +180,6 @@ def test_alone_a_refused_rank_owes_some_error_of_its_own() -> None:
 
 def test_an_engine_that_cannot_even_be_prepared_is_judged_by_its_error_alone() -> None:
     """No oracle breaks on a case that never began."""
-    prepared = Expectation("preparation", (0, 1), Kind.SUCCEEDS)
+    prepared = Expectation("preparation", (0, 1), Ending.SUCCEEDS)
     verdicts = {one.oracle: one.verdict for one in judge(_evidence(prepared, RAISED)) if one.verdict is not Verdict.HOLDS}
     assert verdicts == {"attribution": Verdict.VIOLATED}

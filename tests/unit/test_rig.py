@@ -17,7 +17,7 @@ from ckpt_harness.errors import PlanError, UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import OPERATION_KINDS
 from ckpt_harness.findings.register import Register
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -92,7 +92,7 @@ def test_a_failed_save_is_tried_again(rig: Rig) -> None:
 def test_no_retry_is_owed_once_a_rank_was_lost(rig: Rig) -> None:
     """A group with a dead member is not what the same processes can try again with."""
     result = rig.run(_case("writer.write_data@1=kill"))
-    assert (result.expectation.kind, result.evidence.retry, result.verdict) == (Kind.STALLS, None, Verdict.HOLDS)
+    assert (result.expectation.ending, result.evidence.retry, result.verdict) == (Ending.STALLS, None, Verdict.HOLDS)
     assert result.outcomes[1].kind == "dead"
 
 

@@ -9,7 +9,7 @@ import torch
 
 from ckpt_harness.errors import UsageError
 from ckpt_harness.workloads.tags import Tag
-from ckpt_harness.workloads.workload import PARALLEL, UNFILLED, WORKLOADS, Context, workload
+from ckpt_harness.workloads.workload import PARALLEL, UNFILLED, WORKLOADS, Context, find_workload
 
 ALONE = Context(rank=0, size=1, save=2, grouped=False, shards=3)
 EMPTY = Context(rank=0, size=1, save=None, grouped=False, shards=3)
@@ -18,28 +18,28 @@ EMPTY = Context(rank=0, size=1, save=None, grouped=False, shards=3)
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_a_state_equals_itself_and_no_other_save(name: str) -> None:
     """Bit by bit, every entry of one save differs from every entry of another, and from an empty target."""
-    kind = workload(name)
+    workload = find_workload(name)
     other = Context(rank=0, size=1, save=3, grouped=False, shards=3)
-    state = kind.make(ALONE)
-    assert kind.mismatches(state, ALONE) == []
-    assert len(kind.mismatches(state, other)) == len(kind.mismatches(kind.make(EMPTY), ALONE)) > 0
+    state = workload.make(ALONE)
+    assert workload.mismatches(state, ALONE) == []
+    assert len(workload.mismatches(state, other)) == len(workload.mismatches(workload.make(EMPTY), ALONE)) > 0
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_an_empty_target_holds_nothing_of_a_save(name: str) -> None:
     """Tensors start as NaN and objects as a sentinel, so that what a load leaves out shows."""
-    told = workload(name).mismatches(workload(name).make(EMPTY), ALONE)
+    told = find_workload(name).mismatches(find_workload(name).make(EMPTY), ALONE)
     assert all("never filled" in line or UNFILLED in line for line in told)
 
 
 def test_what_is_wrong_is_told_in_words() -> None:
     """How many elements, and what the first holds instead: another save's value, another rank's, noise, or nothing at all."""
-    kind = workload("replicated")
-    state = kind.make(ALONE)
+    workload = find_workload("replicated")
+    state = workload.make(ALONE)
     tensor = state["replicated"]
 
     def told() -> str:
-        (line,) = kind.mismatches(state, ALONE)
+        (line,) = workload.mismatches(state, ALONE)
         return line
 
     tensor[1] = float("nan")
@@ -58,65 +58,65 @@ def test_what_is_wrong_is_told_in_words() -> None:
 
 def test_an_entry_that_is_gone_is_told() -> None:
     """A loaded state with fewer entries is not equal to the whole one."""
-    kind = workload("nested")
-    state = kind.make(ALONE)
+    workload = find_workload("nested")
+    state = workload.make(ALONE)
     del state["model"]["layer"]
-    assert kind.mismatches(state, ALONE) != []
-    assert workload("mixed").mismatches({}, ALONE) != []
+    assert workload.mismatches(state, ALONE) != []
+    assert find_workload("mixed").mismatches({}, ALONE) != []
 
 
 def test_an_entry_too_many_is_told() -> None:
     """A loaded state with more entries is not equal either."""
-    kind = workload("objects")
-    assert kind.mismatches({**kind.make(ALONE), "surplus": 1}, ALONE) != []
+    workload = find_workload("objects")
+    assert workload.mismatches({**workload.make(ALONE), "surplus": 1}, ALONE) != []
 
 
 def test_alone_the_sharded_entry_is_the_whole() -> None:
     """Without a group it holds all the elements of the ranks that saved it."""
-    assert workload("sharded").make(ALONE)["sharded"].shape == (9,)
+    assert find_workload("sharded").make(ALONE)["sharded"].shape == (9,)
 
 
 def test_an_unknown_workload_is_refused_with_the_choices() -> None:
     """One line, with the value and what is valid."""
     with pytest.raises(UsageError, match="unknown workload 'huge'; workloads: replicated, divergent, sharded, nested, kinds, objects, stateful, mixed"):
-        workload("huge")
+        find_workload("huge")
 
 
 def test_diverged_values_come_back_as_some_rank_had_them() -> None:
     """Wholly: of which rank is the engine's choice, and a mixture of two is none."""
-    kind = workload("divergent")
-    theirs = kind.make(dataclasses.replace(ALONE, rank=2))
-    assert kind.mismatches(theirs, ALONE) == []
-    assert not torch.equal(theirs["diverged 0"], kind.make(ALONE)["diverged 0"])
-    theirs["diverged 0"][:2] = kind.make(ALONE)["diverged 0"][:2]
-    assert len(kind.mismatches(theirs, ALONE)) == 1
-    assert len(kind.mismatches(theirs, dataclasses.replace(ALONE, save=3))) == 3
+    workload = find_workload("divergent")
+    theirs = workload.make(dataclasses.replace(ALONE, rank=2))
+    assert workload.mismatches(theirs, ALONE) == []
+    assert not torch.equal(theirs["diverged 0"], workload.make(ALONE)["diverged 0"])
+    theirs["diverged 0"][:2] = workload.make(ALONE)["diverged 0"][:2]
+    assert len(workload.mismatches(theirs, ALONE)) == 1
+    assert len(workload.mismatches(theirs, dataclasses.replace(ALONE, save=3))) == 3
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_a_state_tells_of_its_save_and_of_no_other(name: str) -> None:
     """Tensors by their tags, objects by their numbers; an empty target tells of none."""
-    kind = workload(name)
-    assert kind.saves(kind.make(ALONE)) == {2}
-    assert kind.saves(kind.make(EMPTY)) == set()
+    workload = find_workload(name)
+    assert workload.saves(workload.make(ALONE)) == {2}
+    assert workload.saves(workload.make(EMPTY)) == set()
 
 
 @pytest.mark.parametrize("name", PARALLEL)
 def test_a_state_that_is_loaded_otherwise_than_it_was_saved_is_compared_as_loaded(name: str) -> None:
     """It equals what it should be, no other save, and no empty target."""
-    kind, other = workload(name), dataclasses.replace(ALONE, save=3)
-    loaded = kind.make(dataclasses.replace(ALONE, loading=True))
-    assert kind.mismatches(loaded, ALONE) == []
-    assert len(kind.mismatches(loaded, other)) == len(kind.mismatches(kind.make(EMPTY), ALONE)) > 0
-    assert kind.saves(loaded) == {2}
+    workload, other = find_workload(name), dataclasses.replace(ALONE, save=3)
+    loaded = workload.make(dataclasses.replace(ALONE, loading=True))
+    assert workload.mismatches(loaded, ALONE) == []
+    assert len(workload.mismatches(loaded, other)) == len(workload.mismatches(workload.make(EMPTY), ALONE)) > 0
+    assert workload.saves(loaded) == {2}
 
 
 def test_a_weight_that_was_not_multiplied_by_its_scales_is_seen() -> None:
     """What is stored of it differs in each element from what is to be loaded, and float32 holds both."""
-    kind = workload("quantized")
-    stored = kind.make(ALONE)
+    workload = find_workload("quantized")
+    stored = workload.make(ALONE)
     del stored["layer.weight_scale_inv"]
-    assert [line[:32] for line in kind.mismatches(stored, ALONE)] == ["layer.weight: 15 of 15 elements,"]
-    loaded = kind.make(dataclasses.replace(ALONE, loading=True))["layer.weight"]
+    assert [line[:32] for line in workload.mismatches(stored, ALONE)] == ["layer.weight: 15 of 15 elements,"]
+    loaded = workload.make(dataclasses.replace(ALONE, loading=True))["layer.weight"]
     for weight in (stored["layer.weight"], loaded):
         assert torch.equal(weight.to(torch.float32).to(torch.float64), weight)

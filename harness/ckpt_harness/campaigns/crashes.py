@@ -22,7 +22,7 @@ from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, silenced
 from ckpt_harness.cases.read_back import read
 from ckpt_harness.disk.durability import LIMIT, SHOWN, Model, Shown, State, states_after
 from ckpt_harness.disk.journal import DiskOp, Files, Journal, files_after
-from ckpt_harness.engines.base import Call, find
+from ckpt_harness.engines.base import Call, find_engine
 from ckpt_harness.engines.kin import known_as
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
@@ -30,7 +30,7 @@ from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.findings.register import Register
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.storage import FaultyStorageWriter
-from ckpt_harness.workloads.workload import context_here, workload
+from ckpt_harness.workloads.workload import context_here, find_workload
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
@@ -67,8 +67,8 @@ class Scene:
         Raises:
             UsageError: an unknown name, or an engine whose disk cannot be reached, or by which ranks do not save together.
         """
-        engine = find(self.engine)
-        workload(self.workload)
+        engine = find_engine(self.engine)
+        find_workload(self.workload)
         if Capability.FILE_SYSTEM not in engine.capabilities:
             raise UsageError(f"engine {self.engine!r} does not claim {Capability.FILE_SYSTEM.value!r}: what it writes cannot be recorded")
         if "way" in engine.usual:
@@ -100,12 +100,12 @@ def save(scene: Scene, number: int, journal: Journal, plan: FaultPlan = FaultPla
         journal: notes what reaches the disk; the checkpoint is below its root.
         plan: what goes wrong.
     """
-    engine, kind = find(scene.engine), workload(scene.workload)
+    engine, workload = find_engine(scene.engine), find_workload(scene.workload)
     place = engine.place(journal.root, _PLACE)
     faults = Injector(plan, journal=journal)
 
     def body() -> None:
-        state = kind.make(context_here(number, scene.ranks))
+        state = workload.make(context_here(number, scene.ranks))
         writer = FaultyStorageWriter.sharing(engine.make_writer(place), faults)
         engine.save(state, writer, engine.make_save_planner("default"), place, Call())
 
@@ -172,9 +172,9 @@ def shown_at(scene: Scene, root: Path) -> Shown:
         scene: what was saved.
         root: where; see :func:`save`.
     """
-    engine = find(scene.engine)
+    engine = find_engine(scene.engine)
     place = engine.place(root, _PLACE)
-    got = read(engine, workload(scene.workload), place, saves=(PREVIOUS, ATTEMPT), ranks=scene.ranks, shards=scene.ranks).shows(PREVIOUS, ATTEMPT)
+    got = read(engine, find_workload(scene.workload), place, saves=(PREVIOUS, ATTEMPT), ranks=scene.ranks, shards=scene.ranks).shows(PREVIOUS, ATTEMPT)
     return "nothing" if got == "error" and not engine.committed(place) else got
 
 

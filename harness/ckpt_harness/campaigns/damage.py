@@ -21,11 +21,11 @@ from typing import Literal, NamedTuple
 from ckpt_harness.campaigns.crashes import Scene, shown
 from ckpt_harness.cases.rank_program import ATTEMPT, silenced
 from ckpt_harness.disk.durability import Shown
-from ckpt_harness.engines.base import Call, find
+from ckpt_harness.engines.base import Call, find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.workloads.tags import Tag
-from ckpt_harness.workloads.workload import context_here, workload
+from ckpt_harness.workloads.workload import context_here, find_workload
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
 DamageKind = Literal["missing", "truncated", "zeroed", "flipped", "swapped"]
@@ -136,13 +136,13 @@ def _bounded_memory() -> Iterator[None]:
 
 
 def _saved(scene: Scene, root: Path) -> dict[str, bytes]:
-    engine, kind = find(scene.engine), workload(scene.workload)
+    engine, workload = find_engine(scene.engine), find_workload(scene.workload)
     place = engine.place(root, _PLACE)
     if "://" in place:
         raise UsageError(f"engine {scene.engine!r} stores at {place!r}, and files are damaged in directories; valid: engines on a file system")
 
     def body() -> None:
-        engine.save(kind.make(context_here(ATTEMPT, scene.ranks)), engine.make_writer(place), engine.make_save_planner("default"), place, Call())
+        engine.save(workload.make(context_here(ATTEMPT, scene.ranks)), engine.make_writer(place), engine.make_save_planner("default"), place, Call())
 
     failed = [f"rank {one.rank}: {one.record or one.outcome}" for one in SimulatedWorld(scene.ranks).run(body) if one.outcome != "returned"]
     if failed:

@@ -121,7 +121,7 @@ class Sweep:
             ground = replace(ground, executor=self.executor, staging=self.staging, overlap=self.overlap, watch_disk=self.disk, watch_network=self.network)
             ground = replace(ground, onto=self.onto if operation != "load" else "nothing").settled()
             # A group of one has no choice, and where nobody coordinates there is none.
-            choice = min(len(group.ranks) for group in ground.groups()) if ground.how.use_collectives else 1
+            choice = min(len(group.ranks) for group in ground.groups()) if ground.call_style.use_collectives else 1
             for coordinator in range(choice) if self.coordinators is None else self.coordinators:
                 if coordinator == 0 or ground.operation != "async_save":  # async_save has no coordinator to choose
                     yield replace(ground, coordinator=coordinator)

@@ -51,7 +51,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Ending:
+class RankEnding:
     """How an operation ended on a rank.
 
     Attributes:
@@ -94,20 +94,20 @@ def engine_stagers_fail() -> Iterator[None]:
 
 
 def save_all(
-    case: Case, engine: Engine, kind: Workload, part: Part, injector: Injector, targets: Sequence[Target], over: Callable[[], bool]
-) -> Iterator[Ending]:
+    case: Case, engine: Engine, workload: Workload, part: Part, injector: Injector, targets: Sequence[Target], over: Callable[[], bool]
+) -> Iterator[RankEnding]:
     """Makes async saves as the calling rank: begins one after the other, then waits for each, and gives its end.
 
     Args:
         case: says how they are staged and what does them.
         engine: the engine.
-        kind: the workload.
+        workload: the workload.
         part: the rank's part in the way of calling.
         injector: injects the case's faults.
         targets: the saves, in order.
         over: whether the world is: what is raised then ends the rank, and is no outcome.
     """
-    running = [_begin(case, engine, kind, part, injector, target, over) for target in targets]
+    running = [_begin(case, engine, workload, part, injector, target, over) for target in targets]
     for one in running:
         yield _end(one, over)
     for one in running:
@@ -117,11 +117,11 @@ def save_all(
 
 
 def _begin(
-    case: Case, engine: Engine, kind: Workload, part: Part, injector: Injector, target: Target, over: Callable[[], bool]
+    case: Case, engine: Engine, workload: Workload, part: Part, injector: Injector, target: Target, over: Callable[[], bool]
 ) -> _Running:
     running = _Running(injector.begin("async_save"))
     view = injector.during(running.operation)
-    plain = kind.make(part.context(target.save))
+    plain = workload.make(part.context(target.save))
     state = {key: FaultyStateful.sharing(value, view) if _torch.is_stateful(value) else value for key, value in plain.items()}
     writer = FaultyStorageWriter.resolved(target.writer, view, stages=case.staging == "writer")
     planner = FaultySavePlanner.sharing(engine.make_save_planner(case.planner), view)
@@ -141,22 +141,22 @@ def _begin(
         _view.reset(token)
     if running.saving.staging is not None:
         current().adopt(running.saving.staging)  # the engine makes it by hand
-    _train_on(plain, kind, part, running.saving)
+    _train_on(plain, workload, part, running.saving)
     return running
 
 
-def _train_on(state: State, kind: Workload, part: Part, saving: Saving) -> None:
+def _train_on(state: State, workload: Workload, part: Part, saving: Saving) -> None:
     """Overwrites the state as soon as the engine allows it: staging is over."""
     if saving.staging is not None:
         concurrent.futures.wait([saving.staging], PATIENCE)
         if not saving.staging.done():
             return
-    kind.overwrite(state, part.context(LATER))
+    workload.overwrite(state, part.context(LATER))
 
 
-def _end(running: _Running, over: Callable[[], bool]) -> Ending:
+def _end(running: _Running, over: Callable[[], bool]) -> RankEnding:
     if running.saving is None:
-        return Ending(running.operation, Outcome("raised", running.error, finished_at=current().now()))
+        return RankEnding(running.operation, Outcome("raised", running.error, finished_at=current().now()))
     upload = running.saving.upload
     try:
         upload.result()
@@ -166,7 +166,7 @@ def _end(running: _Running, over: Callable[[], bool]) -> Ending:
             raise
         outcome = Outcome("raised", ErrorRecord.of(error), finished_at=current().now())
     named = {"upload": upload, **({} if running.saving.staging is None else {"staging": running.saving.staging})}
-    return Ending(running.operation, outcome, futures={name: _said(future) for name, future in named.items()})
+    return RankEnding(running.operation, outcome, futures={name: _said(future) for name, future in named.items()})
 
 
 def _said(future: Future[Any]) -> Outcome:

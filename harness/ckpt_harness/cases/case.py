@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from ckpt_harness.engines.base import Engine, find
+from ckpt_harness.engines.base import Engine, find_engine
 from ckpt_harness.errors import OracleViolation, PlanError, UsageError
 from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
 from ckpt_harness.faults.plan import BoundPlan, FaultPlan, check_simulable, check_survivable
@@ -18,7 +18,7 @@ from ckpt_harness.history import History
 from ckpt_harness.judging.model import Expectation
 from ckpt_harness.judging.oracles import Evidence, Outcome
 from ckpt_harness.judging.verdict import Judgement, Verdict
-from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS, Holding, workload
+from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS, Holding, find_workload
 from ckpt_harness.worlds.launcher import Launch
 
 WorldName = Literal["simulated", "processes", "attached"]
@@ -83,7 +83,7 @@ class Case:
             UsageError: an unknown engine, or a way of calling that it is not for.
         """
         changes: dict[str, Any] = {}
-        usual: Mapping[str, Any] = find(self.engine).usual
+        usual: Mapping[str, Any] = find_engine(self.engine).usual
         for name, value in usual.items():
             given, default = getattr(self, name), getattr(Case, name)
             if name == "operation":
@@ -109,7 +109,7 @@ class Case:
         settled = self.settled()
         if settled != self:
             return settled.bind()
-        engine = find(self.engine)
+        engine = find_engine(self.engine)
         self._check_engine(engine)
         if self.planner not in engine.planners:
             raise UsageError(f"unknown planner {self.planner!r}; planners of engine {engine.name!r}: {', '.join(engine.planners)}")
@@ -128,11 +128,11 @@ class Case:
             raise UsageError(f"coordinator {self.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
         if self.coordinator and self.operation == "async_save":
             raise UsageError(f"coordinator {self.coordinator}: async_save coordinates on rank 0 only")
-        if not self.how.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
+        if not self.call_style.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
             raise UsageError(f"way {self.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
         self._check_below(engine)
         self._check_background()
-        return self.plan.bind(self.ranks, self.coordinator, self.how.protocol(engine.protocol, self.operation), groups)
+        return self.plan.bind(self.ranks, self.coordinator, self.call_style.protocol(engine.protocol, self.operation), groups)
 
     def _check_engine(self, engine: Engine) -> None:
         """Refuses an operation that the engine does not have, a call that it never makes, and a state that it cannot store, or not in this way.
@@ -146,8 +146,8 @@ class Case:
         for fault in self.plan:
             if fault.site in DCP.operations[self.operation].sites and fault.site not in called:
                 raise UsageError(f"fault {fault}: engine {engine.name!r} never calls {fault.site} in {self.operation}; valid: {', '.join(called)}")
-        held = workload(self.workload).holds
-        if not self.how.use_collectives and Holding.RESHARDED in held:
+        held = find_workload(self.workload).holds
+        if not self.call_style.use_collectives and Holding.RESHARDED in held:
             able = _without(frozenset({Holding.RESHARDED}) | engine.cannot_hold)
             raise UsageError(f"workload {self.workload!r} holds {Holding.RESHARDED.value}, which way {self.way!r} cannot; valid workloads: {able}")
         lacking = held & engine.cannot_hold
@@ -195,7 +195,7 @@ class Case:
                 raise UsageError(f"unknown {name} {value!r}; valid: {', '.join(choices)}")
             if value != getattr(Case, name) and self.operation != "async_save":
                 raise UsageError(f"{name} {value!r} is of async_save, not of {self.operation}; valid: {getattr(Case, name)!r}")
-        if self.executor == "process" and (self.world != "processes" or self.how.alone):
+        if self.executor == "process" and (self.world != "processes" or self.call_style.alone):
             where = f"world {self.world!r}, way {self.way!r}"
             raise UsageError(f"executor 'process' in {where}: its processes form a group; valid: world 'processes', ways that join ranks")
         for fault in self.plan:
@@ -203,7 +203,7 @@ class Case:
                 raise PlanError(f"fault {fault}: executor {self.executor!r} starts no process; valid: executor 'process'")
         if self.overlap == "separate" and self.way != "together":
             raise UsageError(f"overlap 'separate' in way {self.way!r}: valid: way 'together'")
-        if self.staging in ("engine", "background") and Holding.SHARDED in workload(self.workload).holds:
+        if self.staging in ("engine", "background") and Holding.SHARDED in find_workload(self.workload).holds:
             able = _without(frozenset({Holding.SHARDED}))
             raise UsageError(f"staging {self.staging!r} of workload {self.workload!r}: DCP's stager cannot copy a ShardedTensor; valid workloads: {able}")
 
@@ -215,10 +215,10 @@ class Case:
     @property
     def leaves_together(self) -> bool:
         """Whether ranks have groups or processes of their own, which nobody may end before all are done with theirs."""
-        return self.how.process_group == "own" or self.overlap == "separate" or self.executor == "process"
+        return self.call_style.process_group == "own" or self.overlap == "separate" or self.executor == "process"
 
     @property
-    def how(self) -> Way:
+    def call_style(self) -> Way:
         """The way of calling."""
         return way_of(self.way)
 
@@ -229,7 +229,7 @@ class Case:
             UsageError: an unknown way, or a world that it does not work in.
             PlanError: a coordinator outside a group.
         """
-        return self.how.groups(self.ranks, self.coordinator)
+        return self.call_style.groups(self.ranks, self.coordinator)
 
     def replay_line(self) -> str:
         """A shell line that runs this case again."""
@@ -356,12 +356,12 @@ def _without(parts: frozenset[Holding]) -> str:
 
 def usual_world(engine: str) -> WorldName:
     """What runs the ranks of an engine where nobody says."""
-    return cast("WorldName", find(engine).usual.get("world", "simulated"))
+    return cast("WorldName", find_engine(engine).usual.get("world", "simulated"))
 
 
 def _in_words(owed: Expectation) -> str:
     named = ", ".join(f"rank {rank}: {error}" for rank, error in owed.failures.items())
-    return f"{owed.kind.value}{f' in {owed.step!r}' if owed.step else ''}{f' naming {{{named}}}' if named else ''}"
+    return f"{owed.ending.value}{f' in {owed.step!r}' if owed.step else ''}{f' naming {{{named}}}' if named else ''}"
 
 
 def _listed(ranks: tuple[int, ...]) -> str:

@@ -57,7 +57,7 @@ def joined(case: Case, rank: int, timeout: float) -> Iterator[Part | None]:
     Yields:
         The part, or None for a rank that takes none.
     """
-    way, groups = case.how, case.groups()
+    way, groups = case.call_style, case.groups()
     own: list[Any] = [None] * len(groups)
     if way.process_group == "own":
         own = [dist.new_group(list(group.ranks), timeout=dt.timedelta(seconds=timeout)) for group in groups]

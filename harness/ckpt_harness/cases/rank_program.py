@@ -1,6 +1,6 @@
 """What each rank of a case does: the operation under the plan, and once all have ended perhaps the same again, healed.
 
-It is the same for every world. An :class:`Attempt` pickles; what it tells and asks on the way goes through a :class:`Course`, which is an object of
+It is the same for every world. An :class:`Attempt` pickles; what it tells and asks on the way goes through a :class:`Progress`, which is an object of
 the rig's where ranks share a process with it, and a line to the rig where they do not.
 """
 
@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import torch.distributed as dist
 
 from ckpt_harness._torch import end_executor_process, is_stateful, replace_executor_process
-from ckpt_harness.cases.async_saves import Ending, Target, engine_stagers_fail, save_all
+from ckpt_harness.cases.async_saves import RankEnding, Target, engine_stagers_fail, save_all
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.membership import Part, joined
-from ckpt_harness.engines.base import Engine, find
+from ckpt_harness.engines.base import Engine, find_engine
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.injection.executor import FaultyExecutor
 from ckpt_harness.injection.injector import Injector
@@ -32,23 +32,23 @@ from ckpt_harness.injection.stateful import FaultyStateful
 from ckpt_harness.injection.storage import FaultyStorageReader, FaultyStorageWriter
 from ckpt_harness.judging.oracles import Outcome
 from ckpt_harness.runtime import current
-from ckpt_harness.workloads.workload import State, Workload, workload
+from ckpt_harness.workloads.workload import State, Workload, find_workload
 
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, as the tags in their elements carry them; a second save under way at the same time adds :data:`SECOND`."""
 SECOND = 10
 
 
-class Course(Protocol):
+class Progress(Protocol):
     """What a rank tells of its course through a case, and what it is told."""
 
-    def ended(self, rank: int, ending: Ending) -> None:
+    def ended(self, rank: int, ending: RankEnding) -> None:
         """An operation has ended on ``rank``."""
 
     def retries(self, rank: int) -> bool:
         """Waits until the operations have ended on all ranks; whether ``rank`` tries again."""
 
-    def retried(self, rank: int, ending: Ending) -> None:
+    def retried(self, rank: int, ending: RankEnding) -> None:
         """An operation of the second try has ended on ``rank``."""
 
     def leaves(self) -> None:
@@ -72,26 +72,26 @@ class Attempt:
     places: tuple[tuple[str, ...], ...]
     timeout: float
 
-    def run(self, injector: Injector, course: Course) -> None:
+    def run(self, injector: Injector, progress: Progress) -> None:
         """Does it, as the calling rank.
 
         Args:
             injector: injects the case's faults.
-            course: told how it goes.
+            progress: told how it goes.
         """
         rank = injector.rank()
         with joined(self.case, rank, self.timeout) as part, self._groups() as groups:
             storages = [] if part is None else self._storages(part)
             if part is not None:
-                for ending in self._try(part, storages, groups, ATTEMPT, injector, course):
-                    course.ended(rank, ending)
+                for ending in self._try(part, storages, groups, ATTEMPT, injector, progress):
+                    progress.ended(rank, ending)
             # Nobody tries again before all have ended, or a rank's retry could stand in for the attempt that its peers still wait for.
-            if course.retries(rank) and part is not None:
+            if progress.retries(rank) and part is not None:
                 injector.heal()
-                for ending in self._try(part, storages, groups, RETRY, injector, course):
-                    course.retried(rank, ending)
+                for ending in self._try(part, storages, groups, RETRY, injector, progress):
+                    progress.retried(rank, ending)
             if self.case.leaves_together:
-                course.leaves()  # who destroyed a group that others wait in would tell them by it
+                progress.leaves()  # who destroyed a group that others wait in would tell them by it
 
     @property
     def _saves(self) -> bool:
@@ -99,7 +99,7 @@ class Attempt:
 
     def _storages(self, part: Part) -> list[Any]:
         """The engine's storage object for each operation, kept from one try to the next."""
-        engine = find(self.case.engine)
+        engine = find_engine(self.case.engine)
         make = engine.make_writer if self._saves else engine.make_reader
         return [make(places[part.number]) for places in self.places]
 
@@ -115,22 +115,22 @@ class Attempt:
             dist.destroy_process_group(group)
 
     def _try(
-        self, part: Part, storages: Sequence[Any], groups: Sequence[Any], save: int, injector: Injector, course: Course
-    ) -> Iterator[Ending]:
-        case, engine, kind = self.case, find(self.case.engine), workload(self.case.workload)
+        self, part: Part, storages: Sequence[Any], groups: Sequence[Any], save: int, injector: Injector, progress: Progress
+    ) -> Iterator[RankEnding]:
+        case, engine, workload = self.case, find_engine(self.case.engine), find_workload(self.case.workload)
         if case.operation != "async_save":
-            yield self._in_the_foreground(engine, kind, part, storages[0], save, injector, course)
+            yield self._in_the_foreground(engine, workload, part, storages[0], save, injector, progress)
             return
         targets = [
             Target(save + number * SECOND, storage, self.places[number][part.number], group or part.call.group)
             for number, (storage, group) in enumerate(zip(storages, groups, strict=True))
         ]
-        yield from save_all(case, engine, kind, part, injector, targets, course.over)
+        yield from save_all(case, engine, workload, part, injector, targets, progress.over)
 
     def _in_the_foreground(
-        self, engine: Engine, kind: Workload, part: Part, storage: Any, save: int, injector: Injector, course: Course
-    ) -> Ending:
-        plain = kind.make(part.context(save if self._saves else None))
+        self, engine: Engine, workload: Workload, part: Part, storage: Any, save: int, injector: Injector, progress: Progress
+    ) -> RankEnding:
+        plain = workload.make(part.context(save if self._saves else None))
         if self.case.coordinator:  # DCP calls a Stateful with coordinator 0 only; with others, its users call it themselves
             plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
         state = {key: FaultyStateful.sharing(value, injector) if is_stateful(value) else value for key, value in plain.items()}
@@ -138,10 +138,10 @@ class Attempt:
             try:
                 self._act(engine, part, state, storage, injector)
             except BaseException as error:  # whatever an engine raises is the outcome
-                if course.over():
+                if progress.over():
                     raise  # the world is over, and this is how it ends the rank
-                return Ending(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
-        return Ending(name, Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(kind, part, plain, state))
+                return RankEnding(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
+        return RankEnding(name, Outcome("returned", finished_at=current().now()), None if self._saves else self._compare(workload, part, plain, state))
 
     def _act(self, engine: Engine, part: Part, state: State, storage: Any, injector: Injector) -> None:
         place, call = self.places[0][part.number], part.call
@@ -152,9 +152,9 @@ class Attempt:
             reader = FaultyStorageReader.sharing(storage, injector)
             engine.load(state, reader, FaultyLoadPlanner.sharing(engine.make_load_planner(self.case.planner), injector), place, call)
 
-    def _compare(self, kind: Workload, part: Part, plain: State, state: State) -> tuple[str, ...]:
+    def _compare(self, workload: Workload, part: Part, plain: State, state: State) -> tuple[str, ...]:
         result = {key: plain[key] if is_stateful(plain[key]) else value for key, value in state.items()}
-        return tuple(kind.mismatches(result, part.context(PREVIOUS)))
+        return tuple(workload.mismatches(result, part.context(PREVIOUS)))
 
 
 def coordinators(case: Case) -> frozenset[int]:
@@ -189,21 +189,21 @@ class Distant:
     """A course that is elsewhere.
 
     Args:
-        ask: sends the name of a method of :class:`Course` and its arguments, and gives what it returned.
+        ask: sends the name of a method of :class:`Progress` and its arguments, and gives what it returned.
         meet: see :meth:`ckpt_harness.worlds.base.World.meet`.
     """
 
     def __init__(self, ask: Callable[[tuple[Any, ...]], Any], meet: Callable[[Callable[[], None]], None]) -> None:
         self._ask, self._meet = ask, meet
 
-    def ended(self, rank: int, ending: Ending) -> None:
+    def ended(self, rank: int, ending: RankEnding) -> None:
         self._ask(("ended", rank, ending))
 
     def retries(self, rank: int) -> bool:
         self._meet(lambda: self._ask(("met",)))
         return bool(self._ask(("again", rank)))
 
-    def retried(self, rank: int, ending: Ending) -> None:
+    def retried(self, rank: int, ending: RankEnding) -> None:
         self._ask(("retried", rank, ending))
 
     def leaves(self) -> None:

@@ -55,7 +55,7 @@ class Reading:
 
 def read(
     engine: Engine,
-    kind: Workload,
+    workload: Workload,
     place: str,
     *,
     saves: Sequence[int],
@@ -71,7 +71,7 @@ def read(
 
     Args:
         engine: loads it.
-        kind: the workload that it holds.
+        workload: the workload that it holds.
         place: where it is.
         saves: numbers of the saves that it may hold.
         ranks: how many ranks load it, together.
@@ -85,12 +85,12 @@ def read(
 
     def load() -> tuple[dict[int, list[str]], set[int], list[str]]:
         whose = owner(current().rank())
-        state = kind.make(context_here(None, shards, owner=whose))
+        state = workload.make(context_here(None, shards, owner=whose))
         engine.load(state, engine.make_reader(place), engine.make_load_planner(planner), place, Call())
-        after = [] if later is None else kind.shared(state, context_here(later, shards, owner=whose))
+        after = [] if later is None else workload.shared(state, context_here(later, shards, owner=whose))
         theirs = tuple(f"{name}:" for name in after)
-        wrong = {save: [text for text in kind.mismatches(state, context_here(save, shards, owner=whose)) if not text.startswith(theirs)] for save in saves}
-        return wrong, kind.saves(state), after
+        wrong = {save: [text for text in workload.mismatches(state, context_here(save, shards, owner=whose)) if not text.startswith(theirs)] for save in saves}
+        return wrong, workload.saves(state), after
 
     results = SimulatedWorld(ranks, timeout=TIMEOUT, group=group).run(load)
     good = [one for one in results if one.outcome == "returned"]

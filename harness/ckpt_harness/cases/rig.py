@@ -17,12 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from ckpt_harness.cases.async_saves import LATER, Ending
+from ckpt_harness.cases.async_saves import LATER, RankEnding
 from ckpt_harness.cases.case import Case, CaseResult
 from ckpt_harness.cases.membership import joined
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, coordinators, in_process, surroundings
 from ckpt_harness.cases.read_back import TIMEOUT, Reading, read
-from ckpt_harness.engines.base import Engine, find
+from ckpt_harness.engines.base import Engine, find_engine
 from ckpt_harness.engines.kin import known_as
 from ckpt_harness.faults.protocol import Capability, Group
 from ckpt_harness.faults.sites import SITES
@@ -30,11 +30,11 @@ from ckpt_harness.findings.register import Register
 from ckpt_harness.history import ErrorRecord, Event, History
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.judging import oracles
-from ckpt_harness.judging.model import Expectation, Forecast, Kind, forecast
+from ckpt_harness.judging.model import Ending, Expectation, Forecast, forecast
 from ckpt_harness.judging.oracles import Evidence, Outcome, StorageEvidence
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.runtime import current
-from ckpt_harness.workloads.workload import workload
+from ckpt_harness.workloads.workload import find_workload
 from ckpt_harness.worlds.attached import AttachedWorld, check_shared
 from ckpt_harness.worlds.base import RankResult, World
 from ckpt_harness.worlds.processes import ProcessWorld, shared
@@ -81,11 +81,11 @@ class _Course:
         retry: how that ended, on each of them.
     """
 
-    endings: dict[str, dict[int, Ending]] = field(default_factory=dict)
+    endings: dict[str, dict[int, RankEnding]] = field(default_factory=dict)
     met: dict[str, tuple[StorageEvidence, ...]] | None = None
     written: dict[str, list[Mapping[str, str]]] = field(default_factory=dict)
     again: frozenset[int] = frozenset()
-    retry: dict[int, list[Ending]] = field(default_factory=dict)
+    retry: dict[int, list[RankEnding]] = field(default_factory=dict)
 
 
 class _Recording(History):
@@ -171,7 +171,7 @@ class Rig:
         """The committed checkpoints that a case finds, saved once for all cases of its kind."""
         key = _kind(case)
         if key not in self._committed:
-            engine = find(case.engine)
+            engine = find_engine(case.engine)
             name = re.sub(r"\W+", "-", f"previous-{'-'.join(map(str, key))}")
             places = tuple(engine.place(self._root, f"{name}-{number}") for number in range(len(case.groups())))
             outcomes = self.commit(case, places)
@@ -180,21 +180,21 @@ class Rig:
 
     def commit(self, case: Case, places: Sequence[str]) -> dict[int, Outcome]:
         """Saves the state of save number :data:`ckpt_harness.cases.rank_program.PREVIOUS`, with nothing going wrong, at a place for each group."""
-        engine, kind = find(case.engine), workload(case.workload)
+        engine, workload = find_engine(case.engine), find_workload(case.workload)
 
         def save() -> None:
             with joined(dataclasses.replace(case, coordinator=0), current().rank(), TIMEOUT) as part:
                 if part is not None:
                     place = places[part.number]
                     planner = engine.make_save_planner(case.planner)
-                    engine.save(kind.make(part.context(PREVIOUS)), engine.make_writer(place), planner, place, part.call)
+                    engine.save(workload.make(part.context(PREVIOUS)), engine.make_writer(place), planner, place, part.call)
 
-        results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.how.process_group != "none").run(save)
+        results = SimulatedWorld(case.ranks, timeout=TIMEOUT, group=case.call_style.process_group != "none").run(save)
         return {result.rank: self.outcome(result) for result in results}
 
     def damage(self, case: Case) -> list[dict[str, str]]:
         """What a case changed in the checkpoint that each group found. Damaged ones are replaced before the next case."""
-        previous, engine = self.previous(case), find(case.engine)
+        previous, engine = self.previous(case), find_engine(case.engine)
         found = [_changes(before, engine.fingerprint(place)) for place, before in zip(previous.places, previous.contents, strict=True)]
         if any(found):
             self._forget(_kind(case))
@@ -202,11 +202,11 @@ class Rig:
 
     def _forget(self, key: tuple[str, str, int, str, str]) -> None:
         for place in self._committed.pop(key).places:
-            find(key[0]).discard(place)
+            find_engine(key[0]).discard(place)
 
     def new_places(self, case: Case, operation: int) -> tuple[str, ...]:
         """Where each group's own checkpoint of an operation goes."""
-        engine = find(case.engine)
+        engine = find_engine(case.engine)
         return tuple(engine.place(self._root, f"attempt-{operation}-{number}") for number in range(len(case.groups())))
 
     def share_fate_with_ranks(self) -> None:
@@ -258,14 +258,14 @@ class Rig:
             ranks: how many ranks load it, together; for a checkpoint that a rank saved alone, one does.
         """
         return read(
-            find(case.engine),
-            workload(case.workload),
+            find_engine(case.engine),
+            find_workload(case.workload),
             place,
             saves=saves,
             ranks=ranks,
             shards=len(case.groups()[number].ranks),
-            owner=lambda rank: number if case.how.use_collectives else rank,
-            group=not case.how.alone,
+            owner=lambda rank: number if case.call_style.use_collectives else rank,
+            group=not case.call_style.alone,
             planner=case.planner,
             later=LATER if case.operation == "async_save" else None,
             told=lambda result: str(self.outcome(result)),
@@ -273,11 +273,11 @@ class Rig:
 
 
 class _Run:
-    """One run of one case. It is the :class:`ckpt_harness.cases.rank_program.Course` of its ranks, or the far end of theirs."""
+    """One run of one case. It is the :class:`ckpt_harness.cases.rank_program.Progress` of its ranks, or the far end of theirs."""
 
     def __init__(self, rig: Rig, case: Case, expected: Forecast) -> None:
         self._rig, self._case, self._expected = rig, case, expected
-        self._engine: Engine = find(case.engine)
+        self._engine: Engine = find_engine(case.engine)
         self._history = _Recording()
         self._previous = rig.previous(case)
         self._saves = case.operation != "load"
@@ -306,17 +306,17 @@ class _Run:
     def _unprepared(self) -> Evidence:
         """The engine cannot even save when nothing goes wrong."""
         ranks = tuple(range(self._case.ranks))
-        expected = Expectation("preparation", ranks, Kind.SUCCEEDS)
+        expected = Expectation("preparation", ranks, Ending.SUCCEEDS)
         return Evidence(Forecast((expected,), frozenset()), {"preparation": self._previous.outcomes}, timeout=TIMEOUT)
 
     def _simulated(self, attempt: Attempt) -> Evidence:
         """All ranks share this process, and one injector."""
         case = self._case
-        stalls = any(one.kind is Kind.STALLS for one in self._expected.expectations)
+        stalls = any(one.ending is Ending.STALLS for one in self._expected.expectations)
         on_deadlock: Literal["end", "time_out"] = "time_out" if stalls else "end"
         injector = Injector(case.plan, coordinators=coordinators(case), history=self._history, watch_disk=case.watches_disk, watch_network=case.watches_network)
         self._world: World = SimulatedWorld(
-            case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.how.process_group != "none"
+            case.ranks, seed=case.seed, timeout=TIMEOUT, on_deadlock=on_deadlock, group=case.call_style.process_group != "none"
         )
 
         seen: list[Evidence] = []
@@ -334,7 +334,7 @@ class _Run:
     def _in_processes(self, attempt: Attempt) -> Evidence:
         """Each rank has an injector of its own, and reports all that happens to it."""
         case = self._case
-        grouped = case.how.process_group != "none"
+        grouped = case.call_style.process_group != "none"
         world: ProcessWorld | AttachedWorld
         if case.world == "attached":
             self._rig.share_storage_with_hosts()
@@ -349,15 +349,15 @@ class _Run:
 
     # -- the course of a case, as its ranks tell it
 
-    def ended(self, rank: int, ending: Ending) -> None:
-        """See :class:`ckpt_harness.cases.rank_program.Course`, as for the others."""
+    def ended(self, rank: int, ending: RankEnding) -> None:
+        """See :class:`ckpt_harness.cases.rank_program.Progress`, as for the others."""
         self._course.endings.setdefault(ending.operation, {})[rank] = self._scrubbed(ending)
 
     def retries(self, rank: int) -> bool:
         self._world.meet(self._met)
         return self._again(rank)
 
-    def retried(self, rank: int, ending: Ending) -> None:
+    def retried(self, rank: int, ending: RankEnding) -> None:
         self._course.retry.setdefault(rank, []).append(self._scrubbed(ending))
 
     def leaves(self) -> None:
@@ -366,7 +366,7 @@ class _Run:
     def over(self) -> bool:
         return self._seen is not None
 
-    def _scrubbed(self, ending: Ending) -> Ending:
+    def _scrubbed(self, ending: RankEnding) -> RankEnding:
         futures = {name: self._rig.scrubbed(one) for name, one in ending.futures.items()}
         return dataclasses.replace(ending, outcome=self._rig.scrubbed(ending.outcome), futures=futures)
 
@@ -395,7 +395,7 @@ class _Run:
         One that lost a rank or timed out owes nothing more, though all ranks are still there where it was a process of an executor that was lost.
         And a commit whose acknowledgement was lost is to be read back, not overwritten, where commits can be told.
         """
-        owed = any(one.kind is Kind.FAILS and one.ranks == group.ranks for one in self._expected.expectations) or self._case.executor == "process"
+        owed = any(one.ending is Ending.FAILS and one.ranks == group.ranks for one in self._expected.expectations) or self._case.executor == "process"
         failed = all(ended[rank].outcome.kind == "raised" for ended in self._course.endings.values() for rank in group.ranks)
         told = Capability.COMMIT_MARKER in self._engine.capabilities
         return owed and failed and not (told and any(one.committed for one in left))
@@ -413,7 +413,7 @@ class _Run:
         self._history.over = True
         self._seen = _Seen(outcomes, retry or None, self._storage() if course.met is None else course.met, tuple(self._left(results)))
 
-    def _tried_again(self, endings: Sequence[Ending], result: RankResult) -> Outcome:
+    def _tried_again(self, endings: Sequence[RankEnding], result: RankResult) -> Outcome:
         """How the second try ended on a rank: its first operation that did not succeed, if any."""
         if len(endings) < len(self._places):
             return self._rig.outcome(result)
@@ -442,7 +442,7 @@ class _Run:
         finishes = [event for event in self._history if event.site == "writer.finish" and event.operation == name]
         late = {str(fault) for fault in self._case.plan if fault.after}
         acted = {event.rank for event in finishes if event.kind in ("exit", "raised") or (event.kind == "fault" and event.detail in late)}
-        apart = 0 if self._case.how.use_collectives else len(group.ranks)
+        apart = 0 if self._case.call_style.use_collectives else len(group.ranks)
         # Who is struck below the call may have committed before.
         within = {event.rank for event in finishes if event.kind == "enter"}
         acted |= {event.rank for event in self._history.of_kind("fault") if event.rank in within and SITES[event.site].layer != "calls"}
@@ -461,9 +461,9 @@ class _Run:
         place, offset, size = list(self._places.values())[operation][number], operation * SECOND, len(ranks)
         replaces, offset_saves = case.onto == "checkpoint", (ATTEMPT + offset, PREVIOUS)
         if course.again.isdisjoint(ranks) and (storage.committed or replaces):
-            sizes = (1,) if case.how.alone else (size, 1 if size > 1 else 2) if case.how.use_collectives else (size,)
+            sizes = (1,) if case.call_style.alone else (size, 1 if size > 1 else 2) if case.call_style.use_collectives else (size,)
             back = {f"{one} rank(s)": self._rig.read_back(case, number, place, offset_saves, one) for one in sizes}
-            refusable = storage.committed and size > 1 and not case.how.use_collectives
+            refusable = storage.committed and size > 1 and not case.call_style.use_collectives
             fewer = {"1 rank(s)": self._rig.read_back(case, number, place, offset_saves, 1)} if refusable else {}
             return dataclasses.replace(
                 storage,
@@ -505,7 +505,7 @@ class _Run:
             internal_errors=tuple(internal_errors),
             timeout=timeout_of(case),
             capabilities=self._engine.capabilities,
-            protocol=case.how.protocol(self._engine.protocol, case.operation),
+            protocol=case.call_style.protocol(self._engine.protocol, case.operation),
             way=case.way,
             planner=case.planner,
             onto=case.onto,

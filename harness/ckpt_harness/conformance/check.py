@@ -22,7 +22,7 @@ from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case, CaseResult, usual_world
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.disk.durability import LIMIT, MODELS, Shown
-from ckpt_harness.engines.base import Engine, find
+from ckpt_harness.engines.base import Engine, find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
@@ -135,7 +135,7 @@ def check_engine(
         UsageError: no such engine, or one whose name does not lead to it.
     """
     name = engine if isinstance(engine, str) else engine.name
-    found = find(name)
+    found = find_engine(name)
     if not isinstance(engine, str) and found is not engine:
         raise UsageError(f"engine {name!r} is found as {found!r}; give it the name module:object, so that replay lines find it")
     known = Register.shipped() if register is None else register

@@ -11,7 +11,7 @@ from ckpt_harness.cases.case import CaseResult
 from ckpt_harness.conformance.base import Conformance, Kit
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import OperationKind
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 
 
 class Failure(NamedTuple):
@@ -70,7 +70,7 @@ class Failures(Conformance):
         """Propagation: all ranks fail, in time; none reports success, none hangs."""
         __tracebackhide__ = True
         result = _outcome(kit, failure)
-        silent = result.expectation.kind is Kind.FAILS and any(one.kind == "returned" for one in result.outcomes.values())
+        silent = result.expectation.ending is Ending.FAILS and any(one.kind == "returned" for one in result.outcomes.values())
         kit.hold([result], "bounded", "agreement", "fired", *["attribution"] * silent, about=Capability.COLLECTIVES)
 
     @pytest.mark.parametrize("failure", FAILURES, ids=str)

@@ -214,7 +214,7 @@ def _installed() -> dict[str, str]:
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
 
 
-def find(name: str) -> Engine:
+def find_engine(name: str) -> Engine:
     """Finds an engine by name, or imports it from ``module:object`` or ``path/to/file.py:object``; an object may be dotted.
 
     Raises:

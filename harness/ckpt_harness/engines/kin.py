@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 
 
 def known_as(name: str) -> tuple[str, ...]:
@@ -11,5 +11,5 @@ def known_as(name: str) -> tuple[str, ...]:
     Args:
         name: of the engine, which says the other in an attribute ``kin``, if it has one.
     """
-    kin: str = getattr(find(name), "kin", "")
+    kin: str = getattr(find_engine(name), "kin", "")
     return (name, kin) if kin else (name,)

@@ -73,7 +73,7 @@ def grouped(case: Case) -> bool:
 
 def markers(case: Case) -> list[str]:
     """The files that a save commits by: one for all or, without collectives, one of each rank."""
-    return [".metadata"] if case.how.use_collectives else [f"__{rank}.metadata" for rank in range(case.ranks)]
+    return [".metadata"] if case.call_style.use_collectives else [f"__{rank}.metadata" for rank in range(case.ranks)]
 
 
 def saved_before(case: Case, state: str) -> str:
@@ -82,7 +82,7 @@ def saved_before(case: Case, state: str) -> str:
 
 
 def _joined(case: Case) -> str:
-    return "" if case.how.use_collectives else ", use_collectives=False"
+    return "" if case.call_style.use_collectives else ", use_collectives=False"
 
 
 def storage(case: Case, faults: Faults) -> str:

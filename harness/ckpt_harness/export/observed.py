@@ -12,7 +12,7 @@ from ckpt_harness.errors import UsageError
 from ckpt_harness.export.errors import as_scripts_say
 from ckpt_harness.faults.effects import Effect, Exit, Kill, Stop
 from ckpt_harness.history import ErrorRecord
-from ckpt_harness.judging.model import Expectation, Kind
+from ckpt_harness.judging.model import Ending, Expectation
 from ckpt_harness.judging.oracles import Outcome
 from ckpt_harness.judging.verdict import Verdict
 
@@ -141,13 +141,13 @@ def _repr(error: ErrorRecord) -> str:
 
 def claim(expectation: Expectation, ranks: int) -> str:
     """What was owed, in a sentence."""
-    if expectation.kind is Kind.SUCCEEDS:
+    if expectation.ending is Ending.SUCCEEDS:
         return "the operation succeeds on every rank"
-    if expectation.kind is Kind.FAILS:
+    if expectation.ending is Ending.FAILS:
         named = sorted(expectation.failures)
         whom = f"rank{'s' * (len(named) > 1)} {', '.join(map(str, named))}"
         return f"{'every rank' if ranks > 1 else 'it'} raises a CheckpointException that names {whom} and the original error"
-    if expectation.kind is Kind.STALLS:
+    if expectation.ending is Ending.STALLS:
         return "beside a rank that is lost, no rank reports success"
     return "all ranks end alike, and what is reported as saved or loaded is"
 

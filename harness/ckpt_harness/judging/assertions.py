@@ -6,7 +6,7 @@ from ckpt_harness.errors import OracleViolation
 from ckpt_harness.faults.plan import FaultPlan, as_plan
 from ckpt_harness.faults.sites import OPERATION_KINDS
 from ckpt_harness.history import ErrorRecord
-from ckpt_harness.judging.model import Kind, forecast
+from ckpt_harness.judging.model import Ending, forecast
 from ckpt_harness.judging.oracles import Outcome, misattributed
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.runtime import known_world_size
@@ -35,7 +35,7 @@ def assert_propagated(error: BaseException, plan: FaultPlan | str, *, world_size
     count = max((fault.operation.index or 1 if fault.operation else fault.nth for fault in plan), default=1)
     operations = [f"{kind}[{number}]" for number in range(1, min(count, _MOST_OPERATIONS) + 1) for kind in kinds]
     trace = Trace.nominal(operations, bound.groups, bound.protocol)
-    expected = [one for one in forecast(bound, trace).expectations if one.kind is Kind.FAILS]
+    expected = [one for one in forecast(bound, trace).expectations if one.ending is Ending.FAILS]
     told = ErrorRecord.of(error)
     if not expected:
         raise OracleViolation(f"plan {str(plan)!r} injects nothing that must be told to every rank, but this was raised: {told}")

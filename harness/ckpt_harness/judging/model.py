@@ -62,7 +62,7 @@ _NEAR = 0.1
 """How close to the timeout, as a part of it, a delay must come for either outcome to be right."""
 
 
-class Kind(enum.Enum):
+class Ending(enum.Enum):
     """How an operation must end."""
 
     SUCCEEDS = "succeeds"
@@ -100,7 +100,7 @@ class Expectation:
     Attributes:
         operation: such as ``save[1]``.
         ranks: the ranks that take part, in the order of their ranks within the group.
-        kind: how it must end; exact for SUCCEEDS and FAILS.
+        ending: how it must end; exact for SUCCEEDS and FAILS.
         step: the protocol step that must fail, or "" where nothing guards the site.
         failures: what a ``CheckpointException`` must name: rank within the group -> error.
         decisive: the faults that decide the outcome.
@@ -116,7 +116,7 @@ class Expectation:
 
     operation: str
     ranks: tuple[int, ...]
-    kind: Kind
+    ending: Ending
     step: str = ""
     failures: Mapping[int, ErrorRecord] = field(default_factory=dict)
     decisive: tuple[Acting, ...] = ()
@@ -244,7 +244,7 @@ class _Model:
             everything.add(part)
             going -= part.raised.keys() | {one.rank for one in (*part.stalled, *part.unclear)}
         decided = self._decide(operation, ranks, "", everything, everything.late, everything.fired)
-        return decided or Expectation(operation, ranks, Kind.SUCCEEDS, must_fire=frozenset(everything.fired))
+        return decided or Expectation(operation, ranks, Ending.SUCCEEDS, must_fire=frozenset(everything.fired))
 
     def _ended(self, operation: str, ranks: tuple[int, ...]) -> Expectation:
         course = self._bound.protocol.operations[cast(OperationKind, operation.partition("[")[0])]
@@ -265,7 +265,7 @@ class _Model:
                 return decided
             if guarded:
                 late.clear()  # the collective behind each part waits for whoever was late in it
-        return Expectation(operation, ranks, Kind.SUCCEEDS, must_fire=frozenset(fired))
+        return Expectation(operation, ranks, Ending.SUCCEEDS, must_fire=frozenset(fired))
 
     def _parts(self, operation: str, ranks: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
         """The stretches of an operation: before, then map and reduce of each step, then after; each with those who take part."""
@@ -372,10 +372,10 @@ class _Model:
             decisive = (*part.unclear, *part.raised.values(), *part.stalled)
             agreement = not (part.lost_in_exchange or part.stalled or self._may_lose_a_rank())
             deceived = any(isinstance(one.bound.fault.effect, DECEPTIONS) for one in part.unclear)
-            return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, decisive, fires, deceived=deceived, agreement=agreement)
+            return Expectation(operation, ranks, Ending.UNDETERMINED, step, {}, decisive, fires, deceived=deceived, agreement=agreement)
         skew = max((late[rank] for rank in ranks), default=0) - min((late[rank] for rank in ranks), default=0)
         if part.stalled or skew > self._timeout * (1 + _NEAR):
-            return Expectation(operation, ranks, Kind.STALLS, step, {}, (*part.stalled, *part.delays), fires)
+            return Expectation(operation, ranks, Ending.STALLS, step, {}, (*part.stalled, *part.delays), fires)
         if skew > self._timeout * (1 - _NEAR):
             return self._unclear(operation, ranks, tuple(part.delays), fired)
         if part.raised and not step and self._bound.protocol.collectives and self._may_lose_a_rank():
@@ -385,11 +385,11 @@ class _Model:
             if self._may_be_made_good(part.raised.values()):
                 # Then others may decide, or nobody.
                 lost = self._may_lose_a_rank()
-                return Expectation(operation, ranks, Kind.UNDETERMINED, step, {}, tuple(part.raised.values()), fires, agreement=not lost)
+                return Expectation(operation, ranks, Ending.UNDETERMINED, step, {}, tuple(part.raised.values()), fires, agreement=not lost)
             failures = {self._group.within(rank): acting.error for rank, acting in part.raised.items() if acting.error is not None}
             maskable = all(acting.bound.fault.at.layer != "calls" for acting in part.raised.values())
             lasting = any(one.bound.fault.at.layer == "network" and one.bound.fault.times != 1 for one in part.raised.values())
-            failing = Expectation(operation, ranks, Kind.FAILS, step, dict(sorted(failures.items())), tuple(part.raised.values()), fires)
+            failing = Expectation(operation, ranks, Ending.FAILS, step, dict(sorted(failures.items())), tuple(part.raised.values()), fires)
             return replace(failing, maskable=maskable, lasting=lasting)
         return None
 
@@ -410,4 +410,4 @@ class _Model:
 
     def _unclear(self, operation: str, ranks: tuple[int, ...], decisive: tuple[Acting, ...], fired: set[tuple[str, int]]) -> Expectation:
         """Either outcome is right, on each rank for itself."""
-        return Expectation(operation, ranks, Kind.UNDETERMINED, "", {}, decisive, frozenset(fired), agreement=False)
+        return Expectation(operation, ranks, Ending.UNDETERMINED, "", {}, decisive, frozenset(fired), agreement=False)

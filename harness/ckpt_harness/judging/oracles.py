@@ -13,7 +13,7 @@ from typing import Literal, cast
 from ckpt_harness.faults.protocol import DCP, NESTED, Capability, Operation, Protocol
 from ckpt_harness.faults.sites import SITES, OperationKind
 from ckpt_harness.history import SOME_ERROR, ErrorRecord, Event, History
-from ckpt_harness.judging.model import DAMAGES, Expectation, Forecast, Kind
+from ckpt_harness.judging.model import DAMAGES, Ending, Expectation, Forecast
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 
@@ -145,7 +145,7 @@ def bounded(evidence: Evidence) -> Iterator[Judgement]:
         missing = [rank for rank in expectation.ranks if rank not in outcomes]
         if unknown or missing:
             yield _judge("bounded", Verdict.UNKNOWN, expectation, _told(unknown) or f"no outcome from ranks {missing}")
-        elif expectation.kind in (Kind.SUCCEEDS, Kind.FAILS):
+        elif expectation.ending in (Ending.SUCCEEDS, Ending.FAILS):
             due = evidence.timeout + expectation.delayed
             late = {rank: one for rank, one in outcomes.items() if one.kind in ("hung", "dead") or one.finished_at >= due}
             yield _judge("bounded", Verdict.VIOLATED if late else Verdict.HOLDS, expectation, _told(late))
@@ -157,7 +157,7 @@ def agreement(evidence: Evidence) -> Iterator[Judgement]:
         if not expectation.agreement:
             continue
         live = {rank: one for rank, one in evidence.of(expectation).items() if one.kind not in ("dead", "unknown")}
-        if expectation.kind is Kind.STALLS:
+        if expectation.ending is Ending.STALLS:
             wrong = {rank: one for rank, one in live.items() if one.kind == "returned"}
             yield _judge("agreement", Verdict.VIOLATED if wrong else Verdict.HOLDS, expectation, f"success beside a lost rank: {_told(wrong)}")
         else:
@@ -168,7 +168,7 @@ def agreement(evidence: Evidence) -> Iterator[Judgement]:
 def attribution(evidence: Evidence) -> Iterator[Judgement]:
     """A ``CheckpointException`` on every live rank names exactly the failed ranks with the original error; and nothing fails of itself."""
     for expectation in evidence.forecast.expectations:
-        if expectation.kind not in (Kind.SUCCEEDS, Kind.FAILS) or evidence.masked(expectation):
+        if expectation.ending not in (Ending.SUCCEEDS, Ending.FAILS) or evidence.masked(expectation):
             continue
         wrong = {}
         for rank, one in evidence.of(expectation).items():
@@ -183,7 +183,7 @@ def _kept_quiet(expectation: Expectation, rank: int, outcome: Outcome) -> str:
     """Where nobody is told of others: what is wrong with how one rank ended, who owes its own error and no other."""
     own = expectation.failures.get(expectation.ranks.index(rank))
     if own is None:
-        return misattributed(expectation, outcome) if expectation.kind is Kind.SUCCEEDS else ""
+        return misattributed(expectation, outcome) if expectation.ending is Ending.SUCCEEDS else ""
     if outcome.kind in ("hung", "unknown", "dead"):
         return ""
     raised = outcome.error if own != SOME_ERROR or outcome.error is None else own
@@ -202,7 +202,7 @@ def misattributed(expectation: Expectation, outcome: Outcome) -> str:
     """
     if outcome.kind in ("hung", "unknown", "dead"):
         return ""
-    if expectation.kind is Kind.SUCCEEDS:
+    if expectation.ending is Ending.SUCCEEDS:
         return f"failed though nothing was injected that fails: {outcome}" if outcome.kind == "raised" else ""
     if outcome.kind == "returned":
         return "reported success"
@@ -252,7 +252,7 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
         reasons = [f"checkpoint {name!r} was changed: {what}" for name, what in storage.damaged.items()]
         outcomes = [one for rank, one in evidence.outcomes.get(operation, {}).items() if storage.about([rank])]
         succeeded = bool(outcomes) and all(one.kind == "returned" for one in outcomes)
-        failed = any(one.kind is Kind.FAILS or one.kind is Kind.STALLS for one in relevant)
+        failed = any(one.ending is Ending.FAILS or one.ending is Ending.STALLS for one in relevant)
         if not operation.startswith("load"):
             if succeeded and storage.committed is False:
                 reasons.append("success without a commit marker")
@@ -360,7 +360,7 @@ def _premature(
     # What fails beside the steps or behind them keeps nobody from committing.
     late = {str(fault) for fault, site in acting if site in ("writer.finish", *course.after) or (fault.after and site in course.before)}
     failed = sorted(one.rank for one in expectation.decisive if one.rank in ranks and str(one.bound.fault) not in late)
-    if expectation.kind is Kind.FAILS and failed and not (masked or expectation.lasting):
+    if expectation.ending is Ending.FAILS and failed and not (masked or expectation.lasting):
         yield f"finish is called though ranks {failed} have failed"
 
 
@@ -395,7 +395,7 @@ def futures(evidence: Evidence) -> Iterator[Judgement]:
 def _untrue(name: str, said: Outcome, rank: int, outcome: Outcome | None, expectation: Expectation) -> str:
     """What is wrong with what a future says; "" if nothing is, or it cannot be told."""
     if said.kind == "hung":
-        return "is never completed" if expectation.kind in (Kind.SUCCEEDS, Kind.FAILS) else ""
+        return "is never completed" if expectation.ending in (Ending.SUCCEEDS, Ending.FAILS) else ""
     if name == "upload":
         ended = outcome is not None and (outcome.kind != said.kind or outcome.error != said.error)
         return f"says {said}, and whoever waited for it was told {outcome}" if ended else ""
@@ -417,7 +417,7 @@ def isolation(evidence: Evidence) -> Iterator[Judgement]:
 def hygiene(evidence: Evidence) -> Iterator[Judgement]:
     """Once all operations have ended, nothing of them goes on or lies about: no thread, process, open or temporary file, no error that nobody took."""
     for expectation in evidence.forecast.expectations:
-        if expectation.kind in (Kind.SUCCEEDS, Kind.FAILS) and all(one.kind in ("returned", "raised") for one in evidence.of(expectation).values()):
+        if expectation.ending in (Ending.SUCCEEDS, Ending.FAILS) and all(one.kind in ("returned", "raised") for one in evidence.of(expectation).values()):
             yield _judge("hygiene", Verdict.VIOLATED if evidence.left else Verdict.HOLDS, expectation, "; ".join(evidence.left[:5]))
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from ckpt_harness.cases.case import Case, usual_world
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 from ckpt_harness.errors import PlanError, UsageError
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.pytest_plugin.names import NEEDS
 from ckpt_harness.pytest_plugin.session import Session
-from ckpt_harness.workloads.workload import workload
+from ckpt_harness.workloads.workload import find_workload
 
 if TYPE_CHECKING:
     from ckpt_harness.cases.case import WorldName
@@ -27,7 +27,7 @@ def check(name: str) -> None:
         pytest.UsageError: with the choices.
     """
     try:
-        find(name)
+        find_engine(name)
     except UsageError as error:
         raise pytest.UsageError(f"--ckpt-engine: {error}") from None
 
@@ -44,7 +44,7 @@ def check_needs(item: pytest.Item, name: str) -> None:
     Raises:
         pytest.UsageError: a mark that names an unknown capability.
     """
-    claimed = {one.value for one in find(name).capabilities}
+    claimed = {one.value for one in find_engine(name).capabilities}
     for mark in item.iter_markers(NEEDS):
         unknown = [one for one in mark.args if one not in {capability.value for capability in Capability}]
         if unknown or mark.kwargs or not mark.args:
@@ -67,7 +67,7 @@ def moved(case: Case, session: Session) -> Case:
     if session.engine is None or case.engine != Case.engine:
         return case
     here = replace(case, engine=session.engine)
-    lacking = workload(case.workload).holds & find(session.engine).cannot_hold
+    lacking = find_workload(case.workload).holds & find_engine(session.engine).cannot_hold
     if lacking:
         here = replace(here, workload=Case.workload).settled()
         session.instead[f"workload {here.workload!r} stands in for what holds {' and '.join(sorted(one.value for one in lacking))}"] += 1

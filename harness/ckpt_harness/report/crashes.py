@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ckpt_harness.campaigns.crashes import UNSAFE, Crashes, Example, Point
 from ckpt_harness.disk.durability import SHOWN, Shown
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 
 _STYLES: dict[Shown, str] = {"new": "green", "old": "green", "nothing": "yellow", "error": "yellow"}
 _ABOUT: dict[Shown, str] = {
@@ -43,7 +43,7 @@ def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], s
         console.print(Text("\n").join(_example(example)))
         console.print()
     status = 0
-    capabilities = find(found.scene.engine).capabilities
+    capabilities = find_engine(found.scene.engine).capabilities
     for claim, kind, capability in found.violated():
         claimed = capability is None or capability in capabilities
         fails = claimed and kind not in known

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ckpt_harness.campaigns.damage import DAMAGE_KINDS, Damages
 from ckpt_harness.disk.durability import SHOWN
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 
 
 def show_damages(console: Console, found: Damages) -> int:
@@ -30,7 +30,7 @@ def show_damages(console: Console, found: Damages) -> int:
     for kind, count in counts.items():
         table.add_row(kind, *(str(count[shown] or "") for shown in kinds))
     console.print(table)
-    capabilities = find(found.engine).capabilities
+    capabilities = find_engine(found.engine).capabilities
     status = 0
     for one in found.broken():
         counts_against = one.needs is None or one.needs in capabilities

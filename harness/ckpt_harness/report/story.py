@@ -22,7 +22,7 @@ def story(console: Console, result: CaseResult) -> None:
 
 def _setting(result: CaseResult) -> Iterator[Text]:
     case, expectation = result.case, result.expectation
-    whom = f"coordinator {case.coordinator}" if case.way == "together" else f"way {case.way} ({case.how.about})"
+    whom = f"coordinator {case.coordinator}" if case.way == "together" else f"way {case.way} ({case.call_style.about})"
     unusual = "".join(f", {name} {getattr(case, name)}" for name in ("planner", "executor", "staging", "overlap") if getattr(case, name) != getattr(Case, name))
     on = f"engine {case.engine}, workload {case.workload}{unusual}, seed {case.seed}"
     setting = f"{expectation.operation} on {case.ranks} rank(s), {whom}, {on}"

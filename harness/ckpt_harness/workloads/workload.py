@@ -363,7 +363,7 @@ ON_GPUS: dict[str, Workload] = {"cuda": Workload("cuda", "tensors on the current
 """Those that need a GPU; the others run anywhere."""
 
 
-def workload(name: str) -> Workload:
+def find_workload(name: str) -> Workload:
     """Finds a workload.
 
     Raises:

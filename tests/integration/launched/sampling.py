@@ -9,7 +9,7 @@ from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.case import CaseResult, WorldName
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.effects import Delay
-from ckpt_harness.judging.model import Kind
+from ckpt_harness.judging.model import Ending
 
 
 def sample(world: WorldName, ranks: int) -> dict[str, list[str]]:
@@ -24,6 +24,6 @@ def sample(world: WorldName, ranks: int) -> dict[str, list[str]]:
 
 
 def _told(result: CaseResult) -> list[str]:
-    lost = result.expectation.kind is Kind.STALLS  # how long peers of a lost rank wait differs between worlds
+    lost = result.expectation.ending is Ending.STALLS  # how long peers of a lost rank wait differs between worlds
     kinds = ["waits in vain" if lost and one.kind in ("hung", "raised") else one.kind for _, one in sorted(result.outcomes.items())]
     return [result.verdict.name, *result.known, *kinds]

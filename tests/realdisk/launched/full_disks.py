@@ -17,9 +17,9 @@ from ckpt_harness.campaigns.crashes import Scene, record, save
 from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.rank_program import ATTEMPT
 from ckpt_harness.disk.journal import DiskOp, Journal
-from ckpt_harness.engines.base import find
+from ckpt_harness.engines.base import find_engine
 from ckpt_harness.faults.plan import FaultPlan
-from ckpt_harness.workloads.workload import WORKLOADS, Context, State, Workload, context_here, workload
+from ckpt_harness.workloads.workload import WORKLOADS, Context, State, Workload, context_here, find_workload
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
@@ -72,11 +72,11 @@ def _told(error: BaseException) -> tuple[str, int | None, str]:
 
 def plainly(scene: Scene, root: Path) -> Sequence[RankResult]:
     """Saves with nothing between DCP and the disk."""
-    engine: Any = find(scene.engine)
+    engine: Any = find_engine(scene.engine)
     place = engine.place(root, "checkpoint")
 
     def body() -> None:
-        state = workload(scene.workload).make(context_here(ATTEMPT, scene.ranks))
+        state = find_workload(scene.workload).make(context_here(ATTEMPT, scene.ranks))
         torch.distributed.checkpoint.save(state, storage_writer=engine.make_writer(place))
 
     return SimulatedWorld(scene.ranks, seed=scene.seed).run(body)

@@ -24,8 +24,8 @@ from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.disk.durability import Shown
 from ckpt_harness.disk.journal import Files
-from ckpt_harness.engines.base import find
-from ckpt_harness.workloads.workload import context_here, workload
+from ckpt_harness.engines.base import find_engine
+from ckpt_harness.workloads.workload import context_here, find_workload
 
 CALLS = "mkdir,openat,write,fsync,rename,unlink"
 LIMIT = 30
@@ -142,8 +142,8 @@ class Saving:
         scene = self.scene
         store = dist.FileStore(str(self.where / "store"), scene.ranks)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=scene.ranks)
-        state = workload(scene.workload).make(context_here(number, scene.ranks))
-        dcp.save(state, storage_writer=find(scene.engine).make_writer(str(self.place)))
+        state = find_workload(scene.workload).make(context_here(number, scene.ranks))
+        dcp.save(state, storage_writer=find_engine(scene.engine).make_writer(str(self.place)))
 
     def _attached(self, arguments: list[str]) -> subprocess.Popen[str]:
         names = [".metadata", ".metadata.tmp", *(f"__{rank}_0.distcp" for rank in range(self.scene.ranks))]

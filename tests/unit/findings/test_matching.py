@@ -158,11 +158,11 @@ def test_a_checkpoint_exception_is_told_by_what_differs() -> None:
     """Step, whether the ranks are right, and the errors that are not what was injected."""
     from ckpt_harness.faults.plan import FaultPlan
     from ckpt_harness.history import ErrorRecord
-    from ckpt_harness.judging.model import Acting, Expectation, Kind
+    from ckpt_harness.judging.model import Acting, Ending, Expectation
 
     right, wrong = ErrorRecord.of(ValueError("right")), ErrorRecord.of(AssertionError("wrong"))
     acting = Acting(FaultPlan.parse("writer.write_data@1=raise(ValueError)").bind(2, 0).faults[0], 1, right)
-    expectation = Expectation("save[1]", (0, 1), Kind.FAILS, "write", {1: right}, (acting,))
+    expectation = Expectation("save[1]", (0, 1), Ending.FAILS, "write", {1: right}, (acting,))
 
     def told(failures: dict[int, ErrorRecord]) -> str:
         error = ErrorRecord("torch.CheckpointException", failures=failures, step="write")
