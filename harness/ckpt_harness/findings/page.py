@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from ckpt_harness.findings.register import Entry, Register
-from ckpt_harness.findings.signature import ROLES, Signature
+from ckpt_harness.findings.entry import Entry
+from ckpt_harness.findings.register import Register
+from ckpt_harness.findings.signatures import ROLES, Signature
 
 _INTRODUCTION = """\
 # Known findings

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ckpt_harness.cases.case import Case, CaseResult
-from ckpt_harness.findings.signature import observed
+from ckpt_harness.findings.signatures import observed
 from ckpt_harness.history import Event
 from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.report.terminal import mark_of, say

@@ -20,7 +20,8 @@ from ckpt_harness.cases.rig import Rig
 from ckpt_harness.cli import case_of, main
 from ckpt_harness.export.script import check, run, write
 from ckpt_harness.faults.sites import OperationKind
-from ckpt_harness.findings.register import Entry, Register
+from ckpt_harness.findings.entry import Entry
+from ckpt_harness.findings.register import Register
 from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.report.summary import Summary
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import ckpt_harness.findings
-from ckpt_harness.findings.register import Entry, Register
+from ckpt_harness.findings.entry import Entry
+from ckpt_harness.findings.register import Register
 
 ENTRIES = [entry for entry in Register.shipped().entries if entry.packages]
 SCRIPTS = Path(ckpt_harness.findings.__file__).parent / "reproducers"

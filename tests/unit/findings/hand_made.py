@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import DCP
-from ckpt_harness.findings.register import Entry
-from ckpt_harness.findings.signature import Signature
+from ckpt_harness.findings.entry import Entry
+from ckpt_harness.findings.signatures import Signature
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.oracles import Evidence, Outcome

@@ -11,7 +11,7 @@ from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.findings.register import Register
-from ckpt_harness.findings.signature import Signature, observed
+from ckpt_harness.findings.signatures import Signature, observed
 from ckpt_harness.judging.oracles import Outcome
 from ckpt_harness.judging.verdict import Judgement, Verdict
 

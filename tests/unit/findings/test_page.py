@@ -43,7 +43,7 @@ def test_a_register_that_cannot_be_read_is_a_usage_error() -> None:
     for command in (["findings"], ["sweep"], ["replay", "writer.reset@1=raise"]):
         done = CliRunner().invoke(main, [*command, "--register", "nowhere.toml"])
         assert done.exit_code == 2
-        assert "findings register nowhere.toml: No such file" in done.output
+        assert "findings register 'nowhere.toml': No such file" in done.output
 
 
 def test_every_entry_has_its_own_script() -> None:

@@ -1,0 +1,62 @@
+"""An entry of the findings register: one known finding, and the cases that the finding is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ckpt_harness.findings.signatures import Signature
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A known finding.
+
+    All patterns are shell patterns that must match a whole text.
+
+    Attributes:
+        id: a stable name, such as ``DCP-001``.
+        title: the finding in one line.
+        engines: patterns of engine names.
+        versions: versions of torch that the finding was recorded for.
+        operations: kinds of operation.
+        calls: patterns of how the operation is called: way, kind of operation and kind of planner, such as ``groups save default``. The call of a
+            save over an existing checkpoint ends with ``onto a checkpoint``.
+        sites: patterns of the decisive fault's site. Empty for a finding that needs no fault; such a finding need not show in every case.
+        effects: patterns of the decisive fault's effect.
+        oracles: names of the oracles whose violations the finding explains.
+        ranks: the number of ranks from which on the finding must show. A case with fewer ranks may show the finding.
+        signatures: the ways in which the finding shows.
+        about: what happens and why, in a few sentences.
+        source: file and function of the code that is to blame.
+        reproducer: file name of the stand-alone script.
+        reports: public reports of the same fault.
+        newer: what is known about newer releases.
+        replay: a command line that shows the finding.
+        background: patterns of how an async save is done: executor, staging and overlap, such as ``process writer none``.
+        sometimes: whether a case that meets all conditions may still not show the finding.
+        crashes: for a finding about crashes, patterns of what a crash may leave: kind of save, durability model, and what a reader gets, such as
+            ``overwrite * mixture``. Such a finding needs no fault of a plan and no signature.
+        packages: for a finding about a third-party package, the packages that the finding was recorded for, as ``name==version``.
+    """
+
+    id: str
+    title: str
+    engines: tuple[str, ...]
+    versions: tuple[str, ...]
+    operations: tuple[str, ...]
+    calls: tuple[str, ...]
+    sites: tuple[str, ...]
+    effects: tuple[str, ...]
+    oracles: tuple[str, ...]
+    ranks: int
+    signatures: tuple[Signature, ...]
+    about: str
+    source: str
+    reproducer: str
+    reports: tuple[str, ...]
+    newer: str
+    replay: str
+    background: tuple[str, ...] = ("*",)
+    sometimes: bool = False
+    crashes: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()

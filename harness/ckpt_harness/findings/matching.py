@@ -1,0 +1,141 @@
+"""Matching: does an entry of the register describe what an operation of a case showed?
+
+An entry matches on the *decisive fault* (the fault that decides the outcome, as the model says) **and** on the *observed signature* (how the ranks of each
+role ended, and where they wait). Any other signature is new, so that nothing hides behind an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ckpt_harness.faults.fault import Fault
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.findings.entry import Entry
+from ckpt_harness.findings.signatures import matches
+from ckpt_harness.judging.model import Acting, Expectation
+from ckpt_harness.judging.oracles import Evidence, Outcome
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The circumstances of a case that the patterns of an entry may ask for.
+
+    Attributes:
+        engine: name of the engine.
+        way: name of the way of calling.
+        planner: name of the kind of planner.
+        background: how an async save was done: executor, staging and overlap.
+        onto: what a save found at its place: ``nothing``, or a ``checkpoint``.
+    """
+
+    engine: str
+    way: str
+    planner: str
+    background: str
+    onto: str = "nothing"
+
+    @classmethod
+    def of(cls, engine: str, evidence: Evidence) -> Setting:
+        """The circumstances of the case that the evidence is about."""
+        return cls(engine, evidence.way, evidence.planner, evidence.background, evidence.onto)
+
+    def called(self, kind: str) -> str:
+        """How an operation was called, in the words of an entry's ``calls``.
+
+        Args:
+            kind: the kind of operation, such as ``save``.
+
+        Example:
+            >>> Setting("filesystem", "together", "default", "thread writer none", "checkpoint").called("save")
+            'together save default onto a checkpoint'
+        """
+        call = f"{self.way} {kind} {self.planner}"
+        return f"{call} onto a checkpoint" if self.onto == "checkpoint" else call
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One entry of the register, compared with one operation of a case.
+
+    Attributes:
+        entry: the known finding.
+        setting: the circumstances of the case.
+        expectation: what the operation had to lead to.
+    """
+
+    entry: Entry
+    setting: Setting
+    expectation: Expectation
+
+    def applies(self) -> bool:
+        """Whether the entry is about such an engine, operation and call."""
+        entry = self.entry
+        kind = self.expectation.operation.partition("[")[0]
+        if kind not in entry.operations or not matches(entry.engines, self.setting.engine):
+            return False
+        return matches(entry.calls, self.setting.called(kind)) and matches(entry.background, self.setting.background)
+
+    def deciding(self) -> list[Acting]:
+        """The decisive faults of the operation that the entry is about."""
+        if not self.applies():
+            return []
+        return [acting for acting in self.expectation.decisive if self._is_about(acting.bound.fault, acting.where)]
+
+    def _is_about(self, fault: Fault, where: str) -> bool:
+        """Whether the entry describes the fault: at the fault's own site or, for a site below the storage, at the storage call around it."""
+        at_site = matches(self.entry.sites, fault.site) or matches(self.entry.sites, where)
+        return at_site and matches(self.entry.effects, str(fault.effect))
+
+    def shows(self, outcomes: Mapping[int, Outcome]) -> bool:
+        """Whether the entry's fault struck the operation, and every rank ended as one of the entry's signatures says.
+
+        Args:
+            outcomes: how the operation ended on each rank.
+        """
+        signatures = self.entry.signatures
+        if not self.entry.sites:  # The finding needs no fault, so that it has no victims.
+            return self.applies() and any(signature.allows(self.expectation, outcomes, frozenset()) for signature in signatures)
+        deciding = self.deciding()
+        return any(signature.shows(self.expectation, outcomes, deciding) for signature in signatures)
+
+    def matching_victims(self, outcomes: Mapping[int, Outcome]) -> set[int]:
+        """The ranks that ended as victims of this finding do, whatever became of the other ranks.
+
+        Args:
+            outcomes: how the operation ended on each rank.
+        """
+        deciding = self.deciding()
+        victims: set[int] = set()
+        for signature in self.entry.signatures:
+            victims |= signature.victims(deciding)
+        return {rank for rank in victims & outcomes.keys() if self.shows({rank: outcomes[rank]})}
+
+    def fired_with_others(self, fired: frozenset[tuple[str, int]]) -> bool:
+        """Whether one of the entry's faults fired together with other faults.
+
+        Nobody can foretell what several faults lead to together, so that no signature is asked for. Nothing hides behind this for long: a sweep
+        also tries every fault of such a plan alone.
+
+        Args:
+            fired: (text of the fault, rank) of the faults that fired.
+        """
+        faults = [FaultPlan.parse(text).faults[0] for text in sorted({text for text, _ in fired})]
+        if len(faults) < 2 or not self.applies():
+            return False
+        within = {acting.bound.fault: acting.where for acting in self.expectation.decisive}
+        return any(self._is_about(fault, within.get(fault, fault.site)) for fault in faults)
+
+    def must_show(self, fired: frozenset[tuple[str, int]]) -> bool:
+        """Whether this operation has to show the finding. If it does not, the finding is gone.
+
+        It has to when the entry's faults, and no others, decided the outcome, all of them fired, and enough ranks took part.
+
+        Args:
+            fired: (text of the fault, rank) of the faults that fired.
+        """
+        deciding = [acting for acting in self.deciding() if any(signature.victims([acting]) for signature in self.entry.signatures)]
+        if not deciding or len(deciding) < len(self.expectation.decisive) or self.entry.sometimes:
+            return False
+        all_fired = all((str(acting.bound.fault), acting.rank) in fired for acting in deciding)
+        return all_fired and len(self.expectation.ranks) >= self.entry.ranks

@@ -1,0 +1,145 @@
+"""Register files: entries read from TOML, and one clear line for each mistake in a file.
+
+A file holds ``[[finding]]`` tables; docs/FINDINGS.md shows an example. The shipped files and those of adopters are read alike.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ckpt_harness.disk.durability import MODELS, SHOWN
+from ckpt_harness.errors import UsageError, choices, quoted, unknown
+from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, WAYS
+from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
+from ckpt_harness.findings.entry import Entry
+from ckpt_harness.findings.signatures import ROLES, Signature, matches
+from ckpt_harness.judging.oracles import ORACLES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
+_LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
+_OPTIONAL_LISTS = ("background", "crashes", "packages")
+_OPTIONAL = (*_OPTIONAL_LISTS, "sometimes")
+_FIELDS = (*_TEXTS, *_LISTS, "ranks")
+_NARROWING = ("sites", "effects")
+"""Fields of a signature that restrict it to some of the entry's faults."""
+
+
+def read_entries(text: str, name: str) -> list[Entry]:
+    """Reads the entries of one register file.
+
+    Args:
+        text: what the file holds.
+        name: the file's name, for messages.
+
+    Raises:
+        UsageError: the text is no TOML, or an entry lacks a field, or a field is unknown or holds an invalid value.
+    """
+    where = f"findings register {quoted(name)}"
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: {error}") from error
+    tables = document.pop("finding", [])
+    if document:
+        raise UsageError(f"{where} holds {quoted(next(iter(document)))}; valid: [[finding]] tables only")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{where}: finding is {quoted(tables)}; valid: [[finding]] tables")
+    entries = []
+    for number, table in enumerate(tables, 1):
+        label = quoted(table["id"]) if "id" in table else str(number)
+        entries.append(_entry(table, f"{where}: entry {label}"))
+    return entries
+
+
+def _entry(table: Mapping[str, Any], where: str) -> Entry:
+    _check_fields(table, where)
+    for key in _TEXTS:
+        if not isinstance(table[key], str) or not table[key].strip():
+            raise UsageError(f"{where}: {key} is {quoted(table[key])}; valid: a text")
+    if not isinstance(table["ranks"], int) or table["ranks"] < 1:
+        raise UsageError(f"{where}: ranks is {quoted(table['ranks'])}; valid: a number of ranks, from 1")
+    if not isinstance(table.get("sometimes", False), bool):
+        raise UsageError(f"{where}: sometimes is {quoted(table['sometimes'])}; valid: true, false")
+    lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL_LISTS) if key in table}
+    _check_lists(lists, where)
+    signatures = table.get("signature", [])
+    if not isinstance(signatures, list) or not (signatures or "crashes" in table):
+        raise UsageError(f"{where} has no signature; valid: at least one [[finding.signature]] table")
+    read = [_signature(signature, f"{where}: signature {number}") for number, signature in enumerate(signatures, 1)]
+    fields: dict[str, Any] = {**lists, **{key: table[key].strip() for key in _TEXTS}}
+    return Entry(**fields, ranks=table["ranks"], signatures=tuple(read), sometimes=table.get("sometimes", False))
+
+
+def _check_fields(table: Mapping[str, Any], where: str) -> None:
+    needed = _FIELDS if "crashes" in table else (*_FIELDS, "signature")
+    for key in table:
+        if key not in (*_FIELDS, "signature", *_OPTIONAL):
+            raise UsageError(f"{where}: {unknown('field', key, (*_FIELDS, 'signature', *_OPTIONAL))}")
+    missing = [key for key in needed if key not in table]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise UsageError(f"{where} lacks {', '.join(missing[:3])}{more}; all fields of the example in docs/FINDINGS.md are needed")
+
+
+def _check_lists(lists: Mapping[str, tuple[str, ...]], where: str) -> None:
+    """Every name must exist, and every pattern must match something; a pattern that matches nothing is a mistake in writing."""
+    for operation in lists["operations"]:
+        if operation not in OPERATION_KINDS:
+            raise UsageError(f"{where}: {unknown('operation', operation, OPERATION_KINDS)}")
+    for oracle in lists["oracles"]:
+        if oracle not in ORACLES:
+            raise UsageError(f"{where}: {unknown('oracle', oracle, ORACLES)}")
+    _check_sites(lists["sites"], where)
+    calls = _possible_calls(lists["operations"], lists["calls"])
+    _check_patterns(lists["calls"], calls, f"{where}: no call", "valid: way, operation and planner, such as 'groups save *'")
+    kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in OVERLAPS]
+    example = "valid: executor, staging and overlap, such as 'process * none'"
+    _check_patterns(lists.get("background", ()), kinds, f"{where}: no background", example)
+    results = [f"{save} {model} {shown}" for save in ("fresh", "overwrite") for model in MODELS for shown in SHOWN]
+    example = "valid: fresh or overwrite, model, and what a reader gets, such as 'overwrite * mixture'"
+    _check_patterns(lists.get("crashes", ()), results, f"{where}: no crash", example)
+
+
+def _possible_calls(operations: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """The calls that a pattern may match. Any planner that a pattern names counts as one, since an engine may bring planners of its own."""
+    planners = [pattern.split()[-1] for pattern in patterns if pattern.split()]
+    calls = [f"{way} {kind} {planner}" for way in WAYS for kind in operations for planner in planners]
+    return [*calls, *(f"{call} onto a checkpoint" for call in calls)]
+
+
+def _signature(table: Any, where: str) -> Signature:
+    if not isinstance(table, dict) or not set(table) & set(ROLES):
+        raise UsageError(f"{where} describes no role; roles: {', '.join(ROLES)}")
+    for key in table:
+        if key not in (*ROLES, *_NARROWING):
+            raise UsageError(f"{where}: {unknown('field', key, (*ROLES, *_NARROWING))}")
+    patterns = {key: _texts([value] if isinstance(value, str) else value, f"{where}: {key}") for key, value in table.items()}
+    _check_sites(patterns.get("sites", ()), where)
+    narrowing = {key: patterns[key] for key in _NARROWING if key in patterns}
+    return Signature({role: patterns[role] for role in ROLES if role in patterns}, **narrowing)
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise UsageError(f"{where} is {quoted(value)}; valid: a list of texts")
+    return tuple(value)
+
+
+def _check_sites(patterns: Iterable[str], where: str) -> None:
+    for pattern in patterns:
+        if not any(matches([pattern], site) for site in SITES):
+            raise UsageError(f"{where}: no site matches {quoted(pattern)}; {choices(SITES, pattern, see='ckpt-harness sites')}")
+
+
+def _check_patterns(patterns: Iterable[str], texts: Iterable[str], what: str, valid: str) -> None:
+    possible = tuple(texts)
+    for pattern in patterns:
+        if not any(matches([pattern], text) for text in possible):
+            raise UsageError(f"{what} matches {quoted(pattern)}; {valid}")
