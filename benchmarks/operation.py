@@ -19,7 +19,8 @@ from ckpt_harness.history import History
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.planner import FaultySavePlanner
 from ckpt_harness.injection.storage import FaultyStorageWriter
-from ckpt_harness.workloads.workload import context_here, find_workload
+from ckpt_harness.workloads.context import context_here
+from ckpt_harness.workloads.workload import find_workload
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
 RANKS = 4

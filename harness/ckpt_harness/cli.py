@@ -442,7 +442,7 @@ def engines(reports: tuple[Path, ...], write: Path | None) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    from ckpt_harness.engines.base import BUILT_IN, THIRD_PARTY, find_engine, named
+    from ckpt_harness.engines.names import BUILT_IN, THIRD_PARTY, find_engine, named
 
     table = Table(Column("engine", no_wrap=True), "what it is, and what it claims", box=None, header_style="bold")
     for name, target in named().items():

@@ -8,8 +8,8 @@ import pytest
 
 from ckpt_harness import Case, FaultPlan
 from ckpt_harness.cases.rig import Rig
-from ckpt_harness.engines.base import BUILT_IN, find_engine
 from ckpt_harness.engines.huggingface import HuggingFaceEngine
+from ckpt_harness.engines.names import BUILT_IN, find_engine
 from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 

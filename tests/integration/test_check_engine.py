@@ -13,9 +13,9 @@ from ckpt_harness import check_engine
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cli import main
 from ckpt_harness.conformance import check
-from ckpt_harness.engines import base
-from ckpt_harness.engines.base import GROUP, find_engine, named
+from ckpt_harness.engines import names
 from ckpt_harness.engines.filesystem import FILESYSTEM
+from ckpt_harness.engines.names import GROUP, find_engine, named
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.protocol import Capability
 
@@ -73,7 +73,7 @@ def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: p
         importlib.metadata.EntryPoint("fsspec-file", "ckpt_harness.engines.filesystem:FILESYSTEM", GROUP),
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: mine if group == GROUP else [])
-    monkeypatch.setattr(base, "_installed", base._installed.__wrapped__)  # as in a process that has not asked yet
+    monkeypatch.setattr(names, "_installed", names._installed.__wrapped__)  # as in a process that has not asked yet
     assert find_engine("mine") is FILESYSTEM
     assert find_engine("fsspec-file") is not FILESYSTEM
     assert named()["broken"] == "no_such_module:ENGINE"

@@ -9,7 +9,7 @@ from third_party_storage import MARKER, ItemFileReader, ItemFileWriter
 
 from ckpt_harness import StorageConformance
 from ckpt_harness.conformance.engine import claimed
-from ckpt_harness.engines.base import find_engine
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError
 
 HERE = Path(__file__).parent

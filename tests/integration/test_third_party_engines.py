@@ -18,8 +18,9 @@ from ckpt_harness import FaultyStorageWriter
 from ckpt_harness.cases.case import Case, usual_world
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.cli import main
-from ckpt_harness.engines import base
-from ckpt_harness.engines.base import THIRD_PARTY, Call, find_engine
+from ckpt_harness.engines import names
+from ckpt_harness.engines.base import Call
+from ckpt_harness.engines.names import THIRD_PARTY, find_engine
 from ckpt_harness.engines.third_party.handing import handed
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
@@ -52,7 +53,7 @@ def _needed(name: str) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what pip installs, before anything of it is imported."""
-    monkeypatch.setattr(base, "_is_installed", lambda module: False)
+    monkeypatch.setattr(names, "_is_installed", lambda module: False)
     with pytest.raises(UsageError, match=rf"needs {THIRD_PARTY[name].package.partition('[')[0]}.*is not installed"):
         find_engine(name)
     told = CliRunner().invoke(main, ["engines"], env={"COLUMNS": "300"})

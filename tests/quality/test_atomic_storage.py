@@ -11,7 +11,7 @@ from ckpt_harness.campaigns.crashes import Scene, crashes
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.disk.durability import MODELS, Model
-from ckpt_harness.engines.base import find_engine
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.faults.protocol import Capability
 
 pytestmark = pytest.mark.usefixtures("silence")

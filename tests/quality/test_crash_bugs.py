@@ -7,7 +7,7 @@ from bugs_disk import CRASH_BUGS, CrashBug
 from planting import planted
 
 from ckpt_harness.campaigns.crashes import Crashes, crashes
-from ckpt_harness.engines.base import find_engine
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.findings.register import Register
 
 pytestmark = pytest.mark.usefixtures("silence")

@@ -20,17 +20,20 @@ from pathlib import Path
 from ckpt_harness.campaigns.workers import workers
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, silenced
 from ckpt_harness.cases.read_back import read
-from ckpt_harness.disk.durability import LIMIT, SHOWN, Model, Shown, State, states_after
+from ckpt_harness.disk.durability import LIMIT, Model, states_after
+from ckpt_harness.disk.entries import State
 from ckpt_harness.disk.journal import DiskOp, Files, Journal, files_after
-from ckpt_harness.engines.base import Call, find_engine
-from ckpt_harness.engines.kin import known_as
+from ckpt_harness.disk.shown import SHOWN, Shown
+from ckpt_harness.engines.base import Call
+from ckpt_harness.engines.names import find_engine, known_as
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.findings.register import Register
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.storage import FaultyStorageWriter
-from ckpt_harness.workloads.workload import context_here, find_workload
+from ckpt_harness.workloads.context import context_here
+from ckpt_harness.workloads.workload import find_workload
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
 

@@ -20,12 +20,14 @@ from typing import Literal, NamedTuple
 
 from ckpt_harness.campaigns.crashes import Scene, shown
 from ckpt_harness.cases.rank_program import ATTEMPT, silenced
-from ckpt_harness.disk.durability import Shown
-from ckpt_harness.engines.base import Call, find_engine
+from ckpt_harness.disk.shown import Shown
+from ckpt_harness.engines.base import Call
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.workloads.context import context_here
 from ckpt_harness.workloads.tags import Tag
-from ckpt_harness.workloads.workload import context_here, find_workload
+from ckpt_harness.workloads.workload import find_workload
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
 DamageKind = Literal["missing", "truncated", "zeroed", "flipped", "swapped"]

@@ -25,7 +25,8 @@ from ckpt_harness.injection.stateful import FaultyStager, FaultyStateful
 from ckpt_harness.injection.storage import FaultyStorageWriter
 from ckpt_harness.judging.oracles import Outcome
 from ckpt_harness.runtime import current
-from ckpt_harness.workloads.workload import State, Workload
+from ckpt_harness.workloads.context import State
+from ckpt_harness.workloads.workload import Workload
 
 LATER = 4
 """Number of the save whose values stand for what training does to the state once it is staged."""

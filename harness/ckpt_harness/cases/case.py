@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from ckpt_harness.engines.base import Engine, find_engine
+from ckpt_harness.engines.base import Engine
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import OracleViolation, PlanError, UsageError
 from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
 from ckpt_harness.faults.plan import BoundPlan, FaultPlan, check_simulable, check_survivable

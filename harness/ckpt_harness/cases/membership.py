@@ -13,7 +13,7 @@ import torch.distributed as dist
 from ckpt_harness.cases.case import Case
 from ckpt_harness.engines.base import Call
 from ckpt_harness.faults.protocol import Group
-from ckpt_harness.workloads.workload import Context, context_here
+from ckpt_harness.workloads.context import Context, context_here
 
 
 @dataclass(frozen=True)

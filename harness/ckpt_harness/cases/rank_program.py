@@ -22,7 +22,8 @@ from ckpt_harness._torch import end_executor_process, is_stateful, replace_execu
 from ckpt_harness.cases.async_saves import RankEnding, Target, engine_stagers_fail, save_all
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.membership import Part, joined
-from ckpt_harness.engines.base import Engine, find_engine
+from ckpt_harness.engines.base import Engine
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.injection.executor import FaultyExecutor
 from ckpt_harness.injection.injector import Injector
@@ -32,7 +33,8 @@ from ckpt_harness.injection.stateful import FaultyStateful
 from ckpt_harness.injection.storage import FaultyStorageReader, FaultyStorageWriter
 from ckpt_harness.judging.oracles import Outcome
 from ckpt_harness.runtime import current
-from ckpt_harness.workloads.workload import State, Workload, find_workload
+from ckpt_harness.workloads.context import State
+from ckpt_harness.workloads.workload import Workload, find_workload
 
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, as the tags in their elements carry them; a second save under way at the same time adds :data:`SECOND`."""

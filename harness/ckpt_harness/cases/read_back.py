@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ckpt_harness.disk.durability import Shown
+from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call, Engine
 from ckpt_harness.runtime import current
-from ckpt_harness.workloads.workload import Workload, context_here
+from ckpt_harness.workloads.context import context_here
+from ckpt_harness.workloads.workload import Workload
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
 

@@ -22,8 +22,8 @@ from ckpt_harness.cases.case import Case, CaseResult
 from ckpt_harness.cases.membership import joined
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, coordinators, in_process, surroundings
 from ckpt_harness.cases.read_back import TIMEOUT, Reading, read
-from ckpt_harness.engines.base import Engine, find_engine
-from ckpt_harness.engines.kin import known_as
+from ckpt_harness.engines.base import Engine
+from ckpt_harness.engines.names import find_engine, known_as
 from ckpt_harness.faults.protocol import Capability, Group
 from ckpt_harness.faults.sites import SITES
 from ckpt_harness.findings.register import Register

@@ -21,8 +21,10 @@ from ckpt_harness.campaigns.damage import Damages, damages
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case, CaseResult, usual_world
 from ckpt_harness.cases.rig import Rig
-from ckpt_harness.disk.durability import LIMIT, MODELS, Shown
-from ckpt_harness.engines.base import Engine, find_engine
+from ckpt_harness.disk.durability import LIMIT, MODELS
+from ckpt_harness.disk.shown import Shown
+from ckpt_harness.engines.base import Engine
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability

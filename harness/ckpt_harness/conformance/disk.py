@@ -11,7 +11,8 @@ from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.conformance.base import RANKS, Conformance, Kit
 from ckpt_harness.conformance.calls import LIES, OPERATIONS, Called, able, at, lies
-from ckpt_harness.disk.durability import MODELS, Model, Shown
+from ckpt_harness.disk.durability import MODELS, Model
+from ckpt_harness.disk.shown import Shown
 from ckpt_harness.errors import OracleViolation
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import SITES, OperationKind

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ckpt_harness.disk.durability import MODELS, SHOWN
+from ckpt_harness.disk.durability import MODELS
+from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.errors import UsageError, choices, quoted, unknown
 from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, WAYS
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from ckpt_harness.cases.case import Case, usual_world
-from ckpt_harness.engines.base import find_engine
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import PlanError, UsageError
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.pytest_plugin.names import NEEDS

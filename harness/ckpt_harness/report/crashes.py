@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ckpt_harness.campaigns.crashes import UNSAFE, Crashes, Example, Point
-from ckpt_harness.disk.durability import SHOWN, Shown
-from ckpt_harness.engines.base import find_engine
+from ckpt_harness.disk.shown import SHOWN, Shown
+from ckpt_harness.engines.names import find_engine
 
 _STYLES: dict[Shown, str] = {"new": "green", "old": "green", "nothing": "yellow", "error": "yellow"}
 _ABOUT: dict[Shown, str] = {

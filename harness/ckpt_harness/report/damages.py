@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ckpt_harness.campaigns.damage import DAMAGE_KINDS, Damages
-from ckpt_harness.disk.durability import SHOWN
-from ckpt_harness.engines.base import find_engine
+from ckpt_harness.disk.shown import SHOWN
+from ckpt_harness.engines.names import find_engine
 
 
 def show_damages(console: Console, found: Damages) -> int:

@@ -1,12 +1,14 @@
-"""State that torch's own parallelism shards: DTensors, and a model under FSDP2 with its optimizer.
+"""States of tensors that are cut over the ranks: a ``ShardedTensor``, and DTensors.
 
-Needs torch. Meshes are made without process groups of their own, but for what FSDP2 asks of one: nothing in saving and loading communicates over
-them, and a rank that has failed could not help to make one. Not modelled: training, tensors on devices, and tensor parallelism beside FSDP2.
+Meshes are made without process groups of their own: saving and loading never communicate over a mesh, and a rank that has failed could not
+help to create a group.
+
+Not modelled: training, tensors on devices, and tensor parallelism beside FSDP2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,8 +16,35 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
 
-Values = Callable[[int, int], torch.Tensor]
-"""(key, count) -> that many values, flat."""
+from ckpt_harness._torch import empty_sharded_tensor, local_shards
+from ckpt_harness.workloads.context import Context, State
+
+_PER_SHARD = 3
+
+
+def sharded(context: Context) -> State:
+    """A ``ShardedTensor`` with one shard on each rank; a plain tensor of the same whole without a process group."""
+    if not context.grouped:
+        return {"sharded": context.tensor(2, context.shards * _PER_SHARD)}
+    sharded = empty_sharded_tensor(context.shards * _PER_SHARD, context.group)
+    for offset, shard in local_shards(sharded):
+        shard.copy_(context.tensor(2, len(shard), offset))
+    return {"sharded": sharded}
+
+
+def dtensors(context: Context) -> State:
+    """DTensors on a one- and a two-dimensional mesh, loaded with other placements than they are saved with."""
+    rows, columns = 2 * context.shards + 1, 3
+    wholes = [context.tensor(50 + key, rows * columns).view(rows, columns) for key in range(3)]
+    if not context.grouped:
+        return {"line": wholes[0], "plane": wholes[1], "gathered": wholes[2]}
+    line, plane = mesh_of(context.group), mesh_of(context.group, 1 + (context.size % 2 == 0))
+    loaded = context.as_loaded
+    return {
+        "line": spread(wholes[0], line, [Shard(1 if loaded else 0)]),
+        "plane": spread(wholes[1], plane, [Replicate(), Shard(0)] if loaded else [Shard(0), Shard(1)]),
+        "gathered": spread(wholes[2], line, [Replicate() if loaded else Shard(0)]),
+    }
 
 
 def mesh_of(group: Any, rows: int = 0) -> DeviceMesh:
@@ -47,60 +76,3 @@ def spread(whole: torch.Tensor, mesh: DeviceMesh, placements: Sequence[Placement
     """A tensor as a DTensor, made without a collective: each rank has the whole, and keeps its part."""
     local = part_of(whole, mesh, placements).clone()
     return DTensor.from_local(local, mesh, placements, run_check=False, shape=whole.shape, stride=whole.stride())
-
-
-class TrainedModel:
-    """A ``Stateful``: two layers under FSDP2, and the state of Adam, as applications hand them to DCP; without a group, the plain model.
-
-    Args:
-        width: of the inner layer; uneven over the ranks, and the outer layer is too narrow for many.
-        values: what everything is filled with.
-        rate: the learning rate, which is stored as an object.
-        grouped: whether a process group is there.
-        group: the process group; None for the default one.
-    """
-
-    def __init__(self, width: int, values: Values, rate: float, *, grouped: bool, group: Any = None) -> None:
-        layers = (torch.nn.Linear(*size, dtype=torch.float64, device="meta") for size in ((3, width), (width, 2)))
-        self.model = torch.nn.Sequential(*layers).to_empty(device="cpu")  # no random numbers are drawn for it
-        if grouped:
-            self._shard(group)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
-        self.state_dict()  # gives the optimizer its state
-        for number, parameter in enumerate(self.model.parameters()):
-            state = self.optimizer.state[parameter]
-            state["step"] = values(90 + number, 1).view(())
-            for key, tensor in ((60, parameter), (70, state["exp_avg"]), (80, state["exp_avg_sq"])):
-                _fill(tensor.detach(), values(key + number, tensor.numel()))
-
-    def _shard(self, group: Any) -> None:
-        from torch.distributed.fsdp import fully_shard  # takes a second to import
-
-        # Not mesh_of(): FSDP2 asks its mesh for a group; it gets the one that is there, and none is made.
-        everybody: Any = dist.group.WORLD
-        mesh = DeviceMesh.from_group(everybody if group is None else group, "cpu")
-        for layer in (*self.model.children(), self.model):
-            fully_shard(layer, mesh=mesh)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Model and optimizer, by reference."""
-        from torch.distributed.checkpoint.state_dict import get_state_dict
-
-        model, optimizer = get_state_dict(self.model, self.optimizer)
-        return {"model": model, "optimizer": optimizer}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the loaded state."""
-        from torch.distributed.checkpoint.state_dict import set_state_dict
-
-        set_state_dict(
-            self.model, self.optimizer, model_state_dict=state_dict["model"], optim_state_dict=state_dict["optimizer"]
-        )
-
-
-def _fill(tensor: torch.Tensor, values: torch.Tensor) -> None:
-    whole = values.view(tensor.shape)
-    if isinstance(tensor, DTensor):
-        tensor.to_local().copy_(part_of(whole, tensor.device_mesh, tensor.placements))
-    else:
-        tensor.copy_(whole)

@@ -17,9 +17,10 @@ from ckpt_harness.campaigns.crashes import Scene, record, save
 from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.rank_program import ATTEMPT
 from ckpt_harness.disk.journal import DiskOp, Journal
-from ckpt_harness.engines.base import find_engine
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.faults.plan import FaultPlan
-from ckpt_harness.workloads.workload import WORKLOADS, Context, State, Workload, context_here, find_workload
+from ckpt_harness.workloads.context import Context, State, context_here
+from ckpt_harness.workloads.workload import WORKLOADS, Workload, find_workload
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
 

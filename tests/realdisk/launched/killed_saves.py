@@ -22,10 +22,11 @@ import torch.distributed.checkpoint as dcp
 from ckpt_harness.campaigns.crashes import Recording, Scene, record, shown_at
 from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
-from ckpt_harness.disk.durability import Shown
 from ckpt_harness.disk.journal import Files
-from ckpt_harness.engines.base import find_engine
-from ckpt_harness.workloads.workload import context_here, find_workload
+from ckpt_harness.disk.shown import Shown
+from ckpt_harness.engines.names import find_engine
+from ckpt_harness.workloads.context import context_here
+from ckpt_harness.workloads.workload import find_workload
 
 CALLS = "mkdir,openat,write,fsync,rename,unlink"
 LIMIT = 30

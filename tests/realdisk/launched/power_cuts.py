@@ -16,8 +16,8 @@ from real_disks import POWER_CUTS, Ext4, ext4
 from ckpt_harness.campaigns.crashes import Scene, save, shown_at
 from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
-from ckpt_harness.disk.durability import Shown
 from ckpt_harness.disk.journal import DiskOp, Files, Journal, Kind
+from ckpt_harness.disk.shown import Shown
 
 
 class Cut(NamedTuple):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from ckpt_harness import Case, FaultPlan
 from ckpt_harness.cli import main
-from ckpt_harness.engines.base import BUILT_IN, find_engine
+from ckpt_harness.engines.names import BUILT_IN, find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 

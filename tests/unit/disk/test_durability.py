@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ckpt_harness.disk.durability import BLOCK, MODELS, Model, states_after
+from ckpt_harness.disk.durability import MODELS, Model, states_after
+from ckpt_harness.disk.inode import BLOCK
 from ckpt_harness.disk.journal import DiskOp, Kind
 
 A, B = b"a" * 10, b"b" * 10

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from ckpt_harness.errors import UsageError
+from ckpt_harness.workloads.context import UNFILLED, Context
 from ckpt_harness.workloads.tags import Tag
-from ckpt_harness.workloads.workload import PARALLEL, UNFILLED, WORKLOADS, Context, find_workload
+from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS, find_workload
 
 ALONE = Context(rank=0, size=1, save=2, grouped=False, shards=3)
 EMPTY = Context(rank=0, size=1, save=None, grouped=False, shards=3)

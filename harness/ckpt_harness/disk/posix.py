@@ -1,0 +1,60 @@
+"""The model ``posix``: what a power cut leaves where only the guarantees of POSIX hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ckpt_harness.disk.entries import Entries, State, apply_change, directories
+from ckpt_harness.disk.inode import Option
+from ckpt_harness.disk.journal import DiskOp
+
+
+class Posix(Entries):
+    """What the model ``posix`` allows."""
+
+    def __init__(self, ops: Sequence[DiskOp], before: Mapping[str, bytes]) -> None:
+        super().__init__(before)
+        waits_for: list[set[str]] = []  # for each change, the directories that were not synced since
+        for op in ops:
+            if op.kind == "create":
+                if op.path in self.names:
+                    self.inode(op.path).truncate()
+                else:
+                    self.create(op)
+            elif op.kind in ("rename", "unlink", "mkdir"):
+                if op.kind == "rename" and op.path not in self.names:  # a directory takes what waits for it along
+                    waits_for = [{_moved(path, op) for path in paths} for paths in waits_for]
+                self.change(op)
+            elif op.kind == "write":
+                self.write(op)
+            elif op.kind == "fsync":
+                if op.path in self.names:
+                    self.inode(op.path).sync()
+                waits_for = [paths - {op.path} for paths in waits_for]
+            waits_for += [directories(change) for change, _ in self.changes[len(waits_for) :]]
+        self.synced = {index for index, paths in enumerate(waits_for) if not paths}
+        self.open = [index for index in range(len(self.changes)) if index not in self.synced]
+        entries = [[Option(True), Option(False, str(self.changes[index][0]))] for index in self.open]
+        self.dimensions = [*entries, *(inode.posix() for inode in self.inodes)]
+
+    def state(self, chosen: Sequence[Option]) -> State:
+        entries, contents = chosen[: len(self.open)], chosen[len(self.open) :]
+        survived = self.synced | {index for index, one in zip(self.open, entries, strict=True) if one.value}
+        missing = {self.changes[index][0].path for index in range(len(self.changes)) if index not in survived and self.changes[index][0].kind == "mkdir"}
+        names = dict(self.durable_names)
+        for index in sorted(survived):
+            apply_change(names, *self.changes[index])
+        names = {path: number for path, number in names.items() if missing.isdisjoint(_parents(path))}
+        files = {path: contents[number].value for path, number in names.items()}
+        lost = [*(one.lost for one in entries), *(contents[number].lost for number in names.values())]
+        return State(files, tuple(text for text in lost if text))
+
+
+def _moved(path: str, op: DiskOp) -> str:
+    """What a path is called after a directory was renamed."""
+    return op.to + path[len(op.path) :] if path == op.path or path.startswith(f"{op.path}/") else path
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]

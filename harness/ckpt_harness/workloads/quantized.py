@@ -1,0 +1,27 @@
+"""State of a quantized weight: stored with scales, loaded without."""
+
+from __future__ import annotations
+
+import torch
+
+from ckpt_harness.workloads.context import Context, State
+from ckpt_harness.workloads.plain import TaggedWeights, replicated
+from ckpt_harness.workloads.sharded import sharded
+from ckpt_harness.workloads.tags import Tag
+
+
+def quantized(context: Context) -> State:
+    """A weight that is stored with the scales of its blocks of two by two, and loaded without.
+
+    Readers compute in float32, so that a tag must fit 24 bits: the element's number is in the key's place. Scales are powers of two, all different
+    from 1, so that nothing is rounded and a weight that was not scaled is another's.
+    """
+    rows, columns = 5, 3
+    values = [Tag(context.save or 0, context.owner, 2 * number, 0).encode() for number in range(1, rows * columns + 1)]
+    weight = torch.tensor(values, dtype=torch.float64).view(rows, columns) if context.save else torch.full((rows, columns), float("nan"), dtype=torch.float64)
+    scales = torch.tensor([[0.5, 2.0], [0.25, 4.0], [2.0, 0.5]], dtype=torch.float64)
+    others = {**replicated(context), **sharded(context), "module": TaggedWeights(context)}
+    if context.as_loaded:
+        return {**others, "layer.weight": weight}
+    weight /= scales.repeat_interleave(2, 0)[:rows].repeat_interleave(2, 1)[:, :columns]
+    return {**others, "layer.weight": weight, "layer.weight_scale_inv": scales}
