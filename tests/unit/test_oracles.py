@@ -26,7 +26,7 @@ STALLS = Expectation("save[1]", (0, 1), Ending.STALLS, "write")
 UNDETERMINED = Expectation("save[1]", (0, 1), Ending.UNDETERMINED, "write")
 
 RETURNED, DEAD, UNKNOWN = Outcome("returned"), Outcome("dead"), Outcome("unknown", where="a native thread")
-HUNG = Outcome("hung", where="gather for rank 1 at utils.py:1 in gather_object")
+HUNG = Outcome("hung", where="gather, waiting for rank 1, at utils.py:1 in gather_object")
 
 
 def _told(failures: Mapping[int, ErrorRecord], step: str = "write", text: str = "") -> Outcome:

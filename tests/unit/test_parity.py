@@ -51,7 +51,7 @@ def test_whatever_else_differs_is_a_difference(changes: dict[str, Any], what: st
 @pytest.mark.parametrize("plan", ["writer.write_data@1=kill", "writer.write_data@1=hang", "pg.all_gather@1=raise"])
 def test_peers_of_a_lost_rank_wait_in_vain_whatever_ends_that(plan: str) -> None:
     """A timer, a closed connection or nothing; but nobody may succeed, or die, in one world only, or be told otherwise."""
-    simulated, real = ("raised RuntimeError(Timed out)", "dead"), ("hung (gather for rank 1 at a line)", "dead")
+    simulated, real = ("raised RuntimeError(Timed out)", "dead"), ("hung (gather, waiting for rank 1, at a line)", "dead")
     assert found(record("simulated", plan, simulated), record("processes", plan, real)) == ()
     assert found(record("simulated", plan, simulated), record("processes", plan, ("returned", "dead"))) == ("rank 0",)
     assert found(record("simulated", plan, simulated), record("processes", plan, ("raised RuntimeError(Timed out)", "raised OSError"))) == ("rank 1",)

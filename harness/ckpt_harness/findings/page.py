@@ -58,7 +58,7 @@ replay = "ckpt-harness replay 'writer.finish@coordinator=raise' --engine mypacka
 # sites = [...]                   # for some of the faults only, if need be
 # effects = [...]
 victim = "raised the injected error"
-other = ["hung broadcast for * in broadcast_object", "returned"]   # one pattern, or several
+other = ["hung broadcast, waiting for * in broadcast_object", "returned"]   # one pattern, or several
 """
 """An entry of an adopter's register."""
 

@@ -1,4 +1,4 @@
-"""What every world offers: run a body on N ranks, and say for each rank how it ended."""
+"""What every world offers: it runs a function on N ranks, and reports for each rank how the function ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Outcome = Literal["returned", "raised", "hung", "dead", "unknown"]
 
 
 class Faults(Protocol):
-    """What a world asks before a collective acts; implemented by ``ckpt_harness.injection.injector.Injector``."""
+    """What a world consults before each collective; implemented by ``ckpt_harness.injection.injector.Injector``."""
 
     def call(self, site: str, function: Callable[..., T], /, *args: Any) -> T:
         """Calls ``function(*args)``, with whatever the plan injects at ``site`` on the calling rank."""
@@ -21,12 +21,16 @@ class Faults(Protocol):
 
 @dataclass(frozen=True)
 class Wait:
-    """Where a rank waits for something that does not come.
+    """Where a rank hangs: what it waits for, and at which source line.
 
     Attributes:
         what: the operation, such as ``gather`` or ``barrier``, or the injected effect that hangs.
-        source: innermost line outside the harness and torch's wrappers, as ``package/file.py:line in function``; never an absolute path.
-        missing: ranks of the world that it waits for.
+        source: the innermost source line outside the harness and torch's wrappers, as ``package/file.py:line in function``; never an absolute path.
+        missing: the ranks of the world that have not come.
+
+    Example:
+        >>> print(Wait("gather", "torch/distributed/checkpoint/utils.py:135 in gather_object", (1, 2)))
+        gather, waiting for ranks 1, 2, at torch/distributed/checkpoint/utils.py:135 in gather_object
     """
 
     what: str
@@ -34,23 +38,26 @@ class Wait:
     missing: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        whom = f" for rank{'s' * (len(self.missing) > 1)} {', '.join(map(str, self.missing))}" if self.missing else ""
-        return f"{self.what}{whom} at {self.source}"
+        if not self.missing:
+            return f"{self.what} at {self.source}"
+        ranks = "rank" if len(self.missing) == 1 else "ranks"
+        return f"{self.what}, waiting for {ranks} {', '.join(map(str, self.missing))}, at {self.source}"
 
 
 @dataclass(frozen=True)
 class RankResult:
-    """How one rank ended.
+    """How the body ended on a rank.
 
     Attributes:
-        rank: its rank in the world.
-        outcome: ``returned``, ``raised``, ``hung`` (proved), ``dead`` (killed), or ``unknown`` (an external wait ran out of real time).
+        rank: the rank in the world.
+        outcome: ``returned``; ``raised``; ``hung`` (proved: the rank can never go on); ``dead`` (killed); or ``unknown`` (the rank waited for
+            something outside the world for longer than the limit in real time).
         value: what the body returned.
-        error: the live exception, for callers that want to look inside; the oracles read ``record``.
+        error: the live exception, for callers that want to inspect it; oracles read ``record``.
         record: the exception as data.
-        wait: where it hangs.
-        finished_at: seconds of the world's time when it ended.
-        left: what of the rank goes on though its body has ended: threads, processes.
+        wait: where the rank hangs.
+        finished_at: when the rank ended, in seconds of the world's time.
+        left: what the body left running when it ended: threads, processes.
     """
 
     rank: int
@@ -75,21 +82,22 @@ class World(Protocol):
         faults: Faults | None = None,
         judge: Callable[[Sequence[RankResult]], None] | None = None,
     ) -> Sequence[RankResult]:
-        """Calls ``body(*args)`` on every rank, inside a process group of all of them.
+        """Calls ``body(*args)`` on every rank, inside a process group of all ranks.
 
         Args:
             body: what each rank does. It finds its rank with ``torch.distributed.get_rank()``.
-            faults: consulted at every collective.
-            judge: called with the results before the threads or processes of hung and dead ranks are cleaned away, so that what is on
-                storage can be looked at exactly as they left it. It may run another world.
+            args: passed to the body.
+            faults: consulted before every collective.
+            judge: called with the results before the threads or processes of hung and dead ranks are removed. So the judge sees the storage exactly
+                as the ranks left it. It may run another world.
 
         Returns:
-            One result a rank, in rank order.
+            The result of each rank, in rank order.
         """
 
     def meet(self, action: Callable[[], None]) -> None:
-        """Called by a rank: waits, outside of any process group, until every rank of the world is here.
+        """Waits until every rank of the world has called this method. Uses no process group. Called by ranks.
 
         Args:
-            action: what the last one to come does before all go on.
+            action: what the last rank to arrive does before all ranks go on.
         """

@@ -65,5 +65,5 @@ def test_a_rank_that_stands_by_is_left_alone(rig: Rig) -> None:
 def test_a_rank_that_hangs_is_missed_by_its_own_group(rig: Rig) -> None:
     """It is said who waits for whom: nobody waits for a rank of another group, or for one that stands by."""
     result = rig.run(Case(FaultPlan.parse("writer.write_data@2=hang"), ranks=3, way="subgroup", world="processes"))
-    assert "gather for rank 2 at" in result.outcomes[1].where
-    assert "for rank" not in result.outcomes[2].where
+    assert "gather, waiting for rank 2, at" in result.outcomes[1].where
+    assert "waiting for" not in result.outcomes[2].where

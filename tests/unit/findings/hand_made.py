@@ -13,7 +13,7 @@ from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.oracles import Evidence, Outcome
 from ckpt_harness.judging.trace import Trace
 
-GATHER = "all_gather for rank 1 at torch/distributed/checkpoint/utils.py:135 in gather_object"
+GATHER = "all_gather, waiting for rank 1, at torch/distributed/checkpoint/utils.py:135 in gather_object"
 PLAN = "writer.reset@1=raise"
 
 

@@ -45,7 +45,7 @@ def test_another_decisive_fault_is_new(plan: str) -> None:
 @pytest.mark.parametrize(
     "outcomes",
     [
-        {0: hung("broadcast for rank 1 at torch/distributed/checkpoint/utils.py:120 in broadcast_object")},  # the coordinator waits elsewhere
+        {0: hung("broadcast, waiting for rank 1, at torch/distributed/checkpoint/utils.py:120 in broadcast_object")},  # the coordinator waits elsewhere
         {2: Outcome("returned")},  # one of the others believes in success
         {1: raised(ValueError("something else"))},  # the victim says something else
         {1: hung()},

@@ -23,7 +23,7 @@ def test_the_example_of_the_page_is_a_register(tmp_path: Path) -> None:
     mine = _read(tmp_path, EXAMPLE)
     [entry] = mine.entries
     assert entry.id == "S3-001"
-    assert entry.signatures[0].roles["other"] == ("hung broadcast for * in broadcast_object", "returned")
+    assert entry.signatures[0].roles["other"] == ("hung broadcast, waiting for * in broadcast_object", "returned")
     both = Register.shipped() + mine
     assert [one.id for one in both.entries][-1] == "S3-001"
 
