@@ -22,7 +22,8 @@ from ckpt_harness.worlds.launcher import Launch
 
 if TYPE_CHECKING:
     from ckpt_harness.campaigns.sweep import Sweep
-    from ckpt_harness.cases.case import Case, CaseResult, WorldName
+    from ckpt_harness.cases.case import Case, WorldName
+    from ckpt_harness.cases.result import CaseResult
     from ckpt_harness.findings.register import Register
 
 

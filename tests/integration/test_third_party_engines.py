@@ -118,5 +118,5 @@ def test_what_a_package_cannot_do_is_refused(name: str) -> None:
 def test_what_a_package_cannot_do_is_refused_before_anything_runs(name: str) -> None:
     """Neither saves in the background."""
     _needed(name)
-    with pytest.raises(UsageError, match=f"engine '{name}' has no async_save; operations: save, load"):
+    with pytest.raises(UsageError, match=f"engine '{name}' has no async_save; valid: save, load"):
         Case(operation="async_save", engine=name).bind()

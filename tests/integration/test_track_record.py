@@ -11,7 +11,7 @@ import click
 import pytest
 
 import ckpt_harness
-from ckpt_harness.cases.case import CaseResult
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.cli import case_of, main
 from ckpt_harness.engines.names import find_engine

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from click.testing import CliRunner
 from planting import Bug, Edit, planted
 
-from ckpt_harness.cases.case import Case, CaseResult
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.cli import main
 from ckpt_harness.judging.verdict import Verdict

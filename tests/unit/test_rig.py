@@ -105,7 +105,7 @@ def test_alone_means_without_a_group(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        (_case(operation="copy"), "unknown operation 'copy'; operations: save, async_save, load"),
+        (_case(operation="copy"), "unknown operation 'copy'; valid: save, async_save, load"),
         (_case(engine="tape"), "unknown engine 'tape'; engines: filesystem"),
         (_case(engine="no.such.module:ENGINE"), "cannot be imported"),
         (_case(workload="huge"), "unknown workload 'huge'; workloads: replicated"),

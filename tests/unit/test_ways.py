@@ -56,7 +56,7 @@ def test_a_load_cannot_be_told_to_go_without_collectives() -> None:
         (Case(way="groups", ranks=4, coordinator=2), "coordinator 2 of a group in way 'groups' of 2; valid: 0 to 1"),
         (Case(way="no_dist", coordinator=1), "coordinator 1 of a group in way 'no_dist' of 1; valid: 0 to 0"),
         (Case(way="no_collectives", coordinator=1), "coordinator 1: rank 0 stands for the coordinator in way 'no_collectives'"),
-        (Case(planner="cached"), "unknown planner 'cached'; planners of engine 'filesystem': default, plan-caching"),
+        (Case(planner="cached"), "unknown planner 'cached' for engine 'filesystem'; valid: default, plan-caching"),
         (Case(way="no_collectives", engine="tests/unit/joined_only.py:ENGINE"), "does not claim 'without collectives'"),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_fault_that_could_never_fire_is_refused(way: str, ranks: int, text: st
 )
 def test_words_mean_ranks_of_every_group(way: str, ranks: int, word: str, meant: set[int]) -> None:
     """``@coordinator`` is each group's own."""
-    [bound] = Case(FaultPlan.parse(f"writer.write_data@{word}=raise"), ranks=ranks, way=way).bind().faults
+    [bound] = Case(FaultPlan.parse(f"writer.write_data@{word}=raise"), ranks=ranks, way=way).bind().plan.faults
     assert bound.ranks == meant
 
 

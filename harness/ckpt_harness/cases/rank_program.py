@@ -92,7 +92,7 @@ class Attempt:
                 injector.heal()
                 for ending in self._try(part, storages, groups, RETRY, injector, progress):
                     progress.retried(rank, ending)
-            if self.case.leaves_together:
+            if self.case.bind().leaves_together:
                 progress.leaves()  # who destroyed a group that others wait in would tell them by it
 
     @property

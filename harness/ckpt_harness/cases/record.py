@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from ckpt_harness.cases.case import Case, CaseResult
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.judging.verdict import Verdict
 

@@ -18,10 +18,11 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ckpt_harness.cases.async_saves import LATER, RankEnding
-from ckpt_harness.cases.case import Case, CaseResult
+from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.membership import joined
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SECOND, Attempt, coordinators, in_process, surroundings
 from ckpt_harness.cases.read_back import TIMEOUT, Reading, read
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.engines.names import find_engine, known_as
 from ckpt_harness.faults.protocol import Capability, Group
@@ -150,9 +151,9 @@ class Rig:
             PlanError: the plan does not fit; nothing has run.
             UsageError: an unknown name, or a combination that cannot run.
         """
-        case = case.settled()
         bound = case.bind()
-        expected = forecast(bound, self.trace(case), timeout=timeout_of(case))
+        case = bound.case
+        expected = forecast(bound.plan, self.trace(case), timeout=timeout_of(case))
         evidence, history = _Run(self, case, expected).observe()
         judgements = oracles.judge(evidence)
         for name in known_as(case.engine):

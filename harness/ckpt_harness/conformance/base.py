@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from ckpt_harness.campaigns.sweep import Sweep
-from ckpt_harness.cases.case import Case, CaseResult
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.conformance.engine import Storage, StorageEngine, claimed
 from ckpt_harness.conformance.unclaimed import UNCLAIMED, asked
 from ckpt_harness.errors import OracleViolation

@@ -19,7 +19,8 @@ from typing import Any
 from ckpt_harness.campaigns.crashes import Crashes, Scene, crashes
 from ckpt_harness.campaigns.damage import Damages, damages
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
-from ckpt_harness.cases.case import Case, CaseResult, usual_world
+from ckpt_harness.cases.case import Case, usual_world
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.disk.durability import LIMIT, MODELS
 from ckpt_harness.disk.shown import Shown

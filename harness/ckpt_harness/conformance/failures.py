@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ckpt_harness.cases.case import CaseResult
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.conformance.base import Conformance, Kit
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import OperationKind

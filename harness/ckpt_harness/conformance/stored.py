@@ -6,7 +6,7 @@ import pytest
 
 from ckpt_harness.campaigns.damage import DAMAGE_KINDS, DamageKind, Damages, damages
 from ckpt_harness.campaigns.sweep import Sweep
-from ckpt_harness.cases.case import CaseResult
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.conformance.base import Conformance, Kit
 from ckpt_harness.conformance.calls import at, lies
 from ckpt_harness.conformance.disk import few

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ckpt_harness.cases.case import CaseResult
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.errors import UsageError
 from ckpt_harness.export.errors import as_scripts_say
 from ckpt_harness.faults.effects import Effect, Exit, Kill, Stop

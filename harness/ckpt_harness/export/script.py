@@ -12,7 +12,8 @@ import importlib.metadata
 import json
 from itertools import groupby
 
-from ckpt_harness.cases.case import Case, CaseResult
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.errors import UsageError
 from ckpt_harness.export import calling, executors, observed

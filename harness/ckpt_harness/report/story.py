@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from ckpt_harness.cases.case import Case, CaseResult
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.findings.signatures import observed
 from ckpt_harness.history import Event
 from ckpt_harness.judging.verdict import Verdict
@@ -35,7 +36,7 @@ def _ranks(result: CaseResult) -> Iterator[Text]:
     for rank in sorted(rank for one in result.expectations for rank in one.ranks):
         yield Text(f"\nrank {rank}", style="bold")
         yield from (line for event in result.history.of_rank(rank) for line in _event(event))
-        yield from (Text(f"  => {text}", style="bold") for text in result.told(rank))
+        yield from (Text(f"  => {text}", style="bold") for text in result.endings(rank))
         if result.evidence.retry is not None and rank in result.evidence.retry:
             yield Text(f"  => healed, tried again: {result.evidence.retry[rank]}")
 

@@ -68,7 +68,7 @@ class Summary:
         case = record.case
         mark = "KNOWN" if record.known and record.verdict is Verdict.HOLDS else record.verdict.name
         for fault in case.plan.faults[:1]:
-            for rank in replace(case, plan=FaultPlan((fault,))).bind().faults[0].ranks:
+            for rank in replace(case, plan=FaultPlan((fault,))).bind().plan.faults[0].ranks:
                 plain = fault.effect in _PLAIN and not fault.after
                 self.squares[Square(case.operation, fault.site, case.ranks, rank, plain)][mark] += 1
                 if self.coverage is not None and record.verdict is not Verdict.VACUOUS:

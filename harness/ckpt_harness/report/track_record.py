@@ -14,7 +14,7 @@ from importlib import resources
 
 import click
 
-from ckpt_harness.cases.case import CaseResult
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.judging.verdict import Verdict
 
 if sys.version_info >= (3, 11):

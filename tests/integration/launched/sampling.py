@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.campaigns.workers import quiet
-from ckpt_harness.cases.case import CaseResult, WorldName
+from ckpt_harness.cases.case import WorldName
+from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.effects import Delay
 from ckpt_harness.judging.model import Ending

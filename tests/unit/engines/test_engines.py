@@ -51,15 +51,15 @@ def test_a_replay_line_says_what_is_not_usual() -> None:
 @pytest.mark.parametrize(
     ("case", "told"),
     [
-        (Case(engine="huggingface", workload="objects"), "workload 'objects' holds objects, which engine 'huggingface' cannot store; valid workloads: rep"),
-        (Case(engine="filesystem-no-collectives", workload="dtensor"), "loaded with other placements, which way 'no_collectives' cannot"),
+        (Case(engine="huggingface", workload="objects"), "workload 'objects' holds objects, which engine 'huggingface' cannot store; valid: rep"),
+        (Case(engine="filesystem-no-collectives", workload="dtensor"), "way 'no_collectives' cannot load workload 'dtensor'"),
         (Case(workload="quantized"), "holds quantized tensors, which engine 'filesystem' cannot store"),
         (Case(engine="filesystem-no-collectives", way="groups"), "engine 'filesystem-no-collectives' is always called with way 'no_collectives'"),
         (
             Case(FaultPlan.parse("writer.reset@0=raise"), engine="huggingface-consolidated"),
-            "engine 'huggingface-consolidated' never calls writer.reset in save; valid: state.state_dict, writer.checkpoint_id",
+            "engine 'huggingface-consolidated' never calls writer.reset in save; nearest: writer.storage_meta, writer.finish",
         ),
-        (Case(engine="huggingface-consolidated", planner="no-flatten"), "unknown planner 'no-flatten'; planners of engine 'huggingface-consolidated': default"),
+        (Case(engine="huggingface-consolidated", planner="no-flatten"), "unknown planner 'no-flatten' for engine 'huggingface-consolidated'; valid: default"),
         (Case(engine="async-process"), "engine 'async-process' cannot run on ranks of world 'simulated'; valid: world 'processes'"),
         (Case(engine="async-process", operation="load"), "valid: world 'processes'"),
         (Case(engine="async-thread", executor="process"), "always called with executor 'thread'"),

@@ -1,0 +1,217 @@
+"""A case that was checked and bound: everything that its names stand for is looked up once, here.
+
+:meth:`ckpt_harness.cases.case.Case.bind` makes a :class:`BoundCase`, or refuses a combination that cannot run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ckpt_harness.engines.base import Engine
+from ckpt_harness.engines.names import find_engine
+from ckpt_harness.errors import PlanError, UsageError, choices, quoted
+from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, Way
+from ckpt_harness.faults.fault import Fault
+from ckpt_harness.faults.plan import BoundPlan, check_simulable, check_survivable
+from ckpt_harness.faults.protocol import DCP, Capability, Group, Protocol
+from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS, Holding, Workload, find_workload
+from ckpt_harness.worlds.launcher import Launch
+
+if TYPE_CHECKING:
+    from ckpt_harness.cases.case import Case
+
+VIRTUAL_TIMEOUT = 1800.0
+"""Seconds that a collective of simulated ranks waits; the default of torch for gloo. The time is virtual and costs nothing."""
+PROCESS_TIMEOUT = 20.0
+"""Seconds that a collective of real processes waits. A hang is reported earlier; a rank that is only late is waited for this long."""
+
+_LONGEST = 60
+"""Characters of a fault in a message."""
+
+
+@dataclass(frozen=True)
+class BoundCase:
+    """A case with everything that its names stand for. Two bound cases are equal if their cases are.
+
+    Attributes:
+        case: the settled case: every default field has the engine's preferred value.
+        engine: the engine.
+        workload: the workload.
+        call_style: how ranks are grouped for the call.
+        groups: the groups of ranks that do the operation together.
+        protocol: the engine's protocol, as it runs in this call style.
+        plan: the plan, bound to the world.
+    """
+
+    case: Case
+    engine: Engine = field(repr=False, compare=False)
+    workload: Workload = field(repr=False, compare=False)
+    call_style: Way = field(repr=False, compare=False)
+    groups: tuple[Group, ...] = field(repr=False, compare=False)
+    protocol: Protocol = field(repr=False, compare=False)
+    plan: BoundPlan = field(repr=False, compare=False)
+
+    @property
+    def saves(self) -> bool:
+        """Whether the operation is a save or an async save."""
+        return self.case.operation != "load"
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether each save finds a checkpoint at its place."""
+        return self.case.onto == "checkpoint"
+
+    @property
+    def coordinators(self) -> frozenset[int]:
+        """The ranks of the world that coordinate a group."""
+        return frozenset(group.coordinator for group in self.groups)
+
+    @property
+    def members(self) -> frozenset[int]:
+        """The ranks of the world that take part in the operation."""
+        return frozenset(rank for group in self.groups for rank in group.ranks)
+
+    @property
+    def in_process_group(self) -> bool:
+        """Whether the world makes a default process group for its ranks."""
+        return self.call_style.process_group != "none"
+
+    @property
+    def leaves_together(self) -> bool:
+        """Whether ranks have process groups or processes of their own, which none may end before all ranks are done with theirs."""
+        return self.call_style.process_group == "own" or self.case.overlap == "separate" or self.case.executor == "process"
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a collective waits for late ranks, in the world's time."""
+        return VIRTUAL_TIMEOUT if self.case.world == "simulated" else PROCESS_TIMEOUT
+
+
+def bind(case: Case) -> BoundCase:
+    """Checks a settled case and binds it; see :meth:`ckpt_harness.cases.case.Case.bind`.
+
+    Args:
+        case: every field is one of its choices.
+
+    Raises:
+        PlanError: the plan does not fit the world.
+        UsageError: an unknown name, or a combination that cannot run.
+    """
+    engine = find_engine(case.engine)
+    call_style = case.call_style
+    _check_calls(case, engine)
+    workload = find_workload(case.workload)
+    _check_workload(case, engine, workload)
+    _check_world(case, engine)
+    groups = case.groups()
+    _check_coordinator(case, engine)
+    if not call_style.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
+        raise UsageError(f"way {case.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
+    _check_layers(case, engine)
+    _check_onto(case)
+    _check_async_save(case, workload)
+    protocol = call_style.protocol(engine.protocol, case.operation)
+    plan = case.plan.bind(case.ranks, case.coordinator, protocol, groups)
+    return BoundCase(case, engine, workload, call_style, groups, protocol, plan)
+
+
+def _check_calls(case: Case, engine: Engine) -> None:
+    """Refuses an operation that the engine does not have, a site that it never calls in it, and a kind of planner that it does not have."""
+    operations = engine.protocol.operations
+    if case.operation not in operations:
+        raise UsageError(f"engine {engine.name!r} has no {case.operation}; {choices(operations)}")
+    called = operations[case.operation].sites
+    for fault in case.plan:
+        if fault.site in DCP.operations[case.operation].sites and fault.site not in called:
+            raise UsageError(f"{_shown(fault)}: engine {engine.name!r} never calls {fault.site} in {case.operation}; {choices(called, fault.site)}")
+    if case.planner not in engine.planners:
+        raise UsageError(f"unknown planner {quoted(case.planner)} for engine {engine.name!r}; {choices(engine.planners, case.planner)}")
+
+
+def _check_workload(case: Case, engine: Engine, workload: Workload) -> None:
+    """Refuses a state that the engine cannot store, or that cannot be loaded in the call style of the case."""
+    resharded = frozenset({Holding.RESHARDED})
+    if not case.call_style.use_collectives and Holding.RESHARDED in workload.holds:
+        valid = _workloads_without(resharded | engine.cannot_hold)
+        raise UsageError(f"way {case.way!r} cannot load workload {case.workload!r}: it holds {Holding.RESHARDED.value}; {valid}")
+    unable = workload.holds & engine.cannot_hold
+    if unable:
+        parts = " and ".join(sorted(holding.value for holding in unable))
+        valid = _workloads_without(engine.cannot_hold)
+        raise UsageError(f"workload {case.workload!r} holds {parts}, which engine {engine.name!r} cannot store; {valid}")
+
+
+def _check_world(case: Case, engine: Engine) -> None:
+    """Refuses a world that cannot run the engine, or that the plan does not fit."""
+    if case.world == "attached":
+        launched = Launch.needed().size
+        if case.ranks > launched:
+            raise UsageError(f"{case.ranks} ranks, but the launcher started {launched}; valid: 1 to {launched}")
+        check_survivable(case.plan)
+    if case.world != "simulated" and engine.one_process:
+        raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world {case.world!r} do not share; valid: world 'simulated'")
+    needed = engine.usual.get("world", case.world)
+    if case.world != needed:
+        raise UsageError(f"engine {engine.name!r} cannot run on ranks of world {case.world!r}; valid: world {needed!r}")
+    if case.world == "simulated":
+        check_simulable(case.plan)
+
+
+def _check_coordinator(case: Case, engine: Engine) -> None:
+    """Refuses a coordinator other than 0 where the engine or the operation has no choice."""
+    if case.coordinator == 0:
+        return
+    if Capability.ANY_COORDINATOR not in engine.capabilities:
+        raise UsageError(f"coordinator {case.coordinator}: engine {engine.name!r} coordinates on rank 0 only")
+    if case.operation == "async_save":
+        raise UsageError(f"coordinator {case.coordinator}: async_save coordinates on rank 0 only")
+
+
+def _check_layers(case: Case, engine: Engine) -> None:
+    """Refuses faults below the storage that the engine gives no access to."""
+    needed = {"disk": Capability.FILE_SYSTEM, "network": Capability.OBJECT_STORE}
+    for fault in case.plan:
+        capability = needed.get(fault.at.layer)
+        if capability is not None and capability not in engine.capabilities:
+            raise PlanError(
+                f"{_shown(fault)}: engine {engine.name!r} does not claim {capability.value!r}, so its {fault.at.layer} cannot be reached"
+            )
+
+
+def _check_onto(case: Case) -> None:
+    """Refuses a load that would overwrite a checkpoint."""
+    if case.onto != "nothing" and case.operation == "load":
+        raise UsageError(f"onto {case.onto!r} applies to saves only; valid: 'nothing'")
+
+
+def _check_async_save(case: Case, workload: Workload) -> None:
+    """Refuses settings that only an async save has, and combinations of them that cannot run."""
+    defaults = {"executor": EXECUTORS[0], "staging": next(iter(STAGINGS)), "overlap": OVERLAPS[0]}
+    for name, default in defaults.items():
+        value = getattr(case, name)
+        if value != default and case.operation != "async_save":
+            raise UsageError(f"{name} {value!r} applies to async_save, not to {case.operation}; valid: {default!r}")
+    if case.executor == "process" and (case.world != "processes" or case.call_style.alone):
+        setting = f"world {case.world!r}, way {case.way!r}"
+        raise UsageError(f"executor 'process' in {setting}: its processes form a group; valid: world 'processes', ways that join ranks")
+    for fault in case.plan:
+        if fault.at.side == "executor" and case.executor != "process":
+            raise PlanError(f"{_shown(fault)}: executor {case.executor!r} starts no process; valid: executor 'process'")
+    if case.overlap == "separate" and case.way != "together":
+        raise UsageError(f"overlap 'separate' in way {case.way!r}; valid: way 'together'")
+    if case.staging in ("engine", "background") and Holding.SHARDED in workload.holds:
+        valid = _workloads_without(frozenset({Holding.SHARDED}))
+        raise UsageError(f"staging {case.staging!r} of workload {case.workload!r}: DCP's stager cannot copy a ShardedTensor; {valid}")
+
+
+def _workloads_without(parts: frozenset[Holding]) -> str:
+    """The workloads that hold none of some parts, as a message lists them."""
+    valid = [workload.name for workload in (*WORKLOADS.values(), *PARALLEL.values()) if not workload.holds & parts]
+    return choices(valid)
+
+
+def _shown(fault: Fault) -> str:
+    """A fault as a message shows it."""
+    text = str(fault)
+    return f"fault {text}" if len(text) <= _LONGEST else f"fault {text[: _LONGEST - 3]}..."
