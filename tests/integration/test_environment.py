@@ -1,4 +1,4 @@
-"""``CKPT_HARNESS_PLAN`` injects for the life of a process that imports ``harness``."""
+"""``CKPT_HARNESS_PLAN`` injects for the life of a process that imports ``ckpt_harness``."""
 
 from __future__ import annotations
 
