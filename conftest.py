@@ -38,14 +38,14 @@ def _torch_state() -> dict[str, object]:
 
 def _surroundings() -> dict[str, object]:
     from ckpt_harness import runtime
-    from ckpt_harness.injection import injector as _inject
+    from ckpt_harness.injection import activation
 
     return {
         "threads": {thread.name for thread in threading.enumerate() if thread.is_alive() and thread not in runtime.servants()},
         "the working directory": os.getcwd(),  # noqa: PTH109  (compared, never used as a path)
         "environment variables": {name for name in os.environ if name.startswith("CKPT_HARNESS")},
         "an installed runtime": runtime.current(),
-        "an active injector": _inject.active(),
+        "an active injector": activation.active(),
         **_torch_state(),
     }
 

@@ -98,6 +98,6 @@ def __dir__() -> list[str]:
 
 
 if os.environ.get("CKPT_HARNESS_PLAN"):
-    from ckpt_harness.injection.patching import install_from_environment
+    from ckpt_harness.injection.environment import install_from_environment
 
     install_from_environment()

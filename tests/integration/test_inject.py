@@ -17,7 +17,7 @@ from torch.distributed.checkpoint import CheckpointException, async_save, load, 
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from ckpt_harness import FaultyStorageWriter, PlanError, inject
-from ckpt_harness.injection.injector import active
+from ckpt_harness.injection.activation import active
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:torch.distributed is disabled"),

@@ -14,7 +14,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import CheckpointException
 
 from ckpt_harness import SimulatedWorld, assert_propagated, inject
-from ckpt_harness.injection.injector import active
+from ckpt_harness.injection.activation import active
 from ckpt_harness.injection.patching import _patches
 
 

@@ -1,14 +1,11 @@
-"""A file system that fails, and is watched, below a real storage writer or reader: one line a site, then the inner file system's own method.
+"""A file system that fails where the plan says so, below a real storage writer or reader.
 
-DCP's file system storages reach the disk through their attribute ``fs``, a ``FileSystemBase``; so do those built on fsspec, S3 connectors and others.
-:class:`FaultyFileSystem` stands there. ``os.fsync`` has no place in that interface, so it is replaced while such file systems are in use; it passes on
-whatever is not theirs.
+DCP's file system storages reach the disk through their attribute ``fs``, a ``FileSystemBase``. So do storages that are built on fsspec, S3 connectors
+and others. :class:`FaultyFileSystem` takes the place of that attribute. Each method is one line per site, then the wrapped file system's own method.
+``os.fsync`` is no method of a ``FileSystemBase``; it is replaced while a ``FaultyFileSystem`` is in use (see :mod:`ckpt_harness.injection.fsync`).
 
-What is written goes through a buffer like the one that the inner file system's own stream has, so that a full disk is met where a real one is: mostly in
-a later flush or close.
-
-Not modelled: memory maps, ``truncate`` and ``writelines`` of a stream, descriptors that an engine writes to behind the stream's back, and ``os.sync``
-of a rank that has no stream open.
+Not modelled: memory maps, ``truncate`` and ``writelines`` of a stream, writes to a stream's descriptor that bypass the stream, and ``os.sync`` of a rank
+that has no stream open.
 """
 
 from __future__ import annotations
@@ -18,58 +15,73 @@ import errno
 import io
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, cast
 
 from torch.distributed.checkpoint.filesystem import FileSystemBase
 
-from ckpt_harness.disk.journal import Kind
-from ckpt_harness.errors import PlanError
-from ckpt_harness.faults import error_specs as zoo
-from ckpt_harness.faults.effects import BitFlip, Effect, Misdirect, NoSpace, ShortWrite, StaleRead, TornWrite, Truncate, ZeroFill
+from ckpt_harness.errors import PlanError, quoted
+from ckpt_harness.faults.effects import BitFlip, Effect, Misdirect, StaleRead, Truncate, ZeroFill
+from ckpt_harness.injection.arrival import Arrival
 from ckpt_harness.injection.fsync import watching_syncs
-from ckpt_harness.injection.injector import Arrival, Injector
+from ckpt_harness.injection.injector import Injector
+from ckpt_harness.injection.local_disk import AnyPath, LocalDisk, file_name
+from ckpt_harness.injection.results import damaged
+from ckpt_harness.injection.streams import FaultyStream
 from ckpt_harness.injection.wrapper import Wrapper, passing_on
 
-_WHOLE_FILE = (BitFlip, ZeroFill, Truncate, Misdirect, StaleRead)
-"""Effects that strike a file as a whole, at ``fs.create_stream``."""
-
-AnyPath = str | os.PathLike[str]
+_DAMAGES = (BitFlip, ZeroFill, Truncate)
+_WHOLE_FILE = (*_DAMAGES, Misdirect, StaleRead)
+"""Effects that, at ``fs.create_stream``, strike a file as a whole."""
 
 
 def watch_disk(storage: Any, faults: Injector) -> None:
     """Puts a faulty file system below a storage writer or reader, if the injector watches the disk.
 
     Raises:
-        PlanError: the plan strikes the disk, and the storage has no such seam.
+        PlanError: the plan has a fault at a disk site, and the storage has no ``FileSystemBase`` in its attribute ``fs``.
     """
     if not faults.watches_disk:
         return
     inner = getattr(storage, "fs", None)
     if not isinstance(inner, FileSystemBase):
-        disk = next((fault for fault in faults.plan if fault.at.side == "fs"), None)
-        if disk is not None:
-            raise PlanError(f"fault {disk}: {type(storage).__name__} has no file system to strike: its attribute 'fs' is {inner!r}, no FileSystemBase")
+        fault = next((fault for fault in faults.plan if fault.at.side == "fs"), None)
+        if fault is not None:
+            raise PlanError(f"fault {fault}: {type(storage).__name__} has no file system to strike; its attribute 'fs' is {quoted(inner)}, no FileSystemBase")
     elif not (isinstance(inner, FaultyFileSystem) and inner._faults is faults):
         storage.fs = FaultyFileSystem.sharing(inner, faults)
 
 
 @passing_on(FileSystemBase)
 class FaultyFileSystem(Wrapper, FileSystemBase):
-    """A file system whose calls, and the bytes that pass, fail where the plan says so.
+    r"""A file system whose calls, and the bytes read and written, fail where the plan says so.
+
+    Use it to test a storage below its own code: put it in the place of the storage's attribute ``fs``.
 
     Args:
-        inner: any file system of DCP's.
-        plan: the faults, or their text, in which the ``fs.`` prefix may be left out; empty for a transparent wrapper.
-        rank: the caller's rank in the world, where neither a process group nor the launcher says it.
+        inner: any ``FileSystemBase``.
+        plan: the faults, or their text, in which the prefix ``fs.`` may be left out; empty for a wrapper that injects nothing.
+        rank: the caller's rank in the world, where neither a process group nor the launcher provides it.
 
     Attributes:
         plan: the plan.
         fired: the faults that fired so far.
 
     Raises:
-        PlanError: a plan that is malformed, or that could never act in this wrapper and world.
+        PlanError: the plan is malformed, or could never act in this wrapper and world.
         UsageError: ``inner`` is no file system.
+
+    Example:
+        >>> import tempfile
+        >>> from torch.distributed.checkpoint.filesystem import FileSystem
+        >>> fs = FaultyFileSystem(FileSystem(), "write@0=tornwrite(2)")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with fs.create_stream(f"{folder}/file", "wb") as stream:
+        ...         _ = stream.write(b"abcd")
+        ...     with fs.create_stream(f"{folder}/file", "rb") as stream:
+        ...         stream.read()
+        b'ab\x00\x00'
+        >>> [firing.fault for firing in fs.fired]
+        ['fs.write@0=tornwrite(2)']
     """
 
     _side: ClassVar[str] = "fs"
@@ -77,7 +89,7 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
 
     def _wrap(self, inner: Any, faults: Injector) -> None:
         super()._wrap(inner, faults)
-        object.__setattr__(self, "_disk", _Disk(faults))
+        object.__setattr__(self, "_disk", LocalDisk(faults))
         watching_syncs(self._disk)
 
     def mkdir(self, path: AnyPath) -> None:
@@ -104,51 +116,45 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
         self._call("fs.rm_file", path, remove)
 
     def exists(self, path: AnyPath) -> bool:
-        return bool(self._asked("fs.exists", path, self._inner.exists, False))
+        return bool(self._query("fs.exists", path, self._inner.exists, stale=False))
 
     def ls(self, path: AnyPath) -> list[str]:
-        return cast("list[str]", self._asked("fs.ls", path, self._inner.ls, []))
+        return cast("list[str]", self._query("fs.ls", path, self._inner.ls, stale=[]))
 
     def _call(self, site: str, path: AnyPath, function: Callable[[], None]) -> None:
-        self._faults.around(self._faults.arrive(site, _name(path)), function)
+        self._faults.around(self._faults.arrive(site, file_name(path)), function)
 
-    def _asked(self, site: str, path: AnyPath, function: Callable[[AnyPath], Any], before: Any) -> Any:
-        """Calls what asks about a path; ``before`` is the answer while nothing has been written."""
-        arrival = self._faults.arrive(site, _name(path))
-        if isinstance(_effect(arrival), StaleRead):
+    def _query(self, site: str, path: AnyPath, function: Callable[[AnyPath], Any], stale: Any) -> Any:
+        """Calls a method that looks at a path; ``stale`` is its answer from before anything was written."""
+        arrival = self._faults.arrive(site, file_name(path))
+        if isinstance(arrival.effect_before, StaleRead):
             self._faults.fire(arrival)
-            return before
+            return stale
         return self._faults.around(arrival, function, path)
 
     @contextlib.contextmanager
     def create_stream(self, path: AnyPath, mode: str) -> Iterator[Any]:
-        arrival = self._faults.arrive("fs.create_stream", _name(path))
-        effect = _effect(arrival)
-        if not isinstance(effect, _WHOLE_FILE):
-            with self._opened(path, mode, arrival) as stream:
-                yield stream
-            return
-        passed, instead, writing = arrival._replace(fault=None), None, _writes(mode)
-        if isinstance(effect, StaleRead):
-            if not writing:
-                self._faults.fire(arrival)
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-        elif isinstance(effect, Misdirect):
-            neighbour = self._neighbour(path)
-            if neighbour is not None:
-                self._faults.fire(arrival)
-                path = neighbour
-        else:
+        arrival = self._faults.arrive("fs.create_stream", file_name(path))
+        effect, writing = arrival.effect_before, _writes(mode)
+        instead = None
+        if isinstance(effect, StaleRead) and not writing:
+            self._faults.fire(arrival)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        if isinstance(effect, Misdirect):
+            path = self._misdirected(path, arrival)
+        elif isinstance(effect, _DAMAGES):
             self._faults.fire(arrival)
             instead = None if writing else damaged(self._content(path), effect)
-        with self._opened(path, mode, passed, instead) as stream:
+        if isinstance(effect, _WHOLE_FILE):
+            arrival = arrival.without_fault()
+        with self._opened(path, mode, arrival, instead) as stream:
             yield stream
-        if writing and isinstance(effect, (BitFlip, ZeroFill, Truncate)):
+        if writing and isinstance(effect, _DAMAGES):
             self._spoil(path, effect)
 
     @contextlib.contextmanager
-    def _opened(self, path: AnyPath, mode: str, arrival: Arrival, instead: bytes | None = None) -> Iterator[Any]:
-        """A stream to a file; or, in its place, to other bytes."""
+    def _opened(self, path: AnyPath, mode: str, arrival: Arrival, instead: bytes | None) -> Iterator[Any]:
+        """A stream to a file, or to the bytes ``instead``."""
         writing = _writes(mode)
         with contextlib.ExitStack() as stack:
 
@@ -159,13 +165,13 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
                 inner = stack.enter_context(self._inner.create_stream(path, mode))
                 if new:
                     self._disk.note("create", path)
-                return self._disk.buffered(inner, path) if writing else inner
+                return self._disk.below_buffer(inner, path) if writing else inner
 
-            stream = _Stream(self._faults.around(arrival, enter), self._faults, self._disk, path, writing=writing)
+            stream = FaultyStream(self._faults.around(arrival, enter), self._faults, self._disk, path, writing=writing)
             stack.callback(stream.end)
             try:
                 yield stream
-            except (Exception, SystemExit, KeyboardInterrupt):  # not where a rank dies: what it had buffered is lost
+            except (Exception, SystemExit, KeyboardInterrupt):  # not where a rank dies: the content of its buffer is lost
                 stream.leave()
                 raise
             stream.close()
@@ -184,302 +190,22 @@ class FaultyFileSystem(Wrapper, FileSystemBase):
         with self._inner.create_stream(path, "rb") as stream:
             return bytes(stream.read())
 
+    def _misdirected(self, path: AnyPath, arrival: Arrival) -> AnyPath:
+        """The file that is opened in place of ``path``: its neighbour. Without a neighbour the fault does not fire, and the path stays."""
+        neighbour = self._neighbour(path)
+        if neighbour is None:
+            return path
+        self._faults.fire(arrival)
+        return neighbour
+
     def _neighbour(self, path: AnyPath) -> AnyPath | None:
-        """The next file of the directory, by name and round; None if there is no other."""
+        """The next file of the directory by name, or the first after the last; None if there is no other file."""
         parent = os.fspath(path).rpartition("/")[0]
-        others = sorted(name for name in map(_name, self._inner.ls(parent)) if name != _name(path))
-        following = [name for name in others if name > _name(path)] or others
+        others = sorted(name for name in map(file_name, self._inner.ls(parent)) if name != file_name(path))
+        following = [name for name in others if name > file_name(path)] or others
         return self._inner.concat_path(parent, following[0]) if following else None
 
 
-class _Disk:
-    """What a rank's files have below their streams: the room that is left for them, and the journal.
-
-    Args:
-        faults: the injector.
-    """
-
-    def __init__(self, faults: Injector) -> None:
-        self.faults = faults
-        self._full: dict[int, list[_Room]] = {}
-        self._paths: dict[str, str] = {}  # as the system names it -> as it was given
-        self._given: set[str] = set()
-        self._open: dict[int, tuple[int, _Stream]] = {}
-
-    def note(self, kind: Kind, path: AnyPath, *, offset: int = 0, data: bytes = b"", to: AnyPath = "") -> None:
-        """Tells the journal, if there is one, of what the calling rank has done."""
-        for given in (os.fspath(path), os.fspath(to)):
-            if given and given not in self._given:
-                self._given.add(given)
-                self._paths |= {os.path.realpath(known): known for known in (given, str(Path(given).parent))}
-        if self.faults.journal is not None:
-            self.faults.journal.add(self.faults.rank(), kind, os.fspath(path), offset=offset, data=data, to=os.fspath(to))
-
-    def spoil(self, path: AnyPath, offset: int, intended: bytes) -> None:
-        """Tells the journal of damage."""
-        if self.faults.journal is not None:
-            self.faults.journal.spoil(os.fspath(path), offset, intended)
-
-    def missing(self, path: AnyPath) -> list[Path]:
-        """The directories that making ``path`` and its parents would make, the highest first."""
-        return [one for one in reversed([Path(path), *Path(path).parents]) if not one.exists()]
-
-    def opened(self, stream: _Stream) -> None:
-        """A stream that has a descriptor is open for writing."""
-        with contextlib.suppress(OSError, AttributeError):  # io.UnsupportedOperation is an OSError
-            self._open[stream.fileno()] = self.faults.rank(), stream
-
-    def closed(self, stream: _Stream) -> None:
-        """It is open no more."""
-        self._open = {number: (rank, one) for number, (rank, one) in self._open.items() if one is not stream}
-
-    def open_file(self, descriptor: int) -> _Stream | None:
-        """See :class:`ckpt_harness.injection.fsync.Disk`, as for the next two."""
-        return self._open[descriptor][1] if descriptor in self._open and not self.faults.over else None
-
-    def open_files(self) -> list[_Stream]:
-        return [] if self.faults.over else [stream for rank, stream in self._open.values() if rank == self.faults.rank()]
-
-    def sync_path(self, path: str, sync: Callable[[], None]) -> bool:
-        given = self._paths.get(path)
-        if self.faults.over or given is None:
-            return False
-        self.durable(self.faults.arrive("fs.fsync", _name(given)), given, sync)
-        return True
-
-    def durable(self, arrival: Arrival, path: AnyPath, sync: Callable[[], None]) -> None:
-        """Lets ``sync`` make a file or directory durable, unless the plan says otherwise."""
-
-        def act() -> None:
-            sync()
-            self.note("fsync", path)
-
-        self.faults.around(arrival, act)
-
-    def fill(self, arrival: Arrival, effect: NoSpace) -> None:
-        """From now on the calling rank's disk is full."""
-        rooms = self._full.setdefault(arrival.rank, [])
-        if all(room.arrival.fault != arrival.fault for room in rooms):
-            rooms.append(_Room(arrival, effect.after_bytes))
-
-    def reach(self, path: AnyPath, offset: int, data: Any, write: Callable[[Any], int | None]) -> int:
-        """Writes bytes that leave the process, as many as fit.
-
-        Raises:
-            OSError: none do.
-        """
-        view = memoryview(data).cast("B")
-        room = self._room(path)
-        if room is not None and len(view) > room.left:
-            if not room.fired:
-                room.fired = True
-                self.faults.fire(room.arrival)
-            if not room.left:
-                raise zoo.of_system("ENOSPC")
-            view = view[: room.left]
-        written = write(view)
-        count = len(view) if written is None else written
-        if room is not None:
-            room.left -= count
-        self.note("write", path, offset=offset, data=bytes(view[:count]))
-        return count
-
-    def _room(self, path: AnyPath) -> _Room | None:
-        rank = self.faults.rank()
-        if self.faults.healed(rank):
-            return None
-        return next((room for room in self._full.get(rank, ()) if room.arrival.fault is not None and room.arrival.fault.is_about(_name(path))), None)
-
-    def buffered(self, stream: Any, path: AnyPath) -> Any:
-        """A stream whose bytes are seen where they leave the process, and not where they enter its buffer."""
-        if self.faults.journal is None and not any(isinstance(fault.effect, NoSpace) for fault in self.faults.plan):
-            return stream
-        if type(stream) is io.BufferedWriter and isinstance(stream.raw, io.FileIO):
-            return io.BufferedWriter(_Raw(self, path, stream), getattr(stream.raw, "_blksize", io.DEFAULT_BUFFER_SIZE))
-        return _Unbuffered(self, path, stream)
-
-
-class _Room:
-    """What is left of a full disk."""
-
-    def __init__(self, arrival: Arrival, left: int) -> None:
-        self.arrival, self.left, self.fired = arrival, left, False
-
-
-class _Raw(io.RawIOBase):
-    """An operating system's file, below a buffer of the process's."""
-
-    def __init__(self, disk: _Disk, path: AnyPath, stream: io.BufferedWriter) -> None:
-        self._disk, self._path, self._stream = disk, path, stream
-        self._file = cast("io.FileIO", stream.raw)
-
-    def write(self, data: Any) -> int:
-        return self._disk.reach(self._path, self._file.tell(), data, self._file.write)
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return self._file.seekable()
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def truncate(self, size: int | None = None) -> int:
-        return self._file.truncate(size)
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def close(self) -> None:
-        super().close()
-        self._stream.close()
-
-
-class _Unbuffered:
-    """A stream whose every write is taken to leave the process."""
-
-    def __init__(self, disk: _Disk, path: AnyPath, stream: Any) -> None:
-        self._disk, self._path, self._stream = disk, path, stream
-
-    def write(self, data: Any) -> int:
-        return self._disk.reach(self._path, self._stream.tell(), data, self._stream.write)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-class _Stream:
-    """An open file.
-
-    Args:
-        inner: the inner file system's stream.
-        faults: the injector.
-        disk: what is below.
-        path: of the file.
-        writing: whether it is written.
-    """
-
-    def __init__(self, inner: Any, faults: Injector, disk: _Disk, path: AnyPath, *, writing: bool) -> None:
-        self._inner, self._faults, self._disk, self._path, self._writing = inner, faults, disk, path, writing
-        self._closed = self._over = False
-        if writing:
-            disk.opened(self)
-
-    def end(self) -> None:
-        """From now on calls pass unseen: what is left of them are finalizers, which run whenever the garbage collector does."""
-        self._over = True
-        self._disk.closed(self)
-
-    def leave(self) -> None:
-        """Writes what the buffer holds, as a file does that an error leaves; the engine made no such call, so no fault strikes."""
-        if isinstance(self._inner, io.BufferedWriter) and isinstance(self._inner.raw, _Raw):
-            self._inner.close()
-
-    def write(self, data: Any) -> Any:
-        arrival = self._arrive("write")
-        effect = _effect(arrival)
-        if isinstance(effect, NoSpace):
-            self._disk.fill(arrival, effect)
-            arrival = arrival._replace(fault=None)
-        elif isinstance(effect, ShortWrite):
-            self._faults.fire(arrival)
-            kept = memoryview(data).cast("B")[: effect.keep_bytes]
-            self._inner.write(kept)
-            return len(kept)
-        elif isinstance(effect, (TornWrite, BitFlip, ZeroFill)):
-            self._faults.fire(arrival)
-            intended = bytes(memoryview(data).cast("B"))
-            self._disk.spoil(self._path, self._inner.tell(), intended)
-            return self._inner.write(damaged(intended, effect))
-        return self._faults.around(arrival, self._inner.write, data)
-
-    def read(self, size: int | None = -1) -> bytes:
-        return self._read(lambda: self._inner.read(-1 if size is None else size))
-
-    def readline(self, size: int | None = -1) -> bytes:
-        return self._read(lambda: self._inner.readline(-1 if size is None else size))
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def _read(self, read: Callable[[], bytes]) -> bytes:
-        arrival = self._arrive("read")
-        effect = _effect(arrival)
-        if isinstance(effect, (BitFlip, ZeroFill, Truncate)):
-            data = self._faults.around(arrival._replace(fault=None), read)
-            self._faults.fire(arrival)
-            return damaged(data, effect)
-        return self._faults.around(arrival, read)
-
-    def flush(self) -> None:
-        if self._over:
-            self._inner.flush()
-        else:
-            self._faults.around(self._arrive("flush"), self._flush)
-
-    def _flush(self) -> None:
-        self._inner.flush()
-        if self._writing:
-            self._disk.note("flush", self._path)
-
-    def sync(self, sync: Callable[[], None]) -> None:
-        """Lets ``sync`` make the file durable."""
-        self._disk.durable(self._arrive("fsync"), self._path, sync)
-
-    def close(self) -> None:
-        if not (self._closed or self._over):
-            self._faults.around(self._arrive("close"), self._inner.close)
-            self._closed = True
-            self._disk.closed(self)  # its descriptor may be given to another file now
-            if self._writing:
-                self._disk.note("close", self._path)
-
-    def _arrive(self, method: str) -> Arrival:
-        return self._faults.arrive(f"fs.{method}", _name(self._path))
-
-    def __enter__(self) -> _Stream:  # noqa: PYI034  (Self is not in typing before Python 3.11)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-def damaged(data: bytes, effect: Effect) -> bytes:
-    """What is left of bytes that an effect damages."""
-    if isinstance(effect, BitFlip):
-        spoiled = bytearray(data)
-        if spoiled:
-            spoiled[effect.byte % len(spoiled)] ^= 1
-        return bytes(spoiled)
-    if isinstance(effect, Truncate):
-        return data[: effect.keep_bytes]
-    kept = effect.keep_bytes if isinstance(effect, TornWrite) else 0
-    return data[:kept] + bytes(max(0, len(data) - kept))
-
-
-def _effect(arrival: Arrival) -> Effect | None:
-    """What strikes a call on its way in."""
-    return None if arrival.fault is None or arrival.fault.after else arrival.fault.effect
-
-
 def _writes(mode: str) -> bool:
-    """Whether a file that is opened so may be written."""
+    """Whether a file opened in this mode can be written."""
     return "r" not in mode or "+" in mode
-
-
-def _name(path: AnyPath) -> str:
-    """The last part of a path, or of a key of an object store."""
-    return PurePosixPath(os.fspath(path)).name

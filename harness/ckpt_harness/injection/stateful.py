@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch.distributed.checkpoint.staging import AsyncStager
 from torch.distributed.checkpoint.stateful import Stateful
 
+from ckpt_harness.injection.futures import faulty_completion
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.wrapper import Wrapper, passing_on
 
@@ -73,7 +74,7 @@ class FaultyStager(Wrapper, AsyncStager):
 
     def stage(self, *args: Any, **kwargs: Any) -> Any:
         staged = self._faults.call("stager.stage", self._inner.stage, *args, **kwargs)
-        return self._faults.completion("stager.stage.future", staged) if isinstance(staged, Future) else staged
+        return faulty_completion(self._faults, "stager.stage.future", staged) if isinstance(staged, Future) else staged
 
     def synchronize_staging(self, *args: Any, **kwargs: Any) -> Any:
         return self._faults.call("stager.synchronize_staging", self._inner.synchronize_staging, *args, **kwargs)

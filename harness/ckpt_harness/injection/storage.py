@@ -13,6 +13,7 @@ from torch.distributed.checkpoint import StorageReader, StorageWriter
 from torch.distributed.checkpoint.staging import AsyncStager
 
 from ckpt_harness.injection.filesystem import watch_disk
+from ckpt_harness.injection.futures import faulty_future
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.wrapper import Wrapper, mirroring, passing_on, wrapped
 
@@ -96,7 +97,7 @@ class FaultyStorageWriter(_StorageWrapper, StorageWriter):
 
     def write_data(self, *args: Any, **kwargs: Any) -> Any:
         future = self._faults.call("writer.write_data", self._inner.write_data, *args, **kwargs)
-        return self._faults.future("writer.write_data.future", future)
+        return faulty_future(self._faults, "writer.write_data.future", future)
 
     def finish(self, *args: Any, **kwargs: Any) -> Any:
         return self._faults.call("writer.finish", self._inner.finish, *args, **kwargs)
@@ -169,7 +170,7 @@ class FaultyStorageReader(_StorageWrapper, StorageReader):
 
     def read_data(self, *args: Any, **kwargs: Any) -> Any:
         future = self._faults.call("reader.read_data", self._inner.read_data, *args, **kwargs)
-        return self._faults.future("reader.read_data.future", future)
+        return faulty_future(self._faults, "reader.read_data.future", future)
 
     def validate_checkpoint_id(self, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]  # asked of the object that is wrapped
         return bool(self._inner.validate_checkpoint_id(*args, **kwargs))

@@ -152,7 +152,7 @@ def test_only_the_rank_that_is_meant_is_struck(store: str, plan: str, rank: int,
     [
         ("localhost:9000", "", UsageError, "no address of a store; valid: http://host:port"),
         ("http://localhost:9000", "fs.write@0=diskerror", PlanError, "has no site 'fs.write'; valid: http.put"),
-        ("http://localhost:9000", "save/put@0=status", PlanError, "a request does not tell its operation"),
+        ("http://localhost:9000", "save/put@0=status", PlanError, "a request does not show its operation"),
         ("http://localhost:9000", "put@0=status(200)", PlanError, "status 200; valid: 400 to 599"),
         ("http://localhost:9000", "put@0=kill", PlanError, "'kill' is illegal at 'http.put'; legal there: delay, hang, skip"),
         ("http://localhost:9000", "put@0=throttle(0)", PlanError, "valid: 1 or more"),

@@ -14,6 +14,7 @@ from ckpt_harness import runtime
 from ckpt_harness.errors import InjectedFault, InternalError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.history import History
+from ckpt_harness.injection.futures import faulty_future
 from ckpt_harness.injection.injector import Firing, Injector
 
 
@@ -217,14 +218,14 @@ def test_a_wrong_result_is_not_what_the_call_gave(world: World, kind: str, plans
 def test_a_future_fails_at_its_moment(world: World) -> None:
     """At wait, and so at value too; or at value alone. The same error each time."""
     injector = _injector("writer.write_data.future@0=failfuture(wait,OSError:EIO)")
-    failing = injector.future("writer.write_data.future", Future())
+    failing = faulty_future(injector, "writer.write_data.future", Future())
     assert injector.fired  # whether or not anybody looks
     with pytest.raises(OSError, match="injected at") as first:
         failing.wait()
     with pytest.raises(OSError, match="injected at") as second:
         failing.value()
     assert first.value is second.value
-    late = _injector("writer.write_data.future@0=failfuture(value)").future("writer.write_data.future", Future())
+    late = faulty_future(_injector("writer.write_data.future@0=failfuture(value)"), "writer.write_data.future", Future())
     assert late.wait() == "waited"
     with pytest.raises(InjectedFault):
         late.value()
@@ -232,7 +233,7 @@ def test_a_future_fails_at_its_moment(world: World) -> None:
 
 def test_a_future_may_never_complete(world: World) -> None:
     """It is never done, and waiting for it never ends."""
-    never = _injector("writer.write_data.future@0=nevercomplete").future("writer.write_data.future", Future())
+    never = faulty_future(_injector("writer.write_data.future@0=nevercomplete"), "writer.write_data.future", Future())
     assert not never.done()
     with pytest.raises(Stopped, match="nevercomplete at"):
         never.wait()
@@ -240,9 +241,9 @@ def test_a_future_may_never_complete(world: World) -> None:
 
 def test_a_future_may_be_late_or_wrong(world: World) -> None:
     """Late once; short by one result."""
-    late = _injector("writer.write_data.future@0=delay(5)").future("writer.write_data.future", Future())
+    late = faulty_future(_injector("writer.write_data.future@0=delay(5)"), "writer.write_data.future", Future())
     assert (late.wait(), late.wait(), world.time) == ("waited", "waited", 5)
-    short = _injector("writer.write_data.future@0=wrong(short)").future("writer.write_data.future", Future([1, 2, 3]))
+    short = faulty_future(_injector("writer.write_data.future@0=wrong(short)"), "writer.write_data.future", Future([1, 2, 3]))
     assert short.value() == short.value() == [1, 2]
     assert short.inner_value == [1, 2, 3]  # everything else is the inner future's
 
@@ -250,7 +251,7 @@ def test_a_future_may_be_late_or_wrong(world: World) -> None:
 def test_an_error_of_ours_is_recorded_before_it_is_raised(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine would report it as a failure of the checkpoint."""
     injector = _injector("writer.finish@0=raise")
-    monkeypatch.setattr(injector, "_find", lambda *_: 1 / 0)
+    monkeypatch.setattr(injector._arrivals, "_find", lambda *_: 1 / 0)
     with pytest.raises(InternalError, match="the harness broke at writer.finish: division by zero"):
         injector.call("writer.finish", lambda: None)
     assert injector.internal_errors == ["ZeroDivisionError: division by zero"]

@@ -1,0 +1,53 @@
+"""``CKPT_HARNESS_PLAN``: faults in a program that nobody edits.
+
+With ``CKPT_HARNESS_PLAN="writer.write_data@0=raise"`` in its environment, a program that imports :mod:`ckpt_harness` runs as if all of it were inside
+``with inject("writer.write_data@0=raise")``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+
+from ckpt_harness import runtime
+from ckpt_harness.errors import PlanError
+from ckpt_harness.faults.plan import as_plan
+from ckpt_harness.injection.injector import Injector
+from ckpt_harness.injection.patching import intercepted, within_reach
+
+VARIABLE = "CKPT_HARNESS_PLAN"
+"""Environment variable with the plan that is injected for the life of a process."""
+
+
+def install_from_environment() -> None:
+    """Injects the plan of ``CKPT_HARNESS_PLAN`` for the life of the process.
+
+    If none of the plan's faults has fired when the process ends, one line on stderr says so.
+
+    Raises:
+        PlanError: the plan is malformed, or could never act.
+    """
+    text = os.environ[VARIABLE]
+    try:
+        faults = Injector(within_reach(as_plan(text)))
+    except PlanError as error:
+        raise PlanError(f"{VARIABLE}={text!r}: {error}") from None
+    _until_exit.enter_context(intercepted(faults))
+    atexit.register(_report_silence, faults)
+
+
+_until_exit = contextlib.ExitStack()
+
+
+def _report_silence(faults: Injector) -> None:
+    """Prints that no fault fired, where a fault could have fired: a run without faults passes, and proves nothing."""
+    ran = faults.ranks_with_role()
+    if faults.fired:
+        return
+    if ran and not any(faults.addresses(fault, rank) for fault in faults.plan for rank in ran):
+        return
+    ranks = ", ".join(map(str, sorted(ran))) or str(runtime.current().rank())
+    why = "" if ran else " (no save or load was seen)"
+    print(f"ckpt-harness: rank {ranks}: no fault of {VARIABLE}={str(faults.plan)!r} fired{why}", file=sys.stderr)
