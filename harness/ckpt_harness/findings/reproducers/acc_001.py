@@ -1,5 +1,5 @@
-"""ACC-001: an error of a model's load_state_dict is raised on its rank alone, and hangs the others in a barrier. accelerate 1.15.0 on torch 2.13.0.
-Claim: every rank learns that one could not load. Each rank's line began as in SAW. Exits with 0 if it is so again, with 1 if not."""
+"""ACC-001: An error in a model's load_state_dict is raised on its own rank only, and hangs the others in a barrier. accelerate 1.15.0 on torch 2.13.0.
+Claim: every rank learns that a rank could not load. Each rank's line began as in SAW. Exits with 0 if they begin so again, with 1 if not."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ RANKS, SAW = 2, ["hung in wait_for_everyone", "raised OSError"]
 class Model(torch.nn.Linear):
     def load_state_dict(self, state_dict, *args, **kwargs):
         if dist.get_rank() == 1:
-            raise OSError("no room for it")
+            raise OSError("out of memory")
         return super().load_state_dict(state_dict, *args, **kwargs)
 
 
@@ -44,7 +44,7 @@ def on_rank(rank, place, saw):
         saw[rank] = "returned"
     except BaseException as error:  # noqa: BLE001
         saw[rank] = f"raised {type(error).__name__}: {error}"[:300]
-    time.sleep(60)  # stays alive: gloo would tell the others of a closed connection, and hide whether they hang
+    time.sleep(60)  # stays alive: gloo would report a closed connection to the others, and hide whether they hang
 
 
 if __name__ == "__main__":
@@ -56,4 +56,4 @@ if __name__ == "__main__":
         for process in ranks:
             process.kill()
         print(*(f"rank {rank}: {text or 'no answer'}" for rank, text in enumerate(saw)), sep="\n")
-    sys.exit(print("wrong: a rank hangs; not all learn the cause") if same else "not as recorded")
+    sys.exit(print("wrong: a rank hangs; not every rank learns the cause") if same else "not as recorded")

@@ -1,4 +1,4 @@
-"""DCP-003: An error of read_metadata arrives as an AssertionError.
+"""DCP-003: An error in read_metadata arrives as an AssertionError.
 
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW. Exits with 0 if it is so again, with 1 if not.

@@ -1,4 +1,4 @@
-"""DCP-007: An error of a Stateful's load_state_dict is raised on its rank alone, while the others report success.
+"""DCP-007: An error in a Stateful's load_state_dict is raised on its own rank only, while the others report success.
 
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW. Exits with 0 if it is so again, with 1 if not.

@@ -1,4 +1,4 @@
-"""DCP-008: A failure of staging is seen on its rank alone, and hangs the background saves of the others.
+"""DCP-008: A failure of staging is raised on its own rank only, and hangs the background saves of the others.
 
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW, and there was no commit marker. Exits with 0 if it is so again, with 1 if not.

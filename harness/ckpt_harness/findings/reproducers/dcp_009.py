@@ -1,4 +1,4 @@
-"""DCP-009: A wrong list of global plans is noticed by the coordinator alone, and hangs the others.
+"""DCP-009: Only the coordinator notices a wrong list of global plans, and the others hang.
 
 Claim: all ranks end alike, and what is reported as saved or loaded is.
 With torch 2.13.0 each rank's line began as in SAW, and there was no commit marker. Exits with 0 if it is so again, with 1 if not.

@@ -1,4 +1,6 @@
-"""DCP-010: with thread_count > 1 an error on a writer thread is lost, and the save reports success. Plain torch; exits 0 if it shows."""
+"""DCP-010: With thread_count > 1 an error on a writer thread is lost, and the save reports success.
+
+Plain torch. Exits with 0 if the finding shows, with 1 if not."""
 
 import sys
 import tempfile
@@ -14,7 +16,7 @@ class Planner(dcp.DefaultSavePlanner):
     def resolve_data(self, write_item):
         if threading.current_thread() is not threading.main_thread():
             raise OSError("no space left")
-        time.sleep(0.2)  # leaves the other files to the writer threads
+        time.sleep(0.2)  # so that the writer threads take the other files
         return super().resolve_data(write_item)
 
 
@@ -30,11 +32,11 @@ def act(place):
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # one process is enough, and torch says so
+    warnings.simplefilter("ignore")  # torch warns that there is one process only
     lost = []
-    threading.excepthook = lambda thread: lost.append(thread.exc_value)  # the only one who is told
+    threading.excepthook = lambda thread: lost.append(thread.exc_value)  # nobody else learns of the error
     with tempfile.TemporaryDirectory() as place:
-        told = act(place)
-    print(f"errors on writer threads: {lost}\nload: {told!r}")
-    shows = lost and isinstance(told, KeyError)
-    sys.exit(print("wrong: the save reports success, and what it stored cannot be loaded") if shows else "not as recorded")
+        load_error = act(place)
+    print(f"errors on writer threads: {lost}\nload: {load_error!r}")
+    shows = lost and isinstance(load_error, KeyError)
+    sys.exit(print("wrong: the save reports success, and the checkpoint cannot be loaded") if shows else "not as recorded")

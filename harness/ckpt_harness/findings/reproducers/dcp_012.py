@@ -1,4 +1,4 @@
-"""DCP-012: Without collectives, an error of a save is raised on its rank alone, and the others wait for it in a barrier.
+"""DCP-012: Without collectives, an error in a save is raised on its own rank only, and the others hang in a barrier.
 
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW, and there was no commit marker. Exits with 0 if it is so again, with 1 if not.

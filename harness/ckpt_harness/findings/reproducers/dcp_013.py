@@ -1,4 +1,4 @@
-"""DCP-013: While loading what was saved without collectives, an error of reading is raised on its rank alone, and the others wait for it in a barrier.
+"""DCP-013: In a load of a checkpoint saved without collectives, a read error is raised on its own rank only, and the others hang in a barrier.
 
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW. Exits with 0 if it is so again, with 1 if not.

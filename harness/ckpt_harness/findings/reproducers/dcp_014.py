@@ -1,4 +1,4 @@
-"""DCP-014: With plan caching, a save that failed while plans were handed out can never be tried again.
+"""DCP-014: With plan caching, a save that failed while plans were handed out can never be retried.
 
 Claim: ranks whose operation failed can do it again once the cause is gone.
 With torch 2.13.0 each rank's line of a second try began as in SAW. Exits with 0 if it is so again, with 1 if not.

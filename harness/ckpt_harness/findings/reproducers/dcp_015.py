@@ -1,4 +1,6 @@
-"""DCP-015: what ranks saved without collectives is loaded by fewer ranks with holes, and success. Plain torch, two ranks and one; exits 0 if it shows."""
+"""DCP-015: A checkpoint saved without collectives loads with holes on fewer ranks, and success is reported.
+
+Two ranks save, one process loads. Plain torch. Exits with 0 if the finding shows, with 1 if not."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""DCP-016: A queue.Empty from resolve_data is taken for the end of the work, and the save reports success.
+"""DCP-016: A queue.Empty from resolve_data ends the writing early, and the save reports success.
 
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW, and there was a commit marker. Exits with 0 if it is so again, with 1 if not.

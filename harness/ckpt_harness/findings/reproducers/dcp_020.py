@@ -1,4 +1,4 @@
-"""DCP-020: Two async saves under way on one group take each other's messages.
+"""DCP-020: Two async saves at once on one process group receive each other's messages.
 Claim: both saves succeed on every rank, and each checkpoint holds what was saved there.
 With torch 2.13.0 that was not so; where messages of two saves meet, what comes of it may differ from run to run. Exits with 0 if it is not so again, with 1 if it is.
 Plain torch; written by `ckpt-harness export` for: ckpt-harness replay 'async_save[1]/writer.set_up_storage_writer@1=delay; async_save[2]/writer.set_up_storage_writer@0=delay' --op async_save --ranks 2 --overlap shared"""

@@ -1,4 +1,4 @@
-"""DCP-021: A failure of the process executor's process is told on its rank alone, and the others wait.
+"""DCP-021: A failure of the process executor's process is reported on its own rank only, and the others wait.
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW, and there was no commit marker. Exits with 0 if it is so again, with 1 if not.
 Plain torch; written by `ckpt-harness export` for: ckpt-harness replay executor.start@1=raise --op async_save --ranks 2 --world processes --executor process"""

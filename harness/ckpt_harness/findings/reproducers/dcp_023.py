@@ -1,4 +1,4 @@
-"""DCP-023: staging_completion says that the state was staged, though staging failed.
+"""DCP-023: staging_completion reports success although staging failed.
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW, and there was no commit marker. Exits with 0 if it is so again, with 1 if not.
 Plain torch; written by `ckpt-harness export` for: ckpt-harness replay stager.stage.future@1=failfuture --op async_save --ranks 2 --workload stateful --staging background"""

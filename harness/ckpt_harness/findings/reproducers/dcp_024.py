@@ -1,4 +1,4 @@
-"""DCP-024: An error of closing the stager that async_save made is told nobody.
+"""DCP-024: An error while closing the stager that async_save made is reported to nobody.
 
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW, and there was a commit marker. Exits with 0 if it is so again, with 1 if not.

@@ -1,4 +1,4 @@
-"""DCP-025: A failure of synchronize_staging hides a save that goes on, and the others report its success.
+"""DCP-025: After an error in synchronize_staging the save goes on unseen, and the other ranks report success.
 
 Claim: every rank raises a CheckpointException that names rank 1 and the original error.
 With torch 2.13.0 each rank's line began as in SAW, and there was a commit marker. Exits with 0 if it is so again, with 1 if not.

@@ -1,6 +1,7 @@
-"""DCP-030: a failed write of a tensor is told as an "unexpected pos" of torch's own. Plain torch; exits 0 if it shows.
+"""DCP-030: A failed write of a tensor arrives as a RuntimeError of torch's own ("unexpected pos").
 
-The kernel refuses to let files grow (RLIMIT_FSIZE, as a quota or a full disk would): EFBIG is what write(2) says, and what nobody is told."""
+The script sets RLIMIT_FSIZE, so that the kernel refuses larger files, as a quota or a full disk would: write(2) fails with EFBIG, and no rank learns of EFBIG.
+Plain torch. Exits with 0 if the finding shows, with 1 if not."""
 
 import resource
 import signal
@@ -17,12 +18,12 @@ if __name__ == "__main__":
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
         try:
             dcp.save({"weight": torch.zeros(1 << 18)}, checkpoint_id=place)
-            told = None
+            reported = None
         except CheckpointException as error:
-            told = error.failures[0][0]
+            reported = error.failures[0][0]
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    print(f"what the save was told: {told!r}")
-    if isinstance(told, OSError) or "unexpected pos" not in str(told):
+    print(f"error of the save: {reported!r}")
+    if isinstance(reported, OSError) or "unexpected pos" not in str(reported):
         sys.exit("not as recorded")
-    print("wrong: not all learn the cause")
+    print("wrong: no rank learns the cause")

@@ -1,6 +1,6 @@
-"""DCP-031: a write that takes fewer bytes than it was given is taken for a whole one. Plain torch; exits 0 if it shows.
+"""DCP-031: A short write is taken for a complete write.
 
-Streams need not take all bytes at once: raw files, pipes and sockets do not, and say so by what write() returns."""
+A stream may write fewer bytes than it was given, and returns the number. Raw files, pipes and sockets do so. Plain torch. Exits with 0 if the finding shows, with 1 if not."""
 
 import contextlib
 import io
@@ -32,7 +32,7 @@ if __name__ == "__main__":
         print("save: success")
         try:
             dcp.load({"weight": torch.zeros(1 << 18)}, checkpoint_id=place)
-            sys.exit("not as recorded: it loads")
+            sys.exit("not as recorded: the checkpoint loads")
         except BaseException as error:  # noqa: BLE001
             print(f"load: {type(error).__name__}: {str(error)[:100]!r}")
-    print("wrong: the save reports success, and what it stored cannot be loaded")
+    print("wrong: the save reports success, and the checkpoint cannot be loaded")

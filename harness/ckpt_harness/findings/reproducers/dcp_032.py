@@ -1,4 +1,6 @@
-"""DCP-032: a save onto a checkpoint that ends half way leaves what loads as a mixture of both. Plain torch; exits 0 if it shows."""
+"""DCP-032: An interrupted save over an existing checkpoint leaves a mixture of both that loads without an error.
+
+Plain torch. Exits with 0 if the finding shows, with 1 if not."""
 
 import os
 import sys
@@ -12,7 +14,7 @@ from torch.distributed.checkpoint.filesystem import FileSystem
 class Dying(FileSystem):
     def create_stream(self, path, mode):
         if str(path).endswith("__0_1.distcp"):
-            os._exit(0)  # the job is killed here, when the first of its files is written
+            os._exit(0)  # the job is killed here, when its first file is written
         return super().create_stream(path, mode)
 
 
@@ -38,4 +40,4 @@ if __name__ == "__main__":
     print("load: success,", {name: tensor.tolist() for name, tensor in loaded.items()})
     if loaded["first"][0] == loaded["second"][0]:
         sys.exit("not as recorded")
-    print("wrong: what loads is of two saves")
+    print("wrong: the loaded values are of two saves")

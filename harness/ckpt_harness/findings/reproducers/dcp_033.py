@@ -1,4 +1,6 @@
-"""DCP-033: a save onto a checkpoint takes the old one away before the new one is there. Plain torch; exits 0 if it shows."""
+"""DCP-033: A save over an existing checkpoint removes the old checkpoint before the new one is complete.
+
+Plain torch. Exits with 0 if the finding shows, with 1 if not."""
 
 import os
 import sys
@@ -20,13 +22,13 @@ if __name__ == "__main__":
         state = {"weight": torch.ones(4)}
         dcp.save(state, checkpoint_id=place)
         dcp.load(state, checkpoint_id=place)
-        print("first save: success; it loads")
+        print("first save: success; the checkpoint loads")
         if (child := os.fork()) == 0:
             writer = dcp.FileSystemWriter(place)
             writer.fs = Dying()
             dcp.save(state, storage_writer=writer)
         os.waitpid(child, 0)
-        print(f"second save: killed as it renames the metadata; there are {sorted(path.name for path in Path(place).iterdir())}")
+        print(f"second save: killed while it renames the metadata; files: {sorted(path.name for path in Path(place).iterdir())}")
         try:
             dcp.load(state, checkpoint_id=place)
             sys.exit("not as recorded: a checkpoint loads")

@@ -1,4 +1,6 @@
-"""DCP-034: the metadata is made durable while it is empty, and its name never is. Plain torch; exits 0 if it shows."""
+"""DCP-034: With sync_files=True a power cut after a successful save may leave no checkpoint, or an empty .metadata.
+
+The script lists what is synced: .metadata.tmp while it is empty, and never the directory. Plain torch. Exits with 0 if the finding shows, with 1 if not."""
 
 import os
 import sys
@@ -11,12 +13,12 @@ import torch.distributed.checkpoint as dcp
 if __name__ == "__main__":
     synced, fsync = [], os.fsync
 
-    def seen(descriptor):
+    def record(descriptor):
         synced.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, os.fstat(descriptor).st_size))
         fsync(descriptor)
 
     with tempfile.TemporaryDirectory() as root:
-        os.fsync = seen
+        os.fsync = record
         dcp.save({"weight": torch.ones(4)}, storage_writer=dcp.FileSystemWriter(f"{root}/checkpoint", sync_files=True))
         os.fsync = fsync
         size = Path(root, "checkpoint", ".metadata").stat().st_size
@@ -25,4 +27,4 @@ if __name__ == "__main__":
     print(f"after the save, .metadata has {size} bytes; nothing else was synced")
     if (".metadata.tmp", 0) not in synced or "checkpoint" in dict(synced):
         sys.exit("not as recorded")
-    print("wrong: after a power cut .metadata may be empty, or not there, though the save reported success")
+    print("wrong: after a power cut .metadata may be empty or missing, although the save reported success")

@@ -1,4 +1,6 @@
-"""OLMO-001: whatever resolve_data raises arrives as an OLMoCheckpointError that quotes a traceback. ai2-olmo-core 3.0.0 on torch 2.13.0; exits 0 if it shows."""
+"""OLMO-001: Any error from resolve_data arrives as an OLMoCheckpointError that quotes a traceback.
+
+ai2-olmo-core 3.0.0 on torch 2.13.0. Exits with 0 if the finding shows, with 1 if not."""
 
 import errno
 import sys
@@ -19,6 +21,6 @@ if __name__ == "__main__":
         try:
             dcp.save({"weight": torch.ones(4)}, storage_writer=RemoteFileSystemWriter(place), planner=Planner(), no_dist=True)
         except dcp.api.CheckpointException as error:
-            told = error.failures[0][0]
-            print(f"{type(told).__name__}, errno {getattr(told, 'errno', None)}: {str(told)[:200]!r}")
-    sys.exit(print("wrong: the cause is lost but for its text") if type(told).__name__ == "OLMoCheckpointError" else "not as recorded")
+            reported = error.failures[0][0]
+            print(f"{type(reported).__name__}, errno {getattr(reported, 'errno', None)}: {str(reported)[:200]!r}")
+    sys.exit(print("wrong: only the text of the cause is left") if type(reported).__name__ == "OLMoCheckpointError" else "not as recorded")

@@ -1,4 +1,6 @@
-"""OLMO-002: a load that fails leaves the threads that read for it behind, for ever. ai2-olmo-core 3.0.0 on torch 2.13.0; exits 0 if it shows."""
+"""OLMO-002: A failed load leaves its reader threads behind for ever.
+
+ai2-olmo-core 3.0.0 on torch 2.13.0. Exits with 0 if the finding shows, with 1 if not."""
 
 import contextlib
 import gc
@@ -13,7 +15,7 @@ from olmo_core.distributed.checkpoint.filesystem import RemoteFileSystemReader, 
 
 class Planner(dcp.DefaultLoadPlanner):
     def resolve_tensor(self, item):
-        raise OSError("no room for it")
+        raise OSError("out of memory")
 
 
 if __name__ == "__main__":
@@ -26,5 +28,5 @@ if __name__ == "__main__":
                 dcp.load(state, storage_reader=RemoteFileSystemReader(place, thread_count=2), planner=Planner(), no_dist=True)
             gc.collect()
         left = threading.active_count() - before
-        print(f"after 5 loads that failed there are {left} threads more than before")
-    sys.exit(print("wrong: three threads stay behind for each") if left == 15 else "not as recorded")
+        print(f"after 5 failed loads there are {left} more threads than before")
+    sys.exit(print("wrong: each failed load leaves three threads behind") if left == 15 else "not as recorded")

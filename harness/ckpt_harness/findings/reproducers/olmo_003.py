@@ -1,4 +1,6 @@
-"""OLMO-003: a save onto a checkpoint that ends half way leaves what loads as a mixture of both. ai2-olmo-core 3.0.0 on torch 2.13.0; exits 0 if it shows."""
+"""OLMO-003: An interrupted save over an existing checkpoint leaves a mixture of both that loads without an error.
+
+ai2-olmo-core 3.0.0 on torch 2.13.0. Exits with 0 if the finding shows, with 1 if not."""
 
 import contextlib
 import sys
@@ -12,7 +14,7 @@ from olmo_core.distributed.checkpoint.filesystem import RemoteFileSystemReader, 
 class Planner(dcp.DefaultSavePlanner):
     def resolve_data(self, item):
         if item.index.fqn == "other":
-            raise OSError("this one fails")
+            raise OSError("the disk is gone")
         return super().resolve_data(item)
 
 

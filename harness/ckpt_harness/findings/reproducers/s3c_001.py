@@ -1,4 +1,5 @@
-"""S3C-001: a save that failed takes away, when its garbage is collected, what a later save stored. s3torchconnector 1.5.0 on torch 2.13.0, with moto's server."""
+"""S3C-001: A failed save uploads its partial data when its garbage is collected, over what a later save stored.
+With moto's server; s3torchconnector 1.5.0 on torch 2.13.0. Exits with 0 if the finding shows, with 1 if not."""
 
 import gc
 import logging
@@ -59,5 +60,5 @@ if __name__ == "__main__":
     after = load()
     server.stdin.close()
     server.wait(30)
-    print(f"save again: success; load: {before}; and after a collection of garbage: {after}")
+    print(f"save again: success; load: {before}; load after a garbage collection: {after}")
     sys.exit(print("wrong: the checkpoint is gone") if before == [2.0] * 4 and after != before else "not as recorded")

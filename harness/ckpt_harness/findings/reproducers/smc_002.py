@@ -1,4 +1,6 @@
-"""SMC-002: a SystemExit while items are written hangs its rank for ever. amzn-sagemaker-checkpointing 1.1.3 on torch 2.13.0; exits 0 if it shows."""
+"""SMC-002: A SystemExit while items are written hangs its rank.
+
+amzn-sagemaker-checkpointing 1.1.3 on torch 2.13.0. Exits with 0 if the finding shows, with 1 if not."""
 
 import http.server
 import logging
@@ -16,7 +18,7 @@ STORED = {}
 
 
 class Service(http.server.BaseHTTPRequestHandler):
-    """What the package's client asks of the memory tier of a cluster."""
+    """The requests that the package's client sends to the memory tier of a cluster."""
 
     def do_GET(self):
         content, meta = STORED.get(self.path, (b"", ""))
@@ -44,7 +46,7 @@ def connected(kind):
 
 class Planner(dcp.DefaultSavePlanner):
     def resolve_data(self, item):
-        raise SystemExit("told to stop")
+        raise SystemExit("asked to stop")
 
 
 def save():
@@ -57,5 +59,5 @@ if __name__ == "__main__":
     saving = threading.Thread(target=save, daemon=True)
     saving.start()
     saving.join(10)
-    print(f"after 10 seconds the save is {'still waited for' if saving.is_alive() else 'over'}")
+    print(f"after 10 seconds the save {'still waits' if saving.is_alive() else 'has ended'}")
     sys.exit(print("wrong: nobody completes the future of write_data") if saving.is_alive() else "not as recorded")

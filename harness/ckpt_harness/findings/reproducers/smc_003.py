@@ -1,4 +1,6 @@
-"""SMC-003: whatever a planner raises arrives as the package's own error, without its cause. amzn-sagemaker-checkpointing 1.1.3 on torch 2.13.0."""
+"""SMC-003: Any error from a planner arrives as the package's own error, without its cause.
+
+amzn-sagemaker-checkpointing 1.1.3 on torch 2.13.0. Exits with 0 if the finding shows, with 1 if not."""
 
 import http.server
 import logging
@@ -16,7 +18,7 @@ STORED = {}
 
 
 class Service(http.server.BaseHTTPRequestHandler):
-    """What the package's client asks of the memory tier of a cluster."""
+    """The requests that the package's client sends to the memory tier of a cluster."""
 
     def do_GET(self):
         content, meta = STORED.get(self.path, (b"", ""))
@@ -53,7 +55,7 @@ if __name__ == "__main__":
     try:
         dcp.save({"weight": torch.ones(2)}, storage_writer=connected(SageMakerTieredStorageWriter), planner=Planner(), no_dist=True)
     except dcp.api.CheckpointException as error:
-        told = error.failures[0][0]
-        print(f"{type(told).__name__}: {told}")
-    lost = type(told).__name__ == "SageMakerTieredStorageError" and "the device is gone" not in str(told)
-    sys.exit(print("wrong: nothing of the cause is told") if lost else "not as recorded")
+        reported = error.failures[0][0]
+        print(f"{type(reported).__name__}: {reported}")
+    lost = type(reported).__name__ == "SageMakerTieredStorageError" and "the device is gone" not in str(reported)
+    sys.exit(print("wrong: nothing of the cause is reported") if lost else "not as recorded")

@@ -1,4 +1,4 @@
-"""SMC-004: a save of a step that is there already and ends half way leaves what loads as both. amzn-sagemaker-checkpointing 1.1.3 on torch 2.13.0, two ranks."""
+"""SMC-004: An interrupted save of a step that exists already leaves a mixture that loads. amzn-sagemaker-checkpointing 1.1.3 on torch 2.13.0, two ranks."""
 
 import contextlib
 import http.server
@@ -19,7 +19,7 @@ STORED = {}
 
 
 class Service(http.server.BaseHTTPRequestHandler):
-    """What the package's client asks of the memory tier of a cluster."""
+    """The requests that the package's client sends to the memory tier of a cluster."""
 
     def do_GET(self):
         content, meta = STORED.get(self.path, (b"", ""))
@@ -47,7 +47,7 @@ def rank_main(rank, rendezvous, port):
 
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     dcp.save({f"part of {rank}": torch.ones(2)}, storage_writer=connected(SageMakerTieredStorageWriter))
-    more = {"broken": threading.Lock()} if rank == 1 else {}  # which cannot be pickled
+    more = {"broken": threading.Lock()} if rank == 1 else {}  # a lock cannot be pickled
     with contextlib.suppress(dcp.api.CheckpointException):
         dcp.save({f"part of {rank}": torch.full((2,), 2.0), **more}, storage_writer=connected(SageMakerTieredStorageWriter))
     dcp.load(state := {f"part of {rank}": torch.zeros(2)}, storage_reader=connected(SageMakerTieredStorageReader))
