@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ckpt_harness import Case, FailFuture, Raise
 from ckpt_harness.engines.dcp import PLANNERS
 from ckpt_harness.faults.sites import SITES
-from ckpt_harness.judging.model import Ending
+from ckpt_harness.judging.expectation import Ending
 from ckpt_harness.strategies import bound_plans, storage_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness import Case, FailFuture, Raise
-from ckpt_harness.judging.model import Ending
+from ckpt_harness.judging.expectation import Ending
 from ckpt_harness.strategies import fault_plans, storage_sites
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")

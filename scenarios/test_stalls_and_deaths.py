@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ckpt_harness import Case, FaultPlan, Hang, Kill, NeverComplete
 from ckpt_harness.faults.sites import SITES
-from ckpt_harness.judging.model import Ending
+from ckpt_harness.judging.expectation import Ending
 from ckpt_harness.strategies import bound_plans, coordinators, guarded_sites, storage_sites, world_sizes
 
 

@@ -17,7 +17,7 @@ from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.cli import main
 from ckpt_harness.judging import oracles
-from ckpt_harness.judging.oracles import Evidence
+from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")

@@ -64,7 +64,7 @@ LATER = [
     ("export writer.finish@0=raise --op async_save --workload stateful --staging engine", "own stager; valid: staging 'writer'"),
     ("export writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
     ("export writer.write_data@0=stop", "stop needs real processes (world 'processes')"),
-    ("export writer.write_data@0#2=raise", "it shows nothing: fired VACUOUS: writer.write_data@0#2=raise strikes no call on rank 0"),
+    ("export writer.write_data@0#2=raise", "it shows nothing: fired VACUOUS: writer.write_data@0#2=raise matches no call of rank 0"),
 ]
 
 

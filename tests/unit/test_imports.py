@@ -16,7 +16,7 @@ import ckpt_harness
 HEAVY = ("torch", "numpy", "pytest", "_pytest", "hypothesis", "rich", "fsspec")
 LIGHT = (
     *("errors", "history", "runtime", "faults.error_specs", "faults.sites", "faults.effects", "faults.fault", "faults.plan", "faults.protocol"),
-    *("judging.trace", "judging.model", "judging.verdict", "judging.oracles"),
+    *("judging.trace", "judging.expectation", "judging.model", "judging.evidence", "judging.verdict", "judging.oracles"),
 )
 
 

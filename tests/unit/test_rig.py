@@ -17,7 +17,7 @@ from ckpt_harness.errors import PlanError, UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import OPERATION_KINDS
 from ckpt_harness.findings.register import Register
-from ckpt_harness.judging.model import Ending
+from ckpt_harness.judging.expectation import Ending
 from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")

@@ -23,7 +23,7 @@ from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.planner import FaultySavePlanner
 from ckpt_harness.injection.stateful import FaultyStager, FaultyStateful
 from ckpt_harness.injection.storage import FaultyStorageWriter
-from ckpt_harness.judging.oracles import Outcome
+from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.workloads.context import State
 from ckpt_harness.workloads.workload import Workload

@@ -31,7 +31,7 @@ from ckpt_harness.injection.object_store import endpoints
 from ckpt_harness.injection.planner import FaultyLoadPlanner, FaultySavePlanner
 from ckpt_harness.injection.stateful import FaultyStateful
 from ckpt_harness.injection.storage import FaultyStorageReader, FaultyStorageWriter
-from ckpt_harness.judging.oracles import Outcome
+from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.workloads.context import State
 from ckpt_harness.workloads.workload import Workload, find_workload

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ckpt_harness.cases.case import SETTINGS, Case
 from ckpt_harness.errors import OracleViolation
 from ckpt_harness.history import History
-from ckpt_harness.judging.model import Expectation
-from ckpt_harness.judging.oracles import Evidence, Outcome
+from ckpt_harness.judging.evidence import Evidence, Outcome
+from ckpt_harness.judging.expectation import Expectation
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 _LONGEST = 1000

@@ -31,8 +31,9 @@ from ckpt_harness.findings.register import Register
 from ckpt_harness.history import ErrorRecord, Event, History
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.judging import oracles
-from ckpt_harness.judging.model import Ending, Expectation, Forecast, forecast
-from ckpt_harness.judging.oracles import Evidence, Outcome, StorageEvidence
+from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
+from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
+from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.runtime import current
 from ckpt_harness.workloads.workload import find_workload
@@ -101,7 +102,7 @@ class _Recording(History):
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was there when the world ended, and nothing had been cleaned away; as in :class:`ckpt_harness.judging.oracles.Evidence`."""
+    """What was there when the world ended, and nothing had been cleaned away; as in :class:`ckpt_harness.judging.evidence.Evidence`."""
 
     outcomes: Mapping[str, Mapping[int, Outcome]]
     retry: Mapping[int, Outcome] | None

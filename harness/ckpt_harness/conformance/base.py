@@ -21,7 +21,7 @@ from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.findings.register import Register
-from ckpt_harness.judging.oracles import needed
+from ckpt_harness.judging.capabilities import needed
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 RANKS = 2

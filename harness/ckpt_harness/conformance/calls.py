@@ -15,7 +15,7 @@ from ckpt_harness.conformance.base import Conformance, Kit
 from ckpt_harness.faults.effects import Effect, FailFuture, Raise
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import SITES, OperationKind
-from ckpt_harness.judging.model import DAMAGES, DECEPTIONS
+from ckpt_harness.judging.expectation import DAMAGES, DECEPTIONS
 
 LIES = tuple(one for one in DECEPTIONS if one not in DAMAGES)
 OPERATIONS: tuple[OperationKind, ...] = ("save", "load")

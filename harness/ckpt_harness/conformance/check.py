@@ -30,7 +30,7 @@ from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.findings.register import Register
-from ckpt_harness.judging.oracles import needed
+from ckpt_harness.judging.capabilities import needed
 from ckpt_harness.judging.verdict import Verdict
 
 _TOLD = ("bounded", "agreement", "attribution")

@@ -16,7 +16,7 @@ from ckpt_harness.disk.shown import Shown
 from ckpt_harness.errors import OracleViolation
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import SITES, OperationKind
-from ckpt_harness.judging.model import DAMAGES
+from ckpt_harness.judging.expectation import DAMAGES
 
 _DISK: list[Called] = [(kind, site.name) for kind in OPERATIONS for site in SITES.values() if site.side == "fs" and kind in site.operations]
 _STATES = 100

@@ -11,7 +11,7 @@ from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.conformance.base import Conformance, Kit
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import OperationKind
-from ckpt_harness.judging.model import Ending
+from ckpt_harness.judging.expectation import Ending
 
 
 class Failure(NamedTuple):

@@ -13,7 +13,7 @@ from ckpt_harness.conformance.disk import few
 from ckpt_harness.errors import OracleViolation
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import SITES
-from ckpt_harness.judging.model import DAMAGES
+from ckpt_harness.judging.expectation import DAMAGES
 
 _SAVING = [site.name for site in SITES.values() if site.side in ("writer", "fs") and "save" in site.operations]
 

@@ -12,8 +12,8 @@ from ckpt_harness.errors import UsageError
 from ckpt_harness.export.errors import as_scripts_say
 from ckpt_harness.faults.effects import Effect, Exit, Kill, Stop
 from ckpt_harness.history import ErrorRecord
-from ckpt_harness.judging.model import Ending, Expectation
-from ckpt_harness.judging.oracles import Outcome
+from ckpt_harness.judging.evidence import Outcome
+from ckpt_harness.judging.expectation import Ending, Expectation
 from ckpt_harness.judging.verdict import Verdict
 
 CLAIM_AGAIN = "ranks whose operation failed can do it again once the cause is gone"

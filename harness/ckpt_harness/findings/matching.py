@@ -13,8 +13,8 @@ from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.findings.entry import Entry
 from ckpt_harness.findings.signatures import matches
-from ckpt_harness.judging.model import Acting, Expectation
-from ckpt_harness.judging.oracles import Evidence, Outcome
+from ckpt_harness.judging.evidence import Evidence, Outcome
+from ckpt_harness.judging.expectation import Acting, Expectation
 
 
 @dataclass(frozen=True)

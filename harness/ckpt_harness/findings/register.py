@@ -14,8 +14,8 @@ from ckpt_harness.findings.entry import Entry
 from ckpt_harness.findings.matching import Comparison, Setting
 from ckpt_harness.findings.register_file import read_entries
 from ckpt_harness.findings.signatures import matches
-from ckpt_harness.judging.model import Expectation
-from ckpt_harness.judging.oracles import Evidence, Outcome
+from ckpt_harness.judging.evidence import Evidence, Outcome
+from ckpt_harness.judging.expectation import Expectation
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 _SHIPPED = ("dcp.toml", "third_party.toml")

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from ckpt_harness.history import ErrorRecord
-from ckpt_harness.judging.model import Acting, Expectation
-from ckpt_harness.judging.oracles import Outcome
+from ckpt_harness.judging.evidence import Outcome
+from ckpt_harness.judging.expectation import Acting, Expectation
 
 Role = Literal["victim", "coordinating_victim", "coordinator", "other"]
 ROLES: tuple[Role, ...] = ("victim", "coordinating_victim", "coordinator", "other")

@@ -10,7 +10,7 @@ from ckpt_harness.cases.case import WorldName
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.effects import Delay
-from ckpt_harness.judging.model import Ending
+from ckpt_harness.judging.expectation import Ending
 
 
 def sample(world: WorldName, ranks: int) -> dict[str, list[str]]:

@@ -9,8 +9,8 @@ from ckpt_harness.faults.protocol import DCP
 from ckpt_harness.findings.entry import Entry
 from ckpt_harness.findings.signatures import Signature
 from ckpt_harness.history import ErrorRecord
+from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.model import forecast
-from ckpt_harness.judging.oracles import Evidence, Outcome
 from ckpt_harness.judging.trace import Trace
 
 GATHER = "all_gather, waiting for rank 1, at torch/distributed/checkpoint/utils.py:135 in gather_object"

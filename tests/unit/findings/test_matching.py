@@ -12,7 +12,7 @@ from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.findings.register import Register
 from ckpt_harness.findings.signatures import Signature, observed
-from ckpt_harness.judging.oracles import Outcome
+from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 BOUNDED = Judgement("bounded", Verdict.VIOLATED, "somebody hangs", "save[1]")
@@ -158,7 +158,7 @@ def test_a_checkpoint_exception_is_told_by_what_differs() -> None:
     """Step, whether the ranks are right, and the errors that are not what was injected."""
     from ckpt_harness.faults.plan import FaultPlan
     from ckpt_harness.history import ErrorRecord
-    from ckpt_harness.judging.model import Acting, Ending, Expectation
+    from ckpt_harness.judging.expectation import Acting, Ending, Expectation
 
     right, wrong = ErrorRecord.of(ValueError("right")), ErrorRecord.of(AssertionError("wrong"))
     acting = Acting(FaultPlan.parse("writer.write_data@1=raise(ValueError)").bind(2, 0).faults[0], 1, right)

@@ -10,8 +10,9 @@ import pytest
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.history import SOME_ERROR, ErrorRecord, Event, History
-from ckpt_harness.judging.model import Acting, Ending, Expectation, Forecast
-from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge
+from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
+from ckpt_harness.judging.expectation import Acting, Ending, Expectation, Forecast
+from ckpt_harness.judging.oracles import ORACLES, judge
 from ckpt_harness.judging.verdict import Verdict
 
 EIO = ErrorRecord("OSError", errno="EIO", message="[Errno 5] Input/output error")

@@ -9,8 +9,10 @@ import pytest
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import DCP, DCP_ALONE, Operation, Protocol, Step, groups_of
 from ckpt_harness.history import Event, History
-from ckpt_harness.judging.model import Ending, Expectation, Forecast, forecast
-from ckpt_harness.judging.oracles import Evidence, Outcome, course
+from ckpt_harness.judging.evidence import Evidence, Outcome
+from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
+from ckpt_harness.judging.model import forecast
+from ckpt_harness.judging.oracles.order import course
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.judging.verdict import Verdict
 
@@ -58,7 +60,7 @@ def _moved(call: tuple[int, str], before: tuple[int, str]) -> Calls:
         (_moved((1, "writer.write_data"), (1, "writer.storage_meta")), "rank 1 calls writer.storage_meta after writer.write_data"),
         (_moved((0, "writer.write_data.future"), (0, "save_planner.resolve_data")), ""),  # a storage that writes on a thread of its own
         ([*GOOD, (0, "save_planner.resolve_data")], "rank 0 calls save_planner.resolve_data after writer.finish"),
-        ([*GOOD, (1, "writer.finish")], "rank 1 calls writer.finish, though rank 0 coordinates"),
+        ([*GOOD, (1, "writer.finish")], "rank 1 calls writer.finish, although rank 0 coordinates"),
         ([*GOOD, (0, "writer.finish")], "rank 0 calls writer.finish 2 times"),
         (_moved((0, "writer.finish"), (1, "writer.write_data.future")), "finish is called before ranks [1] have written"),
     ],
@@ -79,7 +81,7 @@ def test_nothing_is_committed_that_a_rank_could_not_write() -> None:
         assert found.ending is Ending.FAILS
         return found
 
-    assert "finish is called though ranks [1] have failed" in _reason(GOOD, owed("writer.write_data@1!after=raise"))
+    assert "finish is called although ranks [1] have failed" in _reason(GOOD, owed("writer.write_data@1!after=raise"))
     assert _reason(GOOD[:-1], owed("writer.write_data@1!after=raise")) == ""
     assert _reason(GOOD, owed("writer.finish@0=raise")) == ""
 

@@ -12,8 +12,10 @@ from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging import oracles
-from ckpt_harness.judging.model import Acting, Ending, Expectation, Forecast
-from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence, judge, misattributed
+from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
+from ckpt_harness.judging.expectation import Acting, Ending, Expectation, Forecast
+from ckpt_harness.judging.oracles import ORACLES, judge
+from ckpt_harness.judging.oracles.attribution import misattributed
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 ERROR = ErrorRecord.of(OSError(28, "No space left on device"))
@@ -102,13 +104,13 @@ def test_who_ends_how(oracle: str, expectation: Expectation, outcomes: tuple[Out
     [
         (RETURNED, "reported success"),
         (PLAIN, "raised OSError([Errno 28] No space left on device) instead of a CheckpointException"),
-        (_told({0: ERROR}), "names ranks [0] instead of [1]"),
-        (_told({1: OTHER}), "says of rank 1: InjectedFault(elsewhere) instead of OSError([Errno 28] No space left on device)"),
-        (_told({1: replace(ERROR, errno=None)}), "differs in errno"),
-        (_told({1: replace(ERROR, message="[Errno 28]")}), "differs in message"),
-        (_told({1: replace(ERROR, args=("28",))}), "differs in args"),
-        (_told({1: ERROR}, step="plan"), "reports step 'plan' instead of 'write'"),
-        (_told({1: ERROR}, text="it failed"), "its text does not tell of every rank and error: 'it failed'"),
+        (_told({0: ERROR}), "it blames ranks [0]; faults were injected on ranks [1]"),
+        (_told({1: OTHER}), "for rank 1 it reports InjectedFault(elsewhere); injected was OSError([Errno 28] No space left on device)"),
+        (_told({1: replace(ERROR, errno=None)}), "different errno"),
+        (_told({1: replace(ERROR, message="[Errno 28]")}), "different message"),
+        (_told({1: replace(ERROR, args=("28",))}), "different args"),
+        (_told({1: ERROR}, step="plan"), "it reports protocol step 'plan'; the fault was in step 'write'"),
+        (_told({1: ERROR}, text="it failed"), "its text does not mention every failed rank and error: 'it failed'"),
         (TOLD, ""),
     ],
 )

@@ -8,8 +8,9 @@ import pytest
 
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.history import ErrorRecord
-from ckpt_harness.judging.model import Acting, Ending, Expectation, Forecast
-from ckpt_harness.judging.oracles import ORACLES, Evidence, Outcome, StorageEvidence
+from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
+from ckpt_harness.judging.expectation import Acting, Ending, Expectation, Forecast
+from ckpt_harness.judging.oracles import ORACLES
 from ckpt_harness.judging.verdict import Verdict
 
 NAME = "async_save[1]"

@@ -9,7 +9,8 @@ from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import DCP, DCP_ALONE, Protocol, groups_of
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.history import SOME_ERROR
-from ckpt_harness.judging.model import Ending, Expectation, Forecast, forecast
+from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
+from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.trace import Moment, Trace
 
 

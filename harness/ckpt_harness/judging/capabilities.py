@@ -1,0 +1,43 @@
+"""Which capabilities an engine must claim for a judgement to count."""
+
+from __future__ import annotations
+
+from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.judging.evidence import Evidence
+from ckpt_harness.judging.verdict import Judgement
+
+_WRITES = ("writer.write_data", "save_planner.resolve_data")
+"""Sites at which a save begins to write."""
+
+
+def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
+    """The capabilities that an engine must claim for a judgement to count.
+
+    Every engine owes that it leaves other checkpoints alone: where one was damaged, no claim is needed.
+
+    Args:
+        judgement: what an oracle says.
+        evidence: what the oracle looked at.
+    """
+    damaged = any(expectation.damages for expectation in evidence.forecast.expectations)
+    if judgement.oracle == "integrity" or (judgement.oracle == "purity" and damaged):
+        return frozenset({Capability.CHECKSUMS})
+    if judgement.oracle not in ("commitment", "filled", "isolation") or any(storage.damaged for _, storage in evidence.places()):
+        return frozenset()
+    capabilities = set[Capability]()
+    if any(expectation.deceived for expectation in evidence.forecast.expectations if judgement.is_about(expectation.operation, expectation.ranks)):
+        capabilities.add(Capability.DETECTS_LIES)
+    if judgement.oracle == "commitment":
+        capabilities.add(Capability.ATOMIC_OVERWRITE if _overwrote_and_failed(judgement.operation, evidence) else Capability.COMMIT_MARKER)
+    return frozenset(capabilities)
+
+
+def _overwrote_and_failed(operation: str, evidence: Evidence) -> bool:
+    """Whether a save onto a checkpoint began to write and did not succeed.
+
+    Only then may the old checkpoint be lost: every engine owes what was reported as saved, and what was there before a rank wrote.
+    """
+    replaces = any(storage.replaced for storage in evidence.storage.get(operation, ()))
+    succeeded = all(outcome.kind == "returned" for outcome in evidence.outcomes.get(operation, {}).values())
+    wrote = any(event.site in _WRITES and event.operation == operation for event in evidence.history)
+    return replaces and not succeeded and wrote

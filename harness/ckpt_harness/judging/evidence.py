@@ -1,0 +1,148 @@
+"""What the oracles look at: how each rank ended, what is on storage, and what was loaded from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ckpt_harness.faults.protocol import DCP, Capability, Protocol
+from ckpt_harness.history import ErrorRecord, History
+from ckpt_harness.judging.expectation import Expectation, Forecast
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an operation ended on a rank.
+
+    Attributes:
+        kind: ``returned``, ``raised``, ``hung``, ``dead``, or ``unknown`` (something outside of the world did not answer).
+        error: the error that was raised.
+        where: for a rank that hangs: what it waits for, at which line, and for which rank.
+        finished_at: seconds of the world's time.
+
+    Example:
+        >>> str(Outcome("hung", where="gather for rank 1"))
+        'hung (gather for rank 1)'
+    """
+
+    kind: Literal["returned", "raised", "hung", "dead", "unknown"]
+    error: ErrorRecord | None = None
+    where: str = ""
+    finished_at: float = 0.0
+
+    def __str__(self) -> str:
+        if self.kind == "raised":
+            return f"raised {self.error}"
+        return f"{self.kind} ({self.where})" if self.where else self.kind
+
+
+@dataclass(frozen=True)
+class StorageEvidence:
+    """What one group of ranks has left on storage at the end of an operation.
+
+    A checkpoint that was stored is loaded again in several ways: by as many ranks as saved it, by one rank, and so on. The mappings below have one
+    entry for each of these loads, under a name such as ``2 rank(s)``.
+
+    Attributes:
+        committed: whether the operation's own place holds a commit marker; None for a load.
+        finish_acted: whether the call that commits was made (by every rank, where each rank commits for itself).
+        damaged: other committed checkpoints whose content changed: name -> what changed.
+        mismatches: per load: everything that came back wrong, and every rank whose load failed. Empty where all was right.
+            Example: ``{"2 rank(s)": (), "1 rank(s)": ("rank 0 raised KeyError('x')",)}``.
+        ranks: the ranks that share the place; empty where all participants do.
+        later: names of entries that contain values which the state received only after it had been staged.
+        silent: per load: mismatches of loads that reported success. ``mismatches`` also counts a load that fails; ``silent`` does not, since an error
+            is detected corruption. Example: after ``fs.write@1=bitflip`` a load that raises is in ``mismatches`` alone; a load that returns a wrong
+            value is in both.
+        saves: per load that reported success: the numbers of the saves whose values came back. Two numbers mean a mixture of two saves.
+        flaws: contradictions within the committed checkpoint: metadata entries without bytes, or bytes outside of their file.
+        refusable: mismatches from loads that the engine may refuse. Refusing is fine; success with holes is not. Example: two ranks save without
+            collectives, each its own part; one rank alone may be refused when it loads them, but must not report success with half of the state.
+        replaced: where the save replaces a checkpoint, per load: ``old``, ``new``, or a word for neither (``mixture``, ``error``, ``hang``, ...).
+    """
+
+    committed: bool | None = None
+    finish_acted: bool = False
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    mismatches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ranks: tuple[int, ...] = ()
+    later: tuple[str, ...] = ()
+    silent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    saves: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    flaws: tuple[str, ...] = ()
+    refusable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def about(self, ranks: Iterable[int]) -> bool:
+        """Whether any of ``ranks`` shares the place."""
+        return not self.ranks or not set(self.ranks).isdisjoint(ranks)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that the oracles may look at.
+
+    Attributes:
+        forecast: what the plan had to lead to.
+        outcomes: operation -> rank -> how the operation ended.
+        fired: (text of the fault, rank) of the faults that fired.
+        optional: texts of the faults that need not fire.
+        storage: operation -> what the operation left on storage, one item for each group of ranks.
+        loaded: load operation -> rank -> what came back wrong.
+        futures: async save -> rank -> name (``upload``, ``staging``) -> what the returned future reports at the end of the case.
+        left: what outlived the operations: threads, processes, files, errors that nothing caught.
+        retry: rank -> outcome of the second attempt, with the faults healed; None if there was none.
+        retry_mismatches: what was wrong with what the second attempt saved or loaded.
+        background: how an async save was done: executor, staging and overlap, as ``ckpt_harness.faults.calling`` names them.
+        internal_errors: errors of the harness itself.
+        timeout: seconds that a collective waits for late ranks.
+        capabilities: what the engine claims.
+        protocol: the calls that the engine declares.
+        way: name of the way of calling (:data:`ckpt_harness.faults.calling.WAYS`).
+        planner: name of the kind of planner.
+        onto: what a save found at its place: ``nothing`` or a ``checkpoint``.
+        history: what happened, in order.
+    """
+
+    forecast: Forecast
+    outcomes: Mapping[str, Mapping[int, Outcome]]
+    fired: frozenset[tuple[str, int]] = frozenset()
+    optional: frozenset[str] = frozenset()
+    storage: Mapping[str, Sequence[StorageEvidence]] = field(default_factory=dict)
+    loaded: Mapping[str, Mapping[int, tuple[str, ...]]] = field(default_factory=dict)
+    futures: Mapping[str, Mapping[int, Mapping[str, Outcome]]] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+    retry: Mapping[int, Outcome] | None = None
+    retry_mismatches: tuple[str, ...] = ()
+    background: str = "thread writer none"
+    internal_errors: tuple[str, ...] = ()
+    timeout: float = 1800.0
+    capabilities: frozenset[Capability] = frozenset(Capability)
+    protocol: Protocol = DCP
+    way: str = "together"
+    planner: str = "default"
+    onto: str = "nothing"
+    history: History = field(default_factory=History)
+
+    def of(self, expectation: Expectation) -> dict[int, Outcome]:
+        """The outcomes of the ranks that an expectation is about."""
+        outcomes = self.outcomes.get(expectation.operation, {})
+        return {rank: outcomes[rank] for rank in expectation.ranks if rank in outcomes}
+
+    def masked(self, expectation: Expectation) -> bool:
+        """Whether the engine made the injected failure good, as it may (:attr:`Expectation.maskable`): all ranks report success.
+
+        A failed fsync is the exception for engines that promise durability: the lost bytes cannot be recovered, and the next fsync does not report them.
+        """
+        outcomes = self.of(expectation)
+        lost = Capability.DURABLE_COMMIT in self.capabilities and any(acting.bound.fault.site == "fs.fsync" for acting in expectation.decisive)
+        return expectation.maskable and not lost and bool(outcomes) and all(outcome.kind == "returned" for outcome in outcomes.values())
+
+    def retried(self, expectation: Expectation) -> dict[int, Outcome]:
+        """The second attempt's outcomes of the ranks that an expectation is about."""
+        return {rank: self.retry[rank] for rank in expectation.ranks if self.retry and rank in self.retry}
+
+    def places(self) -> list[tuple[str, StorageEvidence]]:
+        """All storage evidence, as pairs of operation and evidence."""
+        return [(operation, storage) for operation, groups in self.storage.items() for storage in groups]

@@ -1,0 +1,70 @@
+"""Oracles about how the calls ended: in time, alike on all ranks, with every planned fault, and well again once the faults are healed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckpt_harness.judging.evidence import Evidence
+from ckpt_harness.judging.expectation import Ending
+from ckpt_harness.judging.oracles.base import judged, listed, one_line
+from ckpt_harness.judging.verdict import Judgement, Verdict
+
+
+def bounded(evidence: Evidence) -> Iterator[Judgement]:
+    """Every rank returns promptly, without help from the group's timeout, unless the plan stalls a rank.
+
+    UNKNOWN where the outcome of a rank is not known.
+    """
+    for expectation in evidence.forecast.expectations:
+        outcomes = evidence.of(expectation)
+        unknown = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind == "unknown"}
+        missing = [rank for rank in expectation.ranks if rank not in outcomes]
+        if unknown or missing:
+            yield judged("bounded", expectation, listed(unknown) or [f"no outcome from ranks {missing}"], Verdict.UNKNOWN)
+        elif expectation.exact:
+            due = evidence.timeout + expectation.delayed
+            late = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind in ("hung", "dead") or outcome.finished_at >= due}
+            yield judged("bounded", expectation, listed(late))
+
+
+def agreement(evidence: Evidence) -> Iterator[Judgement]:
+    """All ranks fail or all ranks succeed, operation by operation; where a rank is lost, no other rank succeeds."""
+    for expectation in evidence.forecast.expectations:
+        if not expectation.agreement:
+            continue
+        live = {rank: outcome for rank, outcome in evidence.of(expectation).items() if outcome.kind not in ("dead", "unknown")}
+        if expectation.ending is Ending.STALLS:
+            returned = {rank: outcome for rank, outcome in live.items() if outcome.kind == "returned"}
+            yield judged("agreement", expectation, [f"success although a rank was lost: {text}" for text in listed(returned)])
+        else:
+            differ = len({outcome.kind for outcome in live.values()}) > 1
+            yield judged("agreement", expectation, listed(live) if differ else [])
+
+
+def fired(evidence: Evidence) -> Iterator[Judgement]:
+    """Every planned fault that could fire did; otherwise the case shows nothing.
+
+    A missing fault makes the case VACUOUS, an error inside the harness makes it UNKNOWN.
+    """
+    for error in evidence.internal_errors:
+        yield Judgement("fired", Verdict.UNKNOWN, one_line([f"error inside the harness: {error}"]))
+    due = {pair for expectation in evidence.forecast.expectations for pair in expectation.must_fire}
+    missed, unreachable = due - evidence.fired, evidence.forecast.unreachable - evidence.fired
+    reasons = [f"{text} never fired on rank {rank}" for text, rank in sorted(missed) if text not in evidence.optional]
+    reasons += [f"{text} matches no call of rank {rank}" for text, rank in sorted(unreachable) if text not in evidence.optional]
+    yield Judgement("fired", Verdict.VACUOUS if reasons else Verdict.HOLDS, one_line(reasons))
+
+
+def recovery(evidence: Evidence) -> Iterator[Judgement]:
+    """Once the fault is healed, the same ranks and the same group succeed with the same storage objects."""
+    for expectation in evidence.forecast.expectations:
+        outcomes = evidence.retried(expectation)
+        if not outcomes:
+            continue
+        failed = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind != "returned"}
+        if failed:
+            unknown = all(outcome.kind == "unknown" for outcome in failed.values())
+            reasons = [f"the retry failed: {text}" for text in listed(failed)]
+            yield judged("recovery", expectation, reasons, Verdict.UNKNOWN if unknown else Verdict.VIOLATED)
+        else:
+            yield judged("recovery", expectation, [f"after the retry: {text}" for text in evidence.retry_mismatches])

@@ -1,0 +1,220 @@
+"""Follows the ranks of a case along their fault-free trace, and applies the plan's faults on the way.
+
+The result of each section is its :class:`Impact`: which ranks fail there, hang, or come late. What follows from that for all ranks is decided in
+:mod:`ckpt_harness.judging.model`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from ckpt_harness.faults import error_specs
+from ckpt_harness.faults.effects import (
+    CutBody,
+    Delay,
+    DiskError,
+    Effect,
+    Exit,
+    FailFuture,
+    Hang,
+    Kill,
+    NeverComplete,
+    NoSpace,
+    Raise,
+    Reset,
+    Status,
+    Stop,
+    Throttle,
+    WrongResult,
+)
+from ckpt_harness.faults.plan import BoundFault, BoundPlan
+from ckpt_harness.faults.protocol import NESTED
+from ckpt_harness.faults.sites import SITES
+from ckpt_harness.history import SOME_ERROR, ErrorRecord
+from ckpt_harness.judging.expectation import Acting
+from ckpt_harness.judging.sections import Sections
+from ckpt_harness.judging.trace import Moment, Trace
+
+_REFUSALS = (Status, Reset, CutBody)
+"""Effects by which a store, or the way to it, refuses a request. Only the store's client knows which error becomes of them."""
+
+_SENT_BY_THE_COORDINATOR = ("pg.broadcast", "pg.scatter")
+"""Collectives in which the coordinator sends and the other ranks receive."""
+
+
+@dataclass
+class Impact:
+    """What the faults of one section do.
+
+    Attributes:
+        raised: rank -> the error that ends the section for the rank.
+        stalled: faults that make their rank wait for ever, or end it.
+        unclear: faults without certain consequences.
+        fired: (text of the fault, rank).
+        late: rank -> seconds.
+        delays: the faults that made ranks late.
+        lost_in_collective: whether a fault strikes a collective: its peers may or may not have been informed.
+        answered: whether a call fails that fails without faults too, only differently. The engine may take the error for the same answer.
+    """
+
+    raised: dict[int, Acting] = field(default_factory=dict)
+    stalled: list[Acting] = field(default_factory=list)
+    unclear: list[Acting] = field(default_factory=list)
+    fired: set[tuple[str, int]] = field(default_factory=set)
+    late: Counter[int] = field(default_factory=Counter)
+    delays: list[Acting] = field(default_factory=list)
+    lost_in_collective: bool = False
+    answered: bool = False
+
+    def add(self, other: Impact) -> None:
+        """Adds the impact of another section."""
+        self.raised |= other.raised
+        self.stalled += other.stalled
+        self.unclear += other.unclear
+        self.fired |= other.fired
+        self.late.update(other.late)
+        self.delays += other.delays
+        self.lost_in_collective |= other.lost_in_collective
+        self.answered |= other.answered
+
+    def stopped(self) -> set[int]:
+        """The ranks that get no further."""
+        return self.raised.keys() | {acting.rank for acting in (*self.stalled, *self.unclear)}
+
+    def delay(self, acting: Acting, seconds: float) -> None:
+        """A fault makes its rank late."""
+        self.late[acting.rank] += cast(int, seconds)  # a Counter sums floats as well
+        self.delays.append(acting)
+
+
+class Walk:
+    """Follows ranks section by section; counts their calls over the whole case, as plans do.
+
+    Args:
+        bound: the plan, bound to the world.
+        trace: the course of the case without faults.
+    """
+
+    def __init__(self, bound: BoundPlan, trace: Trace) -> None:
+        self._trace = trace
+        self._occurrences = _Occurrences(bound)
+        self._storage_call: dict[int, str] = {}
+
+    def section(self, operation: str, ranks: tuple[int, ...], sections: Sections, number: int, coordinator: int) -> Impact:
+        """Follows ranks through one section, each until a fault ends the section for it.
+
+        Args:
+            operation: such as ``save[1]``.
+            ranks: the ranks that take part in the section.
+            sections: the operation's sections.
+            number: which of them.
+            coordinator: the rank that coordinates.
+        """
+        impact = Impact()
+        for rank in ranks:
+            current = 0
+            for moment in self._trace.moments[operation].get(rank, ()):
+                here = sections.number_of(moment, current)
+                if here == sections.last and number != sections.last:
+                    continue  # no rank waits for the last section, so its calls may come at any time
+                if here != sections.last:
+                    here = current = max(current, here)
+                if current > number:
+                    break
+                self._note_storage_call(rank, moment)
+                if here == number and not self._passes(operation, rank, moment, impact, coordinator):
+                    break
+        return impact
+
+    def _note_storage_call(self, rank: int, moment: Moment) -> None:
+        """Remembers which call of the storage is going on, so that a disk or network fault knows the call that it makes fail."""
+        if not moment.after and SITES[moment.site].layer == "calls" and not moment.site.startswith("pg."):
+            self._storage_call[rank] = NESTED.get(moment.site, moment.site)
+
+    def _passes(self, operation: str, rank: int, moment: Moment, impact: Impact, coordinator: int) -> bool:
+        """Applies the fault that strikes a moment, if any; False if the rank gets no further."""
+        struck = self._occurrences.fault_at(operation, rank, moment)
+        if struck is None:
+            return True
+        acting = Acting(struck, rank, within=self._storage_call.get(rank, "") if SITES[moment.site].layer != "calls" else "")
+        if not any(unclear.rank == rank for unclear in impact.unclear):  # behind a wrong result the engine may not reach this fault
+            impact.fired.add((str(struck.fault), rank))
+        return _apply(acting, moment, impact, coordinator)
+
+
+def _apply(acting: Acting, moment: Moment, impact: Impact, coordinator: int) -> bool:
+    """Adds to ``impact`` what a fault does at a moment; False if its rank gets no further."""
+    effect = acting.bound.fault.effect
+    if SITES[moment.site].layer == "network" and isinstance(effect, (Delay, Throttle)):
+        impact.answered = True  # these take real time, and only the store's client knows how long it waits
+        return True
+    if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
+        impact.delay(acting, effect.seconds)
+        return True
+    if moment.site.startswith("pg."):
+        sends_nothing = not moment.after and (moment.site not in _SENT_BY_THE_COORDINATOR or acting.rank == coordinator)
+        impact.lost_in_collective = True
+        (impact.stalled if sends_nothing else impact.unclear).append(acting)
+        return False
+    if moment.fails and isinstance(effect, (Raise, DiskError, *_REFUSALS)):
+        impact.answered = True
+        return True
+    error = _error_of(effect, moment.site, acting.rank)
+    if error is not None:
+        impact.raised[acting.rank] = replace(acting, error=error)
+        return False
+    if isinstance(effect, (Hang, Kill, Stop, Exit, NeverComplete)):
+        impact.stalled.append(acting)
+        return False
+    impact.unclear.append(acting)
+    return True
+
+
+def _error_of(effect: Effect, site: str, rank: int) -> ErrorRecord | None:
+    """The error that an effect raises, or None."""
+    if isinstance(effect, (Raise, FailFuture)):
+        return ErrorRecord.of(error_specs.injected(effect.error, site, rank))
+    if isinstance(effect, NoSpace):
+        return ErrorRecord.of(error_specs.of_system("ENOSPC"))
+    if isinstance(effect, DiskError):
+        return ErrorRecord.of(error_specs.of_system(effect.errno))
+    if isinstance(effect, _REFUSALS) or (isinstance(effect, Hang) and SITES[site].layer == "network"):
+        return SOME_ERROR  # a store's client gives up at some point, with an error of its own
+    return None
+
+
+class _Occurrences:
+    """Counts calls as plans do, and finds the fault that strikes one."""
+
+    def __init__(self, bound: BoundPlan) -> None:
+        self._bound = bound
+        self._calls: Counter[tuple[object, ...]] = Counter()
+        self._counted: dict[tuple[str, int, str, int], Mapping[str, tuple[int, int]]] = {}
+
+    def fault_at(self, operation: str, rank: int, moment: Moment) -> BoundFault | None:
+        """Counts a moment, and finds the fault that strikes there, if any."""
+        struck = self._bound.find(moment.site, rank, operation, self._counts(operation, rank, moment))
+        if struck is None:
+            return None
+        # A wrong result needs a call that returns: a call that fails has no result to be wrong.
+        at_the_end = struck.fault.after or (isinstance(struck.fault.effect, WrongResult) and not struck.fault.at.is_future)
+        return struck if at_the_end == moment.after else None
+
+    def _counts(self, operation: str, rank: int, moment: Moment) -> Mapping[str, tuple[int, int]]:
+        """File pattern -> which call of the pattern's files this is, in the case and in the operation.
+
+        A call is counted when it begins. Other calls of its site may begin before it ends, so its end is looked up by what the beginning was.
+        """
+        call = (operation, rank, moment.site, moment.nth)
+        if not moment.after:
+            counts = {}
+            for pattern in self._bound.patterns(moment.site, moment.file):
+                in_case, in_operation = (rank, moment.site, pattern), (operation, rank, moment.site, pattern)
+                self._calls.update((in_case, in_operation))
+                counts[pattern] = (self._calls[in_case], self._calls[in_operation])
+            self._counted[call] = counts
+        return self._counted.get(call, {"": (moment.nth, moment.nth)})
