@@ -6,7 +6,8 @@ import os
 
 from measure import Row, alternately, seconds
 
-from ckpt_harness.campaigns.crashes import Scene, crashes
+from ckpt_harness.campaigns.crashes import crashes
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.disk.durability import MODELS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ckpt_harness.campaigns.crashes import Scene, crashes
+from ckpt_harness.campaigns.crashes import crashes
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.findings.register import Register
 
 pytestmark = pytest.mark.ckpt_runs_in("simulated")

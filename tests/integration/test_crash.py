@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ckpt_harness.campaigns.crashes import Scene, crashes, record, shown
+from ckpt_harness.campaigns.crashes import crashes
+from ckpt_harness.campaigns.readers import shown
+from ckpt_harness.campaigns.recording import Scene, record
 from ckpt_harness.cli import main
 from ckpt_harness.disk.journal import files_after
 from ckpt_harness.engines.filesystem import FileSystemEngine

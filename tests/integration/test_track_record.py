@@ -13,7 +13,8 @@ import pytest
 import ckpt_harness
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.rig import Rig
-from ckpt_harness.cli import case_of, main
+from ckpt_harness.cli import main
+from ckpt_harness.cli.replay import case_of
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.report.track_record import Report, render, reports, shown

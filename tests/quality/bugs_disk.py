@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from planting import Bug, Edit
 
-from ckpt_harness.campaigns.crashes import Scene
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig

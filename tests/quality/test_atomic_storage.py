@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from bugs_disk import ATOMIC
 
-from ckpt_harness.campaigns.crashes import Scene, crashes
+from ckpt_harness.campaigns.crashes import crashes
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.disk.durability import MODELS, Model

@@ -8,7 +8,7 @@ import pytest
 from apart import ask
 from full_disks import Pair
 
-from ckpt_harness.campaigns.crashes import Scene
+from ckpt_harness.campaigns.recording import Scene
 
 NEEDS = "tmpfs"
 

@@ -9,7 +9,8 @@ import pytest
 from apart import ask
 from killed_saves import Call, Death, Told
 
-from ckpt_harness.campaigns.crashes import Scene, shown
+from ckpt_harness.campaigns.readers import shown
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.disk.durability import states_after
 from ckpt_harness.disk.journal import DiskOp
 

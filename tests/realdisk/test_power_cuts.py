@@ -8,7 +8,8 @@ import pytest
 from apart import ask
 from power_cuts import Cut, Told
 
-from ckpt_harness.campaigns.crashes import Scene, digest_of, shown
+from ckpt_harness.campaigns.readers import digest_of, shown
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.disk.durability import Model, states_after
 from ckpt_harness.disk.journal import Files
 

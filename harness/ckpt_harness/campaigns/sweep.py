@@ -1,75 +1,28 @@
-"""Many cases: discover the fault space of an operation, and fail every cell of it.
+"""A sweep: discovers the fault space of operations, and lists the cases that fail every cell of it.
 
-The space is what a run without faults reaches: every (site, rank, occurrence). Hypothesis is not needed here: the space is finite and swept whole.
+The space is finite and swept whole, so nothing is drawn at random.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import as_completed
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from ckpt_harness.campaigns.workers import workers
+from ckpt_harness.campaigns.space import Cell, Coverage, space
+from ckpt_harness.campaigns.swept_faults import fault_at, other_effects, pairs, plain_error
 from ckpt_harness.cases.case import Case, Onto, WorldName
 from ckpt_harness.cases.fallback import placed
-from ckpt_harness.cases.record import Record
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.errors import UsageError
-from ckpt_harness.faults import error_specs as zoo
 from ckpt_harness.faults.calling import Executor, Overlap
-from ckpt_harness.faults.effects import (
-    BitFlip,
-    CutBody,
-    Delay,
-    DiskError,
-    Effect,
-    Exit,
-    FailFuture,
-    Hang,
-    Kill,
-    Misdirect,
-    NeverComplete,
-    NoSpace,
-    Raise,
-    Reset,
-    ShortWrite,
-    Skip,
-    StaleRead,
-    Status,
-    Stop,
-    Throttle,
-    TornWrite,
-    Truncate,
-    WrongResult,
-    ZeroFill,
-)
-from ckpt_harness.faults.fault import Fault, OperationRef
 from ckpt_harness.faults.plan import FaultPlan
-from ckpt_harness.faults.sites import SITES, OperationKind, Site
-from ckpt_harness.findings.register import Register
+from ckpt_harness.faults.sites import SITES, OperationKind
 from ckpt_harness.workloads.workload import WORKLOADS
 
 Zoo = Literal["sample", "full"]
-_CHUNK = 40
-"""Cases that a worker takes at a time: enough to reuse a fault-free course, few enough for a smooth progress bar."""
-
-
-class Cell(NamedTuple):
-    """A point of the fault space.
-
-    Attributes:
-        site: full name.
-        rank: the rank that calls it.
-        nth: which of its calls on that rank, from 1.
-    """
-
-    site: str
-    rank: int
-    nth: int
 
 
 @dataclass(frozen=True)
@@ -79,21 +32,21 @@ class Sweep:
     Attributes:
         operations: kinds of operation.
         sizes: numbers of ranks.
-        coordinators: ranks that coordinate in turn; None for every one that a size has.
+        coordinators: ranks that coordinate in turn; None for every rank of a size.
         engine: name of the engine.
         workload: name of the workload.
-        seed: of the order in which ranks run.
-        zoo: try each special error at one cell of a site and role (``sample``), or at every cell (``full``).
-        pairs: run all pairs of plain errors instead of single faults.
+        seed: seed of the order in which simulated ranks run.
+        zoo: try each special error at one cell of each site and role (``sample``), or at every cell (``full``).
+        pairs: run all pairs of plain errors, instead of single faults.
         world: what runs the ranks.
-        way: name of the way of calling.
-        planner: name of the kind of planner.
-        executor: what async saves are done by.
+        way: how ranks are grouped for the call, by name.
+        planner: kind of planner, by name.
+        executor: what runs async saves in the background.
         staging: what copies the state of async saves.
-        overlap: how a second async save is under way beside the first, which the faults strike.
+        overlap: whether a second async save is under way at the same time. The faults strike the first.
         onto: what saves find at their place.
-        disk: fail every cell below the storage, instead of those at and above it.
-        network: the same for its requests to an object store.
+        disk: fail every cell below the storage, instead of the cells at and above it.
+        network: fail every request to an object store, instead of the cells at and above the storage.
     """
 
     operations: tuple[OperationKind, ...] = ("save", "load")
@@ -117,149 +70,98 @@ class Sweep:
     def grounds(self) -> Iterator[Case]:
         """The fault-free case of each operation, size and coordinator."""
         for operation, size in itertools.product(self.operations, self.sizes):
-            ground = Case(FaultPlan(), operation, size, 0, self.engine, self.workload, self.seed, self.way, world=self.world, planner=self.planner)
-            ground = replace(ground, executor=self.executor, staging=self.staging, overlap=self.overlap, watch_disk=self.disk, watch_network=self.network)
-            ground = replace(ground, onto=self.onto if operation != "load" else "nothing").settled()
-            # A group of one has no choice, and where nobody coordinates there is none.
-            choice = min(len(group.ranks) for group in ground.groups()) if ground.call_style.use_collectives else 1
-            for coordinator in range(choice) if self.coordinators is None else self.coordinators:
-                if coordinator == 0 or ground.operation != "async_save":  # async_save has no coordinator to choose
-                    yield replace(ground, coordinator=coordinator)
+            ground = self._ground(operation, size)
+            for coordinator in self._coordinators_of(ground):
+                yield replace(ground, coordinator=coordinator)
+
+    def _ground(self, operation: OperationKind, size: int) -> Case:
+        return Case(
+            operation=operation,
+            ranks=size,
+            engine=self.engine,
+            workload=self.workload,
+            seed=self.seed,
+            way=self.way,
+            planner=self.planner,
+            world=self.world,
+            executor=self.executor,
+            staging=self.staging,
+            overlap=self.overlap,
+            onto="nothing" if operation == "load" else self.onto,
+            watch_disk=self.disk,
+            watch_network=self.network,
+        ).settled()
+
+    def _coordinators_of(self, ground: Case) -> Sequence[int]:
+        """The ranks that coordinate in turn."""
+        if self.coordinators is not None:
+            chosen: Sequence[int] = self.coordinators
+        elif ground.call_style.use_collectives:
+            chosen = range(min(len(group.ranks) for group in ground.groups()))
+        else:
+            chosen = (0,)  # without collectives nobody coordinates
+        if ground.operation == "async_save":  # which always coordinates on rank 0
+            return [rank for rank in chosen if rank == 0]
+        return chosen
 
     def cases(self, rig: Rig, ground: Case) -> Iterator[Case]:
-        """All cases on one ground: nothing wrong first, since nothing else means anything if that fails."""
+        """All cases on one ground. The fault-free case comes first: nothing else means anything if it fails.
+
+        Args:
+            rig: discovers the fault space.
+            ground: a case of :meth:`grounds`.
+        """
         yield ground
         cells = space(rig, ground)
         if self.pairs:
-            yield from (replace(ground, plan=plan) for plan in _pairs(ground, cells))
+            for plan in pairs(ground, cells):
+                yield replace(ground, plan=plan)
             return
         if self.workload == Case.workload and ground.world == "simulated" and not ground.coordinator:
             yield from _of_other_workloads(ground)
         for cell in cells:
-            plain = _error(SITES[cell.site])
-            yield replace(ground, plan=FaultPlan((_fault(ground, cell, plain),)))
-            # For ever differs from once only while the operation lasts, so the retry would show the same again.
-            yield replace(ground, plan=FaultPlan((_fault(ground, cell, plain, times=None),)), retry=False)
+            plain = plain_error(SITES[cell.site])
+            yield replace(ground, plan=FaultPlan((fault_at(ground, cell, plain),)))
+            # "For ever" differs from "once" only while the operation lasts, so the retry would show the same again.
+            yield replace(ground, plan=FaultPlan((fault_at(ground, cell, plain, times=None),)), retry=False)
         for cell in cells if self.zoo == "full" else self._sample(cells, ground):
-            for effect, after in _effects(SITES[cell.site], ground.world):
-                yield replace(ground, plan=FaultPlan((_fault(ground, cell, effect, after=after),)))
+            for effect, after in other_effects(SITES[cell.site], ground.world):
+                yield replace(ground, plan=FaultPlan((fault_at(ground, cell, effect, after=after),)))
 
     def _sample(self, cells: Sequence[Cell], ground: Case) -> Iterator[Cell]:
-        """The first cell of each site on the coordinator and on another rank; a site has its turn with one coordinator of each size only."""
-        coordinators = [one.coordinator for one in self.grounds() if (one.operation, one.ranks) == (ground.operation, ground.ranks)]
-        # DCP calls a Stateful with coordinator 0 only.
-        turn = {site: coordinators[0 if site.startswith("state.") else number % len(coordinators)] for number, site in enumerate(SITES)}
-        coordinating = {group.coordinator for group in ground.groups()}
+        """The first cell of each site on the coordinator and on another rank; with one coordinator only, which differs from site to site."""
+        turns = [other.coordinator for other in self.grounds() if (other.operation, other.ranks) == (ground.operation, ground.ranks)]
+        coordinators = {group.coordinator for group in ground.groups()}
+        numbers = {site: number for number, site in enumerate(SITES)}
         seen: set[tuple[str, bool]] = set()
         for cell in cells:
-            role = (cell.site, cell.rank in coordinating)
-            if turn[cell.site] == ground.coordinator and role not in seen:
+            # DCP calls a Stateful with coordinator 0 only.
+            turn = 0 if cell.site.startswith("state.") else numbers[cell.site] % len(turns)
+            role = (cell.site, cell.rank in coordinators)
+            if turns[turn] == ground.coordinator and role not in seen:
                 seen.add(role)
                 yield cell
 
 
 def _of_other_workloads(ground: Case) -> Iterator[Case]:
-    """What goes wrong with states of one kind only does so with no fault at all."""
+    """The fault-free cases of all other workloads: some breaches show with states of one kind only, and need no fault."""
     for name in WORKLOADS:
         other = replace(ground, workload=name)
-        with contextlib.suppress(UsageError):  # not every engine can hold all, nor can every way of calling
+        with contextlib.suppress(UsageError):  # not every engine, and not every way of calling, can hold every workload
             other.bind()
             if name != ground.workload:
                 yield other
 
 
-def space(rig: Rig, ground: Case) -> list[Cell]:
-    """The fault space: every call that a run without faults makes, below the storage where that is watched, and else at and above it.
+def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:
+    """Discovers the fault space, and lists the cases that cover it.
+
+    Cases that the ranks of a launcher would not survive are placed on simulated ranks.
 
     Args:
-        rig: runs it.
-        ground: a case; its plan does not matter.
+        sweep: which cases are wanted.
+        rig: runs the fault-free cases.
     """
-    ranks = rig.trace(ground).moments.get(f"{ground.operation}[1]", {})
-    calls = [(rank, one) for rank, moments in ranks.items() for one in moments if not one.after]
-    return [Cell(one.site, rank, one.nth) for rank, one in calls if SITES[one.site].layer == ground.layer]
-
-
-def _fault(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = False) -> Fault:
-    # Of two operations under way at once it must be said which one is struck: their calls come in any order.
-    operation = None if ground.overlap == "none" else OperationRef(ground.operation, 1)
-    # There may be no other file to which bytes could go, and nobody reads what a save opens to write.
-    optional = isinstance(effect, (Misdirect, StaleRead))
-    return Fault(cell.site, (cell.rank,), effect, nth=cell.nth, times=times, after=after, operation=operation, optional=optional)
-
-
-def _error(site: Site, error: str = "InjectedFault") -> Effect:
-    if site.side == "fs":
-        return DiskError()  # what disks raise
-    if site.layer == "network":
-        return Status()
-    return FailFuture("wait", error) if site.is_future else Raise(error)
-
-
-def _effects(site: Site, world: WorldName) -> Iterator[tuple[Effect, bool]]:
-    """(effect, after the call) of everything but the plain error that the world can show. Real seconds are spent; simulated ones cost nothing."""
-    if site.side == "fs":
-        yield DiskError("ENOSPC"), False
-        yield DiskError(), True
-    elif site.layer == "network":
-        yield Status(), True
-        yield Reset(), False
-        yield Reset(), True
-    else:
-        for error in zoo.SWEPT:
-            yield _error(site, error), False
-        if not site.is_future:
-            yield Raise(), True
-    others: list[Effect] = [NoSpace(100), ShortWrite(), TornWrite(10), BitFlip(100), ZeroFill(), Truncate(100), Misdirect(), StaleRead()]
-    others += [CutBody(10), Throttle(100_000)]
-    others += [Delay(5.0 if world == "simulated" and site.layer != "network" else 0.3), Hang(), Kill(), Skip(), NeverComplete()]
-    if world == "processes":
-        others += [Stop(), Exit()]
-    if site.name == "writer.write_data.future":
-        others.append(FailFuture("value"))
-    if WrongResult.legal_at(site):
-        others += [WrongResult(kind) for kind in WrongResult.kinds_at(site)]
-    for effect in others:
-        if effect.legal_at(site):
-            yield effect, False
-
-
-def _pairs(ground: Case, cells: Sequence[Cell]) -> Iterator[FaultPlan]:
-    """All pairs of plain errors at different cells."""
-    guarded = [cell for cell in cells if SITES[cell.site].side != "pg"]
-    for first, second in itertools.combinations(guarded, 2):
-        yield FaultPlan((_fault(ground, first, _error(SITES[first.site])), _fault(ground, second, _error(SITES[second.site], "ValueError"))))
-
-
-# -- running them
-
-
-@dataclass
-class Coverage:
-    """Which cells of a fault space were hit.
-
-    Attributes:
-        reachable: all cells, with the ground they belong to.
-        hit: those in which a fault was planned and fired.
-        sites: every site that was reached.
-    """
-
-    reachable: set[tuple[Case, Cell]] = field(default_factory=set)
-    hit: set[tuple[Case, Cell]] = field(default_factory=set)
-
-    @property
-    def sites(self) -> set[str]:
-        return {cell.site for _, cell in self.reachable}
-
-    def never_reached(self, operations: Iterable[OperationKind]) -> list[str]:
-        """Declared sites of the operations that no run reached."""
-        wanted, layers = set(operations), {ground.layer for ground, _ in self.reachable}
-        sites = [site for site in SITES.values() if wanted & set(site.operations) and site.layer in layers]
-        return [site.name for site in sites if site.name not in self.sites]
-
-
-def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:
-    """Discovers the fault space and lists the cases that cover it. Those that a launcher's ranks would not survive are for simulated ranks."""
     cases: list[Case] = []
     coverage = Coverage()
     for ground in sweep.grounds():
@@ -268,34 +170,3 @@ def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:
     if sweep.world == "attached":
         cases = [placed(case)[0] for case in cases]
     return cases, coverage
-
-
-def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = None) -> Iterator[Record]:
-    """Runs cases and gives their records as they come, in any order.
-
-    Args:
-        cases: what to run.
-        jobs: number of processes; 1 runs them here.
-        register: known findings; by default those that ship with the harness.
-    """
-    chunks = [cases[start : start + _CHUNK] for start in range(0, len(cases), _CHUNK)]
-    if jobs == 1 or len(chunks) == 1:
-        with Rig(register=register) as rig:
-            for case in cases:
-                yield run_one(rig, case)
-        return
-    with workers(jobs, preload="ckpt_harness.cases.rig") as pool:
-        for done in as_completed([pool.submit(_run_chunk, chunk, register) for chunk in chunks]):
-            yield from done.result()
-
-
-def _run_chunk(cases: Sequence[Case], register: Register | None) -> list[Record]:
-    with Rig(register=register) as rig:
-        return [run_one(rig, case) for case in cases]
-
-
-def run_one(rig: Rig, case: Case) -> Record:
-    """Runs a case and keeps what is worth keeping."""
-    started = time.perf_counter()
-    result = rig.run(case)
-    return Record.of(result, rig.register.covered(case.engine, result.evidence), time.perf_counter() - started)

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ckpt_harness.campaigns.crashes import Crashes, Scene, crashes
+from ckpt_harness.campaigns.crashes import Crashes, crashes
 from ckpt_harness.campaigns.damage import Damages, damages
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case, usual_world
 from ckpt_harness.cases.result import CaseResult

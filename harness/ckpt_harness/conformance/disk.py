@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ckpt_harness.campaigns.crashes import Crashes, Scene, crashes
+from ckpt_harness.campaigns.crashes import Crashes, crashes
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.conformance.base import RANKS, Conformance, Kit

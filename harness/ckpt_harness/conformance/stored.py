@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ckpt_harness.campaigns.damage import DAMAGE_KINDS, DamageKind, Damages, damages
+from ckpt_harness.campaigns.damage import Damages, damages
+from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS, DamageKind
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.conformance.base import Conformance, Kit

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ckpt_harness.campaigns.crashes import UNSAFE, Crashes, Example, Point
+from ckpt_harness.campaigns.crashes import UNSAFE, Crashes, Point
+from ckpt_harness.campaigns.shortest import Example
 from ckpt_harness.disk.shown import SHOWN, Shown
 from ckpt_harness.engines.names import find_engine
 

@@ -7,7 +7,8 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from ckpt_harness.campaigns.damage import DAMAGE_KINDS, Damages
+from ckpt_harness.campaigns.damage import Damages
+from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS
 from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.engines.names import find_engine
 

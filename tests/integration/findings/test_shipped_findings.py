@@ -14,10 +14,13 @@ from click.testing import CliRunner
 from plain_torch import not_shown, show
 
 import ckpt_harness.findings
-from ckpt_harness.campaigns.sweep import Coverage, Sweep, plan_sweep, run_one
+from ckpt_harness.campaigns.running import run_one
+from ckpt_harness.campaigns.space import Coverage
+from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case, Onto
 from ckpt_harness.cases.rig import Rig
-from ckpt_harness.cli import case_of, main
+from ckpt_harness.cli import main
+from ckpt_harness.cli.replay import case_of
 from ckpt_harness.export.script import check, run, write
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.findings.entry import Entry

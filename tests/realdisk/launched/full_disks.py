@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from real_disks import tmpfs
 
-from ckpt_harness.campaigns.crashes import Scene, record, save
+from ckpt_harness.campaigns.recording import Scene, record, save
 from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.rank_program import ATTEMPT
 from ckpt_harness.disk.journal import DiskOp, Journal

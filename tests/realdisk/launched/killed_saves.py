@@ -19,7 +19,8 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 
-from ckpt_harness.campaigns.crashes import Recording, Scene, record, shown_at
+from ckpt_harness.campaigns.readers import shown_at
+from ckpt_harness.campaigns.recording import Recording, Scene, record
 from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.disk.journal import Files

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from real_disks import POWER_CUTS, Ext4, ext4
 
-from ckpt_harness.campaigns.crashes import Scene, save, shown_at
+from ckpt_harness.campaigns.readers import shown_at
+from ckpt_harness.campaigns.recording import Scene, save
 from ckpt_harness.campaigns.workers import quiet
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.disk.journal import DiskOp, Files, Journal, Kind

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ckpt_harness.campaigns.sweep import Cell, Sweep, plan_sweep, run_all, space
+from ckpt_harness.campaigns.running import run_all
+from ckpt_harness.campaigns.space import Cell, space
+from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.plan import FaultPlan

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ckpt_harness.campaigns.sweep import Coverage
+from ckpt_harness.campaigns.space import Coverage
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.record import Record
 from ckpt_harness.cli import main
@@ -41,7 +41,7 @@ USAGE = [
     ("export writer.write_data@5=raise", "rank 5 is outside a world of 2; valid: 0 to 1"),
     ("sweep --ranks 2,x", "'2,x' is not a list of numbers such as 2,3,4"),
     ("sweep --ranks 0", "0 ranks; valid: 1 to 1024"),
-    ("sweep --op save,copy", "'copy' is not one of save, async_save, load"),
+    ("sweep --op save,copy", "unknown operation 'copy'; valid: save, async_save, load"),
     ("sweep --coordinator first", "'first'; valid: a rank, or all"),
     ("sweep --coordinator -1", "'-1'; valid: a rank, or all"),
     ("sweep --jobs 0", "0 is not in the range x>=1"),
@@ -92,7 +92,7 @@ for words in __import__("json").loads(sys.argv[1]):
     lines = [line for line, _ in USAGE] + ["--help", "--version", "sweep --help", "replay --help", "export --help", "sites", "effects"]
     words = json.dumps([shlex.split(line) for line in lines])
     done = subprocess.run(
-        [sys.executable, "-c", script, words], capture_output=True, text=True, timeout=250, check=False, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", script, words], capture_output=True, text=True, timeout=250, check=False, cwd=Path(__file__).parents[3]
     )
     assert done.returncode == 0, done.stderr
 
@@ -221,7 +221,7 @@ def test_a_sweep_of_both_worlds_compares_them(monkeypatch: pytest.MonkeyPatch, r
             yield Record(one, Verdict.HOLDS, "fails", ("told alike", told), (), (), (), 0.1)
 
     monkeypatch.setattr("ckpt_harness.campaigns.sweep.plan_sweep", lambda *_: ([case], Coverage()))
-    monkeypatch.setattr("ckpt_harness.campaigns.sweep.run_all", run_all)
+    monkeypatch.setattr("ckpt_harness.campaigns.running.run_all", run_all)
     result = _run("sweep --world both --ranks 2 --jobs 2")
     assert (result.exit_code, said in result.output) == (status, True), result.output
     assert (replace(case, world="simulated").replay_line() in result.output) == (status == 1)

@@ -1,0 +1,47 @@
+"""``ckpt-harness check``: tries everything on an engine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ckpt_harness.cli.console import processors, progress_bar
+from ckpt_harness.cli.options import Numbers, jobs_option, json_option, register_option
+
+if TYPE_CHECKING:
+    from ckpt_harness.findings.register import Register
+
+
+@click.command(epilog="Example: ckpt-harness check my_storage.py:ENGINE --every 10")
+@click.argument("engine")
+@click.option("--ranks", "sizes", type=Numbers(), default="2", show_default=True, help="Numbers of ranks, tried in turn.")
+@jobs_option("Processes that share the states after crashes. Default: all processors.")
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Try one of every N faults and states after crashes: for a slow storage.",
+)
+@json_option("Write the results as JSON; `ckpt-harness engines --write` makes a page of such files.")
+@register_option
+def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, json_file: Path | None, register: Register) -> None:
+    """Tries everything on an engine: fails its calls, crashes its saves, damages its files. Prints what is wrong, and which capabilities hold.
+
+    ENGINE is a name that `ckpt-harness engines` prints, module:object, or file.py:object.
+    """
+    from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.conformance.check import check_engine
+
+    quiet()
+    with progress_bar("trying everything") as progress:
+        report = check_engine(engine, ranks=sizes, register=register, every=every, jobs=jobs or processors(), progress=progress)
+    if json_file:
+        json_file.write_text(json.dumps(report.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    click.echo(str(report))
+    sys.exit(0 if report.ok else 1)

@@ -1,0 +1,65 @@
+"""``ckpt-harness crash``: loads every state that a crash during a save may leave on storage."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from ckpt_harness.cli.console import console, header, processors, progress_bar
+from ckpt_harness.cli.options import engine_option, jobs_option, json_option, register_option
+from ckpt_harness.disk.durability import LIMIT, MODELS
+
+if TYPE_CHECKING:
+    from ckpt_harness.findings.register import Register
+
+
+@click.command(epilog="Example: ckpt-harness crash --overwrite --model kill")
+@click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of ranks that save, and that load what is left.")
+@click.option("--overwrite", is_flag=True, help="Save onto a committed checkpoint, instead of into an empty directory.")
+@click.option(
+    "--model",
+    type=click.Choice(MODELS),
+    default="posix",
+    show_default=True,
+    help="What survives: a killed job (kill), or a power cut on a disk that keeps (ordered) or loses (posix) the order of writes. See docs/CRASHES.md.",
+)
+@engine_option("filesystem-synced")
+@click.option("--workload", default="mixed", show_default=True, metavar="NAME", help="State that is saved.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order in which ranks run, and of the samples of states.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=LIMIT,
+    show_default=True,
+    help="States to load for each point of the save; where more are possible, a sample.",
+)
+@jobs_option("Processes that share the states. Default: all processors.")
+@json_option("Write the results as JSON.")
+@register_option
+def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, register: Register, **settings: Any) -> None:
+    """Records one save, and loads every state of the files that a crash during the save may leave.
+
+    Prints what a reader gets after a crash at each point of the save, and the shortest way to each result.
+    """
+    from ckpt_harness.campaigns.crashes import crashes
+    from ckpt_harness.campaigns.recording import Scene
+    from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.report.crashes import as_json, show_crashes
+
+    scene = Scene(**settings)
+    scene.check()
+    quiet()
+    started = time.perf_counter()
+    with progress_bar("loading every state") as progress:
+        found = crashes(scene, cast(Any, model), limit=limit, jobs=jobs or processors(), progress=progress)
+    known = found.known(register)
+    if json_file:
+        json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    screen = console()
+    screen.print(header(scene.engine, scene.seed))
+    sys.exit(show_crashes(screen, found, known, time.perf_counter() - started))

@@ -1,0 +1,26 @@
+"""``ckpt-harness damage``: damages each file of a checkpoint in turn, and loads it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ckpt_harness.cli.console import console
+from ckpt_harness.cli.options import engine_option
+
+
+@click.command(epilog="Example: ckpt-harness damage --engine filesystem --ranks 3")
+@engine_option("filesystem")
+@click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of ranks that save, and load.")
+def damage(engine: str, ranks: int) -> None:
+    """Damages each file of a checkpoint in turn, loads the checkpoint in fresh ranks, and prints what a reader gets.
+
+    Files go missing, are cut short, zeroed or swapped, or have a bit flipped.
+    """
+    from ckpt_harness.campaigns.damage import damages
+    from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.report.damages import show_damages
+
+    quiet()
+    sys.exit(show_damages(console(), damages(engine, ranks)))

@@ -1,0 +1,50 @@
+"""``ckpt-harness engines``: the engines by name, or a page of what `check` said of each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ckpt_harness.cli.console import console
+from ckpt_harness.cli.options import page_option
+from ckpt_harness.errors import UsageError
+
+
+@click.command(epilog="Example: ckpt-harness engines")
+@click.argument("reports", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@page_option("Write a Markdown page of REPORTS, instead of the table.")
+def engines(reports: tuple[Path, ...], write: Path | None) -> None:
+    """Prints the engines that have a name: what each claims, and whether it can run here.
+
+    With --write FILE REPORTS, writes a page of what `ckpt-harness check --json` wrote: what every oracle said of every engine.
+    """
+    if bool(reports) != bool(write):
+        raise UsageError("a page is made of reports: engines --write FILE REPORT..., where `ckpt-harness check NAME --json REPORT` wrote each")
+    if write:
+        from ckpt_harness.report.engines import render
+
+        write.write_text(render([json.loads(report.read_text("utf-8")) for report in reports]), encoding="utf-8")
+        return
+    _print_table()
+
+
+def _print_table() -> None:
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    from ckpt_harness.engines.names import BUILT_IN, THIRD_PARTY, find_engine, named
+
+    table = Table(Column("engine", no_wrap=True), "what it is, and what it claims", box=None, header_style="bold")
+    for name, target in named().items():
+        source = "" if name in BUILT_IN else f" ({THIRD_PARTY[name].package if name in THIRD_PARTY else target})"
+        try:
+            engine = find_engine(name)
+        except UsageError as error:
+            why = str(error).partition("; engines:")[0].removeprefix(f"engine {name!r} ")
+            table.add_row(name, escape(f"cannot run here: {why}"))
+        else:
+            claims = ", ".join(sorted(capability.value for capability in engine.capabilities))
+            table.add_row(name, f"{escape(engine.about + source)}\n[dim]claims {claims}[/dim]")
+    console().print(table)

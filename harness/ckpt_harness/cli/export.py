@@ -1,0 +1,31 @@
+"""``ckpt-harness export``: writes one case as a script that needs plain torch only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ckpt_harness.cli.replay import case_of, replay
+
+if TYPE_CHECKING:
+    from ckpt_harness.findings.register import Register
+
+
+@click.command(params=replay.params, epilog="Example: ckpt-harness export 'writer.write_data@1=raise(unpicklable)' > report.py")
+def export(register: Register, **options: Any) -> None:
+    """Writes a stand-alone script that shows the same as `replay` does with the same options.
+
+    The script needs plain torch only, starts real processes, and has at most 60 lines: something for a bug report. The options are those of `replay`.
+    """
+    from ckpt_harness.faults.plan import FaultPlan
+
+    FaultPlan.parse(options["plan"]).bind(options["ranks"], options["coordinator"])
+
+    from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.export import script
+
+    case = case_of(options).settled()
+    script.check(case)
+    quiet()
+    click.echo(script.export(case, register), nl=False)
