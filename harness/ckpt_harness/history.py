@@ -1,7 +1,7 @@
-"""The append-only record of what happened on each rank, and errors as plain data.
+"""The append-only record of events on each rank, and errors as plain data.
 
-A history holds nothing that differs between two runs of the same case: no wall time, uuid, address or absolute path.
-Times are the world's own (virtual seconds in the simulated world).
+A history contains nothing that differs between two runs of the same case: no wall clock time, UUID, memory address or absolute path. Times are the
+world's own; in the simulated world, they are virtual seconds.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 MESSAGE_LIMIT = 400
-"""Longest message, in characters, that an event quotes; the rest is counted, so that a 1 MB message stays readable."""
+"""Characters of a message that are printed; of a longer message, the rest is only counted."""
 
 
 class Event(NamedTuple):
-    """One thing that happened.
+    """One event on one rank.
 
     Attributes:
         time: seconds since the world started, in the world's own time.
-        rank: the rank it happened on.
-        kind: what happened: ``begin`` and ``end`` of an operation, ``enter`` and ``exit`` of a site, ``fault``, ``internal``.
-        operation: the operation it happened in, such as ``save[1]``, or "" outside of any.
+        rank: the rank.
+        kind: ``begin`` or ``end`` of an operation; ``enter``, ``exit`` or ``raised`` at a site; ``fault`` for a fault that fires; ``escaped`` for an
+            exception that ended a thread; ``internal`` for an error of the harness.
+        operation: the operation, such as ``save[1]``; "" outside of any.
         site: the site, or "".
-        nth: which call of the site on this rank within the operation, from 1; 0 where that means nothing.
+        nth: the number of the call among the rank's calls of the site in this operation, from 1; 0 for an event outside of a site.
         detail: text that depends on the kind.
     """
 
@@ -46,9 +47,13 @@ class ErrorRecord:
         type_name: the class name, with its module unless it is a builtin.
         args: ``repr`` of each argument.
         errno: symbolic errno (``ENOSPC``) of an ``OSError``, or None.
-        message: ``str`` of the exception; for a ``CheckpointException`` only if it does not tell what ``failures`` holds.
-        failures: for a ``CheckpointException``, the error of each rank that it names.
-        step: for a ``CheckpointException``, the protocol step it reports.
+        message: ``str`` of the exception; of a ``CheckpointException`` only if the text omits a rank or an error that ``failures`` contains.
+        failures: of a ``CheckpointException``: rank -> the error of the rank.
+        step: of a ``CheckpointException``: the protocol step in which it was raised.
+
+    Example:
+        >>> print(ErrorRecord.of(OSError(28, "No space left on device")))
+        OSError([Errno 28] No space left on device)
     """
 
     type_name: str
@@ -60,7 +65,7 @@ class ErrorRecord:
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorRecord:
-        """Reads ``error``. A ``CheckpointException`` is known by its ``failures``, so that torch need not be imported."""
+        """The record of ``error``. A ``CheckpointException`` is recognised by its ``failures``, without an import of torch."""
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         found = getattr(error, "failures", None)
@@ -80,7 +85,7 @@ class ErrorRecord:
 
     @classmethod
     def _of_wrapped(cls, wrapped: object) -> ErrorRecord:
-        """Reads what ``failures`` holds for a rank: by torch's word (error, stack); an engine that broke may hold anything."""
+        """The record of a value of ``failures``: in torch (error, stack); in a broken engine, any object."""
         error = wrapped[0] if isinstance(wrapped, tuple) and wrapped else wrapped
         return cls.of(error) if isinstance(error, BaseException) else cls("<no exception>", message=_safe(repr, wrapped))
 
@@ -91,8 +96,8 @@ class ErrorRecord:
 
     def __str__(self) -> str:
         if self.failures is not None:
-            told = ", ".join(f"rank {rank}: {error}" for rank, error in sorted(self.failures.items()))
-            return f"CheckpointException in {self.step!r} naming {{{told}}}"
+            named = ", ".join(f"rank {rank}: {error}" for rank, error in sorted(self.failures.items()))
+            return f"CheckpointException in {self.step!r} naming {{{named}}}"
         message = self.message
         if len(message) > MESSAGE_LIMIT:
             message = f"{message[:MESSAGE_LIMIT]}... ({len(self.message)} characters)"
@@ -100,25 +105,29 @@ class ErrorRecord:
 
 
 SOME_ERROR = ErrorRecord("some error of the storage's own")
-"""Stands for whatever the client of an object store makes of what it met."""
+"""Stands for the error that a client of an object store raises for an injected answer: each client has its own."""
 
 
 def _unnamed(text: str, failures: Mapping[int, ErrorRecord]) -> str:
-    """The text of a ``CheckpointException``, if it fails to tell its reader of a rank or an error that ``failures`` holds; else nothing."""
-    told = all(str(rank) in text and error.short_name.rpartition(".")[2] in text for rank, error in failures.items())
-    return "" if told else text
+    """The text of a ``CheckpointException``, if the text omits a rank or an error that ``failures`` contains; else ""."""
+    complete = all(str(rank) in text and error.short_name.rpartition(".")[2] in text for rank, error in failures.items())
+    return "" if complete else text
 
 
 def _safe(render: Any, value: object) -> str:
     try:
         return str(render(value))
-    except Exception as error:  # noqa: BLE001  (an exception class of the user's may not even print, in whatever way)
+    except Exception as error:  # noqa: BLE001  (the exception class is the user's, and printing it may fail in any way)
         return f"<unprintable: {type(error).__name__}>"
 
 
 @dataclass
 class History:
-    """What happened, in order. Appending is the only way to change it."""
+    """The events of a case, in order. A history changes only by appending.
+
+    Attributes:
+        events: the events.
+    """
 
     events: list[Event] = field(default_factory=list)
 
@@ -141,5 +150,5 @@ class History:
         return [event for event in self.events if event.kind == kind]
 
     def to_jsonl(self) -> str:
-        """One JSON array a line: the form in which two histories are compared byte for byte."""
+        """The events as JSON arrays, one per line. Two histories are compared byte for byte in this form."""
         return "".join(json.dumps(list(event), ensure_ascii=True) + "\n" for event in self.events)

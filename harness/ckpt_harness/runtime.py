@@ -1,7 +1,7 @@
-"""What a fault needs from whatever runs the ranks: who am I, what time is it, stop here, die.
+"""What a fault needs from the world that runs the ranks: the calling rank, the time, and ways to stop or end the rank.
 
-Wrappers and effects talk to :func:`current` only. The default, :class:`RealRuntime`, serves real processes under any launcher;
-a world installs its own for as long as it runs (see ``ckpt_harness.worlds``).
+Wrappers and effects use :func:`current` only. The default, :class:`RealRuntime`, serves real processes under any launcher. A world installs its own
+runtime while it runs (see ``ckpt_harness.worlds``).
 """
 
 from __future__ import annotations
@@ -24,40 +24,44 @@ from ckpt_harness.history import History
 
 
 class Runtime(Protocol):
-    """The services that a world gives to the faults that act in it."""
+    """The services that a world offers to faults."""
 
     def rank(self) -> int:
-        """The rank, within the world, that the calling thread belongs to."""
+        """The rank of the calling thread, in the world."""
 
     def now(self) -> float:
         """Seconds since the world started; virtual where time is simulated."""
 
     def sleep(self, seconds: float) -> None:
-        """Lets ``seconds`` pass on this rank only."""
+        """Lets ``seconds`` of the world's time pass on this rank only."""
 
     def hang(self, why: str) -> NoReturn:
-        """Never returns. ``why`` names the fault, for the report of who waits where."""
-
-    def die(self) -> NoReturn:
-        """Ends this rank as SIGKILL would: nothing is unwound, flushed or told to anybody."""
-
-    def stop(self, seconds: float, why: str) -> None:
-        """Stops this rank as SIGSTOP would, until SIGCONT comes.
+        """Never returns.
 
         Args:
-            seconds: when the world sends SIGCONT; ``inf`` for never.
-            why: names the fault, for the report of who waits where.
+            why: the fault, for the report of hangs.
+        """
+
+    def die(self) -> NoReturn:
+        """Ends this rank as SIGKILL does: no ``finally`` block runs, no buffer is flushed, no other rank is notified."""
+
+    def stop(self, seconds: float, why: str) -> None:
+        """Stops this rank as SIGSTOP does, until SIGCONT comes.
+
+        Args:
+            seconds: time until the world sends SIGCONT; ``inf`` for never.
+            why: the fault, for the report of hangs.
         """
 
     def exit(self) -> NoReturn:
-        """Ends this rank as ``os._exit`` would."""
+        """Ends this rank as ``os._exit`` does."""
 
     def adopt(self, future: Future[Any]) -> None:
-        """Is told that a future which somebody made by hand can be completed by ranks alone, and by nothing outside the world."""
+        """Declares that only ranks of the world can complete ``future``, and nothing outside of it."""
 
 
 class RealRuntime:
-    """The services as a real process has them."""
+    """The services of a real process."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -70,15 +74,15 @@ class RealRuntime:
         return int(os.environ.get("RANK", "0"))
 
     def now(self) -> float:
-        """Seconds of the monotonic clock since this object was made."""
+        """Seconds of the monotonic clock since this object was created."""
         return time.monotonic() - self._started
 
     def sleep(self, seconds: float) -> None:
-        """Sleeps."""
+        """Sleeps in real time."""
         time.sleep(seconds)
 
     def hang(self, why: str) -> NoReturn:
-        """Waits for an event that nobody sets; a signal still ends the process."""
+        """Waits for an event that is never set; a signal still ends the process."""
         while True:
             threading.Event().wait()
 
@@ -88,7 +92,7 @@ class RealRuntime:
         raise AssertionError("unreachable: SIGKILL cannot be caught")
 
     def stop(self, seconds: float, why: str) -> None:
-        """Sends SIGSTOP to this process; where ``seconds`` is finite, a child of it sends SIGCONT when they have passed."""
+        """Sends SIGSTOP to this process. If ``seconds`` is finite, a child process sends SIGCONT after that time."""
         waker = subprocess.Popen(["/bin/sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"]) if math.isfinite(seconds) else None
         os.kill(os.getpid(), signal.SIGSTOP)
         if waker is not None:
@@ -99,11 +103,11 @@ class RealRuntime:
         os._exit(1)
 
     def adopt(self, future: Future[Any]) -> None:
-        """Does nothing: a real wait is what it is."""
+        """Does nothing: a real wait needs no scheduler."""
 
 
 def known_world_size() -> int | None:
-    """The size of the default process group, else the launcher's ``WORLD_SIZE``, else None: nobody has said."""
+    """The size of the default process group, else the launcher's ``WORLD_SIZE``, else None: not known yet."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return int(distributed.get_world_size())
@@ -113,14 +117,14 @@ def known_world_size() -> int | None:
 _installed: list[Runtime] = [RealRuntime()]
 
 JOIN = "CKPT_HARNESS_JOIN"
-"""Environment variable with ``module:function``: how a process that a rank starts joins the rank's world."""
+"""Environment variable with ``module:function``: the function lets a process that a rank starts join the rank's world."""
 
 
 def joined() -> History | None:
-    """Makes this process part of the world of the rank that started it, if there is one and it is not yet.
+    """Makes this process part of the world of the rank that started the process, unless it is part of it already.
 
     Returns:
-        What records for it; None if there is no such world.
+        The history of the process; None if there is no such world.
     """
     if JOIN not in os.environ or type(_installed[-1]) is not RealRuntime:
         return _joined[-1] if _joined else None
@@ -136,28 +140,31 @@ _servants: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 def serves(thread: threading.Thread) -> None:
-    """Says of a thread that it works for whoever asks and outlives them, as the loop of a client library does: it is nobody's leak, and nobody's hope."""
+    """Declares a thread a service: it works for any caller and lives on, as the event loop of a client library does.
+
+    Such a thread is no leak of a case, and no rank waits for its end.
+    """
     _servants.add(thread)
 
 
 def servants() -> frozenset[threading.Thread]:
-    """The threads of which that was said, and which have not ended."""
+    """The service threads that are alive."""
     return frozenset(thread for thread in _servants if thread.is_alive())
 
 
 def install_for_good(runtime: Runtime) -> None:
-    """Makes ``runtime`` the current one for the life of the process."""
+    """Makes ``runtime`` the current runtime for the life of the process."""
     _installed.append(runtime)
 
 
 def current() -> Runtime:
-    """The runtime of the world that runs now, or the real one."""
+    """The runtime of the running world; a :class:`RealRuntime` outside of any."""
     return _installed[-1]
 
 
 @contextlib.contextmanager
 def installed(runtime: Runtime) -> Iterator[None]:
-    """Makes ``runtime`` the current one. Worlds may nest: the judge of one may run another."""
+    """Makes ``runtime`` the current runtime until the end of the ``with`` block. Worlds may nest: the judge of one world may run another world."""
     _installed.append(runtime)
     try:
         yield

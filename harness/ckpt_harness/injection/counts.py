@@ -1,4 +1,4 @@
-"""How often each site was reached, kept in memory, or in a file once a wrapper has been pickled into another process."""
+"""How often each site was reached: in memory, or in a file once a wrapper has been pickled into another process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from typing import Any
 class Counts:
     """Counters by key, and a log of short records.
 
-    Process-based async save pickles the storage writer for every request; counts that lived in memory would start anew in each copy, so from
-    the first pickling on, the original and its copies share an append-only file.
+    A process-based async save pickles the storage writer for every request. Counts in memory would start anew in each copy. So from the first pickling
+    on, the original and its copies share an append-only file.
+
+    Example:
+        >>> counts = Counts()
+        >>> counts.next("writer.finish"), counts.next("writer.finish", "writer.reset")
+        ([1], [2, 1])
     """
 
     def __init__(self) -> None:
-        # A raw lock: it is held for an instant and never across a hand-over, so a simulated world need not schedule it. Reentrant, since the
-        # garbage collector may run a finalizer in that instant which flushes a watched file.
+        # A raw lock: while it is held, no simulated rank hands over to another. Reentrant, since the garbage collector may run a finalizer meanwhile
+        # that flushes a file of a faulty file system.
         self._lock = _thread.RLock()
         self._counter: collections.Counter[str] = collections.Counter()
         self._log: list[list[Any]] = []
@@ -33,7 +38,7 @@ class Counts:
         """Adds one to each key.
 
         Returns:
-            The new counts, from 1.
+            The new count of each key, from 1.
         """
         with self._lock, self._fresh():
             self._counter.update(keys)
@@ -47,13 +52,13 @@ class Counts:
             self._write(["log", *record])
 
     def logged(self) -> list[list[Any]]:
-        """The records kept so far, by every copy."""
+        """The records kept so far, by the original and all its copies."""
         with self._lock, self._fresh():
             return list(self._log)
 
     @contextlib.contextmanager
     def _fresh(self) -> Iterator[None]:
-        """While the counts live in a file: holds it locked, and has read what the copies wrote."""
+        """While the counts live in a file: locks the file, and reads the entries that other copies wrote."""
         if self._path is None:
             yield
             return
@@ -61,7 +66,7 @@ class Counts:
 
         try:
             shared = Path(self._path).open("r+", encoding="utf-8")  # noqa: SIM115  (closed by the with statement below)
-        except FileNotFoundError:  # the original is gone and took the file along: this copy goes on alone, from what it knew
+        except FileNotFoundError:  # the original has ended and removed the file: this copy continues alone, from its last state
             self._path = None
             yield
             return
@@ -84,19 +89,24 @@ class Counts:
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
             if self._path is None:
-                handle, self._path = tempfile.mkstemp(prefix="ckpt-harness-counts-")
-                os.close(handle)
-                weakref.finalize(self, _remove, self._path, os.getpid())
-                lines = [["count", key] for key, count in self._counter.items() for _ in range(count)]
-                with Path(self._path).open("w", encoding="utf-8") as self._file:
-                    self._write(*lines, *(["log", *record] for record in self._log))
+                self._move_to_file()
             return {"path": self._path, "counter": self._counter.copy(), "log": list(self._log)}
 
+    def _move_to_file(self) -> None:
+        handle, self._path = tempfile.mkstemp(prefix="ckpt-harness-counts-")
+        os.close(handle)
+        weakref.finalize(self, _remove, self._path, os.getpid())
+        with Path(self._path).open("w", encoding="utf-8") as self._file:
+            for key, count in self._counter.items():
+                self._write(*[["count", key]] * count)
+            for record in self._log:
+                self._write(["log", *record])
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__()  # type: ignore[misc]  # the lock cannot be pickled, so every copy makes its own
+        self.__init__()  # type: ignore[misc]  # a lock cannot be pickled, so every copy creates one
         self._path, self._counter, self._log = state["path"], state["counter"], state["log"]
 
 
 def _remove(path: str, owner: int) -> None:
-    if os.getpid() == owner:  # a forked copy must not take the file away from the others
+    if os.getpid() == owner:  # a forked copy must not remove the file of the original
         Path(path).unlink(missing_ok=True)

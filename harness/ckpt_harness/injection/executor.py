@@ -1,4 +1,4 @@
-"""The process of DCP's process executor, failing where a plan says so. It can be reached only from within a rank that starts it."""
+"""Faults in the process of DCP's process executor. The process is reachable only from the rank that starts it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ckpt_harness.injection.wrapper import Wrapper
 
 
 class FaultyExecutor:
-    """Runs in the new process in place of what it should run, does that, and fails on the way. It is sent there pickled.
+    """The main function of the new process: runs DCP's own main function, with the faults of the case. It travels to the process pickled.
 
     Args:
         faults: the injector of the case.
@@ -24,10 +24,10 @@ class FaultyExecutor:
         self._faults = faults
 
     def __call__(self, *args: Any) -> None:
-        logging.disable(logging.CRITICAL)  # faults are injected on purpose, and the process prints where everybody does
+        logging.disable(logging.CRITICAL)  # injected faults are expected, and the process shares stderr with its parent
         try:
             self._faults.call("executor.start", lambda: None)
-        except BaseException:  # noqa: BLE001  (whatever keeps a process from starting, all that its parent sees is that it has ended)
+        except BaseException:  # noqa: BLE001  (for every error at the start, the parent sees only that the process ended)
             os._exit(1)
         _torch.replace_execute_save(self._serving)
         _torch.executor_main(*args)
@@ -36,7 +36,7 @@ class FaultyExecutor:
         @functools.wraps(function)
         def serve(*args: Any, **kwargs: Any) -> Any:
             writer = kwargs.get("storage_writer")
-            # The writer came with the request, and knows of it what this process, which started long ago, does not.
+            # The writer came with the request, so its injector knows the current operation; this process started before.
             faults = writer._faults if isinstance(writer, Wrapper) else self._faults
             return faults.call("executor.save", function, *args, **kwargs)
 

@@ -1,10 +1,10 @@
-"""Lets file systems that fail see ``os.fsync``, which is called on descriptors and not on them.
+"""Lets a :class:`~ckpt_harness.injection.filesystem.FaultyFileSystem` see ``os.fsync``, which takes a descriptor and is no method of a file system.
 
-``os.fsync``, ``os.fdatasync`` and ``os.sync`` are replaced while any such file system is alive, and pass on whatever is not theirs. Which file a
-descriptor is of is asked of ``/proc`` where the descriptor is not that of a stream of theirs.
+``os.fsync``, ``os.fdatasync`` and ``os.sync`` are replaced while at least one faulty file system is alive. A call for any other file passes through.
+For a descriptor that belongs to no stream of a faulty file system, ``/proc`` names the file.
 
-Not modelled: ``fsync`` of code that imported the function itself (``from os import fsync``) before, and, where there is no ``/proc``, of descriptors
-that are opened past the file system, directories among them.
+Not modelled: calls of code that imported the function itself earlier (``from os import fsync``). Without ``/proc``: calls for descriptors that were
+opened outside of the file system, such as descriptors of directories.
 """
 
 from __future__ import annotations
@@ -18,28 +18,34 @@ from typing import Any, Protocol
 
 
 class Synced(Protocol):
-    """An open file that wants to know."""
+    """An open file of a faulty file system."""
 
     def sync(self, sync: Callable[[], None]) -> None:
-        """Lets ``sync`` make the file durable."""
+        """Makes the file durable with ``sync``, the real call, unless the plan decides otherwise."""
 
 
 class Disk(Protocol):
-    """What knows its open files, and the files and directories that it has touched."""
+    """A disk that knows its open files, and the files and directories that were used so far."""
 
     def open_file(self, descriptor: int) -> Synced | None:
-        """The file that has the descriptor."""
+        """The open file with this descriptor; None for a descriptor of any other file."""
 
     def open_files(self) -> list[Synced]:
-        """Those that the calling rank has open."""
+        """The files that the calling rank has open."""
 
     def sync_path(self, path: str, sync: Callable[[], None]) -> bool:
-        """Lets ``sync`` make a file, or a directory's entries, durable, if the path is one of its own."""
+        """Makes a file, or the entries of a directory, durable with ``sync``, unless the plan decides otherwise.
+
+        Returns:
+            Whether the path is known to this disk; ``sync`` is left alone otherwise.
+        """
 
 
 class _Syncs:
+    """Replaces the functions of ``os`` while at least one disk is alive."""
+
     def __init__(self) -> None:
-        # Reentrant, since the garbage collector may free a file system in the instant that the lock is held.
+        # A reentrant lock: the garbage collector may free a file system, and so call _release, while this thread holds the lock.
         self._lock = _thread.RLock()
         self._disks: weakref.WeakSet[Any] = weakref.WeakSet()
         self._real: dict[str, Callable[..., None]] = {}
@@ -55,7 +61,7 @@ class _Syncs:
 
     def _release(self) -> None:
         with self._lock:
-            if not any(True for _ in self._disks):
+            if not list(self._disks):
                 for name, real in self._real.items():
                     setattr(os, name, real)
                 self._real = {}
@@ -86,7 +92,7 @@ def _of_all(disks: weakref.WeakSet[Any], real: Callable[[], None]) -> Callable[[
 
 
 def _path_of(descriptor: int) -> str:
-    """Where an open file or directory is; "" where the system does not tell."""
+    """The path of an open file or directory; "" where the operating system does not provide it."""
     link = Path(f"/proc/self/fd/{descriptor}")
     return str(link.readlink()) if link.is_symlink() else ""
 
@@ -95,5 +101,5 @@ _syncs = _Syncs()
 
 
 def watching_syncs(disk: Disk) -> None:
-    """Tells a disk, as long as it lives, what is made durable of its files and directories."""
+    """Lets a disk see the calls that make its files and directories durable, as long as the disk lives."""
     _syncs.take(disk)

@@ -1,4 +1,4 @@
-"""Planners that fail where a plan says so, around any real planner."""
+"""Planners that fail where the plan says so: wrappers around any real planner, with one line per site."""
 
 from __future__ import annotations
 
@@ -12,20 +12,33 @@ from ckpt_harness.injection.wrapper import Wrapper, mirroring, passing_on
 
 @passing_on(SavePlanner)
 class FaultySavePlanner(Wrapper, SavePlanner):
-    """A save planner whose calls fail where the plan says so. Plan caches are the inner planner's: torch keeps them by its class.
+    """A save planner whose calls fail where the plan says so.
+
+    Plan caches stay those of the wrapped planner, since torch keeps the caches by the planner's class.
 
     Args:
         inner: any save planner.
-        plan: the faults, or their text, in which the ``save_planner.`` prefix may be left out.
-        rank: the caller's rank in the world, where neither a process group nor the launcher says it.
+        plan: the faults, or their text, in which the prefix ``save_planner.`` may be left out; empty for a wrapper that injects nothing.
+        rank: the caller's rank in the world, where neither a process group nor the launcher provides it.
 
     Attributes:
         plan: the plan.
         fired: the faults that fired so far.
 
     Raises:
-        PlanError: a plan that is malformed, or that could never act in this wrapper and world.
+        PlanError: the plan is malformed, or could never act in this wrapper and world.
         UsageError: ``inner`` is no save planner.
+
+    Example:
+        >>> import tempfile, torch
+        >>> import torch.distributed.checkpoint as dcp
+        >>> planner = FaultySavePlanner(dcp.DefaultSavePlanner(), "create_local_plan@0=raise(RuntimeError)")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     try:
+        ...         dcp.save({"weight": torch.ones(2)}, checkpoint_id=folder, planner=planner, no_dist=True)
+        ...     except dcp.CheckpointException as error:
+        ...         print(error.failures[0][0])
+        injected at save_planner.create_local_plan on rank 0
     """
 
     _side: ClassVar[str] = "save_planner"
@@ -56,16 +69,28 @@ class FaultyLoadPlanner(Wrapper, LoadPlanner):
 
     Args:
         inner: any load planner.
-        plan: the faults, or their text, in which the ``load_planner.`` prefix may be left out.
-        rank: the caller's rank in the world, where neither a process group nor the launcher says it.
+        plan: the faults, or their text, in which the prefix ``load_planner.`` may be left out; empty for a wrapper that injects nothing.
+        rank: the caller's rank in the world, where neither a process group nor the launcher provides it.
 
     Attributes:
         plan: the plan.
         fired: the faults that fired so far.
 
     Raises:
-        PlanError: a plan that is malformed, or that could never act in this wrapper and world.
+        PlanError: the plan is malformed, or could never act in this wrapper and world.
         UsageError: ``inner`` is no load planner.
+
+    Example:
+        >>> import tempfile, torch
+        >>> import torch.distributed.checkpoint as dcp
+        >>> planner = FaultyLoadPlanner(dcp.DefaultLoadPlanner(), "resolve_tensor@0=raise(RuntimeError)")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = dcp.save({"weight": torch.ones(2)}, checkpoint_id=folder, no_dist=True)
+        ...     try:
+        ...         dcp.load({"weight": torch.zeros(2)}, checkpoint_id=folder, planner=planner, no_dist=True)
+        ...     except dcp.CheckpointException as error:
+        ...         print(error.failures[0][0])
+        injected at load_planner.resolve_tensor on rank 0
     """
 
     _side: ClassVar[str] = "load_planner"

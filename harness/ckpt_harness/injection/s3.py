@@ -1,8 +1,8 @@
-"""The S3 dialect of HTTP: which site a request is, about which object, and what a store answers to it.
+"""The HTTP interface of S3: the site and the object of a request, and the answers of a store.
 
-Objects are addressed in the path (``/bucket/key``), as clients do for stores that are given by an address.
+Requests name an object in the path (``/bucket/key``), as clients do for a store with a custom address.
 
-Not modelled: buckets in the host name, and the dialects of other stores than S3 and those that speak like it.
+Not modelled: buckets in the host name, and stores with another interface than S3's.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ _LISTING = {"list-type", "prefix", "delimiter", "marker", "max-keys", "versions"
 
 @dataclass(frozen=True)
 class Request:
-    """A request.
+    """A request to a store.
 
     Attributes:
-        method: of HTTP.
+        method: the HTTP method.
         target: path and query.
-        headers: with names in lower case.
-        body: all of it.
+        headers: header name, in lower case -> value.
+        body: the whole body.
+
+    Example:
+        >>> request = Request("PUT", "/bucket/step-1/.metadata", {}, b"data")
+        >>> request.site, request.key, request.name
+        ('http.put', 'step-1/.metadata', '.metadata')
     """
 
     method: str
@@ -38,22 +43,24 @@ class Request:
 
     @property
     def key(self) -> str:
-        """What follows the bucket in the path."""
+        """The key of the object: the path after the bucket; "" for a request about a bucket."""
         return unquote(urlsplit(self.target).path).lstrip("/").partition("/")[2]
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The query's values by name."""
+        """Parameter name -> values."""
         return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
 
     @property
     def site(self) -> str | None:
-        """The site that it is; None for what no checkpoint asks, such as to make a bucket."""
+        """The site of the request; None for a request that no checkpoint needs, such as the creation of a bucket."""
         key, query = self.key, self.query
         if self.method == "HEAD":
             return "http.head"
         if self.method == "GET":
-            return "http.get" if key else "http.list" if _LISTING.intersection(query) or not query else "http.head"
+            if key:
+                return "http.get"
+            return "http.list" if _LISTING.intersection(query) or not query else "http.head"
         if self.method == "PUT" and key:
             return "http.copy" if "x-amz-copy-source" in self.headers else "http.put"
         if self.method == "POST" and "delete" in query:
@@ -64,20 +71,23 @@ class Request:
 
     @property
     def name(self) -> str:
-        """The last part of the key that it is about, of the prefix of a listing, or of the one key of many to delete."""
-        about = [self.key] if self.key else self.query.get("prefix", []) or re.findall(r"<Key>([^<]*)</Key>", self.body.decode("utf-8", "replace"))
-        return PurePosixPath(about[0]).name if len(about) == 1 else ""
+        """The last part of the key: of the object, of the prefix of a listing, or of the only key in a list of keys to delete; else ""."""
+        keys = [self.key] if self.key else self.query.get("prefix", [])
+        if not keys:
+            keys = re.findall(r"<Key>([^<]*)</Key>", self.body.decode("utf-8", "replace"))
+        return PurePosixPath(keys[0]).name if len(keys) == 1 else ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a store answers.
+    """An answer of a store.
 
     Attributes:
-        status: of HTTP.
-        headers: in order.
-        body: all of it.
-        length: of the body that is announced, where that is another: an answer to HEAD has none, one that is cut off ends early.
+        status: the HTTP status.
+        headers: (name, value), in order.
+        body: the whole body.
+        length: the announced length of the body in bytes, where it differs from the real one: an answer to HEAD has no body, and an answer that is
+            cut off ends early.
     """
 
     status: int
@@ -88,6 +98,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Xml:
+    """An XML document of one level: the tag of its root, and the text of each element."""
+
     tag: str
     texts: Mapping[str, str] = field(default_factory=dict)
 
@@ -102,37 +114,38 @@ def refused(request: Request, status: int, code: str) -> Answer:
     """The answer of a store that refuses a request.
 
     Args:
-        request: which; an answer to HEAD has no body.
-        status: of HTTP.
-        code: the error's name.
+        request: the request; an answer to HEAD has no body.
+        status: the HTTP status.
+        code: the error code of S3, such as ``SlowDown``.
     """
+    phrase = http.HTTPStatus(status).phrase if status in _KNOWN else code
     root = ET.Element("Error")
-    for tag, text in {"Code": code, "Message": f"{http.HTTPStatus(status).phrase if status in _KNOWN else code} (injected)", "RequestId": "injected"}.items():
+    for tag, text in {"Code": code, "Message": f"{phrase} (injected)", "RequestId": "injected"}.items():
         ET.SubElement(root, tag).text = text
     body = b"" if request.method == "HEAD" else ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return Answer(status, (("Content-Type", "application/xml"),), body)
 
 
-_KNOWN = {one.value for one in http.HTTPStatus}
+_KNOWN = {status.value for status in http.HTTPStatus}
 
 
 def pretended(request: Request) -> Answer:
-    """The answer of a store that says yes to a put, a copy or a delete, and did nothing."""
+    """A success in answer to a put, a copy or a delete that the store never received."""
     etag = f'"{hashlib.md5(request.body, usedforsecurity=False).hexdigest()}"'
     if request.site == "http.copy":
         return _Xml("CopyObjectResult", {"ETag": etag, "LastModified": "2020-01-01T00:00:00.000Z"}).answer()
     if request.site == "http.delete":
         return _Xml("DeleteResult").answer() if request.method == "POST" else Answer(204)
     if request.method == "POST":
-        about = {"Bucket": "", "Key": request.key}
-        begins = "uploads" in request.query
-        tag = "InitiateMultipartUploadResult" if begins else "CompleteMultipartUploadResult"
-        return _Xml(tag, about | ({"UploadId": "none"} if begins else {"ETag": etag})).answer()
+        texts = {"Bucket": "", "Key": request.key}
+        if "uploads" in request.query:
+            return _Xml("InitiateMultipartUploadResult", texts | {"UploadId": "none"}).answer()
+        return _Xml("CompleteMultipartUploadResult", texts | {"ETag": etag}).answer()
     return Answer(200, (("ETag", etag),))
 
 
 def as_if_nothing_were_there(request: Request, answer: Answer) -> Answer:
-    """The answer to a read as it was before anything was written: nothing of that name, a listing without entries."""
+    """The answer to a read from before anything was written: "no such key", or a listing without entries."""
     if request.site != "http.list":
         return refused(request, 404, "NoSuchKey")
     root = ET.fromstring(answer.body)

@@ -1,4 +1,4 @@
-"""``Stateful`` objects and stagers that fail where a plan says so."""
+"""``Stateful`` objects and stagers that fail where the plan says so: wrappers with one line per site."""
 
 from __future__ import annotations
 
@@ -19,27 +19,40 @@ class FaultyStateful(Wrapper):
 
     Args:
         inner: any object with ``state_dict`` and ``load_state_dict``.
-        plan: the faults, or their text, in which the ``state.`` prefix may be left out.
-        rank: the caller's rank in the world, where neither a process group nor the launcher says it.
+        plan: the faults, or their text, in which the prefix ``state.`` may be left out; empty for a wrapper that injects nothing.
+        rank: the caller's rank in the world, where neither a process group nor the launcher provides it.
 
     Attributes:
         plan: the plan.
         fired: the faults that fired so far.
 
     Raises:
-        PlanError: a plan that is malformed, or that could never act in this wrapper and world.
+        PlanError: the plan is malformed, or could never act in this wrapper and world.
         UsageError: ``inner`` is no ``Stateful``.
+
+    Example:
+        >>> class Progress:
+        ...     def state_dict(self):
+        ...         return {"epoch": 7}
+        ...
+        ...     def load_state_dict(self, state): ...
+        >>> progress = FaultyStateful(Progress(), "state_dict@0#2=raise(RuntimeError)")
+        >>> progress.state_dict()
+        {'epoch': 7}
+        >>> progress.state_dict()
+        Traceback (most recent call last):
+        RuntimeError: injected at state.state_dict on rank 0
     """
 
     _side: ClassVar[str] = "state"
     _needs: ClassVar[str] = "load_state_dict"
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The inner object's state, unless the plan says otherwise."""
+        """The state of the wrapped object, unless a fault strikes."""
         return self._faults.call("state.state_dict", self._inner.state_dict, *args, **kwargs)
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Restores the inner object's state, unless the plan says otherwise."""
+        """Restores the state of the wrapped object, unless a fault strikes."""
         return self._faults.call("state.load_state_dict", self._inner.load_state_dict, *args, **kwargs)
 
 
@@ -49,16 +62,26 @@ class FaultyStager(Wrapper, AsyncStager):
 
     Args:
         inner: any ``AsyncStager``.
-        plan: the faults, or their text, in which the ``stager.`` prefix may be left out.
-        rank: the caller's rank in the world, where neither a process group nor the launcher says it.
+        plan: the faults, or their text, in which the prefix ``stager.`` may be left out, but for ``stager.stage``: ``stage`` alone is a phase.
+            Empty for a wrapper that injects nothing.
+        rank: the caller's rank in the world, where neither a process group nor the launcher provides it.
 
     Attributes:
         plan: the plan.
         fired: the faults that fired so far.
 
     Raises:
-        PlanError: a plan that is malformed, or that could never act in this wrapper and world.
+        PlanError: the plan is malformed, or could never act in this wrapper and world.
         UsageError: ``inner`` is no stager.
+
+    Example:
+        >>> from torch.distributed.checkpoint.staging import BlockingAsyncStager
+        >>> stager = FaultyStager(BlockingAsyncStager(), "stager.stage@0=raise(MemoryError)")
+        >>> stager.stage({"epoch": 7})
+        Traceback (most recent call last):
+        MemoryError: injected at stager.stage on rank 0
+        >>> stager.stage({"epoch": 7})
+        {'epoch': 7}
     """
 
     _side: ClassVar[str] = "stager"
@@ -84,13 +107,13 @@ class FaultyStager(Wrapper, AsyncStager):
 
 
 class FaultyStateDict(MutableMapping[str, Any]):
-    """A state dict whose ``Stateful`` values are seen wrapped, while everything else is read from and written to the caller's own dict.
+    """A state dict that returns its ``Stateful`` values wrapped. It reads from and writes to the caller's own dict.
 
-    DCP loads in place: it puts what it loaded under the keys of the dict it was given, so a copy would lose it.
+    A copy of the dict would not do: DCP loads in place, under the keys of the dict that it receives.
 
     Args:
         inner: the caller's state dict.
-        faults: the injectors to wrap with, in order.
+        faults: the injectors to wrap values with, in order.
     """
 
     def __init__(self, inner: MutableMapping[str, Any], faults: Sequence[Injector]) -> None:

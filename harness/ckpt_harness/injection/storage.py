@@ -1,7 +1,8 @@
-"""Storage writers and readers that fail where a plan says so: one line a site, then the inner object's own method.
+"""Storage writers and readers that fail where the plan says so: one line per site, then the wrapped object's own method.
 
-They work around any implementation, under any launcher, and need no world. What DCP looks at before it calls (signatures, the ``AsyncStager``
-protocol, the ``checkpoint_id`` property, truth) is the inner object's, so that the engine takes the path that it would take without them.
+The wrappers work around any implementation, under any launcher, and need no world. DCP looks at a storage before it calls it: at signatures, the
+``AsyncStager`` protocol, the attribute ``checkpoint_id``, the truth value. A wrapper shows those of the wrapped object, so the engine takes the same
+path as without the wrapper.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ _ABSENT = object()
 
 
 class _StorageWrapper(Wrapper):
+    """What the wrappers of writers and readers share: the file system below, and the site ``checkpoint_id``."""
+
     def _wrap(self, inner: Any, faults: Injector) -> None:
         super()._wrap(inner, faults)
         watch_disk(inner, faults)
 
     def __getattr__(self, name: str) -> Any:
-        # No property of the class: where the inner object has none, neither has the wrapper, and nothing is counted.
+        # No property of the class: where the wrapped object has no checkpoint_id, the wrapper has none either, and no call is counted.
         if name == "checkpoint_id" and _has(self._inner, name):
             return self._faults.call(f"{self._side}.checkpoint_id", getattr, self._inner, name)
         return super().__getattr__(name)
 
 
 def _has(storage: Any, name: str) -> bool:
-    """Whether ``storage`` has an attribute, without reading it where that can be avoided: a property may do work, or fail."""
+    """Whether ``storage`` has an attribute. A property is not read, since it may do work, or fail."""
     if isinstance(storage, _StorageWrapper):
         return _has(storage._inner, name)
     if inspect.getattr_static(storage, name, _ABSENT) is not _ABSENT:
@@ -46,18 +49,31 @@ class FaultyStorageWriter(_StorageWrapper, StorageWriter):
     """A storage writer whose calls fail where the plan says so.
 
     Args:
-        inner: any storage writer. Where it is an ``AsyncStager``, so is the wrapper.
-        plan: the faults, or their text, in which the ``writer.`` prefix may be left out; empty for a transparent wrapper. Faults of disk sites
-            (``fs.write``) need a writer with a file system of DCP's, in its attribute ``fs``, which is wrapped as well, and stays so.
-        rank: the caller's rank in the world, where neither a process group nor the launcher says it.
+        inner: any storage writer. The wrapper of an ``AsyncStager`` is an ``AsyncStager`` too.
+        plan: the faults, or their text, in which the prefix ``writer.`` may be left out; empty for a wrapper that injects nothing. Faults at disk
+            sites (``fs.write``) need a writer with a ``FileSystemBase`` in its attribute ``fs``. The wrapper replaces the attribute for good.
+        rank: the caller's rank in the world, where neither a process group nor the launcher provides it.
 
     Attributes:
         plan: the plan.
         fired: the faults that fired so far.
 
     Raises:
-        PlanError: a plan that is malformed, or that could never act in this wrapper and world.
+        PlanError: the plan is malformed, or could never act in this wrapper and world.
         UsageError: ``inner`` is no storage writer.
+
+    Example:
+        >>> import tempfile, torch
+        >>> import torch.distributed.checkpoint as dcp
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     writer = FaultyStorageWriter(dcp.FileSystemWriter(folder), "write_data@0=raise(OSError:EIO)")
+        ...     try:
+        ...         dcp.save({"weight": torch.ones(2)}, storage_writer=writer, no_dist=True)
+        ...     except dcp.CheckpointException as error:
+        ...         print(error.failures[0][0])
+        [Errno 5] Input/output error [injected at writer.write_data on rank 0]
+        >>> [firing.fault for firing in writer.fired]
+        ['writer.write_data@0=raise(OSError:EIO)']
     """
 
     _side: ClassVar[str] = "writer"
@@ -69,7 +85,7 @@ class FaultyStorageWriter(_StorageWrapper, StorageWriter):
 
     @classmethod
     def resolved(cls, inner: Any, faults: Injector, *, stages: bool) -> FaultyStorageWriter:
-        """A wrapper for a writer that DCP chose itself, which it uses as a stager in some versions only.
+        """A wrapper for a writer that DCP resolved from a ``checkpoint_id``. Only some versions of torch use such a writer as a stager.
 
         Args:
             inner: the writer.
@@ -102,13 +118,13 @@ class FaultyStorageWriter(_StorageWrapper, StorageWriter):
     def finish(self, *args: Any, **kwargs: Any) -> Any:
         return self._faults.call("writer.finish", self._inner.finish, *args, **kwargs)
 
-    def validate_checkpoint_id(self, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]  # asked of the object that is wrapped
+    def validate_checkpoint_id(self, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]  # of the wrapped object
         return bool(self._inner.validate_checkpoint_id(*args, **kwargs))
 
 
 @passing_on(AsyncStager)
 class _StagingStorageWriter(FaultyStorageWriter, AsyncStager):
-    """The wrapper of a writer that is its own stager. It derives from the protocol, which every Python finds, however it looks for members."""
+    """The wrapper of a writer that is its own stager. It derives from the protocol, so ``isinstance`` holds in every version of Python."""
 
     @property
     def _synchronize_after_execute(self) -> bool:  # type: ignore[override]  # the protocol's default is a class attribute
@@ -134,17 +150,29 @@ class FaultyStorageReader(_StorageWrapper, StorageReader):
 
     Args:
         inner: any storage reader.
-        plan: the faults, or their text, in which the ``reader.`` prefix may be left out; empty for a transparent wrapper. Disk sites as with the
-            writer.
-        rank: the caller's rank in the world, where neither a process group nor the launcher says it.
+        plan: the faults, or their text, in which the prefix ``reader.`` may be left out; empty for a wrapper that injects nothing. Faults at disk
+            sites (``fs.read``) need a reader with a ``FileSystemBase`` in its attribute ``fs``. The wrapper replaces the attribute for good.
+        rank: the caller's rank in the world, where neither a process group nor the launcher provides it.
 
     Attributes:
         plan: the plan.
         fired: the faults that fired so far.
 
     Raises:
-        PlanError: a plan that is malformed, or that could never act in this wrapper and world.
+        PlanError: the plan is malformed, or could never act in this wrapper and world.
         UsageError: ``inner`` is no storage reader.
+
+    Example:
+        >>> import tempfile, torch
+        >>> import torch.distributed.checkpoint as dcp
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = dcp.save({"weight": torch.ones(2)}, checkpoint_id=folder, no_dist=True)
+        ...     reader = FaultyStorageReader(dcp.FileSystemReader(folder), "read_data@0=raise(OSError:EIO)")
+        ...     try:
+        ...         dcp.load({"weight": torch.zeros(2)}, storage_reader=reader, no_dist=True)
+        ...     except dcp.CheckpointException as error:
+        ...         print(error.failures[0][0])
+        [Errno 5] Input/output error [injected at reader.read_data on rank 0]
     """
 
     _side: ClassVar[str] = "reader"
@@ -172,5 +200,5 @@ class FaultyStorageReader(_StorageWrapper, StorageReader):
         future = self._faults.call("reader.read_data", self._inner.read_data, *args, **kwargs)
         return faulty_future(self._faults, "reader.read_data.future", future)
 
-    def validate_checkpoint_id(self, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]  # asked of the object that is wrapped
+    def validate_checkpoint_id(self, *args: Any, **kwargs: Any) -> bool:  # type: ignore[override]  # of the wrapped object
         return bool(self._inner.validate_checkpoint_id(*args, **kwargs))

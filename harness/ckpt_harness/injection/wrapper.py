@@ -1,4 +1,4 @@
-"""What all wrappers share: the inner object, the injector, and passing on whatever is no site."""
+"""What all wrappers share: the wrapped object, the injector, and attributes that pass through to the wrapped object."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ckpt_harness import runtime
-from ckpt_harness.errors import PlanError, UsageError
-from ckpt_harness.faults import error_specs as zoo
+from ckpt_harness.errors import PlanError, UsageError, quoted
+from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects import FailFuture, Raise
 from ckpt_harness.faults.plan import FaultPlan, as_plan
 from ckpt_harness.injection.injector import Firing, Injector
@@ -24,7 +24,11 @@ _OWN = frozenset({"_inner", "_faults", "_disk"})
 
 
 class Wrapper:
-    """Base of the wrappers: a site is a method of theirs that asks the injector; everything else, read or set, is the inner object's."""
+    """Base of all wrappers.
+
+    A wrapper has one method per site, which calls the injector with the method of the wrapped object. Every other attribute, read or set, is the
+    wrapped object's.
+    """
 
     _side: ClassVar[str]
     _needs: ClassVar[str]
@@ -36,7 +40,7 @@ class Wrapper:
 
     @classmethod
     def _fitting(cls, inner: Any) -> type[Self]:
-        """The class, or that variant of it, that has what DCP looks for in ``inner``."""
+        """This class, or the variant of it that has the attributes and base classes that DCP looks for in ``inner``."""
         return cls
 
     def __init__(self, inner: Any, plan: FaultPlan | str = "", *, rank: int | None = None) -> None:
@@ -44,25 +48,25 @@ class Wrapper:
 
     @classmethod
     def sharing(cls, inner: Any, faults: Injector) -> Self:
-        """A wrapper that injects the faults of a case, whose counts and record it shares with the other wrappers of that case.
+        """A wrapper that injects the faults of a case, and shares counts and history with the other wrappers of the case.
 
         Args:
-            inner: what to wrap.
+            inner: the object to wrap.
             faults: the injector of the case.
 
         Raises:
-            UsageError: ``inner`` is nothing that this class wraps.
+            UsageError: this class cannot wrap ``inner``.
         """
         return wrapped(cls._fitting(inner), inner, faults)
 
     def _wrap(self, inner: Any, faults: Injector) -> None:
         if not hasattr(inner, self._needs):
-            raise UsageError(f"{_public(type(self)).__name__} cannot wrap {inner!r}: it has no {self._needs}()")
+            raise UsageError(f"{_public(type(self)).__name__} cannot wrap {quoted(inner)}: it has no {self._needs}()")
         self._inner, self._faults = inner, faults
 
     @property
     def plan(self) -> FaultPlan:
-        """The plan whose faults are injected."""
+        """The plan that is injected."""
         return self._faults.plan
 
     @property
@@ -71,12 +75,14 @@ class Wrapper:
         return self._faults.fired
 
     def _learn_role(self, position: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Notes ``is_coordinator``, which engines pass by name or at ``position``."""
-        if "is_coordinator" in kwargs or len(args) > position:
-            self._faults.learn_role(bool(kwargs.get("is_coordinator", args[position] if len(args) > position else None)))
+        """Notes the argument ``is_coordinator``, which engines pass by name or at ``position``."""
+        if "is_coordinator" in kwargs:
+            self._faults.learn_role(bool(kwargs["is_coordinator"]))
+        elif len(args) > position:
+            self._faults.learn_role(bool(args[position]))
 
     def __getattr__(self, name: str) -> Any:
-        # Never the inner object's special methods: copy and pickle would take the wrapper for what it wraps.
+        # Special methods of the wrapped object stay hidden: copy and pickle would copy the wrapped object in place of the wrapper.
         if name in _OWN or (name.startswith("__") and name.endswith("__")):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self._inner, name)
@@ -91,7 +97,7 @@ class Wrapper:
         delattr(self._inner, name)
 
     def __bool__(self) -> bool:
-        return bool(self._inner)  # DCP takes a storage object that is false for one that was not given
+        return bool(self._inner)  # DCP treats a storage that is false as a missing argument
 
     def __repr__(self) -> str:
         return f"{_public(type(self)).__name__}({self._inner!r}, {str(self.plan)!r})"
@@ -101,26 +107,30 @@ class Wrapper:
 
 
 def wrapped(cls: type[W], inner: Any, faults: Injector) -> W:
-    """A wrapper of exactly the class ``cls``, as pickle and DCP's own choice of storage need it."""
+    """A wrapper of exactly the class ``cls``. Pickle needs it, and so does a writer that DCP resolved itself."""
     wrapper: W = object.__new__(cls)
     wrapper._wrap(inner, faults)
     return wrapper
 
 
 def _public(cls: type) -> type:
-    """The class that users know, of which others are variants."""
+    """The public class that ``cls`` is, or is a variant of."""
     return next(base for base in cls.__mro__ if not base.__name__.startswith("_"))
 
 
 def operation_of(storage: object) -> str | None:
-    """The operation that a wrapper was made for by ``inject``, if it was."""
+    """The operation that ``inject`` made a wrapper for; None for every other object."""
     return storage._faults.bound_to if isinstance(storage, Wrapper) else None
 
 
 def passing_on(base: type) -> Callable[[C], C]:
-    """Makes a wrapper class hand to the inner object whatever public methods ``base`` has beyond those that the wrapper defines.
+    """Decorates a wrapper class: public methods of ``base`` that the wrapper does not define pass through to the wrapped object.
 
-    Without this, a method that a newer torch adds to its base classes would be answered by the base's default, behind the inner object's back.
+    Without this decorator, a method that a newer torch adds to its base class would run the default of the base class, and never reach the wrapped
+    object.
+
+    Args:
+        base: the class of torch that the wrapper derives from.
     """
 
     def decorate(cls: C) -> C:
@@ -138,14 +148,14 @@ def _inner_attribute(name: str, wrapper: Wrapper) -> Any:
 
 
 class mirroring:  # noqa: N801  (a decorator)
-    """Decorates a method that DCP inspects, so that ``inspect.signature`` shows what the inner object's method takes.
+    """Decorates a method whose signature DCP inspects: ``inspect.signature`` shows the signature of the wrapped object's method.
 
-    DCP searches signatures for parameters of certain names (``kwargs``, ``storage_meta``) and calls accordingly.
+    DCP searches the signature for certain parameter names (``kwargs``, ``storage_meta``), and passes arguments accordingly.
     """
 
     def __init__(self, method: Callable[..., Any]) -> None:
         self._method = method
-        functools.update_wrapper(self, method)  # type: ignore[arg-type]  # it is called through what __get__ gives
+        functools.update_wrapper(self, method)  # type: ignore[arg-type]  # callable through the result of __get__
 
     def __get__(self, wrapper: Wrapper | None, owner: type | None = None) -> Any:
         if wrapper is None:
@@ -160,42 +170,47 @@ class _Mirrored(functools.partial[Any]):
 
 
 def _own_plan(cls: type[Wrapper], plan: FaultPlan | str) -> FaultPlan:
-    """The plan of a wrapper that stands alone, refused if it could never act there."""
+    """The plan of a wrapper that stands alone.
+
+    Raises:
+        PlanError: the plan is malformed, or has a fault that could never act in this wrapper.
+    """
     plan = as_plan(plan, side=cls._side)
     for fault in plan:
-        below = fault.at.side == "fs" and {"writer": "save", "reader": "load"}.get(cls._side) in fault.at.operations
-        if fault.at.side != cls._side and not below:
-            raise PlanError(f"{_public(cls).__name__} has no site {fault.site!r}; {_WHERE.get(fault.at.side, 'see `ckpt-harness sites`')}")
+        on_its_disk = fault.at.side == "fs" and {"writer": "save", "reader": "load"}.get(cls._side) in fault.at.operations
+        if fault.at.side != cls._side and not on_its_disk:
+            raise PlanError(f"{_public(cls).__name__} has no site {fault.site!r}; {_WHERE[fault.at.side]}")
         if fault.operation is not None and fault.operation.kind == "async_save":
-            raise PlanError(f"fault {fault}: a wrapper cannot tell an async_save from a save; leave the operation out, or use inject()")
+            raise PlanError(f"fault {fault}: a wrapper cannot distinguish async_save from save; leave the operation out, or use inject()")
     check_world(plan)
     return plan
 
 
 _WHERE = {
-    "writer": "it is injected by FaultyStorageWriter or inject()",
-    "reader": "it is injected by FaultyStorageReader or inject()",
-    "save_planner": "it is injected by FaultySavePlanner or inject()",
-    "load_planner": "it is injected by FaultyLoadPlanner or inject()",
-    "state": "it is injected by FaultyStateful or inject()",
-    "stager": "it is injected by FaultyStager or inject()",
-    "executor": "processes of executors fail in the cases of a rig (ckpt-harness replay --executor process)",
-    "fs": "it is injected by FaultyStorageWriter (saves), FaultyStorageReader (loads), FaultyFileSystem or inject()",
-    "http": "it is injected by FaultyEndpoint, whose url the storage's client is given",
-    "pg": "collectives fail in simulated worlds only, whose plan it belongs in",
+    "writer": "use FaultyStorageWriter or inject()",
+    "reader": "use FaultyStorageReader or inject()",
+    "save_planner": "use FaultySavePlanner or inject()",
+    "load_planner": "use FaultyLoadPlanner or inject()",
+    "state": "use FaultyStateful or inject()",
+    "stager": "use FaultyStager or inject()",
+    "executor": "use a case of a rig: ckpt-harness replay --executor process",
+    "fs": "use FaultyStorageWriter (saves), FaultyStorageReader (loads), FaultyFileSystem or inject()",
+    "http": "use FaultyEndpoint, and pass its url to the storage's client",
+    "pg": "use the plan of a SimulatedWorld: only there can collectives fail",
 }
+"""Side of a site -> what injects a fault there."""
 
 
 def check_world(plan: FaultPlan) -> None:
-    """Refuses a plan that could never act in the world that the caller is in, as far as that is known yet.
+    """Refuses a plan that could never act in the caller's world, as far as the size of the world is known.
 
     Raises:
-        PlanError: a rank outside the world, or an error type that cannot be imported.
+        PlanError: a fault addresses a rank outside the world, or nobody, or raises an error type that cannot be imported.
     """
     size = runtime.known_world_size()
     for fault in plan:
         if isinstance(fault.effect, (Raise, FailFuture)):
-            zoo.check(fault.effect.error, load=True)
+            error_specs.check(fault.effect.error, load=True)
         if size is not None and isinstance(fault.ranks, tuple) and max(fault.ranks) >= size:
             raise PlanError(f"fault {fault}: rank {max(fault.ranks)} is outside a world of {size}; valid: 0 to {size - 1}")
         if size == 1 and fault.ranks == "others":
