@@ -77,8 +77,8 @@ def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: p
     assert find_engine("mine") is FILESYSTEM
     assert find_engine("fsspec-file") is not FILESYSTEM
     assert named()["broken"] == "no_such_module:ENGINE"
-    with pytest.raises(UsageError, match="engines: .*mine"):
-        find_engine("none")
+    with pytest.raises(UsageError, match="nearest: .*mine"):
+        find_engine("mime")
     told = CliRunner().invoke(main, ["engines"], terminal_width=300, env={"COLUMNS": "300"}).output
     lines = [line.strip() for line in told.splitlines()]
     assert any(line.startswith("broken ") and "cannot run here" in line and "No module named 'no_such_module'" in line for line in lines)

@@ -104,5 +104,5 @@ def test_what_cannot_be_meant_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n@pytest.mark.ckpt_needs('luck')\ndef test_it(ckpt_rig): pass")
     result = pytester.runpytest("--ckpt-engine", "tape")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--ckpt-engine: unknown engine 'tape'; engines: *"])
+    result.stderr.fnmatch_lines(["*--ckpt-engine: unknown engine 'tape'; nearest: *"])
     pytester.runpytest("--ckpt-engine", "filesystem").stdout.fnmatch_lines(["*ckpt_needs takes capabilities, of 'collectives', *; got ('luck',)*"])

@@ -1,34 +1,36 @@
-"""What a crash may leave of what was written: every state of the files that a durability model allows, from a journal.
+"""What a crash may leave behind: all states of the files that a durability model allows, enumerated from a journal.
 
-Three models, each stated as what survives:
+There are three models. Each states what survives the crash.
 
 ``kill``
-    The processes die, the operating system does not.
+    The processes die; the operating system keeps running.
 
-    - Every operation in the journal survives; what was still in a buffer of a process is not in the journal.
-    - The write that was under way may have been cut at any block.
+    - Every operation in the journal survives. Data in a buffer of a process is lost; the journal does not contain it.
+    - A write in progress may be cut off at any block.
 
 ``ordered``
-    The power is cut, on a file system like ext4 with its defaults (``data=ordered``, delayed allocation).
+    A power cut, on a file system like ext4 with its defaults (``data=ordered``, delayed allocation).
 
-    - Changes of directories and truncations survive in their order, up to some moment. ``fsync`` of a file or directory makes those survive that came
-      no later than the last change of that file's own name or length, or of that directory: if there was none since, ``fsync`` writes no other.
-    - What was written to a file before its ``fsync`` survives. What was written after, the system may write back at any time, and it notes the new
-      length before the bytes are there: the file is as long as it was, or as after some write, or up to some block; and each block is as it was, or as
-      after some write, and reads as zeros where there was nothing.
+    - Changes of directories, and truncations, survive in order, up to some moment. ``fsync`` of a file makes all changes durable up to the last
+      change of that file's own name or length; ``fsync`` of a directory, up to the last change of that directory. If there was no such change since
+      the previous ``fsync``, no other change becomes durable.
+    - Data written to a file before its ``fsync`` survives. Data written later may be written back by the system at any time, and the new length may
+      become durable before the data. So the file is as long as it was before, or after some write, or up to some block; and each block has its
+      old content, or its content after some write, or zeros where there was no content.
 
 ``posix``
-    The power is cut, and nothing is promised beyond what POSIX says of ``fsync``.
+    A power cut, with only the guarantees that POSIX gives for ``fsync``.
 
-    - A directory's entries survive once the directory was synced; before, each change survives or not, whatever becomes of the others.
+    - Entries of a directory survive once the directory was synced. Before, each change survives or not, independently of the others.
     - A rename survives as a whole or not at all.
-    - A file's bytes survive once the file was synced; before, each block is as it was, or as after any write since, and so is the length.
+    - The bytes of a file survive once the file was synced. Before, each block has its old content or its content after any write since; the length
+      likewise.
 
-In all of them what was there before the journal began is durable.
+In all models, files that existed before the journal began are durable.
 
-Not modelled: blocks that the device tears or damages, a device that lies about ``fsync``, writes of several blocks that the device reorders after
-``fsync``, metadata of the file system that is lost (``fsck``), and what a network file system promises. Of a file that has very many ways to be
-torn, only those are looked at in which it is torn in one place, and the states then are a sample.
+Not modelled: blocks that the device tears or damages; a device that lies about ``fsync``; writes of several blocks that the device reorders after
+``fsync``; lost metadata of the file system (``fsck``); guarantees of network file systems. If a file could be torn in very many ways, only states in
+which it is torn in one place are enumerated, and the result is a sample.
 """
 
 from __future__ import annotations
@@ -48,19 +50,20 @@ from ckpt_harness.disk.posix import Posix
 
 Model = Literal["kill", "ordered", "posix"]
 MODELS: tuple[Model, ...] = ("kill", "ordered", "posix")
+"""The durability models, weakest crash first."""
 
 LIMIT = 1024
-"""Combinations that are looked at for each point, unless another number is asked for."""
+"""Default for the number of combinations to enumerate after each operation."""
 
 
 @dataclass(frozen=True)
 class States:
-    """What a crash may leave at one point.
+    """The states that a crash at a certain moment may leave.
 
     Attributes:
-        found: distinct states; the one in which everything survived comes first.
-        possible: how many combinations there are of the ways to survive that were looked at; where ``exhaustive``, all that the model allows.
-        exhaustive: whether all that the model allows were looked at; otherwise ``found`` is a sample.
+        found: distinct states; the state in which everything survived comes first.
+        possible: the number of combinations that could be enumerated; if ``exhaustive``, the number that the model allows.
+        exhaustive: whether all states that the model allows are in ``found``; otherwise ``found`` is a sample.
     """
 
     found: tuple[State, ...]
@@ -71,22 +74,30 @@ class States:
 def states_after(
     ops: Sequence[DiskOp], before: Mapping[str, bytes], model: Model, *, limit: int = LIMIT, seed: int = 0, under_way: DiskOp | None = None
 ) -> States:
-    """Enumerates what a crash may leave.
+    """Enumerates the states that a crash may leave.
 
     Args:
-        ops: what had acted when it came.
-        before: the files that were there, durable, when the journal began.
-        model: what survives.
-        limit: how many combinations are looked at; where there are more, a sample is drawn.
-        seed: of the sample.
-        under_way: the operation that was acting, for a write that may be cut.
+        ops: the operations that were complete at the moment of the crash.
+        before: the files that existed when the journal began: path -> content. They are durable.
+        model: the durability model.
+        limit: the largest number of combinations to enumerate; if there are more, a random sample is drawn.
+        seed: seed of the sample.
+        under_way: the operation in progress at the moment of the crash; a write may be cut off.
+
+    Example:
+        A file is replaced by ``rename`` without ``fsync``. After a power cut, the file may be empty:
+
+        >>> ops = [DiskOp(0, "create", "tmp"), DiskOp(0, "write", "tmp", 0, b"new"), DiskOp(0, "rename", "tmp", to="data")]
+        >>> states = states_after(ops, {"data": b"old"}, "ordered")
+        >>> states.found[1]
+        State(files={'data': b''}, lost=('data: 0 of 3 bytes, 0 of 1 blocks as last written',))
     """
     if model == "kill":
         return _killed(ops, before, under_way)
     choices = Ordered(ops, before) if model == "ordered" else Posix(ops, before)
-    possible = math.prod(len(one) for one in choices.dimensions)
+    possible = math.prod(len(options) for options in choices.dimensions)
     all_of_them = possible <= limit
-    picks = itertools.product(*(range(len(one)) for one in choices.dimensions)) if all_of_them else _sample(choices.dimensions, limit, seed)
+    picks = _every(choices.dimensions) if all_of_them else _sample(choices.dimensions, limit, seed)
     found: dict[tuple[tuple[str, bytes], ...], State] = {}
     for pick in picks:
         state = choices.state([options[index] for options, index in zip(choices.dimensions, pick, strict=True)])
@@ -95,6 +106,7 @@ def states_after(
 
 
 def _killed(ops: Sequence[DiskOp], before: Mapping[str, bytes], under_way: DiskOp | None) -> States:
+    """The model ``kill``: all operations survive, and a write in progress may be cut off at any block."""
     found = [State(files_after(ops, before))]
     if under_way is not None and under_way.kind == "write":
         for end in range(BLOCK - under_way.offset % BLOCK, len(under_way.data), BLOCK):
@@ -103,8 +115,13 @@ def _killed(ops: Sequence[DiskOp], before: Mapping[str, bytes], under_way: DiskO
     return States(tuple(found), len(found), exhaustive=True)
 
 
+def _every(dimensions: Sequence[Sequence[Option]]) -> Iterator[tuple[int, ...]]:
+    """All combinations, as the index of the chosen option in each dimension."""
+    return itertools.product(*(range(len(options)) for options in dimensions))
+
+
 def _sample(dimensions: Sequence[Sequence[Option]], limit: int, seed: int) -> Iterator[tuple[int, ...]]:
-    """All survive, none does, each alone is lost, each alone survives; then at random."""
+    """Draws combinations: everything survives; nothing survives; each change alone is lost; each change alone survives; then random ones."""
     rng = random.Random(seed)
     best, worst = [0] * len(dimensions), [len(options) - 1 for options in dimensions]
     picks = [tuple(best), tuple(worst)]

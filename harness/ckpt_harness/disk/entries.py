@@ -1,4 +1,4 @@
-"""The names of files in their directories: how operations change them."""
+"""The entries of directories: the names of files, and how operations change them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ckpt_harness.disk.journal import DiskOp, Files
 
 @dataclass(frozen=True)
 class State:
-    """Files that a crash may leave.
+    """The files that a crash may leave.
 
     Attributes:
         files: path -> content.
-        lost: what of the operations did not survive, in words.
+        lost: the operations, or parts of operations, that did not survive, in words.
     """
 
     files: Files
@@ -23,9 +23,16 @@ class State:
 
 
 class Entries:
-    """The names and contents of files, as they change; what changed of the names, in order.
+    """The names and contents of files while operations are applied, and the changes of names in order.
 
-    Those who derive from it say what may have survived: one dimension for each thing that may or may not have, and the files that a choice leaves.
+    Subclasses are the durability models. A model has ``dimensions``: for each file or change, the ways in which it may survive. ``state`` gives the
+    files that are left by a choice from each dimension.
+
+    Attributes:
+        inodes: all files that ever existed.
+        names: path -> index into ``inodes``, as processes see it.
+        durable_names: the names when the journal began.
+        changes: the changes of directories in order, each with the index of its file, if it has one.
     """
 
     def __init__(self, before: Mapping[str, bytes]) -> None:
@@ -35,14 +42,17 @@ class Entries:
         self.changes: list[tuple[DiskOp, int | None]] = []
 
     def inode(self, path: str) -> Inode:
+        """Returns the file at a path."""
         return self.inodes[self.names[path]]
 
     def create(self, op: DiskOp) -> None:
+        """Creates a file."""
         self.inodes.append(Inode(op.path))
         self.names[op.path] = len(self.inodes) - 1
         self._note(op, self.names[op.path])
 
     def write(self, op: DiskOp) -> None:
+        """Writes to a file."""
         inode = self.inode(op.path)
         length = len(inode.content)
         inode.write(op)
@@ -50,7 +60,7 @@ class Entries:
             inode.changed = len(self.changes)
 
     def change(self, op: DiskOp) -> None:
-        """A rename, a removal, or a new directory."""
+        """Applies a rename, a removal, or the creation of a directory."""
         number = self.names.get(op.path)
         apply_change(self.names, op, number)
         if op.kind == "rename" and number is not None:
@@ -64,12 +74,12 @@ class Entries:
 
 
 def apply_change(names: dict[str, int], op: DiskOp, number: int | None) -> None:
-    """A change of directories, as it survives whether or not those before it did.
+    """Applies a change of directories to ``names``, whether or not earlier changes survived.
 
     Args:
-        names: path -> number of the file; changed.
+        names: path -> index of the file; modified.
         op: the change.
-        number: of the file that it is about; None for a directory.
+        number: index of the file; None for a directory.
     """
     if op.kind == "create" and number is not None:
         names[op.path] = number
@@ -84,5 +94,5 @@ def apply_change(names: dict[str, int], op: DiskOp, number: int | None) -> None:
 
 
 def directories(op: DiskOp) -> set[str]:
-    """The directories whose entries a change changes; it is durable once each was synced."""
+    """Returns the directories whose entries a change modifies. The change is durable once all of them were synced."""
     return {path.rpartition("/")[0] or "." for path in (op.path, op.to) if path}

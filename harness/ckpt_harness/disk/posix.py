@@ -1,4 +1,4 @@
-"""The model ``posix``: what a power cut leaves where only the guarantees of POSIX hold."""
+"""The model ``posix``: what a power cut leaves if only the guarantees of POSIX hold."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from ckpt_harness.disk.journal import DiskOp
 
 
 class Posix(Entries):
-    """What the model ``posix`` allows."""
+    """Applies operations by the rules of the model ``posix``; see :mod:`ckpt_harness.disk.durability`.
+
+    There is a dimension for each change of directories that is not durable, and one for each file.
+    """
 
     def __init__(self, ops: Sequence[DiskOp], before: Mapping[str, bytes]) -> None:
         super().__init__(before)
-        waits_for: list[set[str]] = []  # for each change, the directories that were not synced since
+        waits_for: list[set[str]] = []  # for each change, the directories that still have to be synced
         for op in ops:
             if op.kind == "create":
                 if op.path in self.names:
@@ -22,7 +25,7 @@ class Posix(Entries):
                 else:
                     self.create(op)
             elif op.kind in ("rename", "unlink", "mkdir"):
-                if op.kind == "rename" and op.path not in self.names:  # a directory takes what waits for it along
+                if op.kind == "rename" and op.path not in self.names:  # changes inside the directory now wait for its new name
                     waits_for = [{_moved(path, op) for path in paths} for paths in waits_for]
                 self.change(op)
             elif op.kind == "write":
@@ -38,23 +41,25 @@ class Posix(Entries):
         self.dimensions = [*entries, *(inode.posix() for inode in self.inodes)]
 
     def state(self, chosen: Sequence[Option]) -> State:
+        """Returns the files that a choice from each dimension leaves."""
         entries, contents = chosen[: len(self.open)], chosen[len(self.open) :]
-        survived = self.synced | {index for index, one in zip(self.open, entries, strict=True) if one.value}
-        missing = {self.changes[index][0].path for index in range(len(self.changes)) if index not in survived and self.changes[index][0].kind == "mkdir"}
+        survived = self.synced | {index for index, entry in zip(self.open, entries, strict=True) if entry.value}
+        missing = {change.path for index, (change, _) in enumerate(self.changes) if index not in survived and change.kind == "mkdir"}
         names = dict(self.durable_names)
         for index in sorted(survived):
             apply_change(names, *self.changes[index])
         names = {path: number for path, number in names.items() if missing.isdisjoint(_parents(path))}
         files = {path: contents[number].value for path, number in names.items()}
-        lost = [*(one.lost for one in entries), *(contents[number].lost for number in names.values())]
+        lost = [*(entry.lost for entry in entries), *(contents[number].lost for number in names.values())]
         return State(files, tuple(text for text in lost if text))
 
 
 def _moved(path: str, op: DiskOp) -> str:
-    """What a path is called after a directory was renamed."""
+    """Returns the path after a directory was renamed."""
     return op.to + path[len(op.path) :] if path == op.path or path.startswith(f"{op.path}/") else path
 
 
 def _parents(path: str) -> list[str]:
+    """The directories above a path, outermost first."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: end + 1]) for end in range(len(parts))]

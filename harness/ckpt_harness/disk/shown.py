@@ -1,4 +1,4 @@
-"""What a reader may get from files that a crash or damage left behind."""
+"""What a reader may get from the files that a crash or damage left behind."""
 
 from __future__ import annotations
 
@@ -6,5 +6,14 @@ from typing import Literal
 
 Shown = Literal["new", "old", "nothing", "error", "mixture", "wrong", "disagreement", "hang"]
 SHOWN: tuple[Shown, ...] = ("new", "old", "nothing", "error", "mixture", "wrong", "disagreement", "hang")
-"""What a reader may get of what is left, the best first: the new checkpoint, the old one; no checkpoint at all; a commit marker, and a clean error on
-every rank; values of two saves; other values; success on some ranks only; no end."""
+"""The results of a load, best first.
+
+- ``new``: the new checkpoint.
+- ``old``: the old checkpoint.
+- ``nothing``: no commit marker, so no checkpoint.
+- ``error``: a commit marker, and an error on every rank.
+- ``mixture``: values of two saves.
+- ``wrong``: values of no save.
+- ``disagreement``: success on some ranks, errors on the others.
+- ``hang``: a load that does not end.
+"""

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """How a rank calls an operation, beside what it saves or loads and where.
+    """How a rank calls an operation: the arguments beside the state, the storage and the planner.
 
     Attributes:
-        coordinator: the rank, within the group, that coordinates.
-        group: the process group to pass; None for the default one.
-        no_dist: whether the rank says that it is alone.
-        use_collectives: whether a save joins the ranks by collectives.
-        executor: what an async save is done by.
-        stager: what copies the state of an async save; None for what the engine chooses.
+        coordinator: the coordinating rank, as a rank of the group.
+        group: the process group to pass; None for the default group.
+        no_dist: whether the rank saves or loads alone (DCP's ``no_dist``).
+        use_collectives: whether a save communicates by collectives (DCP's ``use_collectives``).
+        executor: what performs an async save: a thread or a process.
+        stager: copies the state of an async save; None for the engine's own stager.
     """
 
     coordinator: int = 0
@@ -39,11 +39,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Saving:
-    """An async save that has begun.
+    """An async save in progress.
 
     Attributes:
-        upload: completes when the checkpoint is saved, or was not.
-        staging: completes when the state was copied; None where it was before the save began.
+        upload: completes when the save has succeeded or failed.
+        staging: completes when the state is copied; None where ``async_save`` returns only after the copy.
     """
 
     upload: Future[Any]
@@ -51,18 +51,18 @@ class Saving:
 
 
 class Engine(Protocol):
-    """A checkpointing system: how to make its storage objects, how to call it, and how to look at what it left.
+    """A checkpoint engine: how to make its storage objects, how to call it, and how to inspect the checkpoints that it leaves.
 
     Attributes:
-        name: for the command line.
-        about: one line.
-        protocol: which sites it calls, in which protocol steps.
-        capabilities: what it claims.
-        planners: names of the kinds of planner that it can be called with, with one line on each; ``default`` among them.
-        one_process: whether what it stores lives in the process that stored it, so that only ranks of one process can share it.
-        usual: field of a case -> what it is with this engine where the case leaves it at its default; see :meth:`ckpt_harness.cases.case.Case.settled`.
-            An ``operation`` is that of saves.
-        cannot_hold: the parts of a workload that it cannot store; see :class:`ckpt_harness.workloads.workload.Workload`.
+        name: the name on the command line.
+        about: a description of one line, printed by ``ckpt-harness engines``.
+        protocol: the sites that the engine calls, in the order of its protocol steps.
+        capabilities: what the engine claims; a breach of anything else is reported as "not claimed".
+        planners: name of each kind of planner that the engine supports -> a description of one line; contains ``default``.
+        one_process: whether checkpoints live in the memory of the process that saved them, so that only ranks of one process can share them.
+        usual: name of a field of :class:`ckpt_harness.cases.case.Case` -> the engine's preferred value, which replaces the field's default; see
+            :meth:`ckpt_harness.cases.case.Case.settled`. An ``operation`` replaces the default of saves only.
+        cannot_hold: the kinds of content that the engine cannot store; see :class:`ckpt_harness.workloads.workload.Holding`.
     """
 
     name: str
@@ -75,61 +75,71 @@ class Engine(Protocol):
     cannot_hold: frozenset[Holding]
 
     def place(self, root: Path, name: str) -> str:
-        """Where the checkpoint ``name`` lives, for a case that has the directory ``root`` to itself."""
-
-    def make_writer(self, place: str) -> Any:
-        """A ``StorageWriter`` for the place."""
-
-    def make_reader(self, place: str) -> Any:
-        """A ``StorageReader`` for the place."""
-
-    def make_stager(self, staging: str) -> Any:
-        """What :attr:`Call.stager` is for a way of staging. The caller closes it.
+        """Returns the location of the checkpoint ``name``: a path or a URL.
 
         Args:
-            staging: ``blocking``, or ``background``.
+            root: a directory that belongs to the case alone.
+            name: the checkpoint's name.
+        """
+
+    def make_writer(self, place: str) -> Any:
+        """Makes a ``StorageWriter`` for the location."""
+
+    def make_reader(self, place: str) -> Any:
+        """Makes a ``StorageReader`` for the location."""
+
+    def make_stager(self, staging: str) -> Any:
+        """Makes the stager to pass as :attr:`Call.stager`. The caller closes the stager.
+
+        Args:
+            staging: ``blocking`` (copies before ``async_save`` returns) or ``background``.
         """
 
     def make_save_planner(self, kind: str) -> Any:
-        """A ``SavePlanner`` of the kind that :attr:`planners` names."""
+        """Makes a ``SavePlanner`` of a kind in :attr:`planners`."""
 
     def make_load_planner(self, kind: str) -> Any:
-        """A ``LoadPlanner`` of the kind that :attr:`planners` names."""
+        """Makes a ``LoadPlanner`` of a kind in :attr:`planners`."""
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
-        """Saves, as one rank's part of an operation of all ranks of the group that ``call`` names; without a process group, alone.
+        """Saves the state. Every rank of ``call.group`` calls this method; without a process group, a rank saves alone.
 
         Raises:
-            BaseException: what the engine raises.
+            BaseException: whatever the engine raises.
         """
 
     def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
         """Starts a save in the background.
 
         Raises:
-            BaseException: what the engine raises.
+            BaseException: whatever the engine raises.
         """
 
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
-        """Loads into ``state``, likewise."""
+        """Loads into ``state``. Every rank of ``call.group`` calls this method; without a process group, a rank loads alone.
+
+        Raises:
+            BaseException: whatever the engine raises.
+        """
 
     def committed(self, place: str, apart: int = 0) -> bool:
-        """Whether the place holds a commit marker.
+        """Returns whether the location holds a commit marker.
 
         Args:
-            place: where.
-            apart: how many ranks saved without collectives, each of which commits for itself: all must have; 0 for a save of all together.
+            place: the location.
+            apart: 0 for a save by all ranks together. For a save without collectives, the number of ranks: each rank then commits its own part,
+                and the checkpoint counts as committed when every part is.
         """
 
     def flaws(self, place: str) -> Sequence[str]:
-        """What does not fit together in a committed checkpoint, one text each; nothing where the engine cannot tell.
+        """Lists contradictions inside a committed checkpoint, such as metadata that names missing bytes; empty if the engine cannot check.
 
         Args:
-            place: where.
+            place: the location.
         """
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
-        """Everything stored at the place: name -> digest of the content."""
+        """Returns everything stored at the location: name -> digest of the content."""
 
     def discard(self, place: str) -> None:
-        """Removes whatever is stored at the place, if anything."""
+        """Removes everything stored at the location; does nothing if nothing is stored."""

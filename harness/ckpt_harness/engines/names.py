@@ -1,4 +1,4 @@
-"""Engines by name: those built in, those for third-party packages, and those that installed packages or files provide."""
+"""Finding an engine by name: built-in engines, engines for third-party packages, engines of installed packages, and engines in a user's own files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import NamedTuple, cast
 
 from ckpt_harness.engines.base import Engine
-from ckpt_harness.errors import UsageError
+from ckpt_harness.errors import UsageError, quoted, unknown
 
 BUILT_IN: dict[str, str] = {
     "filesystem": "ckpt_harness.engines.filesystem:FILESYSTEM",
@@ -31,16 +31,16 @@ BUILT_IN: dict[str, str] = {
     "huggingface-consolidated": "ckpt_harness.engines.huggingface:HUGGINGFACE_CONSOLIDATED",
     "huggingface-quantized": "ckpt_harness.engines.huggingface:HUGGINGFACE_QUANTIZED",
 }
-"""Name -> ``module:object``."""
+"""Built-in engines: name -> ``module:object``."""
 
 
 class ThirdParty(NamedTuple):
-    """An engine that ships with the harness, for a package that does not.
+    """An engine for a package that is not a dependency of the harness.
 
     Attributes:
-        target: ``module:object``; importing the module does not import the package.
-        module: what of the package is imported.
-        package: what pip installs.
+        target: ``module:object`` of the engine; importing that module does not import the package.
+        module: the package's import name.
+        package: the package's name for pip.
     """
 
     target: str
@@ -63,54 +63,67 @@ THIRD_PARTY: dict[str, ThirdParty] = {
     ),
     "s3torchconnector": ThirdParty("ckpt_harness.engines.third_party.s3torchconnector:S3TORCHCONNECTOR", "s3torchconnector", "s3torchconnector[dcp]"),
 }
-"""Name -> what it is, and what it needs. docs/THIRD_PARTIES.md tells how each fares."""
+"""Engines for third-party packages, by name. docs/THIRD_PARTIES.md lists the results of each."""
 
 
 GROUP = "ckpt_harness.engines"
-"""The entry-point group in which installed packages name engines of theirs."""
+"""The entry-point group by which installed packages provide engines."""
+
+
+_SEE = "ckpt-harness engines"
+_ALSO = "or file.py:object"
 
 
 def named() -> dict[str, str]:
-    """The engines that have a name: those built in, for third parties too, and those of installed packages, which may not take a name that is taken.
+    """Returns all engines that have a name: name -> ``module:object``.
 
-    Returns:
-        Name -> ``module:object``.
+    An engine of an installed package does not replace a built-in engine of the same name.
+
+    Example:
+        >>> named()["filesystem"]
+        'ckpt_harness.engines.filesystem:FILESYSTEM'
     """
-    taken = {**BUILT_IN, **{name: one.target for name, one in THIRD_PARTY.items()}}
+    taken = {**BUILT_IN, **{name: engine.target for name, engine in THIRD_PARTY.items()}}
     return taken | {name: target for name, target in _installed().items() if name not in taken}
 
 
 @functools.cache
 def _installed() -> dict[str, str]:
-    """What installed packages name; read once, since every case asks for its engine many times."""
+    """Returns the engines of installed packages. Cached, since every case looks up its engine many times."""
     return {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
 
 
 def find_engine(name: str) -> Engine:
-    """Finds an engine by name, or imports it from ``module:object`` or ``path/to/file.py:object``; an object may be dotted.
+    """Finds an engine by its name or by where it is defined.
+
+    Args:
+        name: a name that ``ckpt-harness engines`` prints, or ``module:object``, or ``path/to/file.py:object``; the object may be dotted.
 
     Raises:
-        UsageError: unknown, or not importable; the message shows the valid names.
+        UsageError: there is no such engine, or it cannot be imported.
     """
     target = name if ":" in name else named().get(name, name)
     module, colon, attribute = target.rpartition(":")
     if not colon:
-        raise UsageError(f"unknown engine {name!r}; engines: {', '.join(named())}, or module:object or file.py:object of your own")
+        raise UsageError(f"{unknown('engine', name, named(), see=_SEE)}, {_ALSO}")
     if name in THIRD_PARTY and not _is_installed(THIRD_PARTY[name].module):
-        raise UsageError(f"engine {name!r} needs {THIRD_PARTY[name].package}, which is not installed; engines: {', '.join(named())}")
+        package = THIRD_PARTY[name].package
+        raise UsageError(f"engine {name!r} needs a package that is not installed: pip install '{package}'; `{_SEE}` prints all engines")
     try:
         loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
         return cast(Engine, operator.attrgetter(attribute)(loaded))
     except (ImportError, AttributeError, OSError) as error:
-        choices = f"{', '.join(named())}, or module:object or file.py:object"
-        raise UsageError(f"engine {name!r} cannot be imported: {error}; engines: {choices}") from error
+        raise UsageError(f"engine {quoted(name)} cannot be imported: {error}; `{_SEE}` prints all engines with a name") from error
 
 
 def known_as(name: str) -> tuple[str, ...]:
-    """The engine's own name and, for a storage that inherits one of DCP's own, that of the built-in engine whose findings it inherits with it.
+    """Returns the names under which the findings register knows an engine's findings.
+
+    These are the engine's own name and, if its storage class derives from a built-in engine's (attribute ``kin``), the name of that engine: the
+    derived class inherits the findings too.
 
     Args:
-        name: of the engine, which says the other in an attribute ``kin``, if it has one.
+        name: the engine's name.
     """
     kin: str = getattr(find_engine(name), "kin", "")
     return (name, kin) if kin else (name,)
@@ -118,20 +131,20 @@ def known_as(name: str) -> tuple[str, ...]:
 
 @functools.cache
 def _is_installed(module: str) -> bool:
-    """Whether a module could be imported; that takes a moment for a large package, and is not tried."""
+    """Whether a module can be found. The module is not imported: a large package takes seconds."""
     return importlib.util.find_spec(module) is not None
 
 
 @functools.cache
 def _of_file(path: Path) -> ModuleType:
-    """The module of a file: the one that a test runner has loaded already, under whatever name, or a new one that finds its neighbours."""
+    """Returns the module of a file: the module that a test runner has already loaded from that file, or else a new one."""
     for module in list(sys.modules.values()):
-        if getattr(module, "__dict__", {}).get("__file__") == str(path):  # not getattr: some modules import others when asked
+        if getattr(module, "__dict__", {}).get("__file__") == str(path):  # not getattr(module, "__file__"): some modules import others when asked
             return module
     spec = importlib.util.spec_from_file_location(f"_engine_in_{path.stem}", path)
     assert spec is not None and spec.loader is not None, "a name that ends in .py has a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    sys.path.append(str(path.parent))
+    sys.path.append(str(path.parent))  # so that the file can import the files next to it
     spec.loader.exec_module(module)
     return module

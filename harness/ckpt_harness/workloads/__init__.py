@@ -1,1 +1,1 @@
-"""The state that operations save: every element carries a tag that says which save and which rank wrote it."""
+"""The state that operations save: every element carries a tag that identifies the save and the rank that wrote it."""

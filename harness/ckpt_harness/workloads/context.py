@@ -1,4 +1,4 @@
-"""For which rank, and which save, a state is built."""
+"""The context of a state: the rank that holds it, the save whose values it has, and its layout."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ from ckpt_harness.workloads.tags import Tag
 
 State = dict[str, Any]
 UNFILLED = "<unfilled>"
-"""What objects of a load target hold until they are loaded."""
+"""What a load target holds in place of objects until they are loaded."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """For whom a state is made.
+    """Everything that the values and the layout of a state depend on.
 
     Attributes:
         rank: the rank within the group.
-        size: number of ranks.
-        save: number of the save whose values it holds, from 1; None for an empty target.
-        grouped: whether a process group is there.
-        shards: into how many shards of its own size the state was cut when it was saved; a load may be by another number of ranks.
-        owner: whose state it is, of several that are saved at once: every element carries it.
-        group: the process group, where it is not the default one.
-        loading: whether it is laid out as it is loaded, which is not always as it was saved; an empty target always is.
+        size: the number of ranks.
+        save: number of the save whose values the state holds, from 1; None for an empty load target.
+        grouped: whether there is a process group.
+        shards: the number of shards when the state was saved; the number of ranks that load may differ.
+        owner: which of several states that are saved at the same time; every tag carries this number in place of the rank.
+        group: the process group; None for the default group.
+        loading: whether the state has the layout of a load, which may differ from that of a save; an empty target always has it.
+
+    Example:
+        >>> context = Context(rank=0, size=2, save=3, grouped=False, shards=2)
+        >>> [Tag.decode(value).save for value in context.tensor(key=1, count=2).tolist()]
+        [3, 3]
     """
 
     rank: int
@@ -41,30 +46,37 @@ class Context:
 
     @property
     def as_loaded(self) -> bool:
-        """Whether the state is laid out as it is loaded."""
+        """Whether the state has the layout of a load."""
         return self.loading or self.save is None
 
     def tensor(self, key: int, count: int, start: int = 0, *, whose: int | None = None) -> torch.Tensor:
-        """``count`` float64 tags from index ``start``, that name the owner or, on purpose, somebody else; NaN in an empty target."""
+        """Makes a float64 tensor of tags; of NaN in an empty target.
+
+        Args:
+            key: number of the entry within the workload.
+            count: the number of elements.
+            start: index of the first element within the whole tensor.
+            whose: the rank that the tags name; None for :attr:`owner`.
+        """
         if self.save is None:
             return torch.full((count,), float("nan"), dtype=torch.float64)
         values = [Tag(self.save, self.owner if whose is None else whose, key, start + index).encode() for index in range(count)]
         return torch.tensor(values, dtype=torch.float64)
 
     def object(self, value: Any) -> Any:
-        """``value``, or the sentinel in an empty target."""
+        """Returns ``value``, or the sentinel in an empty target."""
         return UNFILLED if self.save is None else value
 
 
 def context_here(save: int | None, shards: int, *, owner: int = 0, group: Any = None, alone: bool = False) -> Context:
-    """The context of the calling rank, read from its process group.
+    """Returns the context of the calling rank, read from its process group.
 
     Args:
-        save: number of the save whose values it holds; None for an empty target.
-        shards: into how many shards the state is cut.
-        owner: whose state it is, of several.
-        group: the process group; None for the default one.
-        alone: whether the rank's state knows nothing of a group, even if there is one.
+        save: number of the save whose values the state holds; None for an empty load target.
+        shards: the number of shards when the state is or was saved.
+        owner: which of several states that are saved at the same time.
+        group: the process group; None for the default group.
+        alone: whether the state ignores the process group, even if there is one.
     """
     grouped = not alone and dist.is_available() and dist.is_initialized()
     rank, size = (dist.get_rank(group), dist.get_world_size(group)) if grouped else (0, 1)

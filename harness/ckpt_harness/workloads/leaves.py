@@ -15,13 +15,20 @@ from ckpt_harness.workloads.tags import Tag
 
 
 def leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The leaves of a state with their names; of a sharded tensor, the local shards."""
+    """Yields (name, value) for each leaf below a value; for a sharded tensor, the local shards.
+
+    Tensors of :data:`ckpt_harness.workloads.plain.DTYPES` are viewed as float64, so that their elements can be decoded as tags.
+
+    Example:
+        >>> list(leaves("", {"model": {"step": 3}, "epochs": [1, 2]}))
+        [('model.step', 3), ('epochs', [1, 2])]
+    """
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from leaves(f"{prefix}.{key}" if prefix else str(key), inner)
     elif is_stateful(value):
         yield from leaves(prefix, value.state_dict())
-    elif isinstance(value, list) and any(isinstance(one, torch.Tensor) for one in value):
+    elif isinstance(value, list) and any(isinstance(item, torch.Tensor) for item in value):
         for index, inner in enumerate(value):
             yield from leaves(f"{prefix}[{index}]", inner)
     elif is_sharded_tensor(value):
@@ -36,38 +43,56 @@ def leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def saves_of(value: Any) -> set[int]:
-    """The saves that a leaf tells of; objects hold their number, alone or in a list."""
+    """Returns the numbers of the saves that wrote a leaf. Objects hold the number itself, alone or in a list."""
     if isinstance(value, torch.Tensor):
         tags = (Tag.decode(element) for element in value.flatten().tolist())
         return {tag.save for tag in tags if tag is not None}
-    return {one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)}
+    items = value if isinstance(value, list) else [value]
+    return {item for item in items if isinstance(item, int)}
 
 
-def overlap(actual: Any, theirs: Any) -> bool:
-    """Whether a leaf holds, wholly or in part, the values of another."""
-    if isinstance(theirs, torch.Tensor):
-        return isinstance(actual, torch.Tensor) and actual.shape == theirs.shape and bool((actual == theirs).any())
-    return bool(actual == theirs)
+def overlap(actual: Any, written: Any) -> bool:
+    """Returns whether a leaf holds, in whole or in part, the values that a save wrote to it."""
+    if isinstance(written, torch.Tensor):
+        return isinstance(actual, torch.Tensor) and actual.shape == written.shape and bool((actual == written).any())
+    return bool(actual == written)
 
 
-def difference(actual: Any, expected: torch.Tensor) -> str:
-    """What a tensor holds instead of what it should: never filled, another save's, another rank's, or noise."""
+def difference(actual: Any, expected: Any) -> str:
+    """Describes what a leaf holds instead of the expected value; "" if they are equal.
+
+    Example:
+        >>> difference(2, 1)
+        '2 instead of 1'
+        >>> difference(torch.tensor([float("nan")], dtype=torch.float64), torch.tensor([0.0], dtype=torch.float64))
+        '1 of 1 elements, first NaN (never filled) instead of Tag(save=0, rank=0, key=0, index=0)'
+    """
+    if not isinstance(expected, torch.Tensor):
+        return "" if actual == expected else f"{actual!r} instead of {expected!r}"
     if not isinstance(actual, torch.Tensor) or actual.shape != expected.shape or actual.dtype != expected.dtype:
         return f"{type(actual).__name__} {getattr(actual, 'shape', '')} instead of {tuple(expected.shape)}"
-    wrong = [(have, want) for have, want in zip(actual.flatten().tolist(), expected.flatten().tolist(), strict=True) if have != want]
+    if torch.equal(actual, expected):
+        return ""
+    return _elements(actual, expected)
+
+
+def _elements(actual: torch.Tensor, expected: torch.Tensor) -> str:
+    """Describes how many elements differ, and the first of them: never filled, or of another save or rank, or no tag at all."""
+    pairs = zip(actual.flatten().tolist(), expected.flatten().tolist(), strict=True)
+    wrong = [(have, want) for have, want in pairs if have != want]
     have, want = wrong[0]
     shown = "NaN (never filled)" if math.isnan(have) else str(Tag.decode(have) or have)
     return f"{len(wrong)} of {expected.numel()} elements, first {shown} instead of {Tag.decode(want)}"
 
 
 def overwrite(target: Any, source: Any) -> None:
-    """Copies into tensors, and replaces everything else where it is kept."""
+    """Copies ``source`` into ``target``: tensors in place, all other values by replacing them in their container."""
     if isinstance(target, TaggedModule):
         target.weight.copy_(source.weight)
         target.counter = source.counter
     elif is_sharded_tensor(target):
-        for (_, mine), (_, theirs) in zip(local_shards(target), local_shards(source), strict=True):
-            mine.copy_(theirs)
+        for (_, into), (_, shard) in zip(local_shards(target), local_shards(source), strict=True):
+            into.copy_(shard)
     elif is_stateful(target):
         overwrite(target.state_dict(), source.state_dict())
     elif isinstance(target, DTensor):

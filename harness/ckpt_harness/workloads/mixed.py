@@ -1,4 +1,4 @@
-"""States that are put together from others, as a trainer's state is."""
+"""States composed of several kinds, as a trainer's state is."""
 
 from __future__ import annotations
 

@@ -7,17 +7,17 @@ import torch
 from ckpt_harness.workloads.context import Context, State
 
 COUNT = 5
-"""Elements of a replicated tensor: odd and small, since uneven sizes find more and every element costs time."""
+"""Elements of a replicated tensor. Odd, since uneven sizes find more bugs; small, since every element costs time."""
 
 DTYPES = (torch.bfloat16, torch.float16, torch.int8, torch.int32, torch.complex64)
-"""Of which workload ``kinds`` has a tensor, and no other has any: nothing that converts them gets every bit right."""
+"""The dtypes in workload ``kinds``, and in no other: a conversion between them would not preserve every bit of a tag."""
 
 
 class TaggedModule:
-    """A ``Stateful``: what DCP asks for its state and hands it back.
+    """A ``Stateful`` with a tensor and an object.
 
     Args:
-        context: for whom.
+        context: which values it holds.
     """
 
     def __init__(self, context: Context) -> None:
@@ -25,30 +25,30 @@ class TaggedModule:
         self.counter = context.object(context.save)
 
     def state_dict(self) -> State:
-        """The state, by reference."""
+        """Returns the state, without copying it."""
         return {"weight": self.weight, "counter": self.counter}
 
     def load_state_dict(self, state_dict: State) -> None:
-        """Takes the loaded state."""
+        """Replaces the state by the loaded one."""
         self.weight, self.counter = state_dict["weight"], state_dict["counter"]
 
 
 class TaggedWeights:
-    """A ``Stateful`` of a tensor alone.
+    """A ``Stateful`` with a tensor only.
 
     Args:
-        context: for whom.
+        context: which values it holds.
     """
 
     def __init__(self, context: Context) -> None:
         self.weight = context.tensor(21, COUNT)
 
     def state_dict(self) -> State:
-        """The state, by reference."""
+        """Returns the state, without copying it."""
         return {"weight": self.weight}
 
     def load_state_dict(self, state_dict: State) -> None:
-        """Takes the loaded state."""
+        """Replaces the state by the loaded one."""
         self.weight = state_dict["weight"]
 
 

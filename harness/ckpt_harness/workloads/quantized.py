@@ -11,10 +11,10 @@ from ckpt_harness.workloads.tags import Tag
 
 
 def quantized(context: Context) -> State:
-    """A weight that is stored with the scales of its blocks of two by two, and loaded without.
+    """A weight that is stored with a scale for each block of two by two elements, and loaded dequantized.
 
-    Readers compute in float32, so that a tag must fit 24 bits: the element's number is in the key's place. Scales are powers of two, all different
-    from 1, so that nothing is rounded and a weight that was not scaled is another's.
+    Readers compute in float32, so each tag must fit into 24 bits: it carries the element's number as its key, and index 0. The scales are powers of
+    two, so that nothing is rounded, and never 1, so that a weight that was not multiplied by its scale has a wrong tag.
     """
     rows, columns = 5, 3
     values = [Tag(context.save or 0, context.owner, 2 * number, 0).encode() for number in range(1, rows * columns + 1)]

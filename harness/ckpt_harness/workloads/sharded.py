@@ -1,4 +1,4 @@
-"""States of tensors that are cut over the ranks: a ``ShardedTensor``, and DTensors.
+"""States of tensors that are sharded over the ranks: a ``ShardedTensor``, and DTensors.
 
 Meshes are made without process groups of their own: saving and loading never communicate over a mesh, and a rank that has failed could not
 help to create a group.
@@ -20,6 +20,7 @@ from ckpt_harness._torch import empty_sharded_tensor, local_shards
 from ckpt_harness.workloads.context import Context, State
 
 _PER_SHARD = 3
+"""Elements of each shard."""
 
 
 def sharded(context: Context) -> State:
@@ -48,31 +49,31 @@ def dtensors(context: Context) -> State:
 
 
 def mesh_of(group: Any, rows: int = 0) -> DeviceMesh:
-    """A mesh over the ranks of a group that nobody communicates over.
+    """Makes a mesh of the ranks of a group, without a communicator.
 
     Args:
-        group: the process group; None for the default one.
-        rows: its first dimension, of two; 0 for one dimension.
+        group: the process group; None for the default group.
+        rows: size of the first of two dimensions; 0 for a one-dimensional mesh.
     """
     ranks = torch.tensor(dist.get_process_group_ranks(group))
-    # The argument is experimental, and how torch makes its own sub-meshes.
+    # torch makes its own sub-meshes with this experimental argument.
     return DeviceMesh("cpu", ranks.view(rows, -1) if rows else ranks, _init_backend=False)
 
 
 def part_of(whole: torch.Tensor, mesh: DeviceMesh, placements: Sequence[Placement]) -> torch.Tensor:
-    """What the calling rank holds of a tensor, cut as DTensor cuts it: unevenly, and with nothing for the last ranks where there is too little."""
+    """Returns the calling rank's part of a tensor, sharded as DTensor does: unevenly, and empty on the last ranks if there are too few rows."""
     coordinate = mesh.get_coordinate()
-    assert coordinate is not None, "a mesh is made by the ranks that are in it"
+    assert coordinate is not None, "only ranks of the mesh call this"
     for position, size, placement in zip(coordinate, mesh.shape, placements, strict=True):
         if isinstance(placement, Shard):
             chunks = whole.chunk(size, placement.dim)
             whole = chunks[position] if position < len(chunks) else whole.narrow(placement.dim, 0, 0)
         else:
-            assert isinstance(placement, Replicate), "nothing here is a partial sum"
+            assert isinstance(placement, Replicate), "workloads use no partial placements"
     return whole.contiguous()
 
 
 def spread(whole: torch.Tensor, mesh: DeviceMesh, placements: Sequence[Placement]) -> DTensor:
-    """A tensor as a DTensor, made without a collective: each rank has the whole, and keeps its part."""
+    """Makes a DTensor without a collective: each rank has the whole tensor, and keeps its own part."""
     local = part_of(whole, mesh, placements).clone()
     return DTensor.from_local(local, mesh, placements, run_check=False, shape=whole.shape, stride=whole.stride())

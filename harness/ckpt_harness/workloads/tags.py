@@ -1,7 +1,7 @@
-"""The encoding that makes every element of a checkpoint say whose it is: (save, rank, key, index).
+"""Tags: numbers that identify every element of a checkpoint by its save, rank, entry and index.
 
-A mixture of two saves, or a shard that landed in another's place, is then recognisable element by element.
-Tags fit a float64 exactly, so that load targets can start as NaN.
+A mixture of two saves, or a shard that was loaded into the wrong place, is recognised element by element. A float64 holds every tag exactly, so
+that load targets can start as NaN.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from dataclasses import dataclass
 
 _INDEX_BITS, _KEY_BITS, _RANK_BITS, _SAVE_BITS = 22, 9, 12, 9
 LIMITS = {"save": 1 << _SAVE_BITS, "rank": 1 << _RANK_BITS, "key": 1 << _KEY_BITS, "index": 1 << _INDEX_BITS}
-"""How large each part may grow (exclusive)."""
+"""Upper limit of each part (exclusive)."""
 
 
 @dataclass(frozen=True)
 class Tag:
-    """What an element says of itself.
+    """The identity of an element.
 
     Attributes:
-        save: number of the save that wrote it, from 1.
-        rank: the rank that owned it; 0 for replicated values.
+        save: number of the save that wrote the element, from 1.
+        rank: the rank that owned the element; 0 for replicated values.
         key: number of the entry within the workload.
         index: flat index within the whole tensor.
+
+    Example:
+        >>> Tag.decode(Tag(save=2, rank=1, key=7, index=5).encode())
+        Tag(save=2, rank=1, key=7, index=5)
     """
 
     save: int
@@ -31,19 +35,19 @@ class Tag:
     index: int
 
     def encode(self) -> int:
-        """The tag as an integer below 2**53.
+        """Returns the tag as an integer below 2**53.
 
         Raises:
             ValueError: a part is out of range.
         """
         for name, value in dataclasses.asdict(self).items():
             if not 0 <= value < LIMITS[name]:
-                raise ValueError(f"tag {self}: {name} {value} is outside 0 to {LIMITS[name] - 1}")
+                raise ValueError(f"{self}: {name} {value} is out of range; valid: 0 to {LIMITS[name] - 1}")
         return ((((self.save << _RANK_BITS) | self.rank) << _KEY_BITS) | self.key) << _INDEX_BITS | self.index
 
     @classmethod
     def decode(cls, value: float) -> Tag | None:
-        """The tag that an element carries, or None for what no tag encodes (NaN, infinity, fractions, negatives)."""
+        """Returns the tag of an element; None for a value that is no tag (NaN, infinity, a fraction, a negative number)."""
         if not (0 <= value < 1 << 53 and value == int(value)):
             return None
         number = int(value)

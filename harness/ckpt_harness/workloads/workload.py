@@ -1,7 +1,9 @@
-"""Workloads: the state that operations save, with every element tagged, and targets that start empty.
+"""Workloads: the kinds of state that operations save and load.
 
-Needs torch. In a process group the ``sharded`` entries are ``ShardedTensor``, and those of ``dtensor`` and ``fsdp2`` are ``DTensor``; without one they are
-plain tensors of the same whole.
+Every element of a state carries a tag (:mod:`ckpt_harness.workloads.tags`), so that a loaded state shows which save and which rank wrote each element.
+A load target starts empty: NaN in tensors, a sentinel in place of objects.
+
+Needs torch. Without a process group, sharded tensors and DTensors are plain tensors with the values of the whole.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ckpt_harness.errors import UsageError
+from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.workloads.context import Context, State
 from ckpt_harness.workloads.fsdp2 import fsdp2
 from ckpt_harness.workloads.leaves import difference, leaves, overlap, overwrite, saves_of
@@ -24,16 +26,16 @@ from ckpt_harness.workloads.sharded import dtensors, sharded
 
 
 class Holding(str, enum.Enum):
-    """What a workload holds that not every engine, and not every way of staging, can cope with."""
+    """Content of a workload that some engines, or some ways of staging, cannot handle."""
 
     OBJECTS = "objects"
     """Pickled values."""
     SHARDED = "a ShardedTensor"
     RESHARDED = "tensors that are loaded with other placements"
-    """What a rank saved without collectives describes its own part alone, so that nothing else can be made of it."""
+    """Not possible after a save without collectives: each rank's metadata then describes its own part only."""
     INTEGERS = "tensors of integers"
     QUANTIZED = "quantized tensors"
-    """Their scales are stored beside them, and only a reader that dequantizes gives back what was meant."""
+    """Stored with scales beside them: only a reader that dequantizes restores the values."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ class Workload:
     """A kind of state.
 
     Attributes:
-        name: for the command line.
-        about: one line.
+        name: the name on the command line.
+        about: a description of one line.
         make: builds the state for a context.
-        holds: what the state holds that not everything can cope with.
-        diverged: whether values that should be the same on all ranks are not: each entry must come back as some rank had it, wholly.
+        holds: content that some engines cannot handle.
+        diverged: whether ranks hold different values where they should hold the same. Each entry must then come back exactly as some rank held it.
     """
 
     name: str
@@ -55,83 +57,100 @@ class Workload:
     diverged: bool = False
 
     def mismatches(self, state: State, context: Context) -> list[str]:
-        """Compares a loaded state with what save number ``context.save`` held, bit by bit.
+        """Compares a loaded state, bit by bit, with the state that save number ``context.save`` wrote.
 
         Returns:
-            One line for each entry that differs, saying what was found instead.
+            For each entry that differs, a line that says what the entry holds instead; empty if the states are equal.
+
+        Example:
+            >>> workload, saved = find_workload("replicated"), Context(rank=0, size=1, save=1, grouped=False, shards=1)
+            >>> workload.mismatches(workload.make(saved), saved)
+            []
+            >>> stale = workload.make(dataclasses.replace(saved, save=2))
+            >>> workload.mismatches(stale, saved)  # doctest: +ELLIPSIS
+            ['replicated: 5 of 5 elements, first Tag(save=2, ...) instead of Tag(save=1, ...)']
         """
         context = dataclasses.replace(context, loading=True)
-        actuals, expecteds = dict(leaves("", state)), dict(leaves("", self.make(context)))
+        actual = dict(leaves("", state))
+        expected = self._expected(actual, context)
+        lines = [f"{name}: missing" for name in expected if name not in actual]
+        lines += [f"{name}: unexpected" for name in actual if name not in expected]
+        for name, value in expected.items():
+            if name in actual:
+                problem = difference(actual[name], value)
+                if problem:
+                    lines.append(f"{name}: {problem}")
+        return lines
+
+    def _expected(self, actual: State, context: Context) -> State:
+        """The leaves that a loaded state should hold; of a diverged workload, each as the rank held it whose values were loaded."""
+        expected = dict(leaves("", self.make(context)))
         for rank in range(context.shards) if self.diverged else ():
-            theirs = self.make(dataclasses.replace(context, rank=rank))
-            expecteds |= {name: value for name, value in theirs.items() if name in actuals and torch.equal(actuals[name], value)}
-        found = [f"{name}: not there" for name in expecteds if name not in actuals] + [f"{name}: too many" for name in actuals if name not in expecteds]
-        for name, expected in expecteds.items():
-            actual = actuals.get(name, expected)
-            if isinstance(expected, torch.Tensor):
-                if not (isinstance(actual, torch.Tensor) and actual.dtype == expected.dtype and torch.equal(actual, expected)):
-                    found.append(f"{name}: {difference(actual, expected)}")
-            elif actual != expected:
-                found.append(f"{name}: {actual!r} instead of {expected!r}")
-        return found
+            held = self.make(dataclasses.replace(context, rank=rank))
+            expected |= {name: value for name, value in held.items() if name in actual and torch.equal(actual[name], value)}
+        return expected
 
     def saves(self, state: State) -> set[int]:
-        """The numbers of the saves whose values a loaded state holds."""
+        """Returns the numbers of the saves whose values a loaded state holds."""
         return {save for _, value in leaves("", state) for save in saves_of(value)}
 
     def overwrite(self, state: State, context: Context) -> None:
-        """Puts the values of save number ``context.save`` into a state, in place, as training does."""
+        """Overwrites a state in place with the values of save number ``context.save``, as a training step does."""
         overwrite(state, self.make(context))
 
     def shared(self, state: State, context: Context) -> list[str]:
-        """Names of the entries of a loaded state that hold, wholly or in part, the values of save number ``context.save``."""
-        actuals, theirs = dict(leaves("", state)), dict(leaves("", self.make(dataclasses.replace(context, loading=True))))
-        return [name for name, value in theirs.items() if name in actuals and overlap(actuals[name], value)]
+        """Returns the names of the entries of a loaded state that hold, in whole or in part, values of save number ``context.save``."""
+        actual = dict(leaves("", state))
+        written = leaves("", self.make(dataclasses.replace(context, loading=True)))
+        return [name for name, value in written if name in actual and overlap(actual[name], value)]
 
 
-_OBJECTS, _SHARDED, _RESHARDED = (frozenset({one}) for one in (Holding.OBJECTS, Holding.SHARDED, Holding.RESHARDED))
+_OBJECTS, _SHARDED, _RESHARDED = frozenset({Holding.OBJECTS}), frozenset({Holding.SHARDED}), frozenset({Holding.RESHARDED})
 
-WORKLOADS: dict[str, Workload] = {
-    one.name: one
-    for one in (
-        Workload("replicated", "one tensor, the same on every rank", replicated),
-        Workload("divergent", "tensors that should be the same on every rank, and are not", divergent, diverged=True),
-        Workload("sharded", "one tensor, chunked over the ranks", sharded, _SHARDED),
-        Workload("nested", "dictionaries and lists of tensors", nested),
-        Workload("kinds", "tensors of other dtypes, of no dimension and no element, and a part of a storage", kinds, frozenset({Holding.INTEGERS})),
-        Workload("objects", "pickled values", objects, _OBJECTS),
-        Workload("stateful", "an object with state_dict and load_state_dict", stateful, _OBJECTS),
-        Workload("mixed", "a replicated and a sharded tensor, an object, and a Stateful", mixed, _OBJECTS | _SHARDED),
-        Workload("tensors", "replicated, sharded and nested tensors, and a Stateful, with no object among them", tensors, _SHARDED),
-    )
-}
 
-PARALLEL: dict[str, Workload] = {
-    one.name: one
-    for one in (
-        Workload("dtensor", "DTensors on a line and a plane of ranks, loaded with other placements than they were saved with", dtensors, _RESHARDED),
-        Workload("fsdp2", "a model under FSDP2, and its optimizer", fsdp2, _OBJECTS),
-        Workload("quantized", "weights that are stored with scales and loaded without", quantized, _SHARDED | {Holding.QUANTIZED}),
-    )
-}
-"""Those that take longer to make, or that few engines can hold: what draws from :data:`WORKLOADS` leaves them out."""
+def _by_name(*workloads: Workload) -> dict[str, Workload]:
+    return {workload.name: workload for workload in workloads}
 
-ON_GPUS: dict[str, Workload] = {"cuda": Workload("cuda", "tensors on the current GPU, and an object", on_the_gpu)}
-"""Those that need a GPU; the others run anywhere."""
+
+WORKLOADS: dict[str, Workload] = _by_name(
+    Workload("replicated", "a tensor with the same values on every rank", replicated),
+    Workload("divergent", "tensors that should have the same values on every rank and do not", divergent, diverged=True),
+    Workload("sharded", "a ShardedTensor with one shard per rank", sharded, _SHARDED),
+    Workload("nested", "dictionaries and lists of tensors", nested),
+    Workload("kinds", "tensors of several dtypes, a scalar, an empty tensor, and a view of a storage", kinds, frozenset({Holding.INTEGERS})),
+    Workload("objects", "pickled values", objects, _OBJECTS),
+    Workload("stateful", "an object with state_dict and load_state_dict", stateful, _OBJECTS),
+    Workload("mixed", "a replicated and a sharded tensor, an object, and a Stateful", mixed, _OBJECTS | _SHARDED),
+    Workload("tensors", "replicated, sharded and nested tensors, and a Stateful; no objects", tensors, _SHARDED),
+)
+"""Workloads that most engines can hold, by name. Sweeps and strategies draw from these."""
+
+PARALLEL: dict[str, Workload] = _by_name(
+    Workload("dtensor", "DTensors on one- and two-dimensional meshes, loaded with other placements than saved", dtensors, _RESHARDED),
+    Workload("fsdp2", "a model under FSDP2 and its optimizer", fsdp2, _OBJECTS),
+    Workload("quantized", "weights that are stored with scales and loaded dequantized", quantized, _SHARDED | {Holding.QUANTIZED}),
+)
+"""Workloads that take longer to build, or that few engines can hold. Nothing draws from these; a case has to name them."""
+
+ON_GPUS: dict[str, Workload] = _by_name(Workload("cuda", "tensors on the current GPU, and an object", on_the_gpu))
+"""Workloads that need a GPU."""
 
 
 def find_workload(name: str) -> Workload:
-    """Finds a workload.
+    """Finds a workload by name.
 
     Raises:
-        UsageError: unknown name, or it needs a GPU and there is none; the message lists the valid ones.
+        UsageError: there is no such workload, or it needs a GPU and torch sees none.
+
+    Example:
+        >>> find_workload("nested").about
+        'dictionaries and lists of tensors'
     """
     if name in ON_GPUS:
         if not torch.cuda.is_available():
-            raise UsageError(f"workload {name!r} needs a GPU, and torch sees none; workloads: {', '.join(WORKLOADS)}")
+            raise UsageError(f"workload {name!r} needs a GPU, and torch sees none; valid: {', '.join(WORKLOADS)}")
         return ON_GPUS[name]
-    if name in PARALLEL:
-        return PARALLEL[name]
-    if name not in WORKLOADS:
-        raise UsageError(f"unknown workload {name!r}; workloads: {', '.join((*WORKLOADS, *PARALLEL))}")
-    return WORKLOADS[name]
+    workloads = {**WORKLOADS, **PARALLEL}
+    if name not in workloads:
+        raise UsageError(f"unknown workload {quoted(name)}; valid: {', '.join(workloads)}")
+    return workloads[name]

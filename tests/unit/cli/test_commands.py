@@ -50,9 +50,9 @@ USAGE = [
 ]
 LATER = [
     ("sweep --ranks 2 --coordinator 2", "coordinator 2 of a world of 2; valid: 0 to 1"),
-    ("sweep --ranks 2 --engine tape", "unknown engine 'tape'; engines: filesystem"),
-    ("sweep --ranks 2 --workload huge", "unknown workload 'huge'; workloads: replicated"),
-    ("replay writer.write_data@0=raise --engine tape", "unknown engine 'tape'; engines: filesystem"),
+    ("sweep --ranks 2 --engine tape", "unknown engine 'tape'; nearest: "),
+    ("sweep --ranks 2 --workload huge", "unknown workload 'huge'; valid: replicated"),
+    ("replay writer.write_data@0=raise --engine tape", "unknown engine 'tape'; nearest: "),
     ("replay writer.write_data@0=raise --engine no.such:ENGINE", "cannot be imported: No module named 'no'"),
     ("replay writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
     ("replay writer.write_data@0=raise --way alone", "2 ranks in way 'alone' (one rank, no process group); valid: 1"),

@@ -36,5 +36,5 @@ def test_noise_is_no_tag(noise: float) -> None:
 def test_a_part_out_of_range_is_refused(name: str) -> None:
     """Instead of spilling into the part next to it."""
     for value in (-1, LIMITS[name]):
-        with pytest.raises(ValueError, match=f"{name} {value} is outside 0 to {LIMITS[name] - 1}"):
+        with pytest.raises(ValueError, match=f"{name} {value} is out of range; valid: 0 to {LIMITS[name] - 1}"):
             replace(Tag(0, 0, 0, 0), **{name: value}).encode()

@@ -79,7 +79,7 @@ def test_alone_the_sharded_entry_is_the_whole() -> None:
 
 def test_an_unknown_workload_is_refused_with_the_choices() -> None:
     """One line, with the value and what is valid."""
-    with pytest.raises(UsageError, match="unknown workload 'huge'; workloads: replicated, divergent, sharded, nested, kinds, objects, stateful, mixed"):
+    with pytest.raises(UsageError, match="unknown workload 'huge'; valid: replicated, divergent, sharded, nested, kinds, objects, stateful, mixed"):
         find_workload("huge")
 
 
