@@ -130,10 +130,16 @@ class History:
     """
 
     events: list[Event] = field(default_factory=list)
+    _closed: bool = field(default=False, repr=False, compare=False)
 
     def append(self, event: Event) -> None:
-        """Adds an event at the end."""
-        self.events.append(event)
+        """Adds an event at the end, unless the history is closed."""
+        if not self._closed:
+            self.events.append(event)
+
+    def close(self) -> None:
+        """Ends the history: events that come later are dropped."""
+        self._closed = True
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)

@@ -138,7 +138,7 @@ def test_damage_to_the_checkpoint_before_is_seen_and_repaired(tmp_path: Path) ->
     with Rig(tmp_path, Register()) as rig:
         case = _case()
         rig.trace(case)  # the course without faults is known, so the next run is the case's own
-        previous = Path(rig.previous(case).places[0])
+        previous = Path(rig.baseline(case).places[0])
         (previous / "surplus").touch()
         (previous / ".metadata").write_bytes(b"")
         (previous / "__1_0.distcp").unlink()
@@ -148,7 +148,7 @@ def test_damage_to_the_checkpoint_before_is_seen_and_repaired(tmp_path: Path) ->
         assert all(text in told for text in ("surplus is new", ".metadata is changed", "__1_0.distcp is gone"))
         assert rig.run(case).verdict is Verdict.HOLDS
         assert rig.run(_case(operation="load")).verdict is Verdict.HOLDS
-        shutil.rmtree(rig.previous(case).places[0])
+        shutil.rmtree(rig.baseline(case).places[0])
         assert rig.run(case).verdict is Verdict.VIOLATED
         assert rig.run(case).verdict is Verdict.HOLDS
 
@@ -172,7 +172,7 @@ def test_errors_do_not_show_where_the_rig_works(tmp_path: Path) -> None:
     with Rig(tmp_path / "deep", Register()) as rig:
         case = _case(operation="load")
         rig.trace(case)
-        for file in Path(rig.previous(case).places[0]).glob("*.distcp"):
+        for file in Path(rig.baseline(case).places[0]).glob("*.distcp"):
             file.unlink()
         result = rig.run(case)
     assert "<root>" in result.explain()

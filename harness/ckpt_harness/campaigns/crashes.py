@@ -17,8 +17,8 @@ from typing import NamedTuple
 from ckpt_harness.campaigns.readers import Readers, digest_of
 from ckpt_harness.campaigns.recording import Recording, Scene, record
 from ckpt_harness.campaigns.shortest import STILL, Example, shortest
-from ckpt_harness.cases.rank_program import silenced
 from ckpt_harness.cases.replay_line import spelled
+from ckpt_harness.cases.surroundings import silenced
 from ckpt_harness.disk.durability import LIMIT, Model, States, states_after
 from ckpt_harness.disk.entries import State
 from ckpt_harness.disk.journal import DiskOp

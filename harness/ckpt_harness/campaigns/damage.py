@@ -19,8 +19,9 @@ from typing import NamedTuple
 from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS, DamageKind, alterations
 from ckpt_harness.campaigns.readers import shown
 from ckpt_harness.campaigns.recording import PLACE, Scene, check_saved
-from ckpt_harness.cases.rank_program import ATTEMPT, silenced
+from ckpt_harness.cases.rank_program import ATTEMPT
 from ckpt_harness.cases.replay_line import spelled
+from ckpt_harness.cases.surroundings import silenced
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call
 from ckpt_harness.engines.names import find_engine

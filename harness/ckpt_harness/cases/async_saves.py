@@ -1,6 +1,7 @@
-"""The async saves of one rank of a case: begun, disturbed as training would, waited for, and their futures looked at.
+"""The async saves of one rank: begun, disturbed as training would disturb them, waited for, and their futures examined.
 
-Training goes on once the state is staged, so every value is overwritten then: what a checkpoint holds of it later was not staged, but shared.
+Training goes on once the state is staged. So every value of the state is overwritten at that moment: a checkpoint that holds such a later value was
+made of memory that it shares with the training.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ import concurrent.futures
 import contextlib
 import contextvars
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ckpt_harness import _torch
-from ckpt_harness.cases.case import Case
-from ckpt_harness.cases.membership import Part
-from ckpt_harness.engines.base import Engine, Saving
+from ckpt_harness.cases.binding import BoundCase
+from ckpt_harness.cases.membership import Member
+from ckpt_harness.cases.progress import RankEnding
+from ckpt_harness.engines.base import Saving
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.planner import FaultySavePlanner
@@ -26,20 +28,19 @@ from ckpt_harness.injection.storage import FaultyStorageWriter
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.workloads.context import State
-from ckpt_harness.workloads.workload import Workload
 
 LATER = 4
-"""Number of the save whose values stand for what training does to the state once it is staged."""
+"""Number of the save whose values stand for what training writes into the state once it is staged."""
 PATIENCE = 10.0
-"""Seconds of the world's time, after an upload has ended, in which its other futures must complete."""
+"""Seconds of the world's time, after an upload has ended, within which the other futures of the save must complete."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One async save that is to be made.
+    """One async save to make.
 
     Attributes:
-        save: number of the save, as the tags carry it.
+        save: number of the save, which the tags of the state carry.
         writer: the engine's storage writer.
         place: where it saves to.
         group: the process group; None for the default one.
@@ -51,25 +52,17 @@ class Target:
     group: Any = None
 
 
-@dataclass(frozen=True)
-class RankEnding:
-    """How an operation ended on a rank.
+@dataclass
+class _Begun:
+    """An async save that was begun.
 
     Attributes:
-        operation: its name.
-        outcome: how.
-        wrong: what came back wrong from a load; None unless it loaded.
-        futures: name -> what each future that it returned says.
+        operation: name of the operation.
+        saving: its futures; None if beginning it raised.
+        error: the error that beginning it raised.
+        stager: the caller's stager, if any, which is closed at the end.
     """
 
-    operation: str
-    outcome: Outcome
-    wrong: tuple[str, ...] | None = None
-    futures: Mapping[str, Outcome] = field(default_factory=dict)
-
-
-@dataclass
-class _Running:
     operation: str
     saving: Saving | None = None
     error: ErrorRecord | None = None
@@ -77,11 +70,12 @@ class _Running:
 
 
 _view: contextvars.ContextVar[Injector | None] = contextvars.ContextVar("view", default=None)
+"""The injector, bound to the operation that the calling rank is beginning."""
 
 
 @contextlib.contextmanager
 def engine_stagers_fail() -> Iterator[None]:
-    """While ranks run: the stager that the engine makes for itself fails where the plan says so."""
+    """Injects faults into stagers that the engine makes for itself, for as long as the context lasts."""
 
     def replacement(stager: Any) -> Any:
         view = _view.get()
@@ -94,84 +88,83 @@ def engine_stagers_fail() -> Iterator[None]:
         undo()
 
 
-def save_all(
-    case: Case, engine: Engine, workload: Workload, part: Part, injector: Injector, targets: Sequence[Target], over: Callable[[], bool]
-) -> Iterator[RankEnding]:
-    """Makes async saves as the calling rank: begins one after the other, then waits for each, and gives its end.
+def save_all(bound: BoundCase, member: Member, injector: Injector, targets: Sequence[Target], over: Callable[[], bool]) -> Iterator[RankEnding]:
+    """Makes async saves as the calling rank: begins all of them, then waits for each.
 
     Args:
-        case: says how they are staged and what does them.
-        engine: the engine.
-        workload: the workload.
-        part: the rank's part in the way of calling.
-        injector: injects the case's faults.
+        bound: the case.
+        member: the rank's membership in its group.
+        injector: injects the faults of the case.
         targets: the saves, in order.
-        over: whether the world is: what is raised then ends the rank, and is no outcome.
+        over: whether the case is over: an exception after that ends the rank, and is no outcome.
+
+    Yields:
+        How each save ended, in order.
     """
-    running = [_begin(case, engine, workload, part, injector, target, over) for target in targets]
-    for one in running:
-        yield _end(one, over)
-    for one in running:
-        injector.end(one.operation)
-        if one.stager is not None:
-            one.stager.close()
+    saves = [_begin(bound, member, injector, target, over) for target in targets]
+    for save in saves:
+        yield _await(save, over)
+    for save in saves:
+        injector.end(save.operation)
+        if save.stager is not None:
+            save.stager.close()
 
 
-def _begin(
-    case: Case, engine: Engine, workload: Workload, part: Part, injector: Injector, target: Target, over: Callable[[], bool]
-) -> _Running:
-    running = _Running(injector.begin("async_save"))
-    view = injector.during(running.operation)
-    plain = workload.make(part.context(target.save))
+def _begin(bound: BoundCase, member: Member, injector: Injector, target: Target, over: Callable[[], bool]) -> _Begun:
+    save = _Begun(injector.begin("async_save"))
+    view = injector.during(save.operation)
+    plain = bound.workload.make(member.context(target.save))
     state = {key: FaultyStateful.sharing(value, view) if _torch.is_stateful(value) else value for key, value in plain.items()}
-    writer = FaultyStorageWriter.resolved(target.writer, view, stages=case.staging == "writer")
-    planner = FaultySavePlanner.sharing(engine.make_save_planner(case.planner), view)
+    writer = FaultyStorageWriter.resolved(target.writer, view, stages=bound.case.staging == "writer")
+    planner = FaultySavePlanner.sharing(bound.engine.make_save_planner(bound.case.planner), view)
     token = _view.set(view)
     try:
-        if case.staging in ("blocking", "background"):
-            running.stager = engine.make_stager(case.staging)
-        stager = None if running.stager is None else FaultyStager.sharing(running.stager, view)
-        call = dataclasses.replace(part.call, group=target.group, executor=case.executor, stager=stager)
-        running.saving = engine.async_save(state, writer, planner, target.place, call)
-    except BaseException as error:  # whatever an engine raises is the outcome
+        if bound.case.staging in ("blocking", "background"):
+            save.stager = bound.engine.make_stager(bound.case.staging)
+        stager = None if save.stager is None else FaultyStager.sharing(save.stager, view)
+        call = dataclasses.replace(member.call, group=target.group, executor=bound.case.executor, stager=stager)
+        save.saving = bound.engine.async_save(state, writer, planner, target.place, call)
+    except BaseException as error:  # an error of any type is an outcome
         if over():
             raise
-        running.error = ErrorRecord.of(error)
-        return running
+        save.error = ErrorRecord.of(error)
+        return save
     finally:
         _view.reset(token)
-    if running.saving.staging is not None:
-        current().adopt(running.saving.staging)  # the engine makes it by hand
-    _train_on(plain, workload, part, running.saving)
-    return running
+    if save.saving.staging is not None:
+        current().adopt(save.saving.staging)  # the engine completes this future by hand, so the world must learn of it
+    _train_on(plain, bound, member, save.saving)
+    return save
 
 
-def _train_on(state: State, workload: Workload, part: Part, saving: Saving) -> None:
-    """Overwrites the state as soon as the engine allows it: staging is over."""
+def _train_on(state: State, bound: BoundCase, member: Member, saving: Saving) -> None:
+    """Overwrites the state as soon as the engine allows it: when staging is over."""
     if saving.staging is not None:
         concurrent.futures.wait([saving.staging], PATIENCE)
         if not saving.staging.done():
             return
-    workload.overwrite(state, part.context(LATER))
+    bound.workload.overwrite(state, member.context(LATER))
 
 
-def _end(running: _Running, over: Callable[[], bool]) -> RankEnding:
-    if running.saving is None:
-        return RankEnding(running.operation, Outcome("raised", running.error, finished_at=current().now()))
-    upload = running.saving.upload
+def _await(save: _Begun, over: Callable[[], bool]) -> RankEnding:
+    """Waits for the upload of a save, then examines all of its futures."""
+    if save.saving is None:
+        return RankEnding(save.operation, Outcome("raised", save.error, finished_at=current().now()))
     try:
-        upload.result()
+        save.saving.upload.result()
         outcome = Outcome("returned", finished_at=current().now())
-    except BaseException as error:  # whatever an engine raises is the outcome
+    except BaseException as error:  # an error of any type is an outcome
         if over():
             raise
         outcome = Outcome("raised", ErrorRecord.of(error), finished_at=current().now())
-    named = {"upload": upload, **({} if running.saving.staging is None else {"staging": running.saving.staging})}
-    return RankEnding(running.operation, outcome, futures={name: _said(future) for name, future in named.items()})
+    futures = {"upload": _ending_of(save.saving.upload)}
+    if save.saving.staging is not None:
+        futures["staging"] = _ending_of(save.saving.staging)
+    return RankEnding(save.operation, outcome, futures=futures)
 
 
-def _said(future: Future[Any]) -> Outcome:
-    """What a future says once everything is over."""
+def _ending_of(future: Future[Any]) -> Outcome:
+    """How a future ended; ``hung`` if it does not complete within :data:`PATIENCE`."""
     concurrent.futures.wait([future], PATIENCE)
     if not future.done():
         return Outcome("hung", where="it is not completed")

@@ -1,4 +1,4 @@
-"""A rank's part in a way of calling: its group, what it passes to the engine, and the state that it has within the group."""
+"""A rank's membership in a group: its process group, the arguments that it passes to the engine, and its state within the group."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 import torch.distributed as dist
 
-from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.binding import BoundCase
 from ckpt_harness.engines.base import Call
 from ckpt_harness.faults.protocol import Group
 from ckpt_harness.workloads.context import Context, context_here
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a rank is in an operation.
+class Member:
+    """A rank as a member of its group.
 
     Attributes:
-        number: which of the groups it belongs to, from 0: each has a place of its own.
-        owner: whose state it has: that of its group or, where each rank commits for itself, its own.
-        group: that group.
-        call: how it calls the engine.
+        number: index of the group; each group has a place of its own.
+        owner: number that the tags of its state carry: the group's or, where each rank commits for itself, its own.
+        group: the group.
+        call: the arguments that it passes to the engine.
         alone: whether its state is that of one rank by itself.
     """
 
@@ -35,38 +35,50 @@ class Part:
     alone: bool
 
     def context(self, save: int | None) -> Context:
-        """For whom the rank makes a state: what each group stores can be told from what the others do.
+        """Returns the context in which the rank makes its state; the states of two groups differ in every element.
 
         Args:
-            save: number of the save whose values it holds; None for an empty target.
+            save: number of the save whose values the state holds; None for an empty target of a load.
         """
         return context_here(save, len(self.group.ranks), owner=self.owner, group=self.call.group, alone=self.alone)
 
 
 @contextlib.contextmanager
-def joined(case: Case, rank: int, timeout: float) -> Iterator[Part | None]:
-    """Has the calling rank take its part; every rank of the world calls it.
+def joined(bound: BoundCase, rank: int, timeout: float, coordinator: int | None = None) -> Iterator[Member | None]:
+    """Joins the calling rank to its group. Every rank of the world calls this.
 
-    Process groups that the way needs are made here, and destroyed at the end: nobody leaves before all who use one are done with it.
+    Process groups that the call style needs are made here and destroyed at the end. Nobody leaves before all ranks are done with them.
 
     Args:
-        case: says in which way.
+        bound: the case.
         rank: the calling rank, of the world.
-        timeout: of the collectives of such groups, in seconds.
+        timeout: seconds that a collective of such a process group waits.
+        coordinator: the rank, within its group, that coordinates; by default that of the case.
 
     Yields:
-        The part, or None for a rank that takes none.
+        The membership, or None for a rank that takes no part.
     """
-    way, groups = case.call_style, case.groups()
-    own: list[Any] = [None] * len(groups)
-    if way.process_group == "own":
-        own = [dist.new_group(list(group.ranks), timeout=dt.timedelta(seconds=timeout)) for group in groups]
-    part = None
-    for number, group in enumerate(groups):
+    process_groups: list[Any] = [None] * len(bound.groups)
+    if bound.call_style.process_group == "own":
+        limit = dt.timedelta(seconds=timeout)
+        process_groups = [dist.new_group(list(group.ranks), timeout=limit) for group in bound.groups]
+    member = None
+    for number, group in enumerate(bound.groups):
         if rank in group.ranks:
-            call = Call(case.coordinator, own[number], no_dist=way.no_dist, use_collectives=way.use_collectives)
-            owner = number if way.use_collectives else group.within(rank)
-            part = Part(number, owner, group, call, way.alone)
-    yield part
-    if part is not None and part.call.group is not None:
-        dist.destroy_process_group(part.call.group)
+            member = _member(bound, number, rank, process_groups[number], coordinator)
+    yield member
+    if member is not None and member.call.group is not None:
+        dist.destroy_process_group(member.call.group)
+
+
+def _member(bound: BoundCase, number: int, rank: int, process_group: Any, coordinator: int | None) -> Member:
+    style = bound.call_style
+    group = bound.groups[number]
+    call = Call(
+        coordinator=bound.case.coordinator if coordinator is None else coordinator,
+        group=process_group,
+        no_dist=style.no_dist,
+        use_collectives=style.use_collectives,
+    )
+    owner = number if style.use_collectives else group.within(rank)
+    return Member(number, owner, group, call, style.alone)

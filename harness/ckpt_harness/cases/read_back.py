@@ -1,32 +1,36 @@
-"""Reading a checkpoint back: what fresh ranks get from a place, and of which save it is."""
+"""Reads checkpoints back: what fresh ranks get from a place, and of which save it is."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ckpt_harness.cases.async_saves import LATER
+from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT
+from ckpt_harness.cases.prepare import Scene
+from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SECOND
+from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call, Engine
+from ckpt_harness.judging.evidence import StorageEvidence
 from ckpt_harness.runtime import current
 from ckpt_harness.workloads.context import context_here
 from ckpt_harness.workloads.workload import Workload
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
-TIMEOUT = 1800.0
-"""Virtual seconds that a collective waits; torch's default for gloo."""
-
 
 @dataclass(frozen=True)
 class Reading:
-    """What fresh ranks got.
+    """What fresh ranks got from a place.
 
     Attributes:
-        failed: rank -> how its load ended, where it did not succeed.
-        hung: whether any waits for ever.
-        differences: number of a save -> what differs from it where the load succeeded; one text for each entry and rank.
-        saves: the saves whose values were seen where the load succeeded; but for what the state was given after it had been staged.
-        later: names of entries that hold what the state was given after it had been staged.
+        failed: rank -> how its load ended, for the ranks whose load did not succeed.
+        hung: whether any rank waits for ever.
+        differences: number of a save -> how the loaded states differ from it; one text for each entry and rank. Only ranks whose load succeeded.
+        saves: the saves whose values were loaded; without those that training wrote after staging.
+        later: names of entries that hold values which training wrote after staging.
         ranks: how many ranks loaded.
     """
 
@@ -38,11 +42,12 @@ class Reading:
     ranks: int
 
     def wrong(self, save: int) -> tuple[str, ...]:
-        """All that is wrong, if the place must hold a save."""
-        return (*(f"rank {rank} {ended}" for rank, ended in self.failed.items()), *self.differences[save])
+        """Returns everything that is wrong if the place must hold ``save``."""
+        failures = [f"rank {rank} {ending}" for rank, ending in self.failed.items()]
+        return (*failures, *self.differences[save])
 
     def shows(self, old: int, new: int) -> Shown:
-        """What the place shows of two saves that it may hold; whether there is a checkpoint at all is not asked."""
+        """Returns what the place shows of two saves that it may hold. It does not ask whether the place is committed."""
         if self.hung:
             return "hang"
         if self.failed:
@@ -52,6 +57,21 @@ class Reading:
         if not self.differences[old]:
             return "old"
         return "mixture" if len(self.saves) > 1 else "wrong"
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What one rank loaded.
+
+    Attributes:
+        differences: number of a save -> how the state differs from it.
+        saves: the saves whose values the state holds.
+        later: names of entries that hold values which training wrote after staging.
+    """
+
+    differences: Mapping[int, list[str]]
+    saves: set[int]
+    later: list[str]
 
 
 def read(
@@ -66,7 +86,7 @@ def read(
     group: bool = True,
     planner: str = "default",
     later: int | None = None,
-    told: Callable[[RankResult], str] = lambda result: str(result.record or result.outcome),
+    in_words: Callable[[RankResult], str] = lambda result: str(result.record or result.outcome),
 ) -> Reading:
     """Loads a checkpoint in fresh simulated ranks.
 
@@ -77,29 +97,134 @@ def read(
         saves: numbers of the saves that it may hold.
         ranks: how many ranks load it, together.
         shards: into how many shards the state was cut when it was saved.
-        owner: rank -> whose state it loads.
+        owner: rank -> number of the owner whose state the rank loads.
         group: whether the ranks are in a process group.
         planner: name of the kind of planner.
-        later: number of the save whose values the state was given after it had been staged.
-        told: how an outcome reads.
+        later: number of the save whose values training wrote after staging; None where nothing was written.
+        in_words: describes how the load of a rank ended that did not succeed.
     """
 
-    def load() -> tuple[dict[int, list[str]], set[int], list[str]]:
-        whose = owner(current().rank())
-        state = workload.make(context_here(None, shards, owner=whose))
+    def load() -> _Loaded:
+        number = owner(current().rank())
+        state = workload.make(context_here(None, shards, owner=number))
         engine.load(state, engine.make_reader(place), engine.make_load_planner(planner), place, Call())
-        after = [] if later is None else workload.shared(state, context_here(later, shards, owner=whose))
-        theirs = tuple(f"{name}:" for name in after)
-        wrong = {save: [text for text in workload.mismatches(state, context_here(save, shards, owner=whose)) if not text.startswith(theirs)] for save in saves}
-        return wrong, workload.saves(state), after
+        shared = [] if later is None else workload.shared(state, context_here(later, shards, owner=number))
+        ignored = tuple(f"{name}:" for name in shared)
+        differences = {}
+        for save in saves:
+            texts = workload.mismatches(state, context_here(save, shards, owner=number))
+            differences[save] = [text for text in texts if not text.startswith(ignored)]
+        return _Loaded(differences, workload.saves(state), shared)
 
-    results = SimulatedWorld(ranks, timeout=TIMEOUT, group=group).run(load)
-    good = [one for one in results if one.outcome == "returned"]
+    results = SimulatedWorld(ranks, timeout=VIRTUAL_TIMEOUT, group=group).run(load)
+    loaded: dict[int, _Loaded] = {result.rank: result.value for result in results if result.outcome == "returned"}
+    differences = {save: tuple(f"rank {rank}: {text}" for rank, state in loaded.items() for text in state.differences[save]) for save in saves}
     return Reading(
-        failed={one.rank: told(one) for one in results if one.outcome != "returned"},
-        hung=any(one.outcome not in ("returned", "raised") for one in results),
-        differences={save: tuple(f"rank {one.rank}: {text}" for one in good for text in one.value[0][save]) for save in saves},
-        saves=tuple(sorted({save for one in good for save in one.value[1]} - {later})),
-        later=tuple(sorted({name for one in good for name in one.value[2]})),
+        failed={result.rank: in_words(result) for result in results if result.outcome != "returned"},
+        hung=any(result.outcome not in ("returned", "raised") for result in results),
+        differences=differences,
+        saves=tuple(sorted({save for state in loaded.values() for save in state.saves} - {later})),
+        later=tuple(sorted({name for state in loaded.values() for name in state.later})),
         ranks=ranks,
     )
+
+
+class ReadBack:
+    """Reads back what the groups of a case saved.
+
+    Args:
+        scene: the case and its places.
+        workspace: where it runs; the path of this directory is removed from errors.
+    """
+
+    def __init__(self, scene: Scene, workspace: Workspace) -> None:
+        self._scene = scene
+        self._workspace = workspace
+
+    def attempt(self, number: int, group: int, storage: StorageEvidence) -> StorageEvidence:
+        """Reads back what a group saved in its first try, where it committed or was to replace a checkpoint.
+
+        Args:
+            number: index of the operation.
+            group: index of the group.
+            storage: what was seen on storage before anything was loaded.
+
+        Returns:
+            The same evidence, with what loading showed.
+        """
+        bound = self._scene.bound
+        if not (storage.committed or bound.overwrites):
+            return storage
+        save = ATTEMPT + number * SECOND
+        place = self._place(number, group)
+        readings = {f"{size} rank(s)": self._read(group, place, (save, PREVIOUS), size) for size in self._sizes(storage)}
+        later = {name for reading in readings.values() for name in reading.later}
+        storage = dataclasses.replace(
+            storage,
+            later=tuple(sorted(later)),
+            saves={way: reading.saves for way, reading in readings.items()},
+        )
+        if bound.overwrites:
+            storage = dataclasses.replace(storage, replaced={way: reading.shows(PREVIOUS, save) for way, reading in readings.items()})
+        if not storage.committed:
+            return storage
+        return dataclasses.replace(
+            storage,
+            mismatches={way: reading.wrong(save) for way, reading in readings.items()},
+            silent={way: reading.differences[save] for way, reading in readings.items()},
+            refusable=self._by_one_rank(group, place, save, storage),
+            flaws=tuple(bound.engine.flaws(place)),
+        )
+
+    def retry(self, number: int, group: int) -> tuple[str, ...]:
+        """Reads back what a group saved in its second try. Returns what is wrong with it."""
+        save = RETRY + number * SECOND
+        size = len(self._scene.bound.groups[group].ranks)
+        reading = self._read(group, self._place(number, group), (save,), size)
+        shared = [f"{name}: saved as it was after staging" for name in reading.later]
+        return (*reading.wrong(save), *shared)
+
+    def _place(self, number: int, group: int) -> str:
+        return self._scene.places[self._scene.bound.case.operations[number]][group]
+
+    def _sizes(self, storage: StorageEvidence) -> tuple[int, ...]:
+        """The numbers of ranks that load a checkpoint which must load: as many as saved it, and another number where it can be resharded."""
+        style = self._scene.bound.call_style
+        size = len(storage.ranks)
+        if style.alone:
+            return (1,)
+        if not style.use_collectives:
+            return (size,)
+        return (size, 1 if size > 1 else 2)
+
+    def _by_one_rank(self, group: int, place: str, save: int, storage: StorageEvidence) -> dict[str, tuple[str, ...]]:
+        """What one rank loads of a checkpoint that several ranks saved without collectives. The engine may refuse this load."""
+        if len(storage.ranks) == 1 or self._scene.bound.call_style.use_collectives:
+            return {}
+        reading = self._read(group, place, (save, PREVIOUS), 1)
+        return {"1 rank(s)": reading.differences[save]}
+
+    def _read(self, group: int, place: str, saves: Sequence[int], ranks: int) -> Reading:
+        """Loads a checkpoint of a group in fresh ranks.
+
+        Args:
+            group: index of the group that saved it.
+            place: where it is.
+            saves: numbers of the saves that it may hold.
+            ranks: how many ranks load it, together.
+        """
+        bound = self._scene.bound
+        together = bound.call_style.use_collectives
+        return read(
+            bound.engine,
+            bound.workload,
+            place,
+            saves=saves,
+            ranks=ranks,
+            shards=len(bound.groups[group].ranks),
+            owner=lambda rank: group if together else rank,
+            group=not bound.call_style.alone,
+            planner=bound.case.planner,
+            later=LATER if bound.case.operation == "async_save" else None,
+            in_words=lambda result: str(self._workspace.outcome(result)),
+        )

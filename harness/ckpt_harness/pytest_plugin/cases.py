@@ -10,10 +10,10 @@ import pytest
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.fallback import placed
-from ckpt_harness.cases.rank_program import silenced
 from ckpt_harness.cases.record import Record
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.rig import Rig
+from ckpt_harness.cases.surroundings import silenced
 from ckpt_harness.findings.register import Register
 from ckpt_harness.pytest_plugin.engines import moved, under_given
 from ckpt_harness.pytest_plugin.session import Session

@@ -30,9 +30,7 @@ def _pid() -> int:
 
 def _pids(case: Case) -> set[int]:
     """The processes that would run a case now."""
-    from ckpt_harness.cases.rig import timeout_of
-
-    return {result.value for result in ProcessWorld(case.ranks, timeout=timeout_of(case)).run(_pid)}
+    return {result.value for result in ProcessWorld(case.ranks, timeout=case.bind().timeout).run(_pid)}
 
 
 @pytest.mark.parametrize(("way", "ranks"), [("subgroup", 3), ("groups", 4), ("no_dist", 2), ("no_collectives", 2)])

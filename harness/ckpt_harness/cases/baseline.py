@@ -1,0 +1,129 @@
+"""The committed checkpoints that cases find: saved once, without faults, and shared by all cases of one kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT, BoundCase
+from ckpt_harness.cases.membership import joined
+from ckpt_harness.cases.rank_program import PREVIOUS
+from ckpt_harness.cases.workspace import Workspace
+from ckpt_harness.engines.base import Engine
+from ckpt_harness.judging.evidence import Outcome
+from ckpt_harness.runtime import current
+from ckpt_harness.worlds.simulated import SimulatedWorld
+
+Kind = tuple[str, str, int, str, str]
+"""What cases that find the same checkpoints have in common: engine, workload, number of ranks, call style, planner."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The checkpoints that were committed before a case, one for each group.
+
+    Attributes:
+        engine: the engine that saved them.
+        places: where each lies.
+        contents: the fingerprint of each.
+        outcomes: rank -> how saving them ended.
+    """
+
+    engine: Engine
+    places: tuple[str, ...]
+    contents: tuple[Mapping[str, str], ...]
+    outcomes: Mapping[int, Outcome]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the engine could save at all: if not, no case means anything."""
+        return all(outcome.kind == "returned" for outcome in self.outcomes.values())
+
+    def changes(self) -> list[str]:
+        """Returns what has changed in the checkpoint of each group since it was saved; "" where nothing has."""
+        return [_changes(before, self.engine.fingerprint(place)) for place, before in zip(self.places, self.contents, strict=True)]
+
+
+class Baselines:
+    """Saves the baseline of each kind of case when a case of this kind runs first, and again once it was damaged.
+
+    Args:
+        workspace: where the checkpoints lie.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._saved: dict[Kind, Baseline] = {}
+
+    def of(self, bound: BoundCase) -> Baseline:
+        """Returns the baseline that a case finds."""
+        kind = _kind(bound)
+        if kind not in self._saved:
+            name = re.sub(r"\W+", "-", f"previous-{'-'.join(map(str, kind))}")
+            places = self._workspace.places(bound, name)
+            outcomes = self.save(bound, places)
+            contents = tuple(bound.engine.fingerprint(place) for place in places)
+            self._saved[kind] = Baseline(bound.engine, places, contents, outcomes)
+        return self._saved[kind]
+
+    def save(self, bound: BoundCase, places: Sequence[str]) -> dict[int, Outcome]:
+        """Saves the state of save number :data:`ckpt_harness.cases.rank_program.PREVIOUS` without faults.
+
+        Args:
+            bound: a case; rank 0 of each group coordinates, whatever the case says.
+            places: where each group saves.
+
+        Returns:
+            Rank -> how the save ended.
+        """
+
+        def save() -> None:
+            with joined(bound, current().rank(), VIRTUAL_TIMEOUT, coordinator=0) as member:
+                if member is None:
+                    return
+                place = places[member.number]
+                state = bound.workload.make(member.context(PREVIOUS))
+                planner = bound.engine.make_save_planner(bound.case.planner)
+                bound.engine.save(state, bound.engine.make_writer(place), planner, place, member.call)
+
+        world = SimulatedWorld(bound.case.ranks, timeout=VIRTUAL_TIMEOUT, group=bound.in_process_group)
+        return {result.rank: self._workspace.outcome(result) for result in world.run(save)}
+
+    def damage(self, bound: BoundCase) -> list[dict[str, str]]:
+        """Looks for damage that a case did to its baseline. A damaged baseline is saved anew for the next case.
+
+        Returns:
+            For each group, the name of a damaged checkpoint -> what changed in it; empty where nothing did.
+        """
+        changes = self.of(bound).changes()
+        if any(changes):
+            self._forget(_kind(bound))
+        return [{"previous": text} if text else {} for text in changes]
+
+    def close(self) -> None:
+        """Removes all baselines."""
+        for kind in list(self._saved):
+            self._forget(kind)
+
+    def _forget(self, kind: Kind) -> None:
+        baseline = self._saved.pop(kind)
+        for place in baseline.places:
+            baseline.engine.discard(place)
+
+
+def _kind(bound: BoundCase) -> Kind:
+    case = bound.case
+    return case.engine, case.workload, case.ranks, case.way, case.planner
+
+
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """How two fingerprints of a place differ, in words."""
+    changes = []
+    for name in before:
+        if name not in now:
+            changes.append(f"{name} is gone")
+        elif now[name] != before[name]:
+            changes.append(f"{name} is changed")
+    changes += [f"{name} is new" for name in now if name not in before]
+    return ", ".join(changes)

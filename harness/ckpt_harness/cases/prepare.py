@@ -1,0 +1,62 @@
+"""Prepares a case: the committed checkpoint that it finds, and a place for what each operation and group saves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ckpt_harness.cases.baseline import Baseline, Baselines
+from ckpt_harness.cases.binding import BoundCase
+from ckpt_harness.cases.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A case that is ready to run.
+
+    Attributes:
+        bound: the case.
+        baseline: the checkpoints that were committed before.
+        places: operation -> the place of each group: an empty one or, with ``onto checkpoint``, one that holds a checkpoint; for a load, that of
+            the baseline.
+    """
+
+    bound: BoundCase
+    baseline: Baseline
+    places: Mapping[str, tuple[str, ...]]
+
+
+@contextlib.contextmanager
+def prepared(bound: BoundCase, workspace: Workspace, baselines: Baselines) -> Iterator[Scene]:
+    """Prepares a case, and removes afterwards what it saved.
+
+    Args:
+        bound: the case.
+        workspace: where it runs.
+        baselines: the committed checkpoints.
+
+    Yields:
+        The scene. If its baseline is not usable, nothing is prepared, and the case cannot run.
+    """
+    baseline = baselines.of(bound)
+    scene = Scene(bound, baseline, _places(bound, workspace, baseline))
+    if not baseline.usable:
+        yield scene
+        return
+    try:
+        if bound.overwrites:
+            for places in scene.places.values():
+                baselines.save(bound, places)
+        yield scene
+    finally:
+        if bound.saves:
+            for places in scene.places.values():
+                for place in places:
+                    bound.engine.discard(place)
+
+
+def _places(bound: BoundCase, workspace: Workspace, baseline: Baseline) -> dict[str, tuple[str, ...]]:
+    if not bound.saves:
+        return dict.fromkeys(bound.case.operations, baseline.places)
+    return {operation: workspace.places(bound, f"attempt-{number}") for number, operation in enumerate(bound.case.operations)}

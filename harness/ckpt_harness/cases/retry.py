@@ -1,0 +1,47 @@
+"""Decides which ranks try again once all faults are healed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ckpt_harness.cases.binding import BoundCase
+from ckpt_harness.cases.look import Storage
+from ckpt_harness.cases.progress import RankEnding
+from ckpt_harness.faults.protocol import Capability, Group
+from ckpt_harness.judging.expectation import Ending, Forecast
+
+
+def ranks_that_retry(bound: BoundCase, expected: Forecast, endings: Mapping[str, Mapping[int, RankEnding]], storage: Storage) -> frozenset[int]:
+    """Returns the ranks of each group that must succeed if it tries again.
+
+    Args:
+        bound: the case.
+        expected: how the operations had to end.
+        endings: operation -> rank -> how it ended.
+        storage: what each group left.
+    """
+    retrying: frozenset[int] = frozenset()
+    if not bound.case.retry:
+        return retrying
+    for number, group in enumerate(bound.groups):
+        committed = any(groups[number].committed for groups in storage.values())
+        if _must_recover(bound, expected, group) and _failed(group, endings) and not (committed and _tells_commits(bound)):
+            retrying |= frozenset(group.ranks)
+    return retrying
+
+
+def _must_recover(bound: BoundCase, expected: Forecast, group: Group) -> bool:
+    """Whether the group owes a recovery. A group that lost a rank or timed out does not, unless it lost only the process of an executor."""
+    if bound.case.executor == "process":
+        return True
+    return any(expectation.ending is Ending.FAILS and expectation.ranks == group.ranks for expectation in expected.expectations)
+
+
+def _failed(group: Group, endings: Mapping[str, Mapping[int, RankEnding]]) -> bool:
+    """Whether every operation raised on every rank of the group."""
+    return all(ended[rank].outcome.kind == "raised" for ended in endings.values() for rank in group.ranks)
+
+
+def _tells_commits(bound: BoundCase) -> bool:
+    """Whether storage shows that a commit took place. Then a commit whose acknowledgement was lost is read back, and not overwritten."""
+    return Capability.COMMIT_MARKER in bound.engine.capabilities
