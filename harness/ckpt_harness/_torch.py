@@ -1,6 +1,6 @@
-"""Every torch internal that the harness touches, each with why, and what differs between versions.
+"""Every private name of torch that the harness uses, with the reason, and with the differences between versions of torch.
 
-Nothing else in ``harness`` names a private torch symbol. Import of this module imports torch.
+No other module of ``ckpt_harness`` uses a private name of torch. The import of this module imports torch.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from torch.distributed.checkpoint._storage_utils import _storage_setup
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 from torch.distributed.checkpoint.stateful import Stateful
 
-try:  # public from torch 2.15 on, where the old name warns
-    from torch.distributed.checkpoint.fsspec_filesystem import (  # type: ignore[import-not-found, unused-ignore]  # not in the torch we check with
+try:  # public since torch 2.15, where the old name emits a warning
+    from torch.distributed.checkpoint.fsspec_filesystem import (  # type: ignore[import-not-found, unused-ignore]  # absent from the torch of the type check
         FileSystem as FsspecFileSystem,
     )
     from torch.distributed.checkpoint.fsspec_filesystem import FsspecReader, FsspecWriter
@@ -38,23 +38,24 @@ __all__ = ["FsspecFileSystem", "FsspecReader", "FsspecWriter"]
 # --- ranks as threads (used by ckpt_harness.worlds.simulated) ------------------------------------------------------------
 
 SIMULATED_BACKEND = "simulated"
-"""Name under which ``dist`` knows the process groups of simulated worlds."""
+"""The name of the backend of simulated worlds in ``dist``."""
 
 
 def register_backend(create: Callable[..., Any]) -> None:
-    """Makes the simulated backend known to ``dist``; again is harmless.
+    """Registers the simulated backend with ``dist``, unless it is registered already.
 
-    The extended form of the creator is used because only it tells the ranks of a sub-group.
+    Args:
+        create: creates a process group. It is called in the extended form, the only form that passes the ranks of a sub-group.
     """
     if not hasattr(dist.Backend, SIMULATED_BACKEND.upper()):
         dist.Backend.register_backend(SIMULATED_BACKEND, create, extended_api=True, devices=["cpu"])
 
 
 class RankWorld:
-    """What ``distributed_c10d._world`` holds for one process, for one simulated rank.
+    """What ``distributed_c10d._world`` contains for a process, but for one simulated rank.
 
-    The fields are those of ``torch.testing._internal.distributed.multi_threaded_pg.WorldData``; one that a torch version adds starts as a dict,
-    which is what nearly all of them are.
+    The fields are those of ``torch.testing._internal.distributed.multi_threaded_pg.WorldData``. A field that a newer torch adds starts as an empty dict,
+    as nearly all fields do.
     """
 
     def __init__(self) -> None:
@@ -71,16 +72,16 @@ class RankWorld:
 
     @property
     def pg_config_info(self) -> list[dict[str, Any]]:
-        """What ``dist`` logs about its groups."""
+        """The description of the groups that ``dist`` writes to its log."""
         return type(_process_world).pg_config_info.fget(self)  # type: ignore[no-any-return]
 
 
 _process_world: Any = distributed_c10d._world
-"""The registry of the process itself, which simulated ranks must neither see nor touch."""
+"""The registry of the process itself. Simulated ranks must neither read nor change it."""
 
 
 class _Worlds:
-    """Stands in for ``distributed_c10d._world`` and answers for the rank that asks; other threads reach the process's own."""
+    """Stands in for ``distributed_c10d._world``: each simulated rank reaches its own registry, other threads reach the registry of the process."""
 
     def __init__(self, real: Any, of_caller: Callable[[], RankWorld | None]) -> None:
         self.__dict__["_find"] = lambda: of_caller() or real
@@ -93,15 +94,15 @@ class _Worlds:
 
 
 class _PerRank(MutableMapping[str, Any]):
-    """A dict at class level that has different contents for every rank."""
+    """A dict at class level with different contents for each rank."""
 
     def __init__(self, real: dict[str, Any], name: str, of_caller: Callable[[], dict[str, Any] | None]) -> None:
         self._real, self._name, self._of_caller = real, name, of_caller
 
     def _dict(self) -> dict[str, Any]:
-        mine = self._of_caller()
-        found: dict[str, Any] = self._real if mine is None else mine.setdefault(self._name, {})
-        return found
+        caches = self._of_caller()
+        contents: dict[str, Any] = self._real if caches is None else caches.setdefault(self._name, {})
+        return contents
 
     def __getitem__(self, key: str) -> Any:
         return self._dict()[key]
@@ -125,11 +126,11 @@ def ranks_as_threads(
     caches_of_caller: Callable[[], dict[str, Any] | None],
     future_wait: Callable[[Callable[[Any], Any]], Callable[[Any], Any]],
 ) -> Iterator[None]:
-    """Makes torch keep per thread what it keeps per process.
+    """Until the end of the ``with`` block, torch keeps per rank what it usually keeps per process.
 
     Args:
-        world_of_caller: the registry of groups of the calling thread's rank, or None outside of any.
-        caches_of_caller: where the calling thread's rank keeps its plan caches, or None outside of any.
+        world_of_caller: returns the registry of groups of the calling thread's rank, or None on a thread of no rank.
+        caches_of_caller: returns the plan caches of the calling thread's rank, or None on a thread of no rank.
         future_wait: wraps ``torch._C.Future.wait``.
     """
     planner: Any = sys.modules.get("torch.distributed.checkpoint.planner")
@@ -139,22 +140,22 @@ def ranks_as_threads(
         replaced.append((owner, name, owner.__dict__[name]))
         setattr(owner, name, value)
 
-    # The registry of process groups; every function of dist reads it through this one name.
+    # The registry of process groups. Every function of dist reads the registry through this name.
     replace(distributed_c10d, "_world", _Worlds(distributed_c10d._world, world_of_caller))
-    # init_process_group rebinds these; they are of the process, not of a rank.
+    # init_process_group rebinds these names, which belong to the process, not to a rank.
     for name in ("_backend", "_default_pg_init_method"):
         if name in distributed_c10d.__dict__:
             replace(distributed_c10d, name, distributed_c10d.__dict__[name])
-    # init_process_group wraps the hook each time, once a rank.
+    # init_process_group wraps the hook at each call, so once per rank.
     replace(sys, "excepthook", sys.excepthook)
-    # The C++ method, since torch.futures.Future.wait and the functions of torch.futures all end there.
+    # The method of C++: torch.futures.Future.wait and the functions of torch.futures all call it.
     replace(torch._C.Future, "wait", future_wait(torch._C.Future.wait))
     if planner is not None:
-        # Plan caches are keyed by the planner's class name, at class level: ranks in one process would overwrite each other's.
+        # Plan caches live at class level, with the name of the planner's class as key: ranks in one process would overwrite each other's plans.
         for name, value in list(vars(planner.SavePlanner).items()):
             if name.startswith("_cached_") and isinstance(value, dict):
                 replace(planner.SavePlanner, name, _PerRank(value, name, caches_of_caller))
-    # Functional collectives look groups up by name, in C++, where all ranks of a process would share one table.
+    # Functional collectives look up groups by name, in C++. Without isolation, all ranks of the process would share one table of names.
     isolate: Any = vars(_c10d)["_set_thread_isolation_mode"]  # missing from torch's stub
     isolate(True)
     try:
@@ -166,13 +167,13 @@ def ranks_as_threads(
 
 
 def enter_rank(world: RankWorld) -> None:
-    """Makes the groups of a rank known to a thread that it started: the table of names is per thread."""
+    """Registers the groups of a rank for the calling thread, which the rank started: the table of group names is per thread."""
     for group, name in list(world.pg_names.items()):
         _c10d._register_process_group(name, group)
 
 
 def leave_rank() -> None:
-    """Empties the calling thread's table of names."""
+    """Empties the calling thread's table of group names."""
     _c10d._unregister_all_process_groups()
 
 
@@ -180,12 +181,12 @@ def leave_rank() -> None:
 
 
 def count_groups() -> int:
-    """How many process groups this process is in: a body may leave sub-groups behind, and only the registry knows."""
+    """The number of process groups of this process. A body may leave sub-groups behind; only the private registry lists them."""
     return len(distributed_c10d._world.pg_map)
 
 
 def forget_plans() -> None:
-    """Empties DCP's plan caches: they are kept at class level, so a rank that is used again would remember the plans of another case."""
+    """Empties DCP's plan caches. They live at class level, so a process that is used again would keep the plans of an earlier case."""
     planner: Any = sys.modules.get("torch.distributed.checkpoint.planner")
     if planner is not None:
         for name, value in list(vars(planner.SavePlanner).items()):
@@ -194,17 +195,17 @@ def forget_plans() -> None:
 
 
 EXECUTOR = "torch.distributed.checkpoint._async_process_executor"
-"""The module of DCP's process executor, which is private; its waits have to be told from others, and its process ended."""
+"""The module of DCP's process executor. It is private; the harness must recognise waits in this module, and end its process."""
 
 
 def replace_executor_process(replacement: Any) -> Callable[[], None]:
-    """Lets the process of DCP's process executor run ``replacement(real, *args)``, which must pickle: nobody else can get hold of that process.
+    """Lets the process of DCP's process executor run ``replacement`` in place of its own main function. There is no public access to the process.
 
     Args:
-        replacement: called in the new process with what the real one runs, and its arguments.
+        replacement: called in the new process with the arguments of the real main function. It must be picklable.
 
     Returns:
-        What undoes it.
+        A function that restores the real main function.
     """
     process: Any = importlib.import_module(EXECUTOR)._AsyncCheckpointProcess
     real = process.__dict__["_checkpointing_subprocess"]
@@ -217,18 +218,22 @@ def replace_executor_process(replacement: Any) -> Callable[[], None]:
 
 
 def executor_main(*args: Any) -> None:
-    """What the process of the process executor runs."""
+    """The real main function of the process executor's process."""
     importlib.import_module(EXECUTOR)._AsyncCheckpointProcess._checkpointing_subprocess(*args)
 
 
 def replace_execute_save(replacement: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """In that process, for the rest of its life: puts ``replacement(function)`` in the place of what serves one request."""
+    """In the process executor's process, until the process ends: replaces the function that serves a request.
+
+    Args:
+        replacement: makes the new function from the old function.
+    """
     process: Any = importlib.import_module(EXECUTOR)._AsyncCheckpointProcess
     process._execute_save = staticmethod(replacement(process._execute_save))
 
 
 def end_executor_process() -> None:
-    """Ends the process that DCP's process executor keeps for the life of this one, as if none had been started: it is global to the process."""
+    """Ends the process of DCP's process executor, which otherwise lives as long as this process, and resets the private global that refers to it."""
     executor: Any = sys.modules.get(EXECUTOR)
     kept = getattr(executor, "_CHECKPOINT_PROCESS", None)
     if kept is not None:
@@ -239,7 +244,7 @@ def end_executor_process() -> None:
 
 
 def copy_all(targets: list[Any], sources: list[Any]) -> None:
-    """Copies tensor by tensor in one call: a gather of n ranks to n ranks is n x n copies."""
+    """Copies all tensors in one call, which is faster than a loop: an all-gather over n ranks is n x n copies."""
     torch._foreach_copy_(targets, sources)
 
 
@@ -250,7 +255,8 @@ def leave_groups(*, broken: bool) -> None:
     """Leaves all process groups.
 
     Args:
-        broken: whether collectives of them may never end. Destroying a group waits for NCCL's; aborting, which has no public name, does not.
+        broken: whether collectives of the groups may never end. ``destroy_process_group`` waits for collectives of NCCL; aborting does not wait, but
+            has no public name.
     """
     if dist.is_initialized():
         if broken and hasattr(distributed_c10d, "_abort_process_group"):
@@ -260,25 +266,25 @@ def leave_groups(*, broken: bool) -> None:
 
 
 def unfinished_collectives(since: int) -> tuple[str, ...]:
-    """What torch's flight recorder has of collectives that this process began and that are not over, oldest first; nothing where this torch cannot say.
+    """The unfinished collectives of this process according to torch's flight recorder, oldest first; empty if this torch has no flight recorder.
 
-    The public way to it is a file or a port of a debug server; the function that those call answers at once.
+    The public ways to the flight recorder are a file and the port of a debug server. The private function behind them returns at once.
 
     Args:
-        since: wall clock, in nanoseconds; older ones were left by earlier cases.
+        since: wall clock time in nanoseconds. Older collectives are left out, since they belong to earlier cases.
     """
     dump = vars(_c10d).get("_dump_fr_trace_json")
     if dump is None:
         return ()
     entries = json.loads(dump(includeCollectives=True, onlyActive=True)).get("entries", [])
-    mine = [entry for entry in entries if not entry["retired"] and entry["time_created_ns"] >= since]
-    return tuple(f"{one['profiling_name']} #{one['collective_seq_id']} of group {one['process_group'][0]}: {one['state']}" for one in mine)
+    unfinished = [entry for entry in entries if not entry["retired"] and entry["time_created_ns"] >= since]
+    return tuple(f"{entry['profiling_name']} #{entry['collective_seq_id']} of group {entry['process_group'][0]}: {entry['state']}" for entry in unfinished)
 
 
-# --- how DCP finds and looks at storage (used by the wrappers and by inject) -------------------------------------------
-# Users hold references to save and load that they imported before inject() began, so replacing module attributes would miss them. Every public entry
-# is a decorator's wrapper (torch 2.6 to 2.13: _dcp_method_logger, _api_bc_check, typing_extensions.deprecated) that calls the function in one of its
-# closure cells; putting another function into the innermost cell reaches every reference, and the decorators run unchanged.
+# --- how DCP finds and inspects storage (used by the wrappers and by inject) -------------------------------------------
+# User code may have imported save and load before inject() began; a replaced module attribute would not change those references. But every public
+# entry is the wrapper of a decorator (torch 2.6 to 2.13: _dcp_method_logger, _api_bc_check, typing_extensions.deprecated), which calls the function in
+# one of its closure cells. A new function in the innermost cell reaches every reference, and the decorators run unchanged.
 
 _ENTRIES: dict[str, ModuleType] = {
     "save": state_dict_saver,
@@ -289,18 +295,18 @@ _ENTRIES: dict[str, ModuleType] = {
 }
 
 RESOLVED_WRITER_STAGES = not hasattr(state_dict_saver, "DefaultStager")
-"""Whether ``async_save`` lets the writer that it resolves from ``checkpoint_id`` stage the state: so it did before there was a DefaultStager."""
+"""Whether the writer that ``async_save`` resolves from ``checkpoint_id`` also stages the state, as in versions of torch without DefaultStager."""
 
 
 def replace_entry(name: str, replacement: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
-    """Puts ``replacement(function)`` in the place of the undecorated function behind a public entry of DCP.
+    """Replaces the undecorated function behind a public entry of DCP.
 
     Args:
         name: ``save``, ``async_save``, ``load``, ``save_state_dict`` or ``load_state_dict``.
-        replacement: makes the new function from the old.
+        replacement: makes the new function from the old function.
 
     Returns:
-        What undoes it.
+        A function that restores the old function.
     """
     public = getattr(_ENTRIES[name], name)
     cell, function = _innermost(public)
@@ -312,7 +318,7 @@ def replace_entry(name: str, replacement: Callable[[Callable[..., Any]], Callabl
             cell.cell_contents = function
 
         return undo
-    homes = [home for home in (_ENTRIES[name], checkpoint) if getattr(home, name) is public]  # an undecorated entry: a version we have not seen
+    homes = [home for home in (_ENTRIES[name], checkpoint) if getattr(home, name) is public]  # an undecorated entry: in no version known so far
 
     def put(function: Any) -> None:
         for home in homes:
@@ -323,21 +329,24 @@ def replace_entry(name: str, replacement: Callable[[Callable[..., Any]], Callabl
 
 
 def _innermost(function: Any) -> tuple[CellType | None, Any]:
-    """The function behind all decorators, and the closure cell of the last of them that holds it."""
+    """The function behind all decorators, and the closure cell of the innermost decorator that contains the function."""
     cell = None
     while (wrapped := getattr(function, "__wrapped__", None)) is not None:
-        holding = [one for one in function.__closure__ or () if one.cell_contents is wrapped]
-        if not holding:
+        cells = [candidate for candidate in function.__closure__ or () if candidate.cell_contents is wrapped]
+        if not cells:
             break
-        cell, function = holding[0], wrapped
+        cell, function = cells[0], wrapped
     return cell, function
 
 
 def replace_default_stager(replacement: Callable[[Any], Any]) -> Callable[[], None]:
-    """Lets ``async_save`` use ``replacement(stager)`` where it makes a stager of its own, which nobody else can get hold of.
+    """Lets ``async_save`` use ``replacement(stager)`` in place of the stager that it creates itself. There is no public access to that stager.
+
+    Args:
+        replacement: makes the new stager from the default stager.
 
     Returns:
-        What undoes it.
+        A function that restores the default.
     """
     if RESOLVED_WRITER_STAGES:
         return lambda: None
@@ -351,34 +360,38 @@ def replace_default_stager(replacement: Callable[[Any], Any]) -> Callable[[], No
 
 
 def background_stager() -> Any:
-    """DCP's stager that copies while the rank goes on, as far as it goes without an accelerator; one that blocks where there is none (before torch 2.9)."""
+    """DCP's stager that copies in the background, with the options that work on this machine; before torch 2.9, a stager that blocks."""
     try:
         from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
     except ImportError:
         return BlockingAsyncStager()
-    pinned = torch.cuda.is_available()  # pinned memory and copies that do not block need an accelerator
+    pinned = torch.cuda.is_available()  # pinned memory and non-blocking copies need an accelerator
     return DefaultStager(StagingOptions(pinned, not pinned, True, pinned))
 
 
 def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:
-    """The storage that DCP chooses for a ``checkpoint_id``, chosen by its own code, which is private.
+    """The storage that DCP's own, private, code chooses for a ``checkpoint_id``.
+
+    Args:
+        checkpoint_id: the path or URL of a checkpoint.
+        reader: whether to return a reader, not a writer.
 
     Raises:
-        RuntimeError: DCP finds none.
+        RuntimeError: DCP has no storage for the id.
     """
     return _storage_setup(None, checkpoint_id, reader=reader)
 
 
-# --- what workloads and engines need of DCP's surroundings --------------------------------------------------------------
-# ShardedTensor is deprecated in favour of DTensor but still what DCP's own failure tests shard with; it has no public home.
-# Fsspec's storage classes, imported above, are documented for users, yet lived in a private module until torch 2.15.
+# --- what workloads and engines need from torch -------------------------------------------------------------------------
+# ShardedTensor has no public module. It is deprecated in favour of DTensor, but DCP's own failure tests still use it.
+# The storage classes for fsspec, imported above, are documented for users, but lived in a private module until torch 2.15.
 
 
 def zstandard() -> Any:
-    """DCP's stream extension that compresses, which has no public home.
+    """DCP's stream extension that compresses. It has no public module.
 
     Raises:
-        ImportError: this torch has none, or a package that it needs is missing.
+        ImportError: this torch has no such extension, or a package that the extension needs is missing.
     """
     from torch.distributed.checkpoint._extension import ZStandard
 
@@ -388,9 +401,11 @@ def zstandard() -> Any:
 
 
 def empty_sharded_tensor(count: int, group: Any = None) -> Any:
-    """A one-dimensional float64 ``ShardedTensor`` of ``count`` elements, chunked over a group's ranks on the CPU; made without a collective.
+    """A one-dimensional float64 ``ShardedTensor`` on the CPU, chunked over the ranks of a group; created without a collective.
 
-    Its placements name ranks of the world, whatever the group.
+    Args:
+        count: number of elements.
+        group: the process group; None for the default group. Placements name ranks of the world in every group.
     """
     ranks = torch.distributed.get_process_group_ranks(group)
     spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in ranks])
@@ -403,42 +418,42 @@ def is_sharded_tensor(value: object) -> bool:
 
 
 def local_shards(sharded: Any) -> Iterator[tuple[int, torch.Tensor]]:
-    """(offset in the whole, tensor) of each shard that the calling rank holds of a one-dimensional sharded tensor."""
+    """(offset in elements, tensor) of each shard of a one-dimensional sharded tensor on the calling rank."""
     for shard in sharded.local_shards():
         yield int(shard.metadata.shard_offsets[0]), shard.tensor
 
 
 def save_with_coordinator(state: dict[str, Any], writer: Any, coordinator: int, planner: Any, group: Any = None) -> None:
-    """``save_state_dict``, the only entry that takes a coordinator. Called behind its deprecation wrapper: one warning a save says nothing new."""
+    """Calls ``save_state_dict``, the only save with a parameter for the coordinator, without the deprecation warning of its wrapper."""
     entry = getattr(checkpoint.save_state_dict, "__wrapped__", checkpoint.save_state_dict)
     entry(state, writer, process_group=group, coordinator_rank=coordinator, planner=planner)
 
 
 def load_with_coordinator(state: dict[str, Any], reader: Any, coordinator: int, planner: Any, group: Any = None) -> None:
-    """``load_state_dict``, likewise."""
+    """Calls ``load_state_dict``, the only load with a parameter for the coordinator, without the deprecation warning of its wrapper."""
     entry = getattr(checkpoint.load_state_dict, "__wrapped__", checkpoint.load_state_dict)
     entry(state, reader, process_group=group, coordinator_rank=coordinator, planner=planner)
 
 
 def timeline_logger() -> logging.Logger:
-    """DCP's own log of every call, with clock times and uuids, at DEBUG; pytest would show pages of it under each failure. It has no public name."""
+    """The logger of DCP's timeline, which has no public name. At DEBUG, it logs each call with times and UUIDs: pages under each failure in pytest."""
     return checkpoint.logger._dcp_logger
 
 
 def is_stateful(value: object) -> bool:
-    """Whether DCP would ask ``value`` for its state."""
+    """Whether DCP treats ``value`` as ``Stateful``, and so calls its ``state_dict``."""
     return isinstance(value, Stateful)
 
 
 class Piece(NamedTuple):
-    """Where a tensor's chunk, or an object, lies in a checkpoint on files.
+    """The place of a tensor's chunk, or of an object, in a checkpoint that consists of files.
 
     Attributes:
-        name: of the entry.
-        offset: of the chunk; None for an object.
-        file: relative to the checkpoint.
-        start: its first byte.
-        end: the byte after its last.
+        name: the fully qualified name of the entry.
+        offset: the offset of the chunk in each dimension, in elements; None for an object.
+        file: the file, relative to the checkpoint.
+        start: the first byte.
+        end: the byte after the last.
     """
 
     name: str
@@ -449,7 +464,7 @@ class Piece(NamedTuple):
 
 
 def stored_pieces(metadata: Any) -> list[Piece]:
-    """What the metadata of a file system's checkpoint says of its files. The values of ``storage_data`` are of a private class of each storage."""
+    """The pieces that the metadata of a checkpoint lists. The values of ``storage_data`` are of a private class, different for each storage."""
     return [
         Piece(index.fqn, None if index.offset is None else tuple(index.offset), info.relative_path, info.offset, info.offset + info.length)
         for index, info in (metadata.storage_data or {}).items()

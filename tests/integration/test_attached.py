@@ -112,7 +112,7 @@ def test_pytest_runs_on_rank_0_and_is_served_by_the_others(tmp_path: Path) -> No
     assert status == 1, output
     assert len(re.findall(r"^=+ 1 failed, 4 passed, 1 skipped .*=+$", output, re.MULTILINE)) == 1, output
     assert len(re.findall(r"torchrun --nproc-per-node 2 -m ckpt_harness replay writer\.\w+@0=raise", output)) == 1, output
-    assert "1 cases ran on simulated ranks of rank 0: 3 ranks, where the launcher started 2" in output
+    assert "1 cases ran on simulated ranks of rank 0: 3 ranks, but the launcher started 2" in output
     assert len(re.findall(r"exitcode  : 1 ", output)) == 2, output
 
 

@@ -109,5 +109,5 @@ def test_a_body_of_somebody_elses_is_struck_where_it_reaches_its_store(ckpt_worl
 
 def test_inject_cannot_reach_a_request():
     """It says what can."""
-    with pytest.raises(PlanError, match="inject\\(\\) cannot reach requests to object stores; a FaultyEndpoint strikes them"), inject("http.put@0=status"):
+    with pytest.raises(PlanError, match="inject\\(\\) cannot reach requests to object stores; use FaultyEndpoint"), inject("http.put@0=status"):
         pass

@@ -12,7 +12,7 @@ import os
 import sys
 
 from ckpt_harness import runtime
-from ckpt_harness.errors import PlanError
+from ckpt_harness.errors import PlanError, quoted
 from ckpt_harness.faults.plan import as_plan
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.patching import intercepted, within_reach
@@ -33,7 +33,7 @@ def install_from_environment() -> None:
     try:
         faults = Injector(within_reach(as_plan(text)))
     except PlanError as error:
-        raise PlanError(f"{VARIABLE}={text!r}: {error}") from None
+        raise PlanError(f"{VARIABLE}={quoted(text)}: {error}") from None
     _until_exit.enter_context(intercepted(faults))
     atexit.register(_report_silence, faults)
 
@@ -50,4 +50,4 @@ def _report_silence(faults: Injector) -> None:
         return
     ranks = ", ".join(map(str, sorted(ran))) or str(runtime.current().rank())
     why = "" if ran else " (no save or load was seen)"
-    print(f"ckpt-harness: rank {ranks}: no fault of {VARIABLE}={str(faults.plan)!r} fired{why}", file=sys.stderr)
+    print(f"ckpt-harness: rank {ranks}: no fault of {VARIABLE}={quoted(str(faults.plan), limit=100)} fired{why}", file=sys.stderr)

@@ -26,7 +26,7 @@ from ckpt_harness.faults.plan import FaultPlan, as_plan
 from ckpt_harness.injection.activation import activated, active
 from ckpt_harness.injection.arguments import ENTRIES, Entry, wrap_arguments, wrap_stager
 from ckpt_harness.injection.injector import Injector
-from ckpt_harness.injection.wrapper import check_world, operation_of
+from ckpt_harness.injection.wrapper import INJECTED_BY, check_world, operation_of
 
 
 @contextlib.contextmanager
@@ -75,11 +75,8 @@ def intercepted(faults: Injector) -> Iterator[Injector]:
         _patches.release()
 
 
-_OUT_OF_REACH = {
-    "pg": "collectives; they fail in simulated worlds, whose plan it belongs in",
-    "executor": "the process of an executor; it fails in the cases of a rig (ckpt-harness replay --executor process)",
-    "http": "requests to object stores; a FaultyEndpoint strikes them, whose url the storage's client is given",
-}
+_OUT_OF_REACH = {"pg": "collectives", "executor": "the process of an executor", "http": "requests to object stores"}
+"""Sides of sites that :func:`inject` cannot reach."""
 
 
 def within_reach(plan: FaultPlan) -> FaultPlan:
@@ -90,7 +87,7 @@ def within_reach(plan: FaultPlan) -> FaultPlan:
     """
     for fault in plan:
         if fault.at.side in _OUT_OF_REACH:
-            raise PlanError(f"fault {fault}: inject() cannot reach {_OUT_OF_REACH[fault.at.side]}")
+            raise PlanError(f"fault {fault}: inject() cannot reach {_OUT_OF_REACH[fault.at.side]}; {INJECTED_BY[fault.at.side]}")
     check_world(plan)
     return plan
 

@@ -179,14 +179,14 @@ def _own_plan(cls: type[Wrapper], plan: FaultPlan | str) -> FaultPlan:
     for fault in plan:
         on_its_disk = fault.at.side == "fs" and {"writer": "save", "reader": "load"}.get(cls._side) in fault.at.operations
         if fault.at.side != cls._side and not on_its_disk:
-            raise PlanError(f"{_public(cls).__name__} has no site {fault.site!r}; {_WHERE[fault.at.side]}")
+            raise PlanError(f"{_public(cls).__name__} has no site {fault.site!r}; {INJECTED_BY[fault.at.side]}")
         if fault.operation is not None and fault.operation.kind == "async_save":
             raise PlanError(f"fault {fault}: a wrapper cannot distinguish async_save from save; leave the operation out, or use inject()")
     check_world(plan)
     return plan
 
 
-_WHERE = {
+INJECTED_BY = {
     "writer": "use FaultyStorageWriter or inject()",
     "reader": "use FaultyStorageReader or inject()",
     "save_planner": "use FaultySavePlanner or inject()",
