@@ -1,4 +1,4 @@
-"""An object store that is busy, cuts connections or loses answers costs a try or the operation, for all ranks alike; never a wrong checkpoint."""
+"""Claim: if an object store is busy, cuts connections or loses answers, the client retries, or the operation fails on all ranks. No checkpoint is wrong."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 @pytest.mark.parametrize("operation", ["save", "load"])
 @settings(max_examples=6)  # a client's retries take real seconds
 @given(data=st.data())
-def test_what_a_store_refuses_is_made_good_or_told_to_all(ckpt_rig, operation, data):
-    """Whichever requests of whichever ranks fail, once or for good, before the store acted or after."""
+def test_a_failed_request_is_retried_or_reported_to_all_ranks(ckpt_rig, operation, data):
+    """Any requests of any ranks fail, once or always, before or after the store has acted."""
     drawn = bound_plans(op=operation, sites=network_sites(operation), max_ranks=3, effects=(Status, Reset, CutBody))
     bound = data.draw(drawn, label="failures")
     ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, "fsspec-s3", "objects"))

@@ -1,4 +1,7 @@
-"""What a crash during a save leaves, at whatever point, under each durability model."""
+"""Claim: a crash at any point of a save into a fresh directory leaves no wrong checkpoint. Checked for every crash point under three durability models.
+
+The models: *kill* (the processes die, the operating system survives), *ordered* and *posix* (power cuts; see ``ckpt_harness.disk.durability``).
+"""
 
 from __future__ import annotations
 
@@ -16,44 +19,44 @@ MODELS = ("kill", "ordered", "posix")
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_a_crash_into_a_fresh_directory_leaves_nothing_that_is_wrong(model, ranks):
-    """The new checkpoint, none, or an error on every rank: never values that were not saved."""
-    found = crashes(Scene(ranks=ranks), model)
-    assert set(found.shown) <= {"new", "nothing", "error"}
-    assert found.exhaustive
+    """A reader gets the new checkpoint, no checkpoint, or an error on every rank; never values that were not saved."""
+    report = crashes(Scene(ranks=ranks), model)
+    assert set(report.shown) <= {"new", "nothing", "error"}
+    assert report.exhaustive
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_a_killed_job_loses_only_what_was_not_reported(ranks):
-    """The operating system lives on: what the last operation left loads, and no crash point shows an error."""
-    found = crashes(Scene(ranks=ranks), "kill")
-    assert set(found.shown) == {"new", "nothing"}
-    assert set(found.points[-1].shown) == {"new"}
+    """The operating system survives: no crash point leaves an error, and after the last file operation the new checkpoint loads."""
+    report = crashes(Scene(ranks=ranks), "kill")
+    assert set(report.shown) == {"new", "nothing"}
+    assert set(report.points[-1].shown) == {"new"}
 
 
 @pytest.mark.parametrize("model", ["ordered", "posix"])
-def test_what_fsync_as_dcp_calls_it_really_guarantees(model):
-    """Data files are durable before the metadata is renamed; the metadata itself, and its name, are not when the save reports success."""
-    found = crashes(Scene(engine="filesystem-synced"), model)
-    assert {"nothing", "error"} <= set(found.points[-1].shown)
-    (empty,) = [one for one in found.examples if one.shown == "error"]
+def test_what_sync_files_really_guarantees(model):
+    """When a save with ``sync_files=True`` reports success, the data files are durable, but the metadata and its name are not (DCP-034)."""
+    report = crashes(Scene(engine="filesystem-synced"), model)
+    assert {"nothing", "error"} <= set(report.points[-1].shown)
+    (empty,) = [example for example in report.examples if example.shown == "error"]
     assert any(".metadata: 0 bytes" in text for text in empty.left)
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_an_overwrite_may_end_in_a_mixture_or_in_the_loss_of_both(model, ranks):
-    """Both are found without being told where to look, and known; each comes with its shortest way."""
-    found = crashes(Scene(ranks=ranks, overwrite=True), model)
-    assert {"mixture", "nothing"} <= set(found.shown)
-    assert {kind: found.known(Register.shipped())[kind] for kind in ("mixture", "nothing")} == {"mixture": "DCP-032", "nothing": "DCP-033"}
-    ways = {example.shown: example for example in found.examples}
-    assert [str(op) for op in ways["nothing"].ops] == ["rank 0: unlink checkpoint/.metadata"]
-    assert {op.kind for op in ways["mixture"].ops} <= {"create", "write", "fsync"}
+def test_a_crash_during_an_overwrite_may_leave_a_mixture_or_nothing(model, ranks):
+    """The search over all crash points finds both results, each with the shortest sequence of file operations; both are known findings."""
+    report = crashes(Scene(ranks=ranks, overwrite=True), model)
+    assert {"mixture", "nothing"} <= set(report.shown)
+    known = report.known(Register.shipped())
+    assert (known["mixture"], known["nothing"]) == ("DCP-032", "DCP-033")
+    shortest = {example.shown: example for example in report.examples}
+    assert [str(op) for op in shortest["nothing"].ops] == ["rank 0: unlink checkpoint/.metadata"]
+    assert {op.kind for op in shortest["mixture"].ops} <= {"create", "write", "fsync"}
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_newest_checkpoint_with_a_marker_may_be_one_that_does_not_load(model):
-    """With a new directory for each save the old one is safe; who takes the newest that has a marker meets an error where power was cut."""
-    found = crashes(Scene(ranks=2), model)
-    marked = {"error"} & set(found.shown)
-    assert marked == (set() if model == "kill" else {"error"})
+def test_after_a_power_cut_the_newest_checkpoint_with_a_marker_may_not_load(model):
+    """With a new directory for each save, older checkpoints are safe, but the newest directory with a commit marker may not load after a power cut."""
+    report = crashes(Scene(ranks=2), model)
+    assert ("error" in report.shown) == (model != "kill")

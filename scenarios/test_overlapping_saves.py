@@ -1,4 +1,4 @@
-"""Two async saves under way at once, each in a group of its own, are two saves: neither notices the other."""
+"""Claim: two async saves at once, each in a process group of its own, do not affect each other. On one shared group they do (DCP-020)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 
 
 @given(data=st.data())
-def test_what_fails_in_one_is_told_of_that_one_alone(ckpt_rig, data):
-    """Failures in either save: its own ranks are told, and the other is saved whole."""
+def test_a_failure_of_one_save_does_not_affect_the_other_save(ckpt_rig, data):
+    """After failures in either save, the ranks of that save fail, and the other checkpoint is whole."""
     ranks = data.draw(world_sizes(3), label="ranks")
-    struck = data.draw(
+    drawn = data.draw(
         fault_plans(ranks=ranks, op="async_save", sites=guarded_sites("async_save"), max_faults=2, operations=2, effects=(Raise, FailFuture)),
         label="failures",
     )
-    plan = FaultPlan(tuple(fault for fault in struck if fault.operation is not None))  # calls of the two come in any order
+    # The calls of the two saves come in any order, so that a fault must name its save.
+    plan = FaultPlan(tuple(fault for fault in drawn if fault.operation is not None))
     seed = data.draw(st.integers(0, 99), label="order")
     result = ckpt_rig.check(Case(plan, "async_save", ranks, overlap="separate", seed=seed))
 
@@ -31,6 +32,7 @@ def test_what_fails_in_one_is_told_of_that_one_alone(ckpt_rig, data):
             assert storage.committed == (expectation.ending is Ending.SUCCEEDS) or storage.finish_acted
 
 
-def test_on_one_group_they_take_each_others_messages(ckpt_rig):
-    """Some order of the ranks shows the known finding, and none shows anything beside it."""
-    assert any(ckpt_rig.run(Case(operation="async_save", overlap="shared", seed=seed)).known == ("DCP-020",) for seed in range(8))
+def test_two_saves_on_one_group_receive_each_others_messages(ckpt_rig):
+    """Some order of the ranks shows the known finding and nothing else."""
+    results = (ckpt_rig.run(Case(operation="async_save", overlap="shared", seed=seed)) for seed in range(8))
+    assert any(result.known == ("DCP-020",) for result in results)

@@ -1,4 +1,4 @@
-"""Whatever options DCP's own planners are given, the claim is the same."""
+"""Claim: all claims hold with every option of DCP's own planners."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ckpt_harness.strategies import bound_plans, storage_sites
 pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 
 UNUSED = "load_planner.resolve_bytes"
-"""``FileSystemReader`` never asks for a buffer."""
+"""``FileSystemReader`` never calls this method."""
 PLANNING = {
     operation: [name for name, site in SITES.items() if site.side == f"{operation}_planner" and name != UNUSED] for operation in ("save", "load")
 }
@@ -25,11 +25,11 @@ PLANNING = {
 @pytest.mark.parametrize("planner", sorted(set(PLANNERS) - {"default"}))
 @given(data=st.data())
 def test_every_rank_learns_of_every_failure(ckpt_rig, planner, operation, data):
-    """Errors of the storage and of the planner reach all ranks, and a retry works, with plans that were kept too; where it does not, that is DCP-014."""
+    """Errors of the storage and of the planner reach all ranks, and a retry works, with cached plans too (except for DCP-014)."""
     sites = [name for name in (*storage_sites(operation), *PLANNING[operation]) if SITES[name].guarded]
     bound = data.draw(bound_plans(op=operation, sites=sites, max_ranks=4, max_faults=2, effects=(Raise, FailFuture)), label="failures")
 
     result = ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator, planner=planner))
 
     if result.expectation.ending is Ending.FAILS and not result.known:
-        assert all(one.error.failures == result.expectation.failures for one in result.outcomes.values())
+        assert all(outcome.error.failures == result.expectation.failures for outcome in result.outcomes.values())

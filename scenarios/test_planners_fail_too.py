@@ -1,4 +1,4 @@
-"""Not only storage fails: planners are foreign code too, and every rank runs them."""
+"""Claim: an error in a planner reaches every rank, as an error in the storage does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ITEMS = {
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())
 def test_every_rank_learns_of_a_planner_that_fails(ckpt_rig, operation, data):
-    """A planner's error is told as a storage's is."""
+    """Any planner method fails on any ranks: every rank learns of the error."""
     bound = data.draw(bound_plans(op=operation, sites=PLANNERS[operation], effects=(Raise,), max_faults=2), label="failures")
     ckpt_rig.check(Case(bound.plan, operation, bound.world_size, bound.coordinator))
 
@@ -32,7 +32,7 @@ def test_every_rank_learns_of_a_planner_that_fails(ckpt_rig, operation, data):
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())
 def test_every_rank_learns_of_one_item_that_fails(ckpt_rig, operation, data):
-    """An error deep inside ``write_data`` or ``read_data``, at any item; a rank may have fewer items than that, so the fault is optional."""
+    """An error for one item, inside ``write_data`` or ``read_data``. The fault is optional (``?``), since a rank may have fewer items."""
     ranks = data.draw(world_sizes(5), label="ranks")
     coordinator, rank = (data.draw(coordinators(ranks), label=label) for label in ("coordinator", "rank"))
     site, nth = data.draw(st.sampled_from(ITEMS[operation]), label="call"), data.draw(st.integers(1, 3), label="item")

@@ -1,6 +1,6 @@
-"""An async save that a process of its own does owes what any other does; that process may die, stop, or never start.
+"""Claim: an async save in a background process (the process executor) keeps the claims of a save, also if that process dies, stops or never starts.
 
-Each case starts a process a rank that imports torch, so the cases are chosen and not drawn.
+The cases are chosen, not drawn, since each case starts one process per rank, and each process imports torch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.ckpt_runs_in("processes"), pytest.mark.one_at_a_time]
         "executor.start@0=kill",
     ],
 )
-def test_ranks_are_told_what_becomes_of_a_save_in_another_process(ckpt_rig, plan):
-    """A failure in the process reaches all ranks with its cause; one that is late is waited for; where one is lost, nobody succeeds."""
+def test_ranks_learn_of_failures_in_the_background_process(ckpt_rig, plan):
+    """A failure in the process reaches all ranks with its cause, all ranks wait for a late process, and no rank succeeds if a process is lost."""
     ckpt_rig.check(Case(FaultPlan.parse(plan), "async_save", executor="process"))
 
 
@@ -36,6 +36,6 @@ def test_ranks_are_told_what_becomes_of_a_save_in_another_process(ckpt_rig, plan
         ("writer.write_data@1=kill", "DCP-022"),
     ],
 )
-def test_what_it_gets_wrong_is_known(ckpt_rig, plan, known):
-    """A process that fails outside of the save's steps is told on its rank alone, and one that died is never replaced."""
+def test_other_failures_of_the_process_are_known_findings(ckpt_rig, plan, known):
+    """A failure outside the protocol steps is reported on its own rank only (DCP-021), and a dead process is never replaced (DCP-022)."""
     assert known in ckpt_rig.run(Case(FaultPlan.parse(plan), "async_save", executor="process")).known

@@ -1,4 +1,4 @@
-"""All ranks fail or all succeed: no rank trains on from a checkpoint that another believes lost."""
+"""Claim: all ranks fail or all ranks succeed, so that no rank relies on a checkpoint that another rank believes lost."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from ckpt_harness import Case, Delay, FailFuture, Raise
 from ckpt_harness.strategies import bound_plans, guarded_sites
 
-pytestmark = pytest.mark.ckpt_runs_in("simulated")  # delays of up to an hour, and orders in which ranks run
+pytestmark = pytest.mark.ckpt_runs_in("simulated")  # needs delays of up to an hour, and chosen orders of the ranks
 
 
 @pytest.mark.parametrize("operation", ["save", "async_save", "load"])
 @given(data=st.data())
 def test_every_rank_ends_the_same_way(ckpt_rig, operation, data):
-    """Errors and lateness of any ranks at any calls leave no rank with an outcome of its own."""
+    """Errors and delays of any ranks at any calls lead to the same outcome on all ranks."""
     strategy = bound_plans(op=operation, sites=guarded_sites(operation), max_faults=3, effects=(Raise, FailFuture, Delay))
     bound = data.draw(strategy if operation != "async_save" else strategy.filter(lambda bound: bound.coordinator == 0), label="failures")
 
@@ -28,7 +28,7 @@ def test_every_rank_ends_the_same_way(ckpt_rig, operation, data):
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())
 def test_the_order_in_which_ranks_run_changes_nothing(ckpt_rig, operation, data):
-    """Two schedules of the same failures end the same for every rank."""
+    """The same failures under two schedules lead to the same outcome on each rank."""
     bound = data.draw(bound_plans(op=operation, sites=guarded_sites(operation), max_faults=2, effects=(Raise, FailFuture)), label="failures")
     seeds = data.draw(st.lists(st.integers(1, 2**16), min_size=2, max_size=2, unique=True), label="seeds")
 

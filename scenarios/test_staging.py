@@ -1,4 +1,4 @@
-"""However the state is staged, the checkpoint holds what it was then, and a failure of staging is known or told to all."""
+"""Claim: with every kind of stager, the checkpoint holds the state at the time of staging, and every rank learns of a failure, except for known findings."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ CALLS = {
 
 @pytest.mark.parametrize("staging", STAGINGS)
 @given(data=st.data())
-def test_what_fails_in_an_upload_is_told_whoever_staged(ckpt_rig, staging, data):
-    """Failures of the upload on any ranks, while training overwrites the state: every claim of a plain save, on both returned futures too."""
+def test_every_rank_learns_of_a_failed_upload_with_every_stager(ckpt_rig, staging, data):
+    """The upload fails on any ranks while training overwrites the state: all claims of a save hold, also for both returned futures."""
     ranks = data.draw(world_sizes(3), label="ranks")
     plan = data.draw(fault_plans(ranks=ranks, op="async_save", sites=guarded_sites("async_save"), max_faults=2, effects=(Raise, FailFuture)), label="failures")
     ckpt_rig.check(Case(plan, "async_save", ranks, workload="stateful", staging=staging))
@@ -35,8 +35,8 @@ def test_what_fails_in_an_upload_is_told_whoever_staged(ckpt_rig, staging, data)
 @pytest.mark.ckpt_needs("collectives")
 @pytest.mark.parametrize("staging", STAGINGS)
 @given(data=st.data())
-def test_what_fails_while_staging_is_known(ckpt_rig, staging, data):
-    """A failure of staging on any ranks breaks claims in no other way than the register says."""
+def test_a_failure_of_staging_shows_known_findings_only(ckpt_rig, staging, data):
+    """A failure of staging on any ranks breaks no claim in a way that is not in the findings register."""
     ranks = data.draw(world_sizes(3), label="ranks")
     plan = data.draw(fault_plans(ranks=ranks, op="async_save", sites=CALLS[staging], max_faults=1, effects=EFFECTS), label="failure")
     ckpt_rig.check(Case(plan, "async_save", ranks, workload="stateful", staging=staging))

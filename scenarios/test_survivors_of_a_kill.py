@@ -1,9 +1,9 @@
-"""A rank is killed (SIGKILL, among processes) at any call into the storage, before it or after it: no survivor hangs, and no checkpoint is wrong.
+"""Claim: if a rank is killed before or after any storage call, no survivor hangs, and no checkpoint is wrong.
 
-What ends a survivor is stated per world. The backend tells only those whose connection to the dead rank closes: all of them in a world of up to three; of
-four ranks, one waits for others that failed because of it. Under a launcher those end, their connections close, and so it goes on to the last; among
-processes the same happens, and nobody has to wait for the timer of a collective. Simulated ranks that failed stay, so there that timer is what ends the
-others, in virtual time.
+How a survivor ends depends on the world. With gloo, only a rank with a connection to the dead rank notices the death. Up to three ranks, each survivor has
+such a connection; with four ranks, one survivor waits for another survivor. With real processes (killed by SIGKILL), a survivor that has failed ends, so that
+its connections close and the next survivor notices: no rank waits for the timeout of a collective. Simulated ranks that failed stay alive, so that the
+timeout of the collective ends the last survivor, in virtual time.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def _victims(site, ranks):
 @pytest.mark.parametrize(("ranks", "retry"), [(2, False), (3, False), (4, False), (4, True)])
 @pytest.mark.parametrize(("site", "moment"), MOMENTS)
 def test_every_survivor_ends_and_what_was_committed_still_loads(ckpt_rig, site, moment, ranks, retry):
-    """With an error, and without a new commit marker unless ``finish`` acted, whichever rank it was, and whether or not survivors wait to try again."""
+    """Every survivor raises, and there is no new commit marker unless ``finish`` acted; with and without a retry by the survivors."""
     for victim in _victims(site, ranks):
         result = ckpt_rig.check(Case(FaultPlan.parse(f"{site}@{victim}{moment}=kill"), "save", ranks, retry=retry))
 
         kinds = {rank: outcome.kind for rank, outcome in result.outcomes.items()}
         assert kinds == {rank: "dead" if rank == victim else "raised" for rank in range(ranks)}, result.explain()
         if result.case.world == "processes":
-            late = [outcome for outcome in result.outcomes.values() if outcome.error is not None and "Timed out" in outcome.error.message]
-            assert not late, result.explain()
-        (left,) = result.evidence.storage[result.expectation.operation]
-        assert left.committed == (site == "writer.finish" and moment == "!after")
+            timed_out = [outcome for outcome in result.outcomes.values() if outcome.error is not None and "Timed out" in outcome.error.message]
+            assert not timed_out, result.explain()
+        (storage,) = result.evidence.storage[result.expectation.operation]
+        assert storage.committed == (site == "writer.finish" and moment == "!after")
 
-    assert ckpt_rig.check(Case(operation="load", ranks=ranks)).outcomes[0].kind == "returned", "the checkpoint before is there, bit-equal"
+    assert ckpt_rig.check(Case(operation="load", ranks=ranks)).outcomes[0].kind == "returned", "the earlier checkpoint loads bit-equal"

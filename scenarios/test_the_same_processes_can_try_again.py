@@ -1,4 +1,4 @@
-"""A failure costs one checkpoint, not the job: the same ranks, group, writer and reader succeed once the fault is healed."""
+"""Claim: a failure costs one checkpoint, not the job. Once the fault is healed, the same ranks, process group, writer and reader succeed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 
 @pytest.mark.parametrize("operation", ["save", "load"])
 @given(data=st.data())
-def test_a_healed_fault_is_forgotten(ckpt_rig, operation, data):
-    """After a failed operation the same objects save or load again, and what they save loads bit-equal."""
+def test_a_retry_succeeds_after_any_failure(ckpt_rig, operation, data):
+    """After a failed operation, the same objects save or load again, and the new checkpoint loads bit-equal."""
     bound = data.draw(bound_plans(op=operation, sites=guarded_sites(operation), max_faults=2, effects=(Raise, FailFuture)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
 
@@ -28,8 +28,8 @@ def test_a_healed_fault_is_forgotten(ckpt_rig, operation, data):
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_a_save_that_failed_is_tried_again(ckpt_rig, ranks):
-    """The plain case, so that the property above cannot hold because nobody ever tried."""
+def test_a_failed_save_is_retried(ckpt_rig, ranks):
+    """A retry really takes place; without this test, the test above could pass without any retry."""
     result = ckpt_rig.check(Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)"), "save", ranks))
     assert result.evidence.retry is not None
     assert len(result.evidence.retry) == ranks

@@ -1,7 +1,7 @@
-"""Every case of DCP's own failure tests (``test/distributed/checkpoint/test_checkpoint.py``), on the CPU, against its real storage.
+"""Every case of DCP's own failure tests (``test/distributed/checkpoint/test_checkpoint.py``), on the CPU, with DCP's real storage.
 
-The dictionaries are theirs. Theirs ask that the failed ranks be named; here every claim is asked: all four ranks are told the same, in time, with
-the original error, nothing half done is committed, and the same ranks can save or load again.
+The dictionaries are copied from DCP's tests. DCP's tests check that the failed ranks are named. These tests check every claim: all four ranks get the same
+answer, in time, with the original error; no partial checkpoint is committed; and the same ranks can save or load again.
 """
 
 from __future__ import annotations
@@ -49,40 +49,40 @@ def _named(value):
 
 
 @pytest.mark.parametrize(("coordinator", "failing"), SAVES, ids=_named)
-def test_a_save_tells_every_rank(ckpt_rig, coordinator, failing):
-    """``test_dummy_writer_works``, ``test_save_error_handling``."""
+def test_every_rank_learns_of_a_failed_save(ckpt_rig, coordinator, failing):
+    """DCP's ``test_dummy_writer_works`` and ``test_save_error_handling``."""
     plan = FaultPlan.from_fail_conf(failing, side="writer")
     ckpt_rig.check(Case(plan, "save", ranks=4, coordinator=coordinator))
 
 
 @pytest.mark.parametrize("failing", [failing for coordinator, failing in SAVES if coordinator == 0], ids=_named)
-def test_an_async_save_tells_every_rank(ckpt_rig, failing):
-    """The same, of the futures that ``async_save`` returns; it has no coordinator to choose."""
+def test_every_rank_learns_of_a_failed_async_save(ckpt_rig, failing):
+    """The same for the futures that ``async_save`` returns. ``async_save`` has no option for the coordinator, so rank 0 coordinates."""
     ckpt_rig.check(Case(FaultPlan.from_fail_conf(failing, side="writer"), "async_save", ranks=4))
 
 
 @pytest.mark.parametrize(("coordinator", "failing"), LOADS, ids=_named)
-def test_a_load_tells_every_rank(ckpt_rig, coordinator, failing):
-    """``test_dummy_reader_works``, ``test_load_error_handling``."""
+def test_every_rank_learns_of_a_failed_load(ckpt_rig, coordinator, failing):
+    """DCP's ``test_dummy_reader_works`` and ``test_load_error_handling``."""
     plan = FaultPlan.from_fail_conf(failing, side="reader")
     ckpt_rig.check(Case(plan, "load", ranks=4, coordinator=coordinator))
 
 
 def _alone(failing):
-    """The same failures of the only rank there is."""
+    """The same failures on rank 0, the only rank."""
     return {key: [0] if isinstance(value, list) else value for key, value in failing.items()}
 
 
 @pytest.mark.parametrize("operation", ["save", "async_save"])
 @pytest.mark.parametrize("failing", [_alone(failing) for coordinator, failing in SAVES if coordinator == 0], ids=_named)
-def test_a_save_without_a_group_tells_its_caller(ckpt_rig, operation, failing):
-    """``test_save_error_handling_no_dist``."""
+def test_a_failed_save_without_a_group_raises(ckpt_rig, operation, failing):
+    """DCP's ``test_save_error_handling_no_dist``."""
     ckpt_rig.check(Case(FaultPlan.from_fail_conf(failing, side="writer"), operation, ranks=1, way="alone"))
 
 
 @pytest.mark.parametrize("failing", [_alone(failing) for coordinator, failing in LOADS if coordinator == 0], ids=_named)
-def test_a_load_without_a_group_tells_its_caller(ckpt_rig, failing):
-    """``test_load_error_handling_no_dist``."""
+def test_a_failed_load_without_a_group_raises(ckpt_rig, failing):
+    """DCP's ``test_load_error_handling_no_dist``."""
     ckpt_rig.check(Case(FaultPlan.from_fail_conf(failing, side="reader"), "load", ranks=1, way="alone"))
 
 
@@ -91,7 +91,7 @@ def _save(make_state, place):
 
 
 def _metadata_of(ckpt_worlds, ranks, place, make_state):
-    """What is recorded of a state that ``ranks`` ranks save, each its own part."""
+    """The metadata of a state that ``ranks`` ranks save, each rank its own part."""
     assert ckpt_worlds(ranks).run(_save, make_state, place).outcomes == ("returned",) * ranks
     return dcp.FileSystemReader(place).read_metadata().state_dict_metadata
 
@@ -103,15 +103,15 @@ def _three_kinds():
 
 @pytest.mark.filterwarnings("ignore:Please use DTensor")
 def test_each_kind_of_entry_has_its_default_metadata(ckpt_worlds, tmp_path):
-    """``test_default_metadata``: bytes, a replicated tensor in one chunk, a sharded tensor in a chunk a rank."""
-    found = _metadata_of(ckpt_worlds, 2, tmp_path, _three_kinds)
+    """DCP's ``test_default_metadata``: bytes, a replicated tensor with one chunk, a sharded tensor with one chunk per rank."""
+    metadata = _metadata_of(ckpt_worlds, 2, tmp_path, _three_kinds)
 
-    assert isinstance(found["bytes"], BytesStorageMetadata)
+    assert isinstance(metadata["bytes"], BytesStorageMetadata)
     for name, size, chunks in (("replicated", (4,), 1), ("sharded", (10, 10), 2)):
-        assert isinstance(found[name], TensorStorageMetadata)
-        assert tuple(found[name].size) == size
-        assert found[name].properties.dtype == torch.float32
-        assert len(found[name].chunks) == chunks
+        assert isinstance(metadata[name], TensorStorageMetadata)
+        assert tuple(metadata[name].size) == size
+        assert metadata[name].properties.dtype == torch.float32
+        assert len(metadata[name].chunks) == chunks
 
 
 def _all_on_rank_1():
@@ -120,6 +120,6 @@ def _all_on_rank_1():
 
 
 @pytest.mark.filterwarnings("ignore:Please use DTensor")
-def test_a_sharding_that_leaves_a_rank_out_is_recorded_as_it_is(ckpt_worlds, tmp_path):
-    """``test_tensor_metadata_with_missing_rank_spec``: one chunk, though rank 0 holds none."""
+def test_a_sharding_without_one_rank_has_one_chunk(ckpt_worlds, tmp_path):
+    """DCP's ``test_tensor_metadata_with_missing_rank_spec``: one chunk, and rank 0 holds no part."""
     assert len(_metadata_of(ckpt_worlds, 2, tmp_path, _all_on_rank_1)["sharded"].chunks) == 1

@@ -1,4 +1,4 @@
-"""A script without ranks saves too: its one process is told as any rank would be, as rank 0."""
+"""Claim: without a process group, the only process learns of every failure as rank 0."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.ckpt_runs_in("simulated", "processes")
 
 @pytest.mark.parametrize("operation", ["save", "async_save", "load"])
 @given(data=st.data())
-def test_the_only_process_is_told(ckpt_rig, operation, data):
-    """Errors that no other rank could unpickle arrive here as they are, since nothing crosses ranks."""
+def test_the_only_process_learns_of_every_failure(ckpt_rig, operation, data):
+    """Even an error that cannot be unpickled arrives unchanged, since nothing is sent between ranks."""
     plan = data.draw(fault_plans(ranks=1, op=operation, sites=guarded_sites(operation), max_faults=3, effects=(Raise, FailFuture)), label="failures")
     workload = data.draw(st.sampled_from(sorted(WORKLOADS)), label="workload")
 

@@ -1,7 +1,7 @@
-"""A storage that is right: each save writes new files beside the old ones, makes them durable, and is committed by one rename; loads check every byte.
+"""A correct storage: each save writes new files, makes them durable, and commits by one rename; a load compares the checksum of every item.
 
-It is what disk bugs are planted in (``bugs_disk.py``), and what the harness must not cry wolf at. A save makes ``save-N/`` with one file a rank, and
-``save-N.metadata``, which becomes ``.metadata``. Not done: removing what earlier or failed saves left, which no reader looks at.
+Disk bugs are planted in this storage (``bugs_disk.py``). Without a bug, the harness must report no violation. A save makes ``save-N/`` with one file per
+rank, and ``save-N.metadata``, which becomes ``.metadata``. The storage does not remove the files of earlier or failed saves; no reader reads them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DIGEST = 32
 
 
 class Stored(NamedTuple):
-    """Where an item is, and what it must be."""
+    """The place of an item, and its checksum."""
 
     relative_path: str
     offset: int
@@ -35,7 +35,7 @@ class Stored(NamedTuple):
 
 
 class AtomicWriter(FileSystemWriter):
-    """Writes so that whatever breaks, and whenever, the old checkpoint or the new one is there."""
+    """Writes so that after any failure at any time the old or the new checkpoint loads."""
 
     def prepare_local_plan(self, plan):
         return plan
@@ -63,7 +63,7 @@ class AtomicWriter(FileSystemWriter):
         return completed(results)
 
     def finish(self, metadata, results):
-        metadata.storage_data = {one.index: one.storage_data for written in results for one in written}
+        metadata.storage_data = {item.index: item.storage_data for written in results for item in written}
         metadata.storage_meta = self.storage_meta()
         content = pickle.dumps(metadata)
         temporary = self.path / f"{self.save_name}.metadata"
@@ -72,7 +72,7 @@ class AtomicWriter(FileSystemWriter):
         self.sync_directory(self.path)
 
     def store(self, path, content):
-        """A new file, durable but for its name."""
+        """Writes a new file and makes its bytes durable, but not its name."""
         with self.fs.create_stream(path, "xb") as stream:
             left = memoryview(content)
             while left:
@@ -93,9 +93,9 @@ class AtomicWriter(FileSystemWriter):
 
 
 class AtomicReader(FileSystemReader):
-    """Reads what was committed, and checks it."""
+    """Reads a committed checkpoint, and compares checksums."""
 
-    def read_metadata(self):  # without **kwargs: there is no metadata of one rank to fall back on
+    def read_metadata(self):  # without **kwargs: there is no metadata per rank
         return pickle.loads(self.checked_metadata(self.path / ".metadata"))
 
     def checked_metadata(self, path):
@@ -131,7 +131,7 @@ def serialized(item: Any, data: Any) -> bytes:
 
 
 def give(planner: Any, item: Any, data: bytes) -> None:
-    """Hands an item that was read to the planner."""
+    """Hands the bytes of one item to the planner."""
     if item.type is LoadItemType.BYTE_IO:
         planner.load_bytes(item, io.BytesIO(data))
         return
@@ -144,14 +144,14 @@ def give(planner: Any, item: Any, data: bytes) -> None:
 
 
 def completed(value: Any) -> Future[Any]:
-    """A future that is."""
+    """A completed future."""
     future: Future[Any] = Future()
     future.set_result(value)
     return future
 
 
 class AtomicEngine(FileSystemEngine):
-    """DCP with the storage above."""
+    """DCP with ``AtomicWriter`` and ``AtomicReader``."""
 
     def __init__(self, name: str, about: str, capabilities: frozenset[Capability]) -> None:
         super().__init__(name, about)
@@ -176,7 +176,7 @@ _ALL = frozenset(
     }
 )
 
-ATOMIC = AtomicEngine("atomic", "new files, made durable, committed by one rename, and checked", _ALL)
-"""It does not claim to detect lies: DCP's planners, and calls of the storage that the harness skips, are out of a storage's sight."""
+ATOMIC = AtomicEngine("atomic", "new files, made durable, committed by one rename, with checksums", _ALL)
+"""The engine does not claim to detect lies: a storage cannot see wrong plans of DCP's planners, or calls that the harness skips."""
 
-MODEST = AtomicEngine("modest", "the same, claiming no atomic overwrite", _ALL - {Capability.ATOMIC_OVERWRITE})
+MODEST = AtomicEngine("modest", "the same, without the claim of an atomic overwrite", _ALL - {Capability.ATOMIC_OVERWRITE})

@@ -1,4 +1,4 @@
-"""Planted bugs: what async saves promise, share and leave behind."""
+"""Planted bugs: async saves with wrong futures, without a copy of the state, or with leftovers (oracles ``futures``, ``isolation``, ``hygiene``)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _LEFT_WAITING = "import threading\nthreading.Thread(target=threading.Event().wai
 
 BUGS = (
     Bug(
-        "the end of a staging in the background is told nobody",
+        "the future for the end of a background staging never completes",
         ("futures",),
         (Edit(f"{SAVER}:async_save", _CHECKED, "pass"),),
         IN_BACKGROUND,
     ),
     Bug(
-        "a staging that went well is reported as failed",
+        "a successful staging is reported as failed",
         ("futures",),
         (Edit(f"{SAVER}:async_save", _CHECKED, 'return_staging_future.set_exception(RuntimeError("staging"))'),),
         IN_BACKGROUND,
     ),
     Bug(
-        "what is staged is the state itself",
+        "staging returns the state itself instead of a copy",
         ("isolation",),
         (Edit(_STAGER, "return staged_state_dict", "return state_dict"),),
         BY_THE_WRITER,
     ),
-    Bug("every save leaves a thread behind that waits for ever", ("hygiene",), (Edit(SAVE, "return metadata", _LEFT_WAITING),)),
+    Bug("every save leaves a waiting thread behind", ("hygiene",), (Edit(SAVE, "return metadata", _LEFT_WAITING),)),
     Bug(
-        "the metadata's temporary file stays beside it",
+        "the temporary file of the metadata is not removed",
         ("hygiene",),
         (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "import shutil\nshutil.copyfile(tmp_path, metadata_path)"),),
     ),

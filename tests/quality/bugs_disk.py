@@ -1,4 +1,7 @@
-"""Planted bugs: what is done to the disk, in which order, and what of it is checked. Each is a small change of the storage of ``atomic_storage.py``."""
+"""Planted bugs: missing fsyncs, wrong order of file operations, missing checks. Each bug is an edit of ``atomic_storage.py``.
+
+``CRASH_BUGS`` show only after a crash; the search over all crash points finds them. ``BUGS`` show in a sweep; oracles find them.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ DURABLE = "what was reported as saved survives a crash"
 
 @dataclass(frozen=True)
 class CrashBug:
-    """A bug that a crash shows, and nothing else.
+    """A bug that shows after a crash only.
 
     Attributes:
-        name: what is wrong, as a claim.
-        caught_by: the claims that it breaks.
-        edits: of the storage's source.
-        overwrite: whether a checkpoint is overwritten when the crash comes.
-        model: what survives.
+        name: what the buggy storage does.
+        caught_by: the claims that the bug breaks.
+        edits: changes of the storage's source.
+        overwrite: whether the save replaces an existing checkpoint.
+        model: the durability model that shows the bug.
     """
 
     name: str
@@ -57,12 +60,12 @@ IN_PLACE = (
     Edit(_PREPARED, 'while self.fs.exists(self.path / f"save-{number}"):\n    number += 1', "pass"),
     Edit(f"{WRITER}.store", '"xb"', '"wb"'),
 )
-"""A save writes over the files of the save before it."""
+"""A save overwrites the files of the previous save."""
 UNCHECKED = Edit(f"{READER}.check", _CHECKED, "if False:")
 
 CRASH_BUGS = (
     CrashBug(
-        "the coordinator writes its data once it has committed",
+        "the coordinator writes its data after the commit",
         frozenset({REPLACED}),
         (
             Edit(
@@ -77,7 +80,7 @@ CRASH_BUGS = (
     ),
     CrashBug("files are never made durable", frozenset({DURABLE}), (Edit(f"{WRITER}.store", _SYNCED, "stream.flush()"),)),
     CrashBug(
-        "data is not made durable, the metadata is",
+        "the metadata is made durable, the data is not",
         frozenset({DURABLE}),
         (Edit(f"{WRITER}.store", "os.fsync(stream.fileno())", 'if path.suffix == ".metadata":\n    os.fsync(stream.fileno())'),),
         model="ordered",
@@ -135,7 +138,7 @@ CRASH_BUGS = (
         model="kill",
     ),
     CrashBug(
-        "a temporary file is taken for a commit",
+        "a temporary file is taken for a commit marker",
         frozenset({REPLACED}),
         (
             Edit(
@@ -149,14 +152,14 @@ CRASH_BUGS = (
     ),
     CrashBug("files are overwritten in place", frozenset({REPLACED}), IN_PLACE, overwrite=True, model="kill"),
     CrashBug(
-        "files are overwritten in place, and nothing is checked",
+        "files are overwritten in place, and no checksum is compared",
         frozenset({SAFE, REPLACED}),
         (*IN_PLACE, UNCHECKED),
         overwrite=True,
         model="kill",
     ),
     CrashBug(
-        "the old files are removed before the new ones are committed",
+        "the old files are removed before the new files are committed",
         frozenset({REPLACED}),
         (
             Edit(
@@ -170,7 +173,7 @@ CRASH_BUGS = (
         model="kill",
     ),
     CrashBug(
-        "the old commit is removed before the new one is made",
+        "the old commit marker is removed before the new one exists",
         frozenset({REPLACED}),
         (
             Edit(
@@ -186,7 +189,7 @@ CRASH_BUGS = (
 
 
 class FlippedBits(Sweep):
-    """Loads in which one bit of a data file is another than was written, at every 64th byte."""
+    """Loads with one flipped bit in a data file, at every 64th byte."""
 
     def grounds(self) -> Iterator[Case]:
         yield Case(operation="load", engine=ATOMIC)
@@ -207,7 +210,7 @@ _LOOP = """while left:
     left = left[written:]"""
 
 BUGS = (
-    Bug("a short write is taken for a whole one", ("commitment",), (Edit(f"{WRITER}.store", _LOOP, "stream.write(left)"),), _saves()),
+    Bug("a short write is taken for a complete write", ("commitment",), (Edit(f"{WRITER}.store", _LOOP, "stream.write(left)"),), _saves()),
     Bug(
         "the tail of a file is never written",
         ("commitment",),
@@ -215,19 +218,19 @@ BUGS = (
         _saves(),
     ),
     Bug(
-        "what does not fit on the disk is forgotten",
+        "an error of a full disk is swallowed",
         ("commitment",),
         (Edit(f"{WRITER}.write_data", _STORED, "try:\n    self.store(file, content)\nexcept OSError:\n    pass"),),
         _saves(),
     ),
     Bug(
-        "an fsync that fails is taken for one that did not",
+        "an fsync error is swallowed",
         ("attribution", "course"),
         (Edit(f"{WRITER}.store", "os.fsync(stream.fileno())", "try:\n    os.fsync(stream.fileno())\nexcept OSError:\n    pass"),),
         _saves(),
     ),
     Bug(
-        "a disk's error loses its type and number",
+        "an error of the disk loses its type and errno",
         ("attribution",),
         (
             Edit(
@@ -239,19 +242,19 @@ BUGS = (
         _saves(),
     ),
     Bug(
-        "the offsets in the metadata are those of the items before",
+        "the metadata holds the offsets of the previous items",
         ("commitment",),
         (Edit(f"{WRITER}.write_data", "len(content), len(data), hash", "max(0, len(content) - len(data)), len(data), hash"),),
         _saves(),
     ),
     Bug(
-        "two ranks write a file of one name",
+        "two ranks use one file name",
         ("commitment",),
         (Edit(_PREPARED, "/__{rank}_0.distcp", "/__0_0.distcp"), Edit(f"{WRITER}.store", '"xb"', '"wb"')),
         _saves(),
     ),
     Bug(
-        "a shard that is there already is not written again",
+        "an existing shard is not overwritten",
         ("commitment",),
         (*IN_PLACE, Edit(f"{WRITER}.write_data", _STORED, "if not self.fs.exists(file):\n    self.store(file, content)")),
         _saves(onto="checkpoint"),
@@ -265,9 +268,9 @@ BUGS = (
         ),
         _saves(),
     ),
-    Bug("checksums are stored, and never checked", ("integrity",), (UNCHECKED,), FlippedBits()),
+    Bug("checksums are stored and never compared", ("integrity",), (UNCHECKED,), FlippedBits()),
     Bug(
-        "a save that fails half way has overwritten files in place, and nothing is checked",
+        "a failed save has overwritten files in place, and no checksum is compared",
         ("purity",),
         (*IN_PLACE, UNCHECKED),
         Sweep(("save",), (2,), engine=MODEST, disk=True, onto="checkpoint"),

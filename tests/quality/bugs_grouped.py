@@ -1,4 +1,4 @@
-"""Planted bugs: who belongs to whom, where ranks are called in other ways than all together."""
+"""Planted bugs: ranks and groups are confused when ranks save in sub-groups, each for itself, or without collectives."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ WITHOUT = Sweep(("save",), (2,), way="no_collectives")
 
 BUGS = (
     Bug(
-        "the coordinator's rank within its group is taken for one of the world",
+        "the coordinator's rank within its group is taken for a rank of the world",
         ("attribution",),
         (Edit(f"{WRAPPER}.__init__", "dist.get_global_rank(group, coordinator_rank)", "coordinator_rank"),),
         SUBGROUP,
     ),
     Bug(
-        "a coordinator that fails is named by its rank in the world",
+        "a failed coordinator is named by its rank in the world instead of its rank in the group",
         ("attribution",),
         (Edit(PLAN, "node_failures[self.rank] = _wrap_exception(e)", "node_failures[dist.get_rank()] = _wrap_exception(e)"),),
         SUBGROUP,
     ),
     Bug(
-        "reading is reported to the default group",
+        "the results of reading are gathered in the default group",
         ("bounded",),
         (Edit(f"{WRAPPER}.all_gather_object", "object_list=gather_objs, obj=object, group=self.group", "object_list=gather_objs, obj=object"),),
         Sweep(("load",), (3,), way="subgroup"),
     ),
     Bug(
-        "a failure of one group is told to another that is at it at the same time",
+        "a failure in one group is reported in another group that saves at the same time",
         ("attribution",),
         (
             Edit(
@@ -47,19 +47,19 @@ BUGS = (
         GROUPS,
     ),
     Bug(
-        "no_dist is forgotten, and ranks that are each for themselves coordinate",
+        "no_dist is ignored, and the ranks coordinate",
         ("commitment",),
         (Edit(SAVE, "_DistWrapper(process_group, not no_dist, coordinator_rank)", "_DistWrapper(process_group, True, coordinator_rank)"),),
         Sweep(("save",), (2,), way="no_dist"),
     ),
     Bug(
-        "without collectives a rank commits before it has written",
+        "without collectives, a rank commits before it has written",
         ("course",),
         (Edit(SAVE, _WRITTEN, "metadata = finish_checkpoint([[]])\nwrite_results: list[WriteResult] = write_data()"),),
         WITHOUT,
     ),
     Bug(
-        "without collectives all ranks write to the same files",
+        "without collectives, all ranks write to the same files",
         ("commitment",),
         (Edit(f"{WRITER}.prepare_local_plan", '_StoragePrefix(f"__{self.rank}_")', '_StoragePrefix("__0_")'),),
         WITHOUT,

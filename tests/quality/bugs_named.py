@@ -1,4 +1,4 @@
-"""Planted bugs: who is blamed, and for what."""
+"""Planted bugs: a ``CheckpointException`` that names the wrong rank, the wrong error or the wrong step; mostly caught by ``attribution``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _WRAPPED = "return (exc, summary)"
 
 BUGS = (
     Bug("the rank next to the failed one is blamed", ("attribution",), (Edit(FAILURES, "{i: err", "{i + 1: err"),)),
-    Bug("rank 0 is blamed, whoever failed", ("attribution",), (Edit(FAILURES, "{i: err", "{0: err"),)),
+    Bug("rank 0 is always blamed", ("attribution",), (Edit(FAILURES, "{i: err", "{0: err"),)),
     Bug(
-        "what fails on the coordinator is blamed on rank 0",
+        "an error on the coordinator is blamed on rank 0",
         ("attribution",),
         (Edit(PLAN, "node_failures[self.rank] = ", "node_failures[0] = "),),
         Sweep(("save",), (2,), (1,)),
     ),
     Bug(
-        "every rank is blamed for what failed on one",
+        "every rank is blamed for the failure of one rank",
         ("attribution",),
         (
             Edit(
@@ -30,7 +30,7 @@ BUGS = (
         ),
     ),
     Bug(
-        "of two failures only the first is reported",
+        "only the first of two failures is reported",
         ("attribution",),
         (
             Edit(
@@ -41,17 +41,17 @@ BUGS = (
         ),
         Sweep(("load",), (2,), workload="objects", pairs=True),
     ),
-    Bug("an error is retyped on its way", ("attribution",), (Edit(WRAP, _WRAPPED, "return (RuntimeError(str(exc)), summary)"),)),
+    Bug("an error arrives as another type", ("attribution",), (Edit(WRAP, _WRAPPED, "return (RuntimeError(str(exc)), summary)"),)),
     Bug(
-        "an OSError loses its errno on its way",
+        "an OSError arrives without its errno",
         ("attribution",),
         (Edit(WRAP, _WRAPPED, "return (OSError(str(exc)) if isinstance(exc, OSError) else exc, summary)"),),
         ONE_RANK,
     ),
     Bug(
-        "a long message is cut off on its way",
+        "a long message arrives truncated",
         ("attribution",),
-        (Edit(WRAP, _WRAPPED, "exc.args = tuple(one[:1000] if isinstance(one, str) else one for one in exc.args)\nreturn (exc, summary)"),),
+        (Edit(WRAP, _WRAPPED, "exc.args = tuple(arg[:1000] if isinstance(arg, str) else arg for arg in exc.args)\nreturn (exc, summary)"),),
         ONE_RANK,
     ),
     Bug(
@@ -60,13 +60,13 @@ BUGS = (
         (Edit(WRAP, _WRAPPED, 'return (TimeoutError("timed out waiting for the rank"), summary)'),),
     ),
     Bug(
-        "text that is not ASCII is lost on its way",
+        "a non-ASCII message arrives damaged",
         ("attribution",),
         (
             Edit(
                 WRAP,
                 _WRAPPED,
-                'exc.args = tuple(one.encode("ascii", "replace").decode() if isinstance(one, str) else one for one in exc.args)\nreturn (exc, summary)',
+                'exc.args = tuple(arg.encode("ascii", "replace").decode() if isinstance(arg, str) else arg for arg in exc.args)\nreturn (exc, summary)',
             ),
         ),
         ONE_RANK,

@@ -1,4 +1,4 @@
-"""Planted bugs of code that talks to object stores. Each is a small change of the storage of ``object_storage.py``."""
+"""Planted bugs: code for object stores that ignores refused requests or damaged answers. Each bug is an edit of ``object_storage.py``."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _CHECK = "if hashlib.sha256(data).digest() != digest:"
 
 BUGS = (
     _bug(
-        "an answer that refuses a put is not looked at",
+        "a refused put is not noticed",
         ("commitment",),
         Edit(f"{STORE}.put", 'self.asked("PUT", name, body)', 'self.once("PUT", name, body)'),
     ),
     _bug(
-        "a rank whose put was refused says so to nobody",
+        "a refused put is swallowed",
         ("commitment",),
         Edit(f"{WRITER}.write_data", _PUT, f"try:\n    {_PUT}\nexcept OSError:\n    pass"),
     ),
     _bug(
-        "a store that is busy is taken for one that holds nothing",
+        "a busy store is taken for an empty store",
         ("filled",),
         Edit(f"{READER}.read_data", _GOT, f"try:\n    {_GOT}\nexcept OSError:\n    continue"),
         operation="load",
     ),
     _bug(
-        "bits that flip on the way are not noticed",
+        "bits that flip in transit are not noticed",
         ("integrity",),
         Edit(f"{READER}.checked", _CHECK, "if False:"),
         operation="load",

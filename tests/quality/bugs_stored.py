@@ -1,4 +1,4 @@
-"""Planted bugs: what is on storage, and what a load makes of it."""
+"""Planted bugs: wrong contents on storage, and loads that read wrong values; mostly caught by ``commitment``, ``filled`` and ``course``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ckpt_harness.campaigns.sweep import Sweep
 LOADS = Sweep(("load",), (2,))
 _WRITTEN = 'metadata = distW.all_reduce("write", write_data, finish_checkpoint)'
 _PLANNED = "local_plan = storage_writer.prepare_local_plan(local_plan)"
-_SIBLINGS = "[one for one in storage_writer.path.parent.iterdir() if one != storage_writer.path]"
+_SIBLINGS = "[other for other in storage_writer.path.parent.iterdir() if other != storage_writer.path]"
 _SLICED = "item_md = self.storage_data[req.storage_index]"
 _BY_NAME = "self.storage_data[next(index for index in self.storage_data if index.fqn == {0}.storage_index.fqn)]"
 _TRANSFORM = f"{DCP}.default_planner:DefaultSavePlanner.transform_object"
@@ -27,53 +27,53 @@ BUGS = (
         (_when_it_fails("for other in storage_writer.path.parent.iterdir():", "    shutil.rmtree(other, ignore_errors=True)"),),
     ),
     Bug(
-        "a failed save withdraws the marker of the checkpoint before it",
+        "a failed save removes the commit marker of the previous checkpoint",
         ("commitment",),
         (_when_it_fails(f"for other in {_SIBLINGS}:", '    (other / ".metadata").unlink(missing_ok=True)'),),
     ),
     Bug(
-        "a failed save leaves its note in the checkpoint before it",
+        "a failed save leaves a file in the previous checkpoint",
         ("commitment",),
         (_when_it_fails(f"for other in {_SIBLINGS}:", '    (other / "superseded").touch()'),),
     ),
     Bug(
-        "what a failed save has half uploaded is published when its garbage is collected",
+        "the partial upload of a failed save is published when its garbage is collected",
         ("recovery",),
         (
             _when_it_fails(
-                'half = {one: one.read_bytes()[:-9] for one in storage_writer.path.glob("*.distcp")}',
+                'half = {file: file.read_bytes()[:-9] for file in storage_writer.path.glob("*.distcp")}',
                 "class Upload:",
                 "    def __del__(self):",
-                "        for one, content in half.items():",
-                "            if one.parent.exists():",
-                "                one.write_bytes(content)",
+                "        for file, content in half.items():",
+                "            if file.parent.exists():",
+                "                file.write_bytes(content)",
                 "upload = Upload()",
                 "upload.itself = upload",
             ),
         ),
     ),
     Bug(
-        "a good save removes the checkpoint before it",
+        "a successful save removes the previous checkpoint",
         ("commitment",),
         (Edit(SAVE, _WRITTEN, f"{_WRITTEN}\nimport shutil\nfor other in {_SIBLINGS}:\n    shutil.rmtree(other, ignore_errors=True)"),),
     ),
     Bug(
-        "what the other ranks wrote is committed although one failed",
+        "the data of the other ranks is committed although one rank failed",
         ("commitment", "course"),
         (
             Edit(WRITE, "if len(node_failures) == 0:", "if len(node_failures) < self.get_world_size():"),
             Edit(
-                WRITE, "reduce_fun(cast(list[T], all_data))", "reduce_fun([one for one in all_data if one not in node_failures.values()])"
+                WRITE, "reduce_fun(cast(list[T], all_data))", "reduce_fun([result for result in all_data if result not in node_failures.values()])"
             ),
         ),
     ),
     Bug(
-        "the marker is written before the data",
+        "the commit marker is written before the data",
         ("commitment",),
         (Edit(f"{WRITER}.prepare_global_plan", "return new_plans", '(self.path / ".metadata").touch()\nreturn new_plans'),),
     ),
     Bug(
-        "every rank plans for all, not the coordinator alone",
+        "every rank runs the global planning, not the coordinator only",
         ("course",),
         (Edit(SAVE, _PLANNED, f"{_PLANNED}\nstorage_writer.prepare_global_plan([local_plan])"),),
     ),
@@ -83,7 +83,7 @@ BUGS = (
         (Edit(SAVE, "all_writes.wait()", "all_writes.wait()\nall_writes = storage_writer.write_data(final_local_plan, planner)"),),
     ),
     Bug(
-        "success is reported without a marker",
+        "success is reported without a commit marker",
         ("commitment",),
         (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "pass"),),
     ),
@@ -99,7 +99,7 @@ BUGS = (
         ),
     ),
     Bug(
-        "values are mixed up in worlds of three and more",
+        "values are permuted with three or more ranks",
         ("commitment",),
         (
             Edit(
@@ -111,7 +111,7 @@ BUGS = (
         Sweep(("save",), (3,)),
     ),
     Bug(
-        "a save keeps the values of the save before it",
+        "a save stores the values of the previous save",
         ("commitment",),
         (
             Edit(
@@ -125,12 +125,12 @@ BUGS = (
         ),
     ),
     Bug(
-        "a dtype goes through another that holds less",
+        "bfloat16 values are converted through float16",
         ("commitment",),
         (Edit(_TRANSFORM, "return object", "return object.half().bfloat16() if getattr(object, 'dtype', None) == torch.bfloat16 else object"),),
     ),
     Bug(
-        "the old marker is removed before anybody has planned",
+        "the old commit marker is removed before planning",
         ("commitment",),
         (
             Edit(
@@ -143,10 +143,10 @@ BUGS = (
     ),
     Bug("a load never finishes its plan", ("course",), (Edit(LOAD, "planner.finish_plan(central_plan)", "central_plan"),), LOADS),
     Bug("two ranks write to one file", ("commitment",), (Edit(f"{WRITER}.prepare_global_plan", 'f"__{i}_"', 'f"__{i // 2}_"'),)),
-    Bug("what was written is left out of the metadata", ("commitment",), (Edit(SAVE, "return all_writes.value()", "return []"),)),
-    Bug("a load leaves out its last item", ("filled",), (Edit(f"{READER}.read_data", "in plan.items:", "in plan.items[:-1]:"),), LOADS),
+    Bug("the written items are missing from the metadata", ("commitment",), (Edit(SAVE, "return all_writes.value()", "return []"),)),
+    Bug("a load skips its last item", ("filled",), (Edit(f"{READER}.read_data", "in plan.items:", "in plan.items[:-1]:"),), LOADS),
     Bug(
-        "a load finds shards by their name alone, and so another rank's",
+        "a load finds shards by name only, and reads another rank's shard",
         ("filled",),
         (
             Edit(f"{READER}.read_data", "self.storage_data[read_item.storage_index]", _BY_NAME.format("read_item")),

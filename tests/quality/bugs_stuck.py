@@ -1,4 +1,4 @@
-"""Planted bugs: who waits for ever, whose future is lost, and what a failure leaves behind for the next attempt."""
+"""Planted bugs: hangs (``bounded``), lost futures (``agreement``, ``attribution``), and failures that break the next attempt (``recovery``)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from planting import LOAD, PLAN, READ, SAVE, UPLOAD, WRITE, Bug, Edit
 from ckpt_harness.campaigns.sweep import Sweep
 
 LOADS = Sweep(("load",), (2,))
-_PLAN_TOLD = "result = self.scatter_object(all_results)"
+_PLAN_SCATTERED = "result = self.scatter_object(all_results)"
 _WRITTEN = "all_writes.wait()\nreturn all_writes.value()"
 _ONCE = 'if getattr(storage_writer, "saving", False):\n    raise RuntimeError("a save is under way")\nstorage_writer.saving = True\n'
 _SAVING = "distW = _DistWrapper(process_group, not no_dist, coordinator_rank)"
 
 BUGS = (
     Bug(
-        "a write whose future fails counts as one of nothing",
+        "a failed write future counts as a write without items",
         ("attribution",),
         (Edit(SAVE, _WRITTEN, "try:\n    all_writes.wait()\n    return all_writes.value()\nexcept Exception:\n    return []"),),
     ),
     Bug(
-        "a write is not waited for", ("agreement",), (Edit(SAVE, "all_writes.wait()", "pass"),), Sweep(("save",), (1,), workload="objects")
+        "the write future is not awaited", ("agreement",), (Edit(SAVE, "all_writes.wait()", "pass"),), Sweep(("save",), (1,), workload="objects")
     ),
-    Bug("a read is not waited for", ("attribution",), (Edit(LOAD, "all_reads.wait()", "pass"),), LOADS),
+    Bug("the read future is not awaited", ("attribution",), (Edit(LOAD, "all_reads.wait()", "pass"),), LOADS),
     Bug(
-        "on failure the coordinator waits at a barrier that nobody else comes to",
+        "after a failure, the coordinator waits in a barrier without the others",
         ("bounded", "agreement"),
         (Edit(WRITE, "raise final_result", "if self.is_coordinator:\n    self.barrier()\nraise final_result"),),
     ),
     Bug(
-        "on failure all but the last rank wait at a barrier",
+        "after a failure, all ranks but the last wait in a barrier",
         ("bounded", "agreement"),
         (
             Edit(
@@ -40,19 +40,19 @@ BUGS = (
         LOADS,
     ),
     Bug(
-        "on failure the coordinator broadcasts while the others wait for a scatter",
+        "after a failure, the coordinator broadcasts while the others wait for a scatter",
         ("bounded",),
         (
             Edit(
                 PLAN,
-                _PLAN_TOLD,
+                _PLAN_SCATTERED,
                 "if self.is_coordinator and isinstance(all_results[0], CheckpointException):\n"
-                f"    result = self.broadcast_object(all_results[0])\nelse:\n    {_PLAN_TOLD}",
+                f"    result = self.broadcast_object(all_results[0])\nelse:\n    {_PLAN_SCATTERED}",
             ),
         ),
     ),
     Bug(
-        "a hang only if two ranks fail",
+        "the ranks hang only if two ranks fail",
         ("bounded", "agreement"),
         (
             Edit(
@@ -64,7 +64,7 @@ BUGS = (
         Sweep(("load",), (2,), workload="objects", pairs=True),
     ),
     Bug(
-        "a failed save is still under way for the next one",
+        "after a failed save, the next save finds a save under way",
         ("recovery",),
         (
             Edit(
@@ -76,7 +76,7 @@ BUGS = (
         ),
     ),
     Bug(
-        "the save after a failed one is skipped without a word",
+        "the save after a failed save is skipped silently",
         ("recovery",),
         (
             Edit(SAVE, _SAVING, f'if getattr(storage_writer, "broken", False):\n    return None\nstorage_writer.broken = True\n{_SAVING}'),

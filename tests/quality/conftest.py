@@ -1,4 +1,4 @@
-"""What tests of the repaired engine share."""
+"""Fixtures for the tests of the repaired engine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ckpt_harness.findings.register import Register
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    """Runs cases on DCP with its protocol repaired, which no finding excuses."""
+    """Runs cases on DCP with its protocol repaired, and with an empty findings register."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(repaired())
         except OtherSourceError as error:
-            pytest.skip(f"this torch reads differently: {error}")
+            pytest.skip(f"this torch has another source: {error}")
         yield stack.enter_context(Rig(register=Register()))

@@ -1,4 +1,4 @@
-"""Looks for a planted bug as a user would: by sweeping, until a claim is violated that the sound engine keeps."""
+"""Searches for a planted bug as a user would: with a sweep, until a claim is violated that the engine without the bug keeps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ckpt_harness.judging.verdict import Verdict
 
 
 class Caught(NamedTuple):
-    """The first case of a sweep that a bug fails and the sound engine does not.
+    """The first case of a sweep that violates a claim with the bug, and not without the bug.
 
     Attributes:
-        result: what came of it with the bug.
-        oracles: those that found a violation which no known finding explains.
-        tried: how many cases were run.
+        result: the result with the bug.
+        oracles: the oracles that found a violation which no known finding explains.
+        tried: number of cases that were run.
     """
 
     result: CaseResult
@@ -31,11 +31,11 @@ class Caught(NamedTuple):
 
 
 def hunt(bug: Bug, sound: Rig) -> Caught | None:
-    """Sweeps the engine with the bug in it.
+    """Sweeps the engine with the bug.
 
     Args:
-        bug: the bug.
-        sound: runs cases on the engine as it is, for comparison.
+        bug: the planted bug.
+        sound: runs cases on the engine without the bug, for comparison.
     """
     tried = 0
     with Rig() as rig:
@@ -59,8 +59,8 @@ def _cases(bug: Bug, rig: Rig) -> Iterator[Case]:
 
 
 def violated(result: CaseResult) -> frozenset[str]:
-    """The oracles whose violation counts: neither known nor about what the engine does not claim."""
-    return frozenset(one.oracle for one in result.judgements if one.counts is Verdict.VIOLATED)
+    """The oracles whose violation counts: the violation is not known, and the engine makes the claim."""
+    return frozenset(judgement.oracle for judgement in result.judgements if judgement.counts is Verdict.VIOLATED)
 
 
 def replayed(line: str, edits: Sequence[Edit] = ()) -> tuple[int, str]:

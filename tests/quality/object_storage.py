@@ -1,7 +1,7 @@
-"""A storage on an object store that is right: it looks at every answer, tries again what may be tried again, gives up in time, and checks what it reads.
+"""A correct storage on an object store: it checks every answer, retries where a retry may help, gives up in time, and compares checksums.
 
-It is what bugs of network code are planted in (``bugs_network.py``), and what the harness must not cry wolf at. A save puts one object a rank and
-then ``metadata``, which commits it; there is no rename that could fail half way.
+Bugs of network code are planted in this storage (``bugs_network.py``). Without a bug, the harness must report no violation. A save puts one object per
+rank, and then ``metadata``, which commits the checkpoint.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Store:
         return status // 100 == 2
 
     def passes(self, status):
-        """Whether it may go well another time."""
+        """Whether a retry may succeed."""
         return status in (0, 429) or status >= 500
 
     def once(self, method, name, body):
@@ -73,7 +73,7 @@ class Store:
 
 
 class ObjectWriter(StorageWriter):
-    """Puts one object a rank, and then the metadata."""
+    """Puts one object per rank, and then the metadata."""
 
     def __init__(self, place):
         self.store, self.checkpoint_id = Store(place), place
@@ -101,7 +101,7 @@ class ObjectWriter(StorageWriter):
         return completed(results)
 
     def finish(self, metadata, results):
-        metadata.storage_data = {one.index: one.storage_data for written in results for one in written}
+        metadata.storage_data = {item.index: item.storage_data for written in results for item in written}
         content = pickle.dumps(metadata)
         self.store.put("metadata", hashlib.sha256(content).digest() + content)
 
@@ -111,7 +111,7 @@ class ObjectWriter(StorageWriter):
 
 
 class ObjectReader(StorageReader):
-    """Reads what was committed, and checks it."""
+    """Reads a committed checkpoint, and compares checksums."""
 
     def __init__(self, place):
         self.store, self.checkpoint_id = Store(place), place
@@ -152,7 +152,7 @@ class ObjectReader(StorageReader):
 
 
 def packed(item, data):
-    """The bytes of an item, and what they are: objects as they come; tensors without any frame that damage could break."""
+    """The bytes of an item and its kind. Tensors are stored as raw bytes, so that no damage breaks a container format."""
     if item.type is WriteItemType.BYTE_IO:
         return bytes(data.getbuffer()), None
     data = data.detach().contiguous()
@@ -160,7 +160,7 @@ def packed(item, data):
 
 
 def unpacked(planner, item, data, kind):
-    """Hands an item that was read to the planner."""
+    """Hands the bytes of one item to the planner."""
     if item.type is LoadItemType.BYTE_IO:
         planner.load_bytes(item, io.BytesIO(data))
         return
@@ -173,10 +173,10 @@ def unpacked(planner, item, data, kind):
 
 
 class ObjectEngine(DcpCalls):
-    """DCP on it."""
+    """DCP with ``ObjectWriter`` and ``ObjectReader``."""
 
     name = "object_storage:OBJECTS"
-    about = "one object a rank"
+    about = "one object per rank"
     protocol = DCP
     capabilities = frozenset(
         {Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER, Capability.OBJECT_STORE, Capability.CHECKSUMS}

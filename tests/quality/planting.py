@@ -1,7 +1,7 @@
 """Plants bugs in the real engine: an edit of a function's source, as a developer of the engine might make it, undone afterwards.
 
-The function's code is replaced in place, so every name that it was imported under sees the edit, and tracebacks and the places where ranks
-wait still read as lines of torch.
+The function's code object is replaced in place. So every imported name of the function sees the edit, and tracebacks and reports of hangs still show
+lines of torch.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Edit:
 
     Attributes:
         where: ``module:qualified.name``.
-        old: the text to replace, which must occur exactly once; the lines of both texts are indented as the first is found.
-        new: what stands there instead.
+        old: the text to replace. The text must occur exactly once; its indentation in the source is added to all lines of both texts.
+        new: the new text.
     """
 
     where: str
@@ -44,13 +44,13 @@ class Edit:
 
 @dataclass(frozen=True)
 class Bug:
-    """A bug that somebody might write.
+    """A bug that a developer might make.
 
     Attributes:
-        name: what is wrong, as a claim.
-        caught_by: oracles that must find it.
-        edits: of the engine's source.
-        search: the sweep that finds it.
+        name: what the buggy engine does.
+        caught_by: the oracles that must find the bug.
+        edits: changes of the engine's source.
+        search: the sweep that must find the bug.
     """
 
     name: str
@@ -60,15 +60,15 @@ class Bug:
 
 
 class OtherSourceError(LookupError):
-    """This torch's source has no such text: it is another version, or the edit is wrong."""
+    """The source does not hold the text to replace: torch has another version, or the edit is wrong."""
 
 
 @contextlib.contextmanager
 def planted(edits: Sequence[Edit]) -> Iterator[None]:
-    """Makes the edits for the length of the block; what the functions remembered on themselves is forgotten with them.
+    """Makes the edits for the length of the block. Attributes that the edited functions set on themselves are removed at the end.
 
     Raises:
-        OtherSourceError: nothing was changed then.
+        OtherSourceError: the source does not hold a text to replace; nothing is changed.
     """
     changed: dict[str, tuple[Any, str]] = {}
     for edit in edits:
@@ -89,10 +89,10 @@ def planted(edits: Sequence[Edit]) -> Iterator[None]:
 
 def _read(where: str) -> tuple[Any, str]:
     module, _, path = where.partition(":")
-    found: Any = importlib.import_module(module)
+    owner: Any = importlib.import_module(module)
     for name in path.split("."):
-        found = inspect.getattr_static(found, name)
-    function = inspect.unwrap(found)
+        owner = inspect.getattr_static(owner, name)
+    function = inspect.unwrap(owner)
     return function, textwrap.dedent(inspect.getsource(function))
 
 
@@ -104,11 +104,11 @@ def _replaced(source: str, edit: Edit) -> str:
         old, new = (text.replace("\n", f"\n{indent}") for text in (edit.old, edit.new))
         if source.count(old) == 1:
             return source.replace(old, new)
-    raise OtherSourceError(f"{edit.where} has {len(lines)} lines with {first!r}; one with all of {edit.old!r} was expected")
+    raise OtherSourceError(f"{edit.where} has {len(lines)} lines with {first!r}; expected once: {edit.old!r}")
 
 
 def _compiled(function: Any, source: str) -> CodeType:
-    """The code of an edited function, whose lines count from where the original's do."""
+    """The code object of an edited function, with the line numbers of the original."""
     tree = ast.parse(source)
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)

@@ -1,7 +1,7 @@
-"""DCP as it would be without its known findings: what the harness must then find nothing wrong with.
+"""Repairs of DCP: without its known findings, the harness must find no violation.
 
-Each repair is as small as a fix in the engine could be, but for one: how errors cross ranks. Simulated ranks share a process, so there an error
-crosses as itself, pickled or not.
+Each repair is as small as a fix in the engine could be, except for the way in which errors cross ranks. Simulated ranks share a process, so that an
+error can be handed over as it is, without pickling.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _LOAD_ENDS = Edit(
     '        else:\n            state_dict[key] = stateful_sd[key]\n\n_DistWrapper(process_group, not no_dist, 0).all_gather("take", take)',
 )
 
-_METADATA_ERRORS_ARE_TOLD = Edit(
+_METADATA_ERRORS_ARE_REPORTED = Edit(
     LOAD,
     "try:\n    metadata = storage_reader.read_metadata()\nexcept Exception as e:\n    global_metadata_exc = e\n    logger.warning(\n"
     '        "Global metadata is not found. Falling back to rank local metadata.",\n        exc_info=True,\n    )',
@@ -95,19 +95,19 @@ _PLANS_ARE_COUNTED = Edit(
     '    raise TypeError(f"{self.get_world_size()} plans were expected, not {all_results!r:.99}")',
 )
 
-REPAIRS = (*_SAVE_BEGINS, *_LOAD_BEGINS, _LOAD_ENDS, _METADATA_ERRORS_ARE_TOLD, _PLANS_ARE_COUNTED)
+REPAIRS = (*_SAVE_BEGINS, *_LOAD_BEGINS, _LOAD_ENDS, _METADATA_ERRORS_ARE_REPORTED, _PLANS_ARE_COUNTED)
 
 
 @contextlib.contextmanager
 def repaired() -> Iterator[None]:
-    """Repairs the engine for the length of the block."""
+    """Repairs DCP for the length of the block."""
     with planted(REPAIRS), _errors_cross_ranks():
         yield
 
 
 @contextlib.contextmanager
 def _errors_cross_ranks() -> Iterator[None]:
-    """Errors are not pickled on their way to another rank."""
+    """Hands errors over to other ranks without pickling them."""
     collectives: Any = importlib.import_module(_C10D)
     real = collectives._pickler
     collectives._pickler = _Pickler
@@ -128,7 +128,7 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, thing: Any) -> Any:
         if not isinstance(thing, BaseException) or type(thing).__name__ == "CheckpointException":
-            return NotImplemented  # what CheckpointException holds is pickled here as well
+            return NotImplemented  # the errors inside a CheckpointException reach this method too
         number = next(_numbers)
         _crossing[number] = thing
         return _arrived, (number,)

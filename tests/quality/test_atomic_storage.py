@@ -1,4 +1,4 @@
-"""Does the tool cry wolf at a storage that is right? With DCP's own protocol repaired and an empty register, nothing about it is violated."""
+"""No false alarms: with DCP's protocol repaired and an empty register, a correct storage violates no claim."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def _sweep(operation: Any, ranks: int, coordinator: int, **more: Any) -> Sweep:
     return Sweep((operation,), (ranks,), (coordinator,), engine=ATOMIC, **more)
 
 
-def test_it_claims_what_can_be_claimed_of_a_disk() -> None:
-    """So that nothing below holds because nobody promised it."""
+def test_the_engine_claims_everything_that_a_disk_allows() -> None:
+    """So that no claim below holds only because the engine does not make it."""
     assert find_engine(ATOMIC).capabilities == set(Capability) - {Capability.WITHOUT_COLLECTIVES, Capability.DETECTS_LIES, Capability.OBJECT_STORE}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("ranks", [2, 3])
 @pytest.mark.parametrize("model", MODELS)
-def test_every_crash_leaves_the_old_or_the_new(model: Model, ranks: int, overwrite: bool) -> None:
-    """At every point and in every state, all of which are looked at; the new one as soon as the save has reported success."""
-    found = crashes(Scene(engine=ATOMIC, ranks=ranks, overwrite=overwrite), model)
-    assert found.exhaustive
-    assert found.violated() == []
-    assert set(found.shown) == {"old" if overwrite else "nothing", "new"}
-    assert set(found.points[-1].shown) == {"new"}
+def test_every_crash_leaves_the_old_or_the_new_checkpoint(model: Model, ranks: int, overwrite: bool) -> None:
+    """At every crash point and in every possible state of the disk; the new checkpoint as soon as the save has reported success."""
+    report = crashes(Scene(engine=ATOMIC, ranks=ranks, overwrite=overwrite), model)
+    assert report.exhaustive
+    assert report.violated() == []
+    assert set(report.shown) == {"old" if overwrite else "nothing", "new"}
+    assert set(report.points[-1].shown) == {"new"}
 
 
 DISK = {
@@ -55,13 +55,13 @@ ABOVE = {
 
 @pytest.mark.parametrize(("sweep", "every"), DISK.values(), ids=DISK)
 def test_no_fault_of_the_disk_violates_a_claim(sweep: Sweep, every: int, rig: Rig) -> None:
-    """Every call below the storage, with every effect: an error on all ranks, or success; and what is there is old or new, or is seen to be damaged."""
+    """Every system call with every effect: an error on all ranks, or success; the old or the new checkpoint is stored, or a load notices the damage."""
     _hold(sweep, every, rig)
 
 
 @pytest.mark.parametrize(("sweep", "every"), ABOVE.values(), ids=ABOVE)
 def test_no_fault_above_the_disk_violates_a_claim(sweep: Sweep, every: int, rig: Rig) -> None:
-    """A part of the usual sweep: the storage keeps to DCP's protocol."""
+    """A part of the usual sweep of storage and planner calls."""
     _hold(sweep, every, rig)
 
 

@@ -1,4 +1,4 @@
-"""What must fail: if these pass without turning the run red, nothing else here means anything."""
+"""Canaries: a known broken engine must turn the run red. Otherwise no other result means anything."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import bugs_reported
 import bugs_stored
-import bugs_told
 import pytest
 from click.testing import CliRunner
 from hunting import hunt
@@ -22,12 +22,12 @@ from ckpt_harness.judging.verdict import Judgement, Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-LOUD = next(bug for bug in bugs_told.BUGS if bug.name == "a failed write is told to the coordinator alone")
-BROKEN = next(bug for bug in bugs_stored.BUGS if bug.name == "what was written is left out of the metadata")
+LOUD = next(bug for bug in bugs_reported.BUGS if bug.name == "a failed write is reported on the coordinator only")
+BROKEN = next(bug for bug in bugs_stored.BUGS if bug.name == "the written items are missing from the metadata")
 
 
 def test_oracles_that_pass_everything_find_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So it is the oracles that find planted bugs, and no accident of the rig."""
+    """With oracles that always pass, a planted bug is not found: it is the oracles that find bugs."""
 
     def content(evidence: Evidence) -> list[Judgement]:
         return [Judgement("content", Verdict.HOLDS)]
@@ -39,8 +39,8 @@ def test_oracles_that_pass_everything_find_nothing(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("blind", ["agreement", "attribution"])
-def test_one_oracle_may_fail_where_another_does_not(blind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one of them blind, the others still find what shows in several ways."""
+def test_other_oracles_find_the_bug_without_one_oracle(blind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one oracle switched off, other oracles still find a bug that shows in several ways."""
     monkeypatch.setitem(oracles.ORACLES, blind, lambda evidence: [])
     with Rig() as sound:
         caught = hunt(LOUD, sound)
@@ -49,7 +49,7 @@ def test_one_oracle_may_fail_where_another_does_not(blind: str, monkeypatch: pyt
 
 
 def test_a_broken_engine_turns_the_run_red(tmp_path: Path) -> None:
-    """The command line's sweep of an engine that loses what it saves: exit status 1, the finding with its replay line, and the JSON says so too."""
+    """A sweep of an engine that loses saved items ends with exit status 1, prints the violation with a replay line, and writes it to the JSON file."""
     lines = tmp_path / "records.jsonl"
     words = ["sweep", "--ranks", "1", "--op", "save", "--workload", "replicated", "--jobs", "1", "--json", str(lines)]
     with planted(BROKEN.edits):

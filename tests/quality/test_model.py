@@ -1,4 +1,4 @@
-"""Do the model and the engine agree? All pairs of plain errors, on the engine as it is."""
+"""The model and the engine agree for all pairs of plain errors, on the engine without repairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("silence")
 @pytest.mark.parametrize("coordinator", [0, 1])
 @pytest.mark.parametrize("op", ["save", "load"])
 def test_all_pairs_of_errors_end_as_the_model_says(op: OperationKind, coordinator: int) -> None:
-    """Two ranks, any two calls: which step fails, and who is named, for what; or a finding that is known."""
+    """Two ranks, errors at any two calls: the step, the named ranks and their errors are as the model says, or a known finding shows."""
     pairs = Sweep((op,), (2,), (coordinator,), workload="objects", pairs=True)
     with Rig() as rig:
         cases = [case for ground in pairs.grounds() for case in pairs.cases(rig, ground)]

@@ -1,4 +1,4 @@
-"""Does the tool cry wolf at a storage that talks to its object store as it should? With DCP's protocol repaired and an empty register: no."""
+"""No false alarms: with DCP's protocol repaired and an empty register, a correct storage on an object store violates no claim."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("silence")
 
 @pytest.mark.parametrize("operation", ["save", "load"])
 def test_no_fault_of_the_network_violates_a_claim(operation: str, rig: Rig) -> None:
-    """Every request, with every effect: an error on all ranks, or success; and what is there is whole, or is seen to be damaged."""
+    """Every request with every effect: an error on all ranks, or success; the checkpoint is whole, or a load notices the damage."""
     sweep = Sweep((operation,), (2,), engine=OBJECTS.name, network=True)  # type: ignore[arg-type]  # a kind
     cases = [case for ground in sweep.grounds() for case in sweep.cases(rig, ground)]
     assert len(cases) > 15
@@ -27,10 +27,10 @@ def test_no_fault_of_the_network_violates_a_claim(operation: str, rig: Rig) -> N
 
 
 @pytest.mark.parametrize(("times", "outcome"), [(2, "returned"), (3, "raised")])
-def test_it_tries_as_often_as_it_says(times: int, outcome: str, rig: Rig) -> None:
-    """A store that is busy twice is waited for; all ranks are told of one that stays so."""
+def test_the_storage_tries_a_request_three_times(times: int, outcome: str, rig: Rig) -> None:
+    """If the store is busy twice, the save succeeds; if it stays busy, all ranks fail."""
     plan = FaultPlan.parse(f"http.put(1.bin)@1#1x{times}=status(503,SlowDown)")
     result = rig.run(Case(plan, "save", 2, engine=OBJECTS.name))
     result.check()
-    assert {one.kind for one in result.outcomes.values()} == {outcome}
+    assert {ending.kind for ending in result.outcomes.values()} == {outcome}
     assert len(result.evidence.fired) == 1

@@ -1,4 +1,4 @@
-"""Does the sweep find the bug? Each is planted in the real engine, and looked for as a user would."""
+"""A sweep finds each planted bug. Each bug is planted in the real engine, and the search is the one that a user would run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import bugs_disk
 import bugs_grouped
 import bugs_named
 import bugs_network
+import bugs_reported
 import bugs_stored
 import bugs_stuck
-import bugs_told
 import pytest
 from hunting import hunt, replayed
 from planting import Bug, OtherSourceError, planted
@@ -21,7 +21,8 @@ from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-BUGS = (*bugs_told.BUGS, *bugs_named.BUGS, *bugs_stored.BUGS, *bugs_stuck.BUGS, *bugs_grouped.BUGS, *bugs_background.BUGS, *bugs_disk.BUGS, *bugs_network.BUGS)
+FILES = (bugs_reported, bugs_named, bugs_stored, bugs_stuck, bugs_grouped, bugs_background, bugs_disk, bugs_network)
+BUGS: tuple[Bug, ...] = tuple(bug for file in FILES for bug in file.BUGS)
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +31,22 @@ def sound() -> Iterator[Rig]:
         yield rig
 
 
-def test_there_are_many_and_each_is_another() -> None:
-    """At least twenty bugs, with names and edits of their own."""
+def test_the_planted_bugs_are_many_and_different() -> None:
+    """At least twenty bugs, with different names and edits."""
     assert len(BUGS) >= 20
     assert len({bug.name for bug in BUGS}) == len({bug.edits for bug in BUGS}) == len(BUGS)
 
 
-def test_every_oracle_earns_its_place() -> None:
-    """There is a planted bug for each oracle that it must find; ``fired`` alone judges the case and not the engine."""
+def test_every_oracle_finds_a_planted_bug() -> None:
+    """Each oracle must find at least one planted bug; except for ``fired``, which judges the case and not the engine."""
     from ckpt_harness.judging.oracles import ORACLES
 
     assert {oracle for bug in BUGS for oracle in bug.caught_by} == set(ORACLES) - {"fired"}
 
 
 @pytest.mark.parametrize("oracle", ["purity", "integrity"])
-def test_what_shows_one_oracle_alone_is_found(oracle: str, sound: Rig) -> None:
-    """Of those that look at what was stored, each sees something that no other does."""
+def test_some_bugs_are_found_by_one_oracle_only(oracle: str, sound: Rig) -> None:
+    """``purity`` and ``integrity`` each find a bug that no other oracle finds."""
     alone = [bug for bug in BUGS if bug.caught_by == (oracle,)]
     assert alone
     for bug in alone:
@@ -56,19 +57,19 @@ def test_what_shows_one_oracle_alone_is_found(oracle: str, sound: Rig) -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
 def test_a_planted_bug_is_found(bug: Bug, sound: Rig) -> None:
-    """A sweep finds it with a violation that is not known, the named oracles say so, and the replay line shows it again, with the bug only."""
+    """A sweep finds a new violation by the named oracles. The replay line shows the violation with the bug, and not without the bug."""
     try:
         with planted(bug.edits):
             pass
     except OtherSourceError as error:
-        pytest.skip(f"this torch reads differently: {error}")
+        pytest.skip(f"this torch has another source: {error}")
     caught = hunt(bug, sound)
     assert caught is not None, "no case of the sweep is violated"
     assert caught.result.verdict is Verdict.VIOLATED
     assert set(bug.caught_by) <= caught.oracles, caught.result.complaints()
-    assert not any(one.known for one in caught.result.judgements if one.oracle in bug.caught_by)
+    assert not any(judgement.known for judgement in caught.result.judgements if judgement.oracle in bug.caught_by)
     line = caught.result.case.replay_line()
-    status, told = replayed(line, bug.edits)
-    assert status == 1, told
-    assert all(f"VIOLATED {oracle}" in told for oracle in bug.caught_by), told
+    status, printed = replayed(line, bug.edits)
+    assert status == 1, printed
+    assert all(f"VIOLATED {oracle}" in printed for oracle in bug.caught_by), printed
     assert replayed(line)[0] == 0

@@ -1,4 +1,4 @@
-"""Does the tool ever cry wolf? On an engine without its known findings, no claim is violated, with an empty register: the model is exact."""
+"""No false alarms: on DCP without its known findings, and with an empty register, no claim is violated. So the model is exact."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PARTS = {
 
 @pytest.mark.parametrize("sweep", SWEEPS.values(), ids=SWEEPS)
 def test_no_single_fault_violates_a_claim(sweep: Sweep, rig: Rig) -> None:
-    """Every reachable cell, plain and with a sample of the zoo: not one case is violated, unknown or vacuous."""
+    """Every reachable cell, with a plain error and with a sample of other errors: no case is VIOLATED, UNKNOWN or VACUOUS."""
     cases = [case for ground in sweep.grounds() for case in sweep.cases(rig, ground)]
     assert len(cases) > 200
     for case in cases:
@@ -43,8 +43,8 @@ def test_no_single_fault_violates_a_claim(sweep: Sweep, rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("sweep", PARTS.values(), ids=PARTS)
-def test_no_fault_of_a_sample_violates_a_claim(sweep: Sweep, rig: Rig) -> None:
-    """Every seventh case of larger sweeps: three ranks, with a coordinator that is not the first."""
+def test_no_fault_on_three_ranks_violates_a_claim(sweep: Sweep, rig: Rig) -> None:
+    """Every seventh case of larger sweeps: three ranks, and a coordinator other than rank 0."""
     cases = [case for ground in sweep.grounds() for case in sweep.cases(rig, ground)][::7]
     assert len(cases) > 50
     for case in cases:
@@ -52,7 +52,7 @@ def test_no_fault_of_a_sample_violates_a_claim(sweep: Sweep, rig: Rig) -> None:
 
 
 def test_the_repairs_make_the_difference() -> None:
-    """The engine as it is breaks claims that the repaired one keeps."""
+    """DCP breaks a claim without the repairs, and keeps the claim with the repairs."""
     unpicklable = Case(FaultPlan.parse("writer.write_data@1=raise(unpicklable)"))
     with Rig(register=Register()) as rig:
         assert rig.run(unpicklable).verdict is Verdict.VIOLATED
@@ -62,7 +62,7 @@ def test_the_repairs_make_the_difference() -> None:
 
 
 def _case(bound: BoundPlan, op: OperationKind, workload: str) -> Case:
-    """A case that is no worse for a fault that strikes no call: plans are drawn without a look at how often a site is called."""
+    """A case whose faults are optional: a drawn plan may name a call that does not happen."""
     plan = FaultPlan(tuple(replace(fault, optional=True) for fault in bound.plan))
     return Case(plan, op, bound.world_size, bound.coordinator, workload=workload)
 
@@ -81,7 +81,7 @@ def test_no_combination_of_faults_violates_a_claim(op: OperationKind, rig: Rig) 
 
 @pytest.mark.parametrize("op", ["save", "load"])
 def test_no_combination_of_errors_violates_a_claim(op: OperationKind, rig: Rig) -> None:
-    """Several errors of the zoo, where the model is exact: who is named, for what, and in which protocol step."""
+    """Several errors of all kinds: the named ranks, their errors and the protocol step are exactly as the model says."""
 
     @given(
         bound=bound_plans(

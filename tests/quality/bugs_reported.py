@@ -1,4 +1,7 @@
-"""Planted bugs: who is told of a failure."""
+"""Planted bugs: a failure that does not reach every rank, or that is reported as a success.
+
+Each bug is an edit of DCP. Mostly ``agreement`` (ranks end differently), ``attribution`` (wrong or missing error) and ``bounded`` (a hang) catch them.
+"""
 
 from __future__ import annotations
 
@@ -17,62 +20,62 @@ ASYNC_SAVES = Sweep(("async_save",), (2,), workload="objects")
 
 BUGS = (
     Bug(
-        "a failed write is told to the coordinator alone",
+        "a failed write is reported on the coordinator only",
         ("agreement", "attribution"),
         (Edit(WRITE, _WRITE_RAISED, "if isinstance(final_result, CheckpointException) and self.is_coordinator:"),),
     ),
     Bug(
-        "a failed write is told to everybody but the coordinator",
+        "a failed write is reported on every rank but the coordinator",
         ("agreement", "attribution"),
         (Edit(WRITE, _WRITE_RAISED, "if isinstance(final_result, CheckpointException) and not self.is_coordinator:"),),
     ),
     Bug(
-        "a failed plan is told to the coordinator alone, and the others go on without it",
+        "a failed plan is reported on the coordinator only, and the others go on without a plan",
         ("bounded", "agreement"),
         (Edit(PLAN, _PLAN_RAISED, "if isinstance(result, CheckpointException) and self.is_coordinator:"),),
     ),
     Bug(
-        "a failed read is told to the coordinator alone",
+        "a failed read is reported on the coordinator only",
         ("agreement", "attribution"),
         (Edit(READ, "if len(node_failures) > 0:", "if len(node_failures) > 0 and self.is_coordinator:"),),
         LOADS,
     ),
     Bug(
-        "a failed read is told to everybody but the coordinator",
+        "a failed read is reported on every rank but the coordinator",
         ("agreement", "attribution"),
         (Edit(READ, "if len(node_failures) > 0:", "if len(node_failures) > 0 and not self.is_coordinator:"),),
         LOADS,
     ),
     Bug(
-        "each rank is told of its own failed read only",
+        "a failed read is reported on its own rank only",
         ("agreement", "attribution"),
         (Edit(READ, "if len(node_failures) > 0:", "if self.rank in node_failures:"),),
         LOADS,
     ),
     Bug(
-        "the coordinator raises what fails in global planning, and tells nobody",
+        "an error in global planning is raised on the coordinator only, and the others wait",
         ("bounded", "agreement"),
         (Edit(PLAN, _REDUCE_FAILED, "raise CheckpointException(step, {self.rank: _wrap_exception(e)}) from e"),),
     ),
     Bug(
-        "the coordinator raises what fails in finish, and tells nobody",
+        "an error in finish is raised on the coordinator only, and the others wait",
         ("bounded", "agreement"),
         (Edit(WRITE, _REDUCE_FAILED, "raise CheckpointException(step, {self.rank: _wrap_exception(e)}) from e"),),
     ),
-    Bug("an error of finish is ignored", ("attribution",), (Edit(WRITE, _REDUCE_FAILED, "pass"),)),
+    Bug("an error in finish is ignored", ("attribution",), (Edit(WRITE, _REDUCE_FAILED, "pass"),)),
     Bug(
-        "a rank whose write fails leaves without a word",
+        "a rank whose write fails leaves the protocol without a report",
         ("bounded", "agreement", "attribution"),
         (Edit(WRITE, _CAUGHT, "except ZeroDivisionError:\n    raise"),),
     ),
     Bug(
-        "SystemExit and KeyboardInterrupt escape where only Exception is caught",
+        "SystemExit and KeyboardInterrupt leave the protocol, since only Exception is caught",
         ("bounded", "agreement", "attribution"),
         (Edit(WRITE, _CAUGHT, _CAUGHT.replace("BaseException", "Exception")),),
         Sweep(("save",), (2,), workload="objects"),
     ),
     Bug(
-        "an interrupted read counts as a good one",
+        "a read that KeyboardInterrupt ends counts as a success",
         ("attribution",),
         (Edit(READ, "except BaseException as e:", "except KeyboardInterrupt:\n    result = None\nexcept BaseException as e:"),),
         Sweep(("load",), (2,), workload="objects"),
@@ -90,13 +93,13 @@ BUGS = (
         Sweep(("load",), (4,), workload="objects"),
     ),
     Bug(
-        "failed writes are noticed only where rank 0 coordinates",
+        "failed writes are noticed only if rank 0 coordinates",
         ("attribution",),
         (Edit(WRITE, "if len(node_failures) > 0:", "if len(node_failures) > 0 and self.coordinator_rank == 0:"),),
         Sweep(("save",), (2,), (1,)),
     ),
     Bug(
-        "an error while planning locally means an empty plan",
+        "an error in local planning is replaced by an empty plan",
         ("attribution",),
         (
             Edit(
@@ -107,7 +110,7 @@ BUGS = (
         ),
     ),
     Bug(
-        "an error while finishing the plan is swallowed",
+        "an error in finish_plan is swallowed",
         ("attribution",),
         (
             Edit(
@@ -118,7 +121,7 @@ BUGS = (
         ),
     ),
     Bug(
-        "an error while planning globally means no metadata",
+        "an error in global planning is replaced by empty metadata",
         ("attribution",),
         (
             Edit(
@@ -146,13 +149,13 @@ BUGS = (
         LOADS,
     ),
     Bug(
-        "metadata that cannot be read means that there is nothing to load",
+        "metadata that cannot be read is replaced by an empty load plan",
         ("attribution", "filled"),
         (Edit(LOAD, 'raise AssertionError("; ".join(error_parts))', "return LoadPlan([])"),),
         LOADS,
     ),
     Bug(
-        "the future of an async save reports success whatever happened",
+        "the future of an async save always reports success",
         ("attribution",),
         (
             Edit(
@@ -165,7 +168,7 @@ BUGS = (
         ASYNC_SAVES,
     ),
     Bug(
-        "a well-ended save is reported as failed",
+        "a successful save is reported as failed",
         ("attribution",),
         (Edit(WRITE, "if len(node_failures) > 0:", "if len(node_failures) >= 0:"),),
     ),
