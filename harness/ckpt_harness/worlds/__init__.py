@@ -1,1 +1,1 @@
-"""Worlds run the ranks: simulated in one process, as real processes, or attached to a launcher's."""
+"""Worlds run the ranks: simulated in one process, as real processes, or attached to the ranks that a launcher started."""

@@ -1,8 +1,8 @@
-"""What every world must do, as check bodies that take a world factory; they import no test framework.
+"""The contract of worlds: checks that every implementation must pass. They need no test framework.
 
-A check is a function ``check_<claim>(make_world)`` or ``check_<claim>(make_world, place)``: ``make_world(size)`` gives a world of that many ranks
-with a gloo-like group, whose hang verdicts come by themselves, and ``place`` is an empty directory that all ranks see. It raises
-``AssertionError`` when the claim does not hold. Bodies are module-level functions, so that worlds of processes can send them.
+A check is a function ``check_<claim>(make_world)`` or ``check_<claim>(make_world, place)`` that raises ``AssertionError`` if the claim does not hold.
+``make_world(size)`` makes a world of ``size`` ranks with a process group like gloo's; the world itself detects hangs. ``place`` is an empty directory
+that all ranks can access. Bodies are functions at module level, so that they can be pickled and sent to other processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MakeWorld = Callable[[int], World]
 
 
 def checks() -> list[Callable[..., None]]:
-    """All checks, in the order of this file."""
+    """Returns all checks, in the order of this file."""
     return [value for name, value in globals().items() if name.startswith("check_")]
 
 
@@ -47,12 +47,12 @@ def _who_am_i(greeting: str) -> tuple[str, int, int, int]:
 
 
 def check_every_rank_runs_the_body_in_one_group(make_world: MakeWorld) -> None:
-    """``body(*args)`` runs once a rank, in a group of all; results come in rank order."""
+    """``body(*args)`` runs once on each rank, in a group of all ranks; the results are in rank order."""
     assert _values(make_world(3).run(_who_am_i, "hello")) == [("hello", rank, 3, rank) for rank in range(3)]
 
 
 def check_a_run_is_fresh(make_world: MakeWorld) -> None:
-    """The same world runs again as if for the first time, after a hang too."""
+    """A world can run again and starts fresh, after a hang too."""
     world = make_world(2)
     world.run(_leave_one_behind)
     for _ in range(2):
@@ -66,7 +66,7 @@ def _fail_on_rank_1() -> int:
 
 
 def check_an_error_is_the_outcome_of_its_rank(make_world: MakeWorld) -> None:
-    """What a body raises is recorded on its rank; ranks that do not need it are not disturbed."""
+    """An exception of a body is recorded on its rank; ranks that do not wait for that rank are not disturbed."""
     results = make_world(3).run(_fail_on_rank_1)
     assert _outcomes(results) == ["returned", "raised", "returned"], results
     record = results[1].record
@@ -80,7 +80,7 @@ def _meet_unless_rank_1(world: World, place: str, all_come: bool) -> None:
 
 
 def check_ranks_can_meet_outside_of_any_group(make_world: MakeWorld, place: Path) -> None:
-    """The last to come acts, once, before all go on; a rank that never comes leaves the others hung."""
+    """The last rank to arrive runs the action once, before all go on; if a rank never arrives, the others hang."""
     world = make_world(3)
     assert _outcomes(world.run(_meet_unless_rank_1, world, str(place), True)) == ["returned"] * 3
     assert (place / "met").exists()
@@ -95,20 +95,21 @@ def _collect() -> dict[str, Any]:
     mine = torch.tensor([float(rank + 1)])
     everybody = [torch.zeros(1) for _ in range(size)]
     dist.all_gather(everybody, mine)
-    told = torch.tensor([float(rank)])
-    dist.broadcast(told, src=size - 1)
+    received = torch.tensor([float(rank)])
+    dist.broadcast(received, src=size - 1)
     total = mine.clone()
     dist.all_reduce(total)
     gathered = [torch.zeros(1) for _ in range(size)] if rank == 1 else None
     dist.gather(mine, gathered, dst=1)
     share = torch.zeros(1)
-    dist.scatter(share, [torch.tensor([10.0 * one]) for one in range(size)] if rank == 0 else None, src=0)
+    shares = [torch.tensor([10.0 * target]) for target in range(size)] if rank == 0 else None
+    dist.scatter(share, shares, src=0)
     objects: list[Any] = [None] * size
     dist.all_gather_object(objects, {"rank": rank})
     dist.barrier()
     return {
         "all_gather": [tensor.item() for tensor in everybody],
-        "broadcast": told.item(),
+        "broadcast": received.item(),
         "all_reduce": total.item(),
         "gather": [tensor.item() for tensor in gathered or []],
         "scatter": share.item(),
@@ -117,7 +118,7 @@ def _collect() -> dict[str, Any]:
 
 
 def check_collectives_carry_data(make_world: MakeWorld) -> None:
-    """The collectives that checkpointing uses move the right values between the right ranks."""
+    """The collectives that checkpointing uses move the right values to the right ranks."""
     for rank, got in enumerate(_values(make_world(3).run(_collect))):
         assert got == {
             "all_gather": [1.0, 2.0, 3.0],
@@ -125,7 +126,7 @@ def check_collectives_carry_data(make_world: MakeWorld) -> None:
             "all_reduce": 6.0,
             "gather": [1.0, 2.0, 3.0] if rank == 1 else [],
             "scatter": 10.0 * rank,
-            "objects": [{"rank": one} for one in range(3)],
+            "objects": [{"rank": 0}, {"rank": 1}, {"rank": 2}],
         }
 
 
@@ -137,18 +138,18 @@ def _sum_in_halves() -> float:
 
 
 def check_sub_groups_work_at_the_same_time(make_world: MakeWorld) -> None:
-    """Two sub-groups are independent of one another."""
+    """Two sub-groups are independent of each other."""
     assert _values(make_world(4).run(_sum_in_halves)) == [1.0, 1.0, 5.0, 5.0]
 
 
 class FailingAt:
-    """Fails one collective on one rank; a :class:`ckpt_harness.worlds.base.Faults` that can be sent to another process."""
+    """Fails a collective on a rank. It is a :class:`ckpt_harness.worlds.base.Faults` that can be pickled and sent to another process."""
 
     def __init__(self, site: str, rank: int) -> None:
         self.site, self.rank = site, rank
 
     def call(self, site: str, function: Callable[..., T], *args: Any) -> T:
-        """Raises at the site on the rank, and calls everywhere else."""
+        """Raises at the site on the rank; everywhere else, calls the function."""
         if site == self.site and current().rank() == self.rank:
             raise InjectedFault(site)
         return function(*args)
@@ -159,8 +160,8 @@ def _gather_to_0() -> None:
     dist.gather(mine, [torch.zeros(1) for _ in range(dist.get_world_size())] if dist.get_rank() == 0 else None, dst=0)
 
 
-def check_faults_are_asked_before_a_collective_acts(make_world: MakeWorld) -> None:
-    """A fault at ``pg.gather`` fails the call on its rank, which then is missing for the root."""
+def check_faults_are_consulted_before_a_collective(make_world: MakeWorld) -> None:
+    """A fault at ``pg.gather`` fails the call on its rank, and the root then waits for that rank."""
     results = make_world(2).run(_gather_to_0, faults=FailingAt("pg.gather", 1))
     assert _outcomes(results) == ["hung", "raised"], results
     assert isinstance(results[1].record and results[1].record.type_name, str)
@@ -174,8 +175,8 @@ def _leave_one_behind() -> None:
         dist.barrier()
 
 
-def check_a_missing_rank_is_named_by_those_who_wait(make_world: MakeWorld) -> None:
-    """Ranks that wait for one that has left are hung, in which collective, at which line; the one that left is not disconnected."""
+def check_hung_ranks_report_where_they_wait(make_world: MakeWorld) -> None:
+    """Ranks that wait for a rank whose body has ended are hung, with the collective and the source line; the ended rank stays connected."""
     results = make_world(3).run(_leave_one_behind)
     assert _outcomes(results) == ["hung", "returned", "hung"], results
     for result in (results[0], results[2]):
@@ -191,7 +192,7 @@ def _gather_without_the_root() -> None:
 
 
 def check_a_sender_waits_for_its_receiver(make_world: MakeWorld) -> None:
-    """As with gloo, a send is a rendezvous: whoever gathers to a root that does not come is hung."""
+    """As with gloo, a send is a rendezvous: ranks that gather to an absent root hang."""
     results = make_world(3).run(_gather_without_the_root)
     assert _outcomes(results) == ["returned", "hung", "hung"], results
 
@@ -202,7 +203,7 @@ def _broadcast_without_rank_2() -> None:
 
 
 def check_a_broadcast_is_a_tree(make_world: MakeWorld) -> None:
-    """As with gloo, of four ranks only the root needs rank 2; rank 3 hears from rank 1."""
+    """As with gloo, of four ranks only the root needs rank 2; rank 3 receives from rank 1."""
     results = make_world(4).run(_broadcast_without_rank_2)
     assert _outcomes(results) == ["hung", "returned", "returned", "returned"], results
 
@@ -213,7 +214,7 @@ def _hang_on_rank_0() -> None:
 
 
 def check_an_injected_hang_is_a_hang(make_world: MakeWorld) -> None:
-    """A rank that hangs by injection is hung; what hangs it is named."""
+    """A rank that hangs by an injected fault is hung, and the report names the fault."""
     results = make_world(2).run(_hang_on_rank_0)
     assert _outcomes(results) == ["hung", "returned"], results
     assert results[0].wait is not None
@@ -230,12 +231,12 @@ def _die_between_barriers() -> None:
     dist.barrier()
 
 
-def check_peers_of_a_dead_rank_are_told(make_world: MakeWorld) -> None:
-    """Those that talk to a dead rank get an error, promptly."""
+def check_peers_of_a_dead_rank_get_an_error(make_world: MakeWorld) -> None:
+    """Ranks that communicate with a dead rank get an error at once."""
     results = make_world(2).run(_die_between_barriers)
     assert _outcomes(results) == ["raised", "dead"], results
     assert results[0].record is not None
-    # Real gloo says that it was closed or reset, whichever the kernel tells it.
+    # gloo reports either, depending on what the kernel reports.
     assert re.search(r"Connection (closed|reset) by peer", results[0].record.message), results[0].record.message
 
 
@@ -248,8 +249,8 @@ def _write_and_die(place: str) -> NoReturn:
             Path(place, "unwound").touch()
 
 
-def check_death_unwinds_nothing_before_the_judge_has_seen(make_world: MakeWorld, place: Path) -> None:
-    """What a dead rank had not flushed is not on storage when the judge looks, and no ``finally`` has run."""
+def check_death_unwinds_nothing_before_the_judge_looks(make_world: MakeWorld, place: Path) -> None:
+    """When the judge looks, the buffers of a dead rank are not on storage, and no ``finally`` block has run."""
     seen: dict[str, int] = {}
 
     def judge(results: Sequence[RankResult]) -> None:
@@ -261,7 +262,7 @@ def check_death_unwinds_nothing_before_the_judge_has_seen(make_world: MakeWorld,
 
 
 def check_the_judge_may_run_another_world(make_world: MakeWorld, place: Path) -> None:
-    """While hung ranks are kept as they are, other ranks can work."""
+    """While hung ranks are kept as they are, other ranks can run."""
     inner: list[Any] = []
 
     def judge(_: Sequence[RankResult]) -> None:
@@ -287,7 +288,7 @@ def _save_and_load(place: str) -> bool:
 
 
 def check_a_checkpoint_can_be_saved_and_loaded(make_world: MakeWorld, place: Path) -> None:
-    """Real DCP, real collectives, real bytes."""
+    """DCP's ``save`` and ``load`` work in the world."""
     assert _values(make_world(3).run(_save_and_load, str(place))) == [True] * 3
 
 
@@ -311,7 +312,7 @@ def _save_with_a_failing_write(place: str) -> list[int]:
 
 
 def check_a_failed_write_reaches_every_rank(make_world: MakeWorld, place: Path) -> None:
-    """An error on one rank is a ``CheckpointException`` on all, naming that rank."""
+    """An error on one rank becomes a ``CheckpointException`` on all ranks that names the failed rank."""
     assert _values(make_world(4).run(_save_with_a_failing_write, str(place))) == [[1]] * 4
 
 
@@ -326,7 +327,7 @@ def _save_with_an_unpicklable_error(place: str) -> None:
 
 
 def check_an_error_that_cannot_be_pickled_hangs_the_others(make_world: MakeWorld, place: Path) -> None:
-    """DCP's own bug is seen as what it is: a hang of the peers, at the line of DCP where they wait."""
+    """A known bug of DCP shows as a hang of the other ranks, at the line of DCP where they wait."""
     results = make_world(3).run(_save_with_an_unpicklable_error, str(place))
     assert _outcomes(results) == ["hung", "raised", "hung"], results
     assert results[0].wait is not None

@@ -1,11 +1,11 @@
-"""When the garbage of ranks is collected: once their bodies have ended, and never before.
+"""Garbage collection in ranks: after the bodies have ended, and never before.
 
-Finalizers act: a stream that a failed save has lost may be closed by its finalizer, and be published after all. A collector that comes when it likes would
-run them at any point, in simulated worlds on the thread of any rank. So cycles wait until the bodies have ended, and go before anybody looks at
-what is left: whatever a finalizer can spoil is then spoilt every time. What simulated ranks that hang or died still hold goes after that, before
-the world returns; with a process it would never be finalized.
+Finalizers have effects: for example, a finalizer may close a stream that a failed save lost, and closing publishes the file after all. An automatic
+collection would run finalizers at any moment, and in simulated worlds on the thread of any rank, so results would not be reproducible. Therefore
+reference cycles are collected when the bodies have ended, before the judge looks at the storage: any damage that a finalizer can do then happens every
+time. Objects of simulated ranks that hang or died are collected later, before the world returns; in a real process they would never be finalized.
 
-Not modelled: a collection while an engine works. A body can ask for one.
+Not modelled: a collection while an engine works. A body can call ``gc.collect()`` itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """Switches the collector off for as long as it lasts."""
+    """Switches automatic collection off inside the ``with`` block."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -28,10 +28,16 @@ def kept() -> Iterator[None]:
 
 
 def collect() -> None:
-    """Collects what the bodies made, which is the youngest generation since nothing has been collected: older ones take long."""
+    """Collects the objects that the bodies created.
+
+    These are the youngest generation, since nothing was collected before. Older generations would take long.
+    """
     gc.collect(0)
 
 
 def collect_again() -> None:
-    """Collects what :func:`collect` found in use, which is one generation older now; since Python 3.14 it is only found by looking at everything."""
+    """Collects the objects that were still in use at :func:`collect`.
+
+    They are one generation older now. Since Python 3.14, only a full collection finds them.
+    """
     gc.collect(1 if sys.version_info < (3, 14) else 2)

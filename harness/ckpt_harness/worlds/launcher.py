@@ -1,4 +1,4 @@
-"""The launcher that started this process, if one did: torchrun, torch elastic, SLURM, or anything else that sets torch's four variables."""
+"""The launcher that started this process, if any: torchrun, torch elastic, SLURM, or any other that sets torch's four environment variables."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ckpt_harness.errors import UsageError
+from ckpt_harness.errors import UsageError, quoted
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What ``torch.distributed`` reads for ``env://``; torchrun sets all four, and an ``srun`` line can."""
+"""The environment variables that ``torch.distributed`` reads for ``env://``. torchrun sets all four; a line of ``srun`` can set them."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What a launcher says of the process that it started.
+    """A launcher's settings for the process that it started.
 
     Attributes:
-        rank: of this process, over all hosts.
-        size: number of processes, over all hosts.
-        host: where the launcher's store listens.
-        port: likewise.
+        rank: this process's rank among all hosts.
+        size: the number of processes on all hosts.
+        host: the host on which the launcher's store listens.
+        port: the store's port.
+
+    Example:
+        >>> Launch.here({"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"})
+        Launch(rank=1, size=4, host='node0', port=29500)
     """
 
     rank: int
@@ -30,28 +34,28 @@ class Launch:
 
     @classmethod
     def here(cls, environment: Mapping[str, str] | None = None) -> Launch | None:
-        """What the environment says; None unless it has all of :data:`VARIABLES`.
+        """Reads the environment; returns None unless all of :data:`VARIABLES` are set.
 
         Args:
-            environment: by default that of this process.
+            environment: the environment variables; by default those of this process.
 
         Raises:
-            UsageError: a variable makes no sense.
+            UsageError: a variable has an invalid value.
         """
-        found = os.environ if environment is None else environment
-        if not all(found.get(name) for name in VARIABLES):
+        variables = os.environ if environment is None else environment
+        if not all(variables.get(name) for name in VARIABLES):
             return None
         for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"):
-            if not found[name].isdecimal():
-                raise UsageError(f"{name}={found[name]!r} in the environment is not a number; a launcher sets {', '.join(VARIABLES)}")
-        rank, size = int(found["RANK"]), int(found["WORLD_SIZE"])
+            if not variables[name].isdecimal():
+                raise UsageError(f"environment variable {name}={quoted(variables[name])} is not a number; a launcher sets {', '.join(VARIABLES)}")
+        rank, size = int(variables["RANK"]), int(variables["WORLD_SIZE"])
         if rank >= size:
-            raise UsageError(f"RANK={rank} in the environment is outside a world of WORLD_SIZE={size}; valid: 0 to {size - 1}")
-        return cls(rank, size, found["MASTER_ADDR"], int(found["MASTER_PORT"]))
+            raise UsageError(f"environment variable RANK={rank} is out of range for WORLD_SIZE={size}; valid: 0 to {size - 1}")
+        return cls(rank, size, variables["MASTER_ADDR"], int(variables["MASTER_PORT"]))
 
     @classmethod
     def needed(cls) -> Launch:
-        """As :meth:`here`, where there has to be one.
+        """Returns the same as :meth:`here`, for callers that need a launcher.
 
         Raises:
             UsageError: no launcher started this process.
@@ -59,7 +63,7 @@ class Launch:
         launch = cls.here()
         if launch is None:
             raise UsageError(
-                f"world 'attached' needs ranks that a launcher started, and the environment lacks some of {', '.join(VARIABLES)}; "
-                "valid: torchrun --nproc-per-node 4 -m ckpt_harness ..., or world simulated or processes"
+                "world 'attached' needs ranks that a launcher started; "
+                "valid: torchrun --nproc-per-node 4 -m ckpt_harness ..., or world 'simulated' or 'processes'"
             )
         return launch

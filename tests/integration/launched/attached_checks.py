@@ -24,8 +24,8 @@ from ckpt_harness.worlds.attached import AttachedWorld, check_shared, together
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
 NOT_APPLICABLE = {
-    "check_peers_of_a_dead_rank_are_told": "a launcher ends all ranks when one dies",
-    "check_death_unwinds_nothing_before_the_judge_has_seen": "likewise",
+    "check_peers_of_a_dead_rank_get_an_error": "a launcher ends all ranks when one dies",
+    "check_death_unwinds_nothing_before_the_judge_looks": "a launcher ends all ranks when one dies",
     "check_the_judge_may_run_another_world": "all ranks are in use; check_the_judge_may_run_simulated_ranks stands in for it",
 }
 

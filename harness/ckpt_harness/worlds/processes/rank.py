@@ -52,7 +52,7 @@ from ckpt_harness.worlds.processes.messages import (
 from ckpt_harness.worlds.processes.reporting import Reporting
 from ckpt_harness.worlds.processes.where import Mark
 
-MEETING = "the other ranks' meeting"
+MEETING = "a meeting of all ranks"
 """What a rank waits for in :meth:`Rank.meet`; the simulated world calls it the same."""
 _LINGER = 10.0
 """Seconds that the threads of a body may take to end after it: they only need the processor, however loaded it is.
@@ -257,9 +257,9 @@ class Rank(Reporting):
             if evidence.add({0: where.look(self._marks, self._idle)}, {}) == "stuck":
                 break
         for thread in self._others():
-            yield f"thread {thread.name!r} goes on"
+            yield f"thread {thread.name!r} is still running"
         for pid in set(where.children()) - self._elders:
-            yield f"process {pid} goes on"
+            yield f"process {pid} is still running"
 
     def _part_from_processes(self) -> None:
         if self._family is not None:
@@ -287,7 +287,7 @@ class Rank(Reporting):
     def _settle(self, number: int) -> str:
         """What is left of the last job: a thread, a sub-group, a group in which not all are at the same place. Plan caches can be emptied."""
         for thread in self._others():
-            return f"thread {thread.name!r} goes on"
+            return f"thread {thread.name!r} is still running"
         _torch.forget_plans()
         if _torch.count_groups() != self._groups:
             return f"it is in {_torch.count_groups()} groups"

@@ -1,4 +1,4 @@
-"""Ranks as threads of one process, one running at a time, in virtual time; see :class:`SimulatedWorld`."""
+"""Ranks as threads of one process, of which one runs at a time, in virtual time; see :class:`SimulatedWorld`."""
 
 from ckpt_harness.worlds.simulated.world import SimulatedWorld
 

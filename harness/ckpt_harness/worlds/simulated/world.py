@@ -1,4 +1,4 @@
-"""N ranks in one process, their hangs proved, their deaths modelled."""
+"""The simulated world: N ranks in one process, with proved hangs and modelled deaths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn
 import torch.distributed as dist
 
 from ckpt_harness import _torch, runtime
-from ckpt_harness.errors import HarnessError, UsageError
+from ckpt_harness.errors import HarnessError, UsageError, quoted
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.worlds import garbage
 from ckpt_harness.worlds.base import Faults, Outcome, RankResult, Wait
@@ -24,11 +24,11 @@ from ckpt_harness.worlds.simulated.store import SimulatedStore
 from ckpt_harness.worlds.simulated.tasks import State, Task, Unwind, Waiting, current_task
 
 _one_at_a_time = threading.RLock()
-"""Held by the thread that runs a world: what is replaced for the ranks is replaced for the process. A judge may run worlds within."""
+"""Held by the thread that runs a world, since a world replaces functions of the whole process. Reentrant: a judge may run another world."""
 
 
 class _Rank:
-    """What a world keeps for one rank."""
+    """The state of a rank."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -42,7 +42,7 @@ class _Rank:
 
 
 class _Runtime:
-    """The services that faults find while a world runs; see ``ckpt_harness.runtime.Runtime``."""
+    """The services for faults while a world runs; see ``ckpt_harness.runtime.Runtime``."""
 
     def __init__(self, scheduler: Scheduler, fabric: Fabric) -> None:
         self._scheduler, self._fabric = scheduler, fabric
@@ -50,7 +50,7 @@ class _Runtime:
     def _task(self) -> Task:
         task = current_task()
         if task is None or task.scheduler is not self._scheduler:
-            raise HarnessError(f"thread {threading.current_thread().name!r} belongs to no rank of the world that runs")
+            raise HarnessError(f"thread {threading.current_thread().name!r} belongs to no rank of the running world")
         return task
 
     def rank(self) -> int:
@@ -73,10 +73,10 @@ class _Runtime:
         self._scheduler.die(rank)
 
     def stop(self, seconds: float, why: str) -> None:
-        raise HarnessError(f"{why}: a thread cannot be stopped; valid in worlds of processes")
+        raise HarnessError(f"{why}: a simulated rank cannot be stopped; valid: world 'processes'")
 
     def exit(self) -> NoReturn:
-        raise HarnessError("a thread cannot exit its process; valid in worlds of processes")
+        raise HarnessError("a simulated rank cannot exit its process; valid: world 'processes'")
 
     def adopt(self, future: Future[Any]) -> None:
         threads.own(future, self._scheduler)
@@ -85,27 +85,49 @@ class _Runtime:
 class SimulatedWorld:
     """Runs ranks as threads of this process, one at a time, in an order drawn from a seed.
 
-    Collectives, waits, delays, and starting and joining threads are the points where the order is drawn. Time is virtual. A deadlock is proved,
-    with who waits where for whom; it is never concluded from a timeout. Threads that a rank starts belong to it. A rank whose body has ended,
-    by returning or raising, counts as alive: peers that wait for it are hung, not disconnected.
+    A new order is drawn at every collective, wait and delay, and where a thread is started or joined. Time is virtual: a delay takes no real time. A
+    deadlock is proved, never concluded from a timeout, and the report names the collective, the source line and the missing ranks. Threads that a
+    rank starts belong to that rank. A rank whose body has returned or raised counts as alive: ranks that wait for it hang; their connections are
+    not closed.
 
     Args:
-        size: number of ranks, at least 1.
-        seed: of the order; the same seed gives the same order of everything, in any process.
-        backend: whose behaviour is shown when a rank dies or times out. ``gloo``: peers that talk to it directly get "Connection closed by
-            peer". ``nccl``: nothing happens until their own timers fire.
-        timeout: of each collective, in virtual seconds.
-        on_deadlock: ``end`` ends the run once only timers of collectives are left; ``time_out`` lets the timers fire, and goes on.
-        external_limit: real seconds to wait for what the world does not own before the outcome is "unknown".
-        group: whether each rank finds an initialised process group of all ranks.
+        size: the number of ranks, at least 1.
+        seed: seed of the order. The same seed gives the same order of all events, in any process.
+        backend: the backend whose behaviour is modelled when a rank dies or times out. ``gloo``: ranks that communicate with it directly get
+            "Connection closed by peer". ``nccl``: nothing happens until their own timers fire.
+        timeout: timeout of each collective, in virtual seconds.
+        on_deadlock: ``end`` ends the run when only timers of collectives could still fire; ``time_out`` lets the timers fire and continues.
+        external_limit: real seconds to wait for something outside the world before the outcome is "unknown".
+        group: whether each rank starts inside an initialised process group of all ranks.
 
     Raises:
-        UsageError: for a value that cannot be used.
+        UsageError: an argument is invalid.
 
-    Not modelled: state that an engine keeps per process (module globals, environment, current directory) is shared by all ranks, except for the
-    registry of process groups and DCP's plan caches; wall-clock time (``time.time``) is real; a thread that sits in native code when the run
-    ends cannot be ended, and is left behind as a daemon; ranks that failed because of another's death do not end for it, as a launcher would
-    see to, so who waits for one of them waits for a timer; and what a closed connection says is not in gloo's very words.
+    Example:
+        >>> import torch.distributed as dist
+        >>> def count_ranks() -> int:
+        ...     return dist.get_world_size()
+        >>> [result.value for result in SimulatedWorld(2).run(count_ranks)]
+        [2, 2]
+
+        Rank 1 never enters the barrier, and rank 0 is proved to hang:
+
+        >>> def leave_early() -> None:
+        ...     if dist.get_rank() == 0:
+        ...         dist.barrier()
+        >>> first, second = SimulatedWorld(2).run(leave_early)
+        >>> first.outcome, first.wait.what, first.wait.missing
+        ('hung', 'barrier', (1,))
+        >>> second.outcome
+        'returned'
+
+    Not modelled:
+        - State that an engine keeps per process (module globals, environment variables, the current directory) is shared by all ranks, except
+          the registry of process groups and DCP's plan caches.
+        - Wall-clock time (``time.time``) is real.
+        - A thread that is inside native code when the run ends cannot be ended; it stays behind as a daemon.
+        - A launcher would end all ranks that failed because another rank died. Here they stay alive, so ranks that wait for them wait for a timer.
+        - The message of a closed connection is not word for word that of gloo.
     """
 
     def __init__(
@@ -120,11 +142,11 @@ class SimulatedWorld:
         group: bool = True,
     ) -> None:
         if not isinstance(size, int) or size < 1:
-            raise UsageError(f"size must be a positive number of ranks, got {size!r}")
+            raise UsageError(f"size must be a positive number of ranks, got {quoted(size)}")
         if backend not in ("gloo", "nccl"):
-            raise UsageError(f"backend must be 'gloo' or 'nccl', got {backend!r}")
+            raise UsageError(f"backend must be 'gloo' or 'nccl', got {quoted(backend)}")
         if on_deadlock not in ("end", "time_out"):
-            raise UsageError(f"on_deadlock must be 'end' or 'time_out', got {on_deadlock!r}")
+            raise UsageError(f"on_deadlock must be 'end' or 'time_out', got {quoted(on_deadlock)}")
         if timeout <= 0 or external_limit <= 0:
             raise UsageError(f"timeout and external_limit must be positive seconds, got {timeout!r} and {external_limit!r}")
         self.size = size
@@ -144,20 +166,20 @@ class SimulatedWorld:
     ) -> Sequence[RankResult]:
         """Calls ``body(*args)`` on every rank; see :class:`ckpt_harness.worlds.base.World`."""
         if current_task() is not None:
-            raise UsageError("a world cannot be run from a rank of another one; its judge can")
+            raise UsageError("a rank cannot run another world; the judge of its world can")
         with _one_at_a_time:
             return _Run(self, body, args, faults).results(judge)
 
     def meet(self, action: Callable[[], None]) -> None:
-        """Called by a rank: waits until every rank is here; see :class:`ckpt_harness.worlds.base.World`."""
+        """Waits until every rank has called this method; see :class:`ckpt_harness.worlds.base.World`."""
         me = current_task()
         if me is None or not isinstance(me.scheduler.owner, _Run):
-            raise UsageError("only the ranks of a world that runs can meet")
+            raise UsageError("only ranks of a running world can call meet()")
         me.scheduler.owner.meet(me, action)
 
 
 class _Run:
-    """One call of :meth:`SimulatedWorld.run`."""
+    """A call of :meth:`SimulatedWorld.run`."""
 
     def __init__(self, world: SimulatedWorld, body: Callable[..., Any], args: tuple[Any, ...], faults: Faults | None) -> None:
         self.world, self.body, self.args = world, body, args
@@ -176,7 +198,7 @@ class _Run:
         self._meetings = 0
 
     def meet(self, me: Task, action: Callable[[], None]) -> None:
-        """Waits without the process group, so that a rank which never comes is a deadlock like any other."""
+        """Waits for all ranks without a process group. A rank that never arrives causes a deadlock like any other."""
         self._met.append(me)
         meeting = self._meetings
         if len(self._met) == self.world.size:
@@ -247,7 +269,7 @@ class _Run:
             rank.outcome = "returned"
         except Unwind:
             raise
-        except BaseException as error:  # noqa: BLE001  (SystemExit and KeyboardInterrupt of one rank are outcomes too)
+        except BaseException as error:  # noqa: BLE001  (SystemExit and KeyboardInterrupt of a rank are outcomes too)
             if self.scheduler.unwinding:
                 raise Unwind from None
             rank.error, rank.outcome = error, "raised"
@@ -271,12 +293,12 @@ class _Run:
         return RankResult(rank.number, outcome, wait=self._wait(task, outcome), finished_at=now)
 
     def _left(self, rank: _Rank) -> tuple[str, ...]:
-        """Threads of a rank that wait for what does not come, though all bodies have ended."""
-        going = [task for task in self.scheduler.tasks if task.rank == rank.number and task.state is not State.DONE and task.thread is not None]
-        return tuple(f"thread {task.thread.name!r} goes on" for task in going if task.thread is not None)
+        """Threads of a rank that still wait after all bodies have ended."""
+        waiting = [task for task in self.scheduler.tasks if task.rank == rank.number and task.state is not State.DONE and task.thread is not None]
+        return tuple(f"thread {task.thread.name!r} is still running" for task in waiting if task.thread is not None)
 
     def _wait(self, task: Task, outcome: Outcome) -> Wait:
-        """Where a rank waits: looks through the join or future of its main thread to the thread of it that matters."""
+        """Where a rank waits. If its main thread waits for another of its threads, the report is about that thread."""
         chosen, stuck = task, self.scheduler.stuck
         if stuck is not None and stuck.rank == task.rank:
             chosen = stuck
@@ -296,9 +318,10 @@ class _Run:
         return Wait(what, source, missing)
 
 
-_MEETING = "the other ranks' meeting"
+_MEETING = "a meeting of all ranks"
 
 _LOOKED_THROUGH = {"thread join", "lock", "queue"}
+"""Waits for another thread: if that thread belongs to the same rank, its own wait is reported instead."""
 
 
 def _rank_of_caller() -> _Rank | None:
@@ -321,7 +344,7 @@ def _caches_of_caller() -> dict[str, Any] | None:
 
 
 def _future_wait(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """``torch.futures.Future.wait`` as a scheduler point: something outside may complete it."""
+    """``torch.futures.Future.wait`` as a scheduler point: something outside the world may complete the future."""
 
     def wait(future: Any) -> Any:
         if current_task() is not None and not future.done():
