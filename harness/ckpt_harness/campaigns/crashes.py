@@ -80,8 +80,12 @@ class Crashes:
         """What readers may get -> at how many points."""
         return Counter(kind for point in self.points for kind in point.shown)
 
-    def replay_line(self) -> str:
-        """A shell line that finds the same again."""
+    def replay_line(self, registers: Sequence[str] = ()) -> str:
+        """A shell line that finds the same again, with the same exit status.
+
+        Args:
+            registers: register files, beside the findings that ship with the harness.
+        """
         scene, usual = self.scene, Scene()
         return spelled(
             "crash",
@@ -92,6 +96,7 @@ class Crashes:
             workload=scene.workload if scene.workload != usual.workload else None,
             seed=scene.seed if scene.seed != usual.seed else None,
             limit=self.limit if self.limit != LIMIT else None,
+            register=tuple(registers),
         )
 
     def known(self, register: Register) -> dict[Shown, str]:

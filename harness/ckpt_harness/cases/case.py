@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from ckpt_harness.cases.binding import BoundCase, bind
+from ckpt_harness.cases.replay_line import spelled
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError, quoted, unknown
 from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
@@ -148,20 +149,34 @@ class Case:
         """
         return self.call_style.groups(self.ranks, self.coordinator)
 
-    def replay_line(self) -> str:
-        """Returns the shell line that runs this case again. Fields with their usual value are left out."""
-        command = ["ckpt-harness"]
+    def replay_line(self, registers: Sequence[str] = ()) -> str:
+        """Returns the shell line that runs this case again. Fields with their usual value are left out.
+
+        Args:
+            registers: register files that the verdict depends on, beside the findings that ship with the harness.
+        """
+        program = ["ckpt-harness"]
         if self.world == "attached":
-            command = ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "ckpt_harness"]
-        words = [*command, "replay", str(self.plan), "--op", self.operation, "--ranks", str(self.ranks)]
+            program = ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "ckpt_harness"]
         usual = Case(operation=self.operation, engine=self.engine).settled()
         usual = dataclasses.replace(usual, engine=Case.engine, world=usual_world(self.engine))
-        for name in ("coordinator", "engine", "workload", "seed", "world", *SETTINGS):
-            if getattr(self, name) != getattr(usual, name):
-                words += [f"--{name}", str(getattr(self, name))]
-        if not self.retry:
-            words.append("--no-retry")
-        return shlex.join(words)
+        unusual = {
+            name: getattr(self, name)
+            for name in ("coordinator", "engine", "workload", "seed", "world", *SETTINGS)
+            if getattr(self, name) != getattr(usual, name)
+        }
+        return spelled(
+            "replay",
+            str(self.plan),
+            program=program,
+            op=self.operation,
+            ranks=self.ranks,
+            **unusual,
+            no_retry=not self.retry,
+            disk=self.watch_disk and not self.plan.strikes_disk,
+            network=self.watch_network and not self.plan.strikes_network,
+            register=tuple(registers),
+        )
 
     def without_faults(self) -> Case:
         """Returns the same case with an empty plan: the model reads from its run which calls the engine makes, in which order."""

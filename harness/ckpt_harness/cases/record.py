@@ -28,6 +28,7 @@ class Record:
         known: ids of the findings that it showed.
         covered: ids of the findings that it could have shown.
         seconds: real time that it took.
+        registers: register files whose findings were marked, beside the findings that ship with the harness.
     """
 
     case: Case
@@ -38,6 +39,11 @@ class Record:
     known: tuple[str, ...]
     covered: tuple[str, ...]
     seconds: float
+    registers: tuple[str, ...] = ()
+
+    def replay_line(self) -> str:
+        """The shell line that runs the case again, and comes to the same verdict."""
+        return self.case.replay_line(self.registers)
 
     @classmethod
     def of(cls, result: CaseResult, covered: set[str], seconds: float) -> Record:
@@ -52,16 +58,17 @@ class Record:
             known=result.known,
             covered=tuple(sorted(covered)),
             seconds=seconds,
+            registers=result.registers,
         )
 
     def to_json(self) -> dict[str, Any]:
         """One line of a report, readable without the harness."""
         case = dataclasses.asdict(dataclasses.replace(self.case, plan=FaultPlan()))
-        rest = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in ("case", "verdict")}
+        rest = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in ("case", "verdict", "registers")}
         return {
             "schema": SCHEMA,
             "case": {**case, "plan": str(self.case.plan)},
             "verdict": self.verdict.name,
             **{name: list(value) if isinstance(value, tuple) else value for name, value in rest.items()},
-            "replay": self.case.replay_line(),
+            "replay": self.replay_line(),
         }

@@ -13,7 +13,8 @@ def spelled(command: str, *arguments: str, program: Sequence[str] = ("ckpt-harne
         command: the command, such as ``replay``.
         arguments: its arguments.
         program: the words that start the harness.
-        options: name of an option -> its value. True stands for a flag; an option whose value is None or False is left out.
+        options: name of an option -> its value. True stands for a flag, and a tuple for an option that is given several times.
+            An option whose value is None or False is left out.
 
     Example:
         >>> spelled("crash", engine="my engine.py:MINE", overwrite=True, seed=None)
@@ -25,5 +26,6 @@ def spelled(command: str, *arguments: str, program: Sequence[str] = ("ckpt-harne
         if value is True:
             words.append(option)
         elif value is not None and value is not False:
-            words += [option, str(value)]
+            for given in value if isinstance(value, tuple) else (value,):
+                words += [option, str(given)]
     return shlex.join(words)

@@ -25,12 +25,18 @@ class CaseResult:
         evidence: how each operation had to end, and what was observed.
         judgements: what each oracle says, with known findings marked.
         history: what happened on each rank, in order.
+        registers: register files whose findings were marked, beside the findings that ship with the harness.
     """
 
     case: Case
     evidence: Evidence
     judgements: tuple[Judgement, ...]
     history: History
+    registers: tuple[str, ...] = ()
+
+    def replay_line(self) -> str:
+        """Returns the shell line that runs the case again, and comes to the same verdict."""
+        return self.case.replay_line(self.registers)
 
     @property
     def verdict(self) -> Verdict:
@@ -91,7 +97,7 @@ class CaseResult:
             for rank in expectation.ranks:
                 lines += [f"rank {rank}: {text}" for text in self.endings(rank)]
         shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..." for line in lines]
-        return "\n".join([*shown, self.case.replay_line()])
+        return "\n".join([*shown, self.replay_line()])
 
     def _setting(self) -> str:
         """The line of an explanation that describes the case without its plan."""

@@ -73,7 +73,7 @@ class Rig:
         bound = _bound(case)
         expected = forecast(bound.plan, self.trace(bound), timeout=bound.timeout)
         evidence, history = run_case(bound, expected, self._workspace, self._baselines)
-        return CaseResult(bound.case, evidence, self._judged(bound, evidence), history)
+        return CaseResult(bound.case, evidence, self._judged(bound, evidence), history, self.register.files)
 
     def _judged(self, bound: BoundCase, evidence: Evidence) -> tuple[Judgement, ...]:
         """What each oracle says, with known findings marked."""

@@ -76,10 +76,13 @@ def _settled_world(_ctx: click.Context, _param: click.Parameter, value: str | No
     return value or (None if Launch.here() is None else "attached")
 
 
-def _registered(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Register:
+def _registered(_ctx: click.Context, _param: click.Parameter, value: tuple[Path, ...]) -> Register:
     from ckpt_harness.findings.register import Register
 
-    return Register.shipped() + Register.read(value) if value else Register.shipped()
+    register = Register.shipped()
+    for file in value:
+        register += Register.read(file)
+    return register
 
 
 def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
@@ -130,8 +133,9 @@ register_option = click.option(
     "--register",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
+    multiple=True,
     callback=_registered,
-    help="Your own register of known findings (TOML), used beside the findings that ship with the harness.",
+    help="Your own register of known findings (TOML), used beside the findings that ship with the harness. May be given several times.",
 )
 
 _WORLD_DEFAULT = "Default: simulated, or processes for an engine that starts processes; under a launcher such as torchrun, attached to its ranks."

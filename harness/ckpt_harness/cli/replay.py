@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 @planner_option
 @onto_option
 @async_save_options
+@click.option("--disk", "watch_disk", is_flag=True, help="Record the calls below the storage (sites fs.*) even if no fault strikes there.")
+@click.option("--network", "watch_network", is_flag=True, help="Record the requests to an object store (sites http.*) even if no fault strikes there.")
 @world_option()
 @register_option
 def replay(register: Register, **options: Any) -> None:

@@ -149,7 +149,8 @@ def _register_of(describes: type[Conformance]) -> Register | None:
     owner = next(one for one in describes.__mro__ if "register" in vars(one))
     file = sys.modules[owner.__module__].__file__
     assert file is not None, "a module that defines a class came from a file"
-    return Register.read(Path(file).parent / describes.register)
+    path, here = Path(file).parent / describes.register, Path.cwd()
+    return Register.read(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 class _Engine:

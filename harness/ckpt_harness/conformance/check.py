@@ -217,7 +217,7 @@ class _Tally:
             for capability in about:
                 self._tried[capability] += 1
                 if one.verdict is Verdict.VIOLATED and capability in blamed:
-                    self._broken[capability].append(f"{one.oracle}: {one.reason[:300]}\n    {result.case.replay_line()}")
+                    self._broken[capability].append(f"{one.oracle}: {one.reason[:300]}\n    {result.replay_line()}")
         if result.verdict is not Verdict.HOLDS:
             sites = (fault.site for fault in result.case.plan)
             alike = (result.verdict.name, *sites, *(one.oracle for one in result.judgements if one.counts is not Verdict.HOLDS))
@@ -241,7 +241,7 @@ class _Tally:
         owed |= {Capability.ATOMIC_OVERWRITE} if found.scene.overwrite else set()
         self._tried.update(owed)
         for claim, kind, capability in found.violated():
-            self._add_violation(claim, kind, capability, known, found.replay_line())
+            self._add_violation(claim, kind, capability, known, found.replay_line(self._register.files))
 
     def add_damages(self, found: Damages) -> None:
         """Counts what damage to stored files does."""

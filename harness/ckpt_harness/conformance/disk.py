@@ -97,7 +97,8 @@ def _insist(kit: Kit, found: Crashes, about: Capability | None) -> None:
     if about is not None and not kit.claims(about):
         kit.tell(about, held=not broken)
     if new:
-        raise OracleViolation("\n".join([*(f"{claim}; a reader may get: {kind}" for claim, kind in new), *_shortest(found, new[0][1]), found.replay_line()]))
+        lines = [f"{claim}; a reader may get: {kind}" for claim, kind in new]
+        raise OracleViolation("\n".join([*lines, *_shortest(found, new[0][1]), found.replay_line(kit.registers.files)]))
     kit.expect(known[kind] for _, kind in broken)
 
 

@@ -26,6 +26,7 @@ class Register:
 
     Args:
         entries: known findings, each with an id of its own.
+        files: the adopter's files that they were read from; a replay line names these files.
 
     Raises:
         UsageError: two entries share an id.
@@ -39,11 +40,12 @@ class Register:
         True
     """
 
-    def __init__(self, entries: Sequence[Entry] = ()) -> None:
+    def __init__(self, entries: Sequence[Entry] = (), files: Sequence[str] = ()) -> None:
         twice = [id_ for id_, times in Counter(entry.id for entry in entries).items() if times > 1]
         if twice:
             raise UsageError(f"findings register: two entries have the id {quoted(twice[0])}; valid: an id of its own for each entry")
         self.entries = tuple(entries)
+        self.files = tuple(files)
 
     @classmethod
     def shipped(cls) -> Register:
@@ -62,14 +64,14 @@ class Register:
             UsageError: the file cannot be read, or an entry lacks a field, or a field is unknown or holds an invalid value.
         """
         try:
-            return cls(read_entries(path.read_text("utf-8"), str(path)))
+            return cls(read_entries(path.read_text("utf-8"), str(path)), [str(path)])
         except OSError as error:
             raise UsageError(f"findings register {quoted(str(path))}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise UsageError(f"findings register {quoted(str(path))}: not UTF-8: {error.reason}") from error
 
     def __add__(self, other: Register) -> Register:
-        return Register((*self.entries, *other.entries))
+        return Register((*self.entries, *other.entries), (*self.files, *other.files))
 
     def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence) -> list[Judgement]:
         """Marks as known each violation that an entry describes.

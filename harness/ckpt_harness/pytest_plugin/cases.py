@@ -77,7 +77,7 @@ class CkptRig:
             result = self._rig.run(case)
         covered = self._rig.register.covered(case.engine, result.evidence)
         if known is not None:
-            result = replace(result, judgements=tuple(known.mark(result.judgements, case.engine, result.evidence)))
+            result = replace(result, judgements=tuple(known.mark(result.judgements, case.engine, result.evidence)), registers=(*result.registers, *known.files))
         self._session.ran_case(Record.of(result, covered, time.perf_counter() - started))
         return result
 

@@ -90,13 +90,13 @@ class Session:
         ran, self._of_test, self._refused_of_test = self._of_test, [], []
         if report.failed and FIXTURES.intersection(getattr(item, "fixturenames", ())) and not replay_lines(report):
             # The test has an assertion of its own: about the last case that it ran, or about a body that only it can run.
-            line = ran[-1].case.replay_line() if ran else self._again(item)
+            line = ran[-1].replay_line() if ran else self._again(item)
             report.sections.append((SECTION, line))
         crash = getattr(report.longrepr, "reprcrash", None)
         if crash is not None and replay_lines(report):
             crash.message = crash.message.partition("\n")[0]  # under CI pytest's short summary would repeat the whole message
         self.records += [record for record in ran if not record.verdict]
-        self._bad.update({record.case.replay_line(): record for record in ran if record.verdict})
+        self._bad.update({record.replay_line(): record for record in ran if record.verdict})
         for line in replay_lines(report) if report.failed else ():
             if line in self._bad:
                 self.records.append(self._bad.pop(line))

@@ -18,7 +18,7 @@ from ckpt_harness.report.terminal import mark_of, say
 def story(console: Console, result: CaseResult) -> None:
     """Prints what was planned, what was owed, what each rank did and saw, and what the oracles say."""
     say(console, [*_setting(result), *_ranks(result), Text(), *_judgements(result), Text()])
-    say(console, [Text.assemble(("again ", "dim"), result.case.replay_line())])
+    say(console, [Text.assemble(("again ", "dim"), result.replay_line())])
 
 
 def _setting(result: CaseResult) -> Iterator[Text]:

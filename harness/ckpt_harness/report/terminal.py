@@ -100,7 +100,7 @@ def findings(summary: Summary) -> Iterator[Text]:
     for name, records in sorted(summary.known.items()):
         simplest = min(records, key=lambda record: (record.case.ranks, record.case.coordinator, len(str(record.case.plan))))
         yield Text.assemble((name, "cyan"), f" {titles[name]} ({len(records)} cases)")
-        yield Text(f"    {simplest.case.replay_line()}", style="dim")
+        yield Text(f"    {simplest.replay_line()}", style="dim")
     for name in gone:
         here = "on the version it was recorded for: fixed? The register must be mended" if summary.register.recorded_here(name) else "on another version"
         yield Text.assemble((name, "yellow"), f" {titles[name]}: covered, and did not happen, {here}")
@@ -115,7 +115,7 @@ def complaints(summary: Summary) -> Iterator[Text]:
         others = f" (and {count - 1} more like it)" if count > 1 else ""
         yield Text.assemble(mark_of(record.verdict.name), " ", str(record.case.plan) or "no fault at all", others)
         yield from (Text(f"    {complaint}") for complaint in record.complaints)
-        yield Text(f"    {record.case.replay_line()}", style="bold")
+        yield Text(f"    {record.replay_line()}", style="bold")
     if len(found) > _MOST_SHOWN:
         yield Text(f"... and {len(found) - _MOST_SHOWN} more kinds; --json has all")
 
@@ -127,7 +127,7 @@ def disagreements(compared: int, found: Sequence[Difference]) -> Iterator[Text]:
         yield Text(f"{difference.simulated.case.plan}: {', '.join(difference.what)}")
         for record in (difference.simulated, difference.real):
             yield Text(f"    {record.case.world}: {record.verdict.name}; {'; '.join(record.outcomes)}")
-            yield Text(f"    {record.case.replay_line()}", style="dim")
+            yield Text(f"    {record.replay_line()}", style="dim")
     if len(found) > _MOST_SHOWN:
         yield Text(f"... and {len(found) - _MOST_SHOWN} more; --json has all")
 
