@@ -16,15 +16,15 @@ EVENTS = [
 ]
 
 
-def test_a_history_is_one_json_array_a_line() -> None:
-    """ASCII, in order, and with nothing lost."""
+def test_a_history_is_one_json_array_per_line() -> None:
+    """In ASCII, in order, and complete."""
     text = History(list(EVENTS)).to_jsonl()
     assert text.isascii()
     assert [Event(*json.loads(line)) for line in text.splitlines()] == EVENTS
 
 
 def test_a_history_is_filtered_in_order() -> None:
-    """By rank and by kind."""
+    """By rank, and by kind."""
     history = History()
     for event in EVENTS:
         history.append(event)
@@ -33,7 +33,7 @@ def test_a_history_is_filtered_in_order() -> None:
     assert history.of_kind("begin") == EVENTS[:1]
 
 
-def test_an_error_is_read_as_data() -> None:
+def test_an_error_becomes_data() -> None:
     """Type, arguments, message."""
     record = ErrorRecord.of(ValueError("no", 3))
     assert record == ErrorRecord("ValueError", ("'no'", "3"), None, "('no', 3)")
@@ -47,19 +47,19 @@ def test_an_os_error_keeps_its_errno() -> None:
 
 
 def test_a_type_is_named_with_its_module() -> None:
-    """Unless it is a builtin; the short name goes without."""
+    """A builtin type is not; the short name has no module."""
     record = ErrorRecord.of(json.JSONDecodeError("bad", "doc", 0))
     assert (record.type_name, record.short_name) == ("json.decoder.JSONDecodeError", "JSONDecodeError")
 
 
-class CheckpointException(BaseException):  # a double of torch's, which the record knows by its name and its failures
+class CheckpointException(BaseException):  # a double of torch's class, which a record recognises by name and failures
     def __init__(self, step: str, failures: dict[int, tuple[BaseException, object]]) -> None:
         super().__init__(step, failures)
         self.failures = failures
 
 
-def test_a_checkpoint_exception_tells_every_ranks_error() -> None:
-    """The protocol step, and who failed with what, in rank order."""
+def test_the_record_of_a_checkpoint_exception_contains_each_ranks_error() -> None:
+    """With the protocol step, in rank order."""
     record = ErrorRecord.of(CheckpointException("write", {2: (OSError(errno.EIO, "io"), None), 0: (ValueError("x"), None)}))
     assert record.step == "write"
     assert record.failures is not None
@@ -73,12 +73,12 @@ class Unprintable(Exception):
 
 
 def test_an_error_that_cannot_be_printed_is_still_recorded() -> None:
-    """The users' classes may do anything."""
+    """The class is the user's, and may do anything."""
     assert ErrorRecord.of(Unprintable()).message == "<unprintable: RuntimeError>"
 
 
-def test_a_long_message_is_quoted_in_part() -> None:
-    """It is kept whole, and shown with its length."""
+def test_a_long_message_is_printed_in_part() -> None:
+    """The record keeps the whole message; the text shows its length."""
     record = ErrorRecord.of(RuntimeError("x" * 1000))
     assert len(record.message) == 1000
     assert str(record) == f"RuntimeError({'x' * MESSAGE_LIMIT}... (1000 characters))"
@@ -86,5 +86,5 @@ def test_a_long_message_is_quoted_in_part() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError(), ValueError("a"), KeyError("k"), SystemExit(3)], ids=lambda error: type(error).__name__)
 def test_equal_errors_have_equal_records(error: BaseException) -> None:
-    """They hold no object, so they can be compared."""
+    """A record contains no live object."""
     assert ErrorRecord.of(error) == ErrorRecord.of(type(error)(*error.args))

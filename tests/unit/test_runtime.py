@@ -1,4 +1,4 @@
-"""The services that faults ask of whatever runs the ranks."""
+"""The services that a world offers to faults."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Fake:
 
 
 def test_the_real_runtime_is_the_default() -> None:
-    """Where no world runs, ranks are processes."""
+    """Without a running world, ranks are processes."""
     assert isinstance(runtime.current(), runtime.RealRuntime)
 
 
 def test_worlds_may_nest() -> None:
-    """The innermost counts; each gives way to the one before it, also after an error."""
+    """The innermost runtime is current; at its end, also after an error, the runtime before returns."""
     real, outer, inner = runtime.current(), Fake(), Fake()
     with runtime.installed(outer):
         with pytest.raises(ValueError, match="inside"), runtime.installed(inner):
@@ -46,7 +46,7 @@ def test_worlds_may_nest() -> None:
     assert runtime.current() is real
 
 
-def test_without_a_group_the_launcher_tells_the_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_group_the_launcher_provides_the_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torchrun's RANK, else 0."""
     monkeypatch.setenv("RANK", "3")
     assert runtime.RealRuntime().rank() == 3
@@ -55,19 +55,19 @@ def test_without_a_group_the_launcher_tells_the_rank(monkeypatch: pytest.MonkeyP
 
 
 def test_time_starts_with_the_runtime_and_never_runs_back() -> None:
-    """It is a monotonic clock."""
+    """The clock is monotonic."""
     real = runtime.RealRuntime()
     assert 0 <= real.now() <= real.now() < 60
 
 
 def test_dying_is_sigkill() -> None:
-    """Nothing is unwound."""
+    """No ``finally`` block runs."""
     code = "from ckpt_harness import runtime\ntry: runtime.current().die()\nfinally: print('unwound', flush=True)"
     died = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=250, check=False)
     assert (died.returncode, died.stdout) == (-signal.SIGKILL, b"")
 
 
 def test_hanging_never_returns() -> None:
-    """Only a signal ends it."""
+    """Only a signal ends the call."""
     code = "import signal; from ckpt_harness import runtime\nsignal.alarm(1)\nruntime.current().hang('test')"
     assert subprocess.run([sys.executable, "-c", code], timeout=250, check=False).returncode == -signal.SIGALRM

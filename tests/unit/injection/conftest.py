@@ -1,4 +1,4 @@
-"""What the wrapper tests leave behind is waited for."""
+"""Fixtures of the tests of injection."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from injector_doubles import World
+
+from ckpt_harness import runtime
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A runtime for the test, installed."""
+    made = World()
+    with runtime.installed(made):
+        yield made
 
 
 @pytest.fixture(autouse=True)
 def executors_have_ended() -> Iterator[None]:
-    """The thread that DCP starts for an async save outlives its future for an instant."""
+    """Waits for the thread of an async save, which ends shortly after its future."""
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("AsyncCheckpointExecutor"):

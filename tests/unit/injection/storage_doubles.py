@@ -1,4 +1,4 @@
-"""Storage that lives in memory and writes down every call: the inner objects of the wrapper tests."""
+"""Storage in memory that records its calls: the inner objects of the tests of wrappers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.futures import Future
 
 
 class MemoryWriter(StorageWriter):
-    """No ``kwargs``, no ``checkpoint_id``, no stager: what DCP calls the least of."""
+    """No ``kwargs``, no ``checkpoint_id``, no stager: the writer with the fewest calls from DCP."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -65,7 +65,7 @@ class MemoryWriter(StorageWriter):
 
 
 class KwargsWriter(MemoryWriter):
-    """Takes ``kwargs``, so is told its rank, and has a ``checkpoint_id``."""
+    """Takes ``kwargs``, and so receives its rank; has a ``checkpoint_id``."""
 
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
         self.note("set_up_storage_writer", is_coordinator, *args, **kwargs)
@@ -94,7 +94,7 @@ class StagingWriter(KwargsWriter, BlockingAsyncStager):
 
 
 class MemoryReader(StorageReader):
-    """Reads what a writer holds; no ``kwargs`` anywhere, as some real readers."""
+    """Reads the data of a ``MemoryWriter``; no method takes ``kwargs``, as in some real readers."""
 
     def __init__(self, written: MemoryWriter) -> None:
         self.written = written
@@ -138,7 +138,7 @@ class MemoryReader(StorageReader):
 
 
 class KwargsReader(MemoryReader):
-    """Asked for the rank's own metadata, should the common one fail."""
+    """Takes ``kwargs``, and so DCP may ask it for the rank's own metadata."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Any:
         self.calls.append(f"read_metadata {sorted(kwargs)}")
@@ -151,5 +151,5 @@ def state() -> dict[str, Any]:
 
 
 def blank() -> dict[str, Any]:
-    """Where to load it to."""
+    """A state of the same shape to load into."""
     return {"weight": torch.full((6,), float("nan")), "extra": None}

@@ -1,4 +1,4 @@
-"""Counts: in memory, and shared through a file once they have been pickled."""
+"""Counts: in memory, and in a shared file once they have been pickled."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ckpt_harness.injection.counts import Counts
 
 @pytest.fixture(autouse=True)
 def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the counts put their file, so that a test can look."""
+    """The directory of the counts' file."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 def test_keys_are_counted_from_one() -> None:
-    """Each on its own, several at once."""
+    """Each key has its own count; one call may count several keys."""
     counts = Counts()
     assert counts.next("a") == [1]
     assert counts.next("a", "b") == [2, 1]
 
 
 def test_records_are_kept_in_order() -> None:
-    """Whoever asks gets a copy."""
+    """``logged`` returns a copy."""
     counts = Counts()
     counts.log(["x", 1])
     counts.logged().append(["never"])
@@ -39,13 +39,13 @@ def test_records_are_kept_in_order() -> None:
 
 
 def test_counts_that_were_never_pickled_need_no_file(own_temporary_directory: Path) -> None:
-    """The common case touches no disk."""
+    """The usual case uses no disk."""
     Counts().next("a")
     assert list(own_temporary_directory.iterdir()) == []
 
 
 def test_the_original_and_its_copies_count_together() -> None:
-    """A copy made for each request goes on where the last one stopped."""
+    """A new copy continues where the copy before stopped."""
     original = Counts()
     original.next("a")
     original.log(["first"])
@@ -58,7 +58,7 @@ def test_the_original_and_its_copies_count_together() -> None:
 
 
 def test_a_copy_in_another_process_counts_too() -> None:
-    """What fired there is known here."""
+    """The original knows the records of the copy."""
     original = Counts()
     original.next("a")
     code = "import pickle, sys; counts = pickle.load(sys.stdin.buffer); counts.log(counts.next('a'))"
@@ -68,7 +68,7 @@ def test_a_copy_in_another_process_counts_too() -> None:
 
 
 def test_the_file_goes_away_with_the_original(own_temporary_directory: Path) -> None:
-    """Nothing is left behind, and a copy that lives longer goes on alone, from what it knew."""
+    """No file is left behind; a copy that lives longer continues alone, from its last state."""
     original = Counts()
     original.next("a")
     original.log(["first"])

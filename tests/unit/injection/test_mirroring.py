@@ -1,4 +1,4 @@
-"""What DCP looks at before it calls is the inner object's."""
+"""Before DCP calls a wrapper, DCP sees the signatures and attributes of the wrapped object."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class OldPlanner(dcp.DefaultSavePlanner):
     ],
 )
 def test_signatures_that_dcp_inspects_are_the_inner_ones(wrapper: Any, inner: Any, method: str) -> None:
-    """``kwargs`` and ``storage_meta`` are seen exactly where the inner method has them, also through two wrappers."""
+    """``kwargs`` and ``storage_meta`` appear exactly where the inner method has them, also through two wrappers."""
     expected = inspect.signature(getattr(inner, method))
     assert inspect.signature(getattr(wrapper(inner), method)) == expected
     assert inspect.signature(getattr(wrapper(wrapper(inner)), method)) == expected
 
 
-@pytest.mark.parametrize(("inner", "is_one"), [(MemoryWriter(), False), (KwargsWriter(), False), (StagingWriter(), True)])
-def test_a_writer_is_a_stager_exactly_when_the_inner_one_is(inner: Any, is_one: bool) -> None:
-    """By inheritance, so on every Python; and without the members where it is not one, however a Python looks for them."""
+@pytest.mark.parametrize(("inner", "stages"), [(MemoryWriter(), False), (KwargsWriter(), False), (StagingWriter(), True)])
+def test_a_writer_is_a_stager_exactly_when_the_inner_one_is(inner: Any, stages: bool) -> None:
+    """By inheritance, which every version of Python recognises. A wrapper that is no stager has no member of a stager."""
     wrapper = FaultyStorageWriter(FaultyStorageWriter(inner))
-    assert isinstance(wrapper, AsyncStager) is is_one
-    assert (AsyncStager in type(wrapper).__mro__) is is_one
-    assert hasattr(wrapper, "stage") is is_one
+    assert isinstance(wrapper, AsyncStager) is stages
+    assert (AsyncStager in type(wrapper).__mro__) is stages
+    assert hasattr(wrapper, "stage") is stages
     assert isinstance(wrapper, dcp.StorageWriter)
 
 
-def test_a_writer_says_as_its_inner_one_whether_staging_is_to_be_awaited() -> None:
+def test_the_inner_stager_decides_whether_staging_is_synchronized() -> None:
     """``should_synchronize_after_execute`` decides whether ``async_save`` waits for the copy."""
     for inner in (StagingWriter(), BlockingAsyncStager()):
         wrapper = (FaultyStorageWriter if isinstance(inner, StagingWriter) else FaultyStager)(inner)
@@ -62,7 +62,7 @@ def test_a_writer_says_as_its_inner_one_whether_staging_is_to_be_awaited() -> No
 
 
 def test_checkpoint_id_is_there_exactly_when_the_inner_one_has_it(tmp_path: Path) -> None:
-    """Present, absent, and absent without counting as reached; read once each time it is asked for."""
+    """Present, it is read once per access. Absent, an access does not count as a call."""
     present, absent = FaultyStorageWriter(FaultyStorageWriter(KwargsWriter())), FaultyStorageWriter(MemoryWriter(), "checkpoint_id@0=raise")
     assert present.checkpoint_id == "memory"
     assert [name for _, name, *_ in present.calls] == ["checkpoint_id"]
@@ -72,7 +72,7 @@ def test_checkpoint_id_is_there_exactly_when_the_inner_one_has_it(tmp_path: Path
 
 
 def test_a_false_storage_stays_false() -> None:
-    """DCP takes a storage object that is false for one that was not given."""
+    """DCP treats a storage that is false as a missing argument."""
 
     class Empty(MemoryWriter):
         def __bool__(self) -> bool:
@@ -82,8 +82,8 @@ def test_a_false_storage_stays_false() -> None:
     assert FaultyStorageWriter(MemoryWriter())
 
 
-def test_whatever_is_no_site_reaches_the_inner_object(tmp_path: Path) -> None:
-    """Attributes are read from it, set on it and deleted from it; unknown methods are its own."""
+def test_attributes_that_are_no_sites_are_the_inner_objects(tmp_path: Path) -> None:
+    """Reading, setting and deleting an attribute, and calling other methods."""
     inner = dcp.FileSystemWriter(tmp_path)
     wrapper = FaultyStorageWriter(inner)
     wrapper.path = tmp_path / "other"
@@ -99,7 +99,7 @@ def test_whatever_is_no_site_reaches_the_inner_object(tmp_path: Path) -> None:
 
 
 def test_a_method_of_a_newer_torch_is_answered_by_the_inner_object() -> None:
-    """Not by the default of torch's base class, which the wrapper inherits."""
+    """The default of torch's base class, which the wrapper inherits, does not run."""
 
     class NewerBase:
         def hook_of_a_newer_torch(self) -> str:
@@ -110,14 +110,14 @@ def test_a_method_of_a_newer_torch_is_answered_by_the_inner_object() -> None:
 
 
 def test_wrappers_of_state_and_stagers_satisfy_torchs_protocols() -> None:
-    """``isinstance`` of ``Stateful`` and of ``AsyncStager`` is how DCP finds out what to call."""
+    """DCP checks ``isinstance`` of ``Stateful`` and ``AsyncStager`` before it calls."""
     stager = DefaultStager(StagingOptions(False, False, False, False))
     assert isinstance(FaultyStager(stager), AsyncStager)
     assert isinstance(FaultyStateful(_Counter()), Stateful)
 
 
 def test_a_copy_of_a_wrapper_is_a_wrapper() -> None:
-    """Special methods are not looked up on the inner object, which would hand out a copy without faults."""
+    """Special methods of the inner object stay hidden: they would return a copy without faults."""
     wrapper = FaultyStorageWriter(StagingWriter(), "finish@0=raise")
     for twin in (copy.copy(wrapper), copy.deepcopy(wrapper)):
         assert isinstance(twin, FaultyStorageWriter)
@@ -125,8 +125,8 @@ def test_a_copy_of_a_wrapper_is_a_wrapper() -> None:
         assert twin.plan == wrapper.plan
 
 
-def test_what_is_no_storage_is_refused() -> None:
-    """A reader in a writer's wrapper, or a path, is told at once."""
+def test_an_object_that_is_no_storage_is_refused() -> None:
+    """A reader in the wrapper for writers; a path."""
     with pytest.raises(UsageError, match=r"FaultyStorageWriter cannot wrap .* no write_data"):
         FaultyStorageWriter(MemoryReader(MemoryWriter()))
     with pytest.raises(UsageError, match="FaultyStorageReader cannot wrap '/checkpoint'"):

@@ -1,4 +1,4 @@
-"""What a client sees of a store behind a :class:`FaultyEndpoint`, effect by effect."""
+"""What a client sees of a store behind a :class:`FaultyEndpoint`, for each effect."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class _Store(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def held() -> dict[str, bytes]:
-    """What the store holds."""
+    """The objects in the store: path -> bytes."""
     return {"/b/there": BODY}
 
 
 @pytest.fixture
 def store(held: dict[str, bytes]) -> Iterator[str]:
-    """A store that does as it is told."""
+    """The address of a correct store."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Store,), {"held": held}))
     server.daemon_threads = False
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -69,7 +69,7 @@ def _ask(url: str, method: str, key: str, body: bytes | None = None) -> tuple[in
 
 
 def test_without_a_plan_everything_passes(store: str, held: dict[str, bytes]) -> None:
-    """Both ways, bit-equal; what HEAD announces too."""
+    """In both directions, bit by bit; the answer to HEAD too."""
     with FaultyEndpoint(store) as faulty:
         assert _ask(faulty.url, "PUT", "new", BODY)[0] == 200
         assert _ask(faulty.url, "GET", "there") == (200, BODY)
@@ -78,40 +78,40 @@ def test_without_a_plan_everything_passes(store: str, held: dict[str, bytes]) ->
     assert held["/b/new"] == BODY
 
 
-def test_a_status_comes_as_often_as_it_is_said(store: str, held: dict[str, bytes]) -> None:
-    """And the store never sees those requests."""
+def test_a_status_is_returned_as_often_as_the_plan_says(store: str, held: dict[str, bytes]) -> None:
+    """The store never receives those requests."""
     with FaultyEndpoint(store, "put(new)@0#1x2=status(503,SlowDown)") as faulty:
-        told = [_ask(faulty.url, "PUT", key, BODY) for key in ("other", "new", "new", "new")]
-        assert [status for status, _ in told] == [200, 503, 503, 200]
-        assert b"<Code>SlowDown</Code>" in told[1][1]
+        answers = [_ask(faulty.url, "PUT", key, BODY) for key in ("other", "new", "new", "new")]
+        assert [status for status, _ in answers] == [200, 503, 503, 200]
+        assert b"<Code>SlowDown</Code>" in answers[1][1]
         assert [(firing.rank, firing.nth) for firing in faulty.fired] == [(0, 2), (0, 3)]
 
 
 @pytest.mark.parametrize(("after", "stored"), [("", False), ("!after", True)])
 def test_a_connection_is_reset_before_the_store_acts_or_after(store: str, held: dict[str, bytes], after: str, stored: bool) -> None:
-    """The second is the lost acknowledgement."""
+    """A reset after the store acted is a lost acknowledgement."""
     with FaultyEndpoint(store, f"put@0{after}=reset") as faulty, pytest.raises(ConnectionError):
         _ask(faulty.url, "PUT", "new", BODY)
     assert ("/b/new" in held) == stored
 
 
 def test_a_body_ends_before_its_announced_end(store: str) -> None:
-    """Clients that look are told so by HTTP itself."""
+    """HTTP lets the client detect the missing bytes."""
     with FaultyEndpoint(store, "get@0=cutbody(4)") as faulty, pytest.raises(http.client.IncompleteRead) as caught:
         _ask(faulty.url, "GET", "there")
     assert caught.value.partial == BODY[:4]
 
 
 def test_bits_flip_on_the_way_there_and_on_the_way_back(store: str, held: dict[str, bytes]) -> None:
-    """Silently."""
+    """The damage is silent."""
     with FaultyEndpoint(store, "get@0=bitflip(1); put@0=bitflip(0)") as faulty:
         assert _ask(faulty.url, "GET", "there") == (200, b"0023456789")
         assert _ask(faulty.url, "PUT", "new", BODY)[0] == 200
     assert held["/b/new"] == b"1123456789"
 
 
-def test_a_store_may_say_yes_and_do_nothing(store: str, held: dict[str, bytes]) -> None:
-    """Or not see yet what is there."""
+def test_a_store_may_report_success_and_do_nothing(store: str, held: dict[str, bytes]) -> None:
+    """With ``staleread``, it does not see an object that exists."""
     with FaultyEndpoint(store, "put@0=skip; get@0=staleread") as faulty:
         assert _ask(faulty.url, "PUT", "new", BODY)[0] == 200
         assert _ask(faulty.url, "GET", "there")[0] == 404
@@ -119,8 +119,8 @@ def test_a_store_may_say_yes_and_do_nothing(store: str, held: dict[str, bytes]) 
     assert "/b/new" not in held
 
 
-def test_what_hangs_ends_with_the_endpoint(store: str) -> None:
-    """So that no client waits longer than the test."""
+def test_a_request_that_hangs_ends_with_the_endpoint(store: str) -> None:
+    """No client waits longer than the test."""
     faulty = FaultyEndpoint(store, "get@0=hang").__enter__()
     errors: list[BaseException] = []
 
@@ -141,14 +141,14 @@ def test_what_hangs_ends_with_the_endpoint(store: str) -> None:
 
 
 @pytest.mark.parametrize(("plan", "rank", "hit"), [("get@1=status", 1, True), ("get@1=status", 0, False), ("get@all=status", 3, True)])
-def test_only_the_rank_that_is_meant_is_struck(store: str, plan: str, rank: int, hit: bool) -> None:
-    """Each rank has an endpoint of its own, and says which it is, or torch or the launcher does."""
+def test_a_fault_strikes_the_addressed_rank_only(store: str, plan: str, rank: int, hit: bool) -> None:
+    """Each rank has its own endpoint, which knows the rank."""
     with FaultyEndpoint(store, plan, rank=rank) as faulty:
         assert (_ask(faulty.url, "GET", "there")[0] == 503) == hit
 
 
 @pytest.mark.parametrize(
-    ("upstream", "plan", "error", "told"),
+    ("upstream", "plan", "error", "message"),
     [
         ("localhost:9000", "", UsageError, "no address of a store; valid: http://host:port"),
         ("http://localhost:9000", "fs.write@0=diskerror", PlanError, "has no site 'fs.write'; valid: http.put"),
@@ -159,13 +159,13 @@ def test_only_the_rank_that_is_meant_is_struck(store: str, plan: str, rank: int,
         ("http://localhost:9000", "put@0=status(503,slow down)", PlanError, "valid: a word such as SlowDown"),
     ],
 )
-def test_what_could_never_act_is_refused(upstream: str, plan: str, error: type[Exception], told: str) -> None:
-    """Before anything listens."""
-    with pytest.raises(error, match=told):
+def test_a_plan_that_could_never_act_is_refused(upstream: str, plan: str, error: type[Exception], message: str) -> None:
+    """The refusal comes before the address opens."""
+    with pytest.raises(error, match=message):
         FaultyEndpoint(upstream, plan)
 
 
 def test_an_endpoint_that_is_not_open_has_no_address() -> None:
-    """And says how to open it."""
+    """The error says how to open it."""
     with pytest.raises(UsageError, match="use it as a context manager"):
         _ = FaultyEndpoint("http://localhost:9000").url

@@ -1,4 +1,4 @@
-"""A wrapper can be pickled, as process-based async save does for every request, and its copies count together."""
+"""A wrapper can be pickled, as a process-based async save does for every request, and its copies share their counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _twin(wrapper: Any) -> Any:
 
 @pytest.mark.parametrize("inner", [MemoryWriter(), KwargsWriter(), StagingWriter()])
 def test_a_copy_is_the_same_kind_of_wrapper(inner: Any) -> None:
-    """Its plan, its inner object and whether it is a stager survive."""
+    """The plan survives, and so does being a stager."""
     wrapper = FaultyStorageWriter(inner, "finish@0=raise")
     twin = _twin(wrapper)
     assert type(twin) is type(wrapper)
@@ -28,8 +28,8 @@ def test_a_copy_is_the_same_kind_of_wrapper(inner: Any) -> None:
     assert twin.plan == wrapper.plan
 
 
-def test_copies_count_together_and_tell_the_original_what_fired() -> None:
-    """A fault on the second call fires in the second copy, not in each copy's second call; the original sees it."""
+def test_copies_count_together_and_the_original_knows_what_fired() -> None:
+    """A fault on the second call fires in the second copy, not in the second call of each copy."""
     wrapper = FaultyStorageWriter(MemoryWriter(), "reset@0#2=raise")
     _twin(wrapper).reset()
     with pytest.raises(Exception, match=r"injected at writer\.reset"):
@@ -38,8 +38,8 @@ def test_copies_count_together_and_tell_the_original_what_fired() -> None:
     assert [firing.operation for firing in wrapper.fired] == ["save[2]"]
 
 
-def test_a_copy_made_by_a_rank_is_that_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever it is unpickled: the process of an async save counts ranks within the group that saves."""
+def test_a_copy_made_by_a_rank_keeps_the_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every process: the process of an async save numbers ranks within the group that saves."""
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "3")
     wrapper = FaultyStorageWriter(MemoryWriter(), "reset@3=raise")
@@ -50,7 +50,7 @@ def test_a_copy_made_by_a_rank_is_that_ranks(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_copy_made_by_a_launcher_finds_its_own_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that belongs to no world pickles the arguments of its ranks-to-be."""
+    """A launcher, which is no rank, pickles the arguments of its ranks."""
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     data = pickle.dumps(FaultyStorageWriter(MemoryWriter(), "reset@1=raise"))
     monkeypatch.setenv("RANK", "1")
@@ -59,13 +59,13 @@ def test_a_copy_made_by_a_launcher_finds_its_own_rank(monkeypatch: pytest.Monkey
 
 
 def test_planners_can_be_pickled() -> None:
-    """They travel in the same request."""
+    """They travel in the request of an async save too."""
     assert isinstance(_twin(FaultySavePlanner(dcp.DefaultSavePlanner(), "finish_plan@0=raise")), FaultySavePlanner)
     assert isinstance(_twin(FaultyLoadPlanner(dcp.DefaultLoadPlanner())), FaultyLoadPlanner)
 
 
 def test_the_operation_that_a_wrapper_was_made_for_travels_with_it() -> None:
-    """So that the save in the other process is not taken for a new one."""
+    """The save in the other process is no new operation."""
     wrapper = FaultyStorageWriter(MemoryWriter(), "finish@0=raise")
     bound = FaultyStorageWriter.sharing(MemoryWriter(), wrapper._faults.during("async_save[2]"))
     assert operation_of(_twin(bound)) == "async_save[2]"

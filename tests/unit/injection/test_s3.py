@@ -1,4 +1,4 @@
-"""The S3 dialect: which site a request is, about what, and what is answered to it."""
+"""The HTTP interface of S3: the site and the object of a request, and the answers."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ LISTING = b"<ListBucketResult><KeyCount>2</KeyCount><Contents><Key>a</Key></Cont
 
 
 @pytest.mark.parametrize(("request_", "site", "name"), REQUESTS)
-def test_a_request_is_known_by_what_it_asks(request_: Request, site: str | None, name: str) -> None:
-    """Its site, and the last part of the key that it is about."""
+def test_a_request_has_a_site_and_an_object(request_: Request, site: str | None, name: str) -> None:
+    """The object is named by the last part of its key."""
     assert (request_.site, request_.name) == (site, name)
 
 
-def test_a_refusal_reads_as_one_of_s3() -> None:
-    """With the code in the body; an answer to HEAD has none."""
+def test_a_refusal_has_the_form_of_s3() -> None:
+    """The body contains the code; an answer to HEAD has no body."""
     assert ET.fromstring(refused(Request("GET", "/b/k", {}), 503, "SlowDown").body).findtext("Code") == "SlowDown"
     assert refused(Request("HEAD", "/b/k", {}), 404, "NoSuchKey").body == b""
 
 
-def test_who_pretends_answers_as_if_it_had_acted() -> None:
-    """The checksum of what it was given, or the document that the client reads."""
+def test_a_pretended_success_has_the_form_of_a_real_success() -> None:
+    """With the checksum of the body, or the XML document that the client reads."""
     assert pretended(Request("PUT", "/b/k", {}, b"hello")).headers == (("ETag", '"5d41402abc4b2a76b9719d911017c592"'),)
     assert pretended(Request("DELETE", "/b/k", {})).status == 204
     for request, tag in [
@@ -53,8 +53,8 @@ def test_who_pretends_answers_as_if_it_had_acted() -> None:
         assert ET.fromstring(pretended(request).body).tag.endswith(tag)
 
 
-def test_what_is_not_visible_yet_is_listed_nowhere_and_not_there() -> None:
-    """An empty listing that is well formed, and 404."""
+def test_a_stale_answer_shows_no_object() -> None:
+    """A well-formed empty listing; 404."""
     listed = ET.fromstring(as_if_nothing_were_there(Request("GET", "/b?list-type=2", {}), Answer(200, (), LISTING)).body)
-    assert [(one.tag, one.text) for one in listed] == [("KeyCount", "0")]
+    assert [(element.tag, element.text) for element in listed] == [("KeyCount", "0")]
     assert as_if_nothing_were_there(Request("GET", "/b/k", {}), Answer(200, (), b"x")).status == 404

@@ -1,4 +1,4 @@
-"""With an empty plan, nobody can tell that a wrapper is there."""
+"""With an empty plan, a wrapper changes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _save(kind: str, writer: Any, **options: Any) -> None:
 @pytest.mark.parametrize("kind", ["save", "async_save"])
 @pytest.mark.parametrize("writer", [MemoryWriter, KwargsWriter, StagingWriter])
 def test_the_inner_writer_gets_the_same_calls(writer: Any, kind: str) -> None:
-    """Names, order, positional and keyword arguments are those of a save without a wrapper, for every kind of writer DCP tells apart."""
+    """The same names, order and arguments as without a wrapper, for every kind of writer that DCP distinguishes."""
     bare, wrapped = writer(), writer()
     _save(kind, bare)
     _save(kind, FaultyStorageWriter(wrapped))
@@ -38,7 +38,7 @@ def test_the_inner_writer_gets_the_same_calls(writer: Any, kind: str) -> None:
 
 @pytest.mark.parametrize("reader", [MemoryReader, KwargsReader])
 def test_the_inner_reader_gets_the_same_calls(reader: Any) -> None:
-    """As for writers; and what is loaded is what was saved."""
+    """As for writers; and the loaded state equals the saved state."""
     written = MemoryWriter()
     _save("save", written)
     bare, wrapped = reader(written), reader(written)
@@ -52,7 +52,7 @@ def test_the_inner_reader_gets_the_same_calls(reader: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["save", "async_save"])
 def test_a_file_system_checkpoint_has_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """Every file, ``.metadata`` included, once the random identifiers in it are pinned."""
+    """Every file, ``.metadata`` included, with a fixed UUID in it."""
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=7))
     place = tmp_path / "checkpoint"
     stored = []
@@ -65,7 +65,7 @@ def test_a_file_system_checkpoint_has_the_same_bytes(tmp_path: Path, monkeypatch
 
 
 def test_planners_and_stagers_are_transparent_too(tmp_path: Path) -> None:
-    """A checkpoint that was staged, planned, written and read through wrappers alone comes back equal."""
+    """A state that was staged, planned, written and read through wrappers comes back equal."""
     stager = FaultyStager(StagingWriter())
     future = dcp.async_save(
         state(),
@@ -83,7 +83,7 @@ def test_planners_and_stagers_are_transparent_too(tmp_path: Path) -> None:
 
 
 def test_plan_caches_of_the_inner_planner_keep_working() -> None:
-    """Plans are cached by the planner's class; wrapped planners share the caches of their inner class, and hit them."""
+    """DCP caches plans by the planner's class; a wrapped planner uses the caches of the inner class."""
     caches = [cache for name, cache in vars(dcp.SavePlanner).items() if name.startswith("_cached_")]
     before = [dict(cache) for cache in caches]
     try:

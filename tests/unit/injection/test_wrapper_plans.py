@@ -1,4 +1,4 @@
-"""A plan that could never act in a wrapper is refused when the wrapper is made."""
+"""A wrapper refuses a plan that could never act in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WRITER = MemoryWriter()
 
 
 @pytest.mark.parametrize(
-    ("wrapper", "inner", "plan", "told"),
+    ("wrapper", "inner", "plan", "message"),
     [
         (FaultyStorageWriter, _WRITER, "reader.read_data@0=raise", "FaultyStorageReader or inject"),
         (FaultyStorageReader, MemoryReader(_WRITER), "write_data@0=raise", "FaultyStorageWriter or inject"),
@@ -27,29 +27,29 @@ _WRITER = MemoryWriter()
         (FaultyStorageWriter, _WRITER, "write_data@0=raise(no.such.module.Error)", "cannot be imported"),
     ],
 )
-def test_a_plan_of_something_else_names_what_would_inject_it(wrapper: Any, inner: Any, plan: str, told: str) -> None:
-    """With the value, and where it belongs."""
-    with pytest.raises(PlanError, match=told):
+def test_the_refusal_names_the_wrapper_to_use(wrapper: Any, inner: Any, plan: str, message: str) -> None:
+    """With the refused value."""
+    with pytest.raises(PlanError, match=message):
         wrapper(inner, plan)
 
 
 def test_a_rank_outside_the_launchers_world_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where ``WORLD_SIZE`` is known before there is a group."""
+    """``WORLD_SIZE`` is known before there is a process group."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     FaultyStorageWriter(_WRITER, "write_data@1=raise")
     with pytest.raises(PlanError, match="rank 2 is outside a world of 2; valid: 0 to 1"):
         FaultyStorageWriter(_WRITER, "write_data@2=raise")
 
 
-def test_the_others_of_a_world_of_one_are_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault on nobody would pass for a test that found nothing."""
+def test_a_fault_that_strikes_nobody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a world of one rank, there are no others. A test with such a fault would pass, and prove nothing."""
     monkeypatch.setenv("WORLD_SIZE", "1")
     with pytest.raises(PlanError, match="strikes nobody"):
         FaultyStorageWriter(_WRITER, "write_data@others=raise")
 
 
 def test_the_prefix_of_the_side_may_be_left_out() -> None:
-    """Inside a wrapper, ``reset`` and the like mean its own side; a phase means its principal site."""
+    """``reset`` means the site of the wrapper's own side; a phase means its principal site."""
     for wrapper, inner, short, full in (
         (FaultyStorageWriter, _WRITER, "reset@0=raise", "writer.reset@0=raise"),
         (FaultyStorageReader, MemoryReader(_WRITER), "reset@0=raise", "reader.reset@0=raise"),

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 
 
 def _cause(writer: Any) -> type[BaseException] | None:
-    """What a save with ``writer`` told of rank 0, if it failed."""
+    """The type of error that a save with ``writer`` reported for rank 0; None if the save succeeded."""
     try:
         dcp.save(state(), storage_writer=writer, no_dist=True)
     except CheckpointException as error:
@@ -71,7 +71,7 @@ class _ReaderWithId(KwargsReader):
 
 
 def _WithBytes(inner: Any, faults: Injector) -> Any:  # noqa: N802  (reads as a wrapper)
-    """A load planner whose resolve_bytes is called too, as storages other than DCP's own do."""
+    """A load planner whose ``resolve_bytes`` is called too: DCP's own storages never call it."""
 
     class Asking(FaultyLoadPlanner):
         def load_bytes(self, item: Any, value: Any) -> Any:
@@ -83,24 +83,25 @@ def _WithBytes(inner: Any, faults: Injector) -> Any:  # noqa: N802  (reads as a 
 
 
 def _sites() -> list[Site]:
-    """All but those that only worlds have (collectives, executors), and those with tests of their own (disks, object stores, stagers in the background)."""
-    return [site for site in SITES.values() if site.side not in ("pg", "executor") and site.layer == "calls" and site.name != "stager.stage.future"]
+    """The sites of calls that wrappers report. Stagers in the background have a test of their own."""
+    calls = [site for site in SITES.values() if site.layer == "calls" and site.side not in ("pg", "executor")]
+    return [site for site in calls if site.name != "stager.stage.future"]
 
 
 @pytest.mark.parametrize("site", _sites(), ids=lambda site: site.name)
 def test_every_site_fails_where_the_plan_says_so(site: Site) -> None:
-    """One fault fires, and the caller sees its error: itself, or as the cause that DCP tells."""
+    """The caller sees the injected error, or a ``CheckpointException`` with the error as its cause."""
     faults = Injector(FaultPlan.parse(f"{site.name}@0#1x*={'failfuture(wait,OSError:EIO)' if site.is_future else 'raise(OSError:EIO)'}"))
     with pytest.raises((OSError, CheckpointException)) as caught:
         _run(faults)
-    told = caught.value.failures[0][0] if isinstance(caught.value, CheckpointException) else caught.value
-    assert f"injected at {site.name} on rank 0" in str(told)
+    error = caught.value.failures[0][0] if isinstance(caught.value, CheckpointException) else caught.value
+    assert f"injected at {site.name} on rank 0" in str(error)
     assert faults.fired[0].rank == 0
 
 
 @pytest.mark.parametrize("site", _sites(), ids=lambda site: site.name)
 def test_a_fault_of_another_rank_does_not_fire(site: Site) -> None:
-    """The same plan, addressed to rank 1: the operations succeed."""
+    """The same fault, addressed to rank 1: the operations succeed."""
     faults = Injector(FaultPlan.parse(f"{site.name}@1={'failfuture' if site.is_future else 'raise'}"))
     _run(faults)
     assert not faults.fired
@@ -115,7 +116,7 @@ class _InTheBackground(BlockingAsyncStager):
 
 @pytest.mark.parametrize(("rank", "fires"), [(0, True), (1, False)])
 def test_the_future_of_a_staging_fails_where_the_plan_says_so(rank: int, fires: bool) -> None:
-    """It is another future then, which the engine waits for; without a fault for this rank it is the stager's own."""
+    """The engine waits for the future of the wrapper; without a fault for this rank, for the stager's own."""
     stager = FaultyStager(_InTheBackground(), f"stage.future@{rank}=failfuture(wait,OSError:EIO)", rank=0)
     response = dcp.async_save(state(), storage_writer=MemoryWriter(), async_stager=stager, no_dist=True)
     error = response.upload_completion.exception(timeout=60)
@@ -131,8 +132,8 @@ def test_after_means_that_the_call_has_acted() -> None:
     assert writer.metadata is not None
 
 
-def test_a_skipped_write_says_yes_and_stored_nothing() -> None:
-    """The engine goes on to the commit."""
+def test_a_skipped_write_reports_success_and_stores_nothing() -> None:
+    """The engine continues, and commits."""
     writer = FaultyStorageWriter(MemoryWriter(), "write_data@0=skip")
     dcp.save(state(), storage_writer=writer, no_dist=True)
     assert writer.data == {}
@@ -141,16 +142,16 @@ def test_a_skipped_write_says_yes_and_stored_nothing() -> None:
 
 
 def test_occurrences_are_counted_over_the_life_of_a_wrapper() -> None:
-    """The second save fails; first and third pass. A save's number is inferred from the order of calls."""
+    """The second save fails; the others pass. A wrapper infers the number of a save from the order of calls."""
     for plan in ("write_data@0#2=raise", "save[2]/write_data@0=raise"):
         writer = FaultyStorageWriter(MemoryWriter(), plan)
         assert [_cause(writer) for _ in range(3)] == [None, InjectedFault, None]
-        assert [(one.operation, one.rank) for one in writer.fired] == [("save[2]", 0)]
+        assert [(firing.operation, firing.rank) for firing in writer.fired] == [("save[2]", 0)]
 
 
 @pytest.mark.parametrize("is_coordinator", [True, False])
-def test_the_coordinator_is_who_the_engine_says(is_coordinator: bool) -> None:
-    """``@coordinator`` follows what set-up tells, also before that call acts, for storage and planners alike."""
+def test_the_engine_decides_which_rank_coordinates(is_coordinator: bool) -> None:
+    """``@coordinator`` follows the argument of the set-up methods, already in that call, for storage and planners."""
     for wrapper, inner, site, args in (
         (FaultyStorageWriter, KwargsWriter(), "set_up_storage_writer", (is_coordinator,)),
         (FaultySavePlanner, dcp.DefaultSavePlanner(), "set_up_planner", ({}, None, is_coordinator)),
@@ -163,7 +164,7 @@ def test_the_coordinator_is_who_the_engine_says(is_coordinator: bool) -> None:
 
 
 def test_two_wrappers_compose() -> None:
-    """Both plans act: the outer one first, the inner one once the outer one lets the call pass."""
+    """Both plans act: the outer plan first; the inner plan once the outer wrapper passes the call on."""
     inner = FaultyStorageWriter(MemoryWriter(), "finish@0#1=raise(OSError:EIO)")
     outer = FaultyStorageWriter(inner, "finish@0#1=raise(ValueError)")
     assert [_cause(outer) for _ in range(3)] == [ValueError, OSError, None]
