@@ -1,4 +1,4 @@
-"""What lies below the storage: every crash of a save, and what watching the disk adds to an operation."""
+"""Seconds for the search over all crash points of a save; milliseconds of a case with its file operations recorded, against the same case without."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ckpt_harness.disk.durability import MODELS
 
 
 def rows(smoke: bool) -> list[Row]:
-    """The measurements: all crash points of 4-rank saves under each model, overwriting and not; a case with its disk watched against the same without."""
-    found = []
+    """Saves on 4 ranks under each durability model, into a fresh directory and over a checkpoint; and the case with and without recording."""
+    rows = []
     for model in MODELS:
         for overwrite in (False, True):
             scene, done = Scene(ranks=2 if smoke else 4, overwrite=overwrite), []
             taken = seconds(lambda scene=scene, model=model, done=done: done.append(crashes(scene, model, jobs=os.cpu_count() or 1)))
-            how = f"{len(done[0].points)} points, {done[0].judged} states{'' if done[0].exhaustive else ', sampled'}"
+            amount = f"{len(done[0].points)} points, {done[0].judged} states{'' if done[0].exhaustive else ', sampled'}"
             what = f"crashes of a {scene.ranks}-rank {'overwrite' if overwrite else 'save'}, {model}"
-            found.append(Row(what, f"{taken:.1f} s", how, "under a minute"))
+            rows.append(Row(what, f"{taken:.1f} s", amount, "under a minute"))
     with Rig() as rig:
         watched, plain, ratio = alternately(lambda: rig.run(Case(ranks=4, watch_disk=True)), lambda: rig.run(Case(ranks=4)), 3 if smoke else 30)
-    found.append(Row("a case with its disk watched, 4 ranks", f"{1e3 * watched:.1f} ms", f"{1e3 * plain:.1f} ms, x{ratio:.2f}", ""))
-    return found
+    rows.append(Row("a case with its file operations recorded, 4 ranks", f"{1e3 * watched:.1f} ms", f"{1e3 * plain:.1f} ms, x{ratio:.2f}", ""))
+    return rows

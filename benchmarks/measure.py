@@ -1,4 +1,4 @@
-"""Timing two pieces of work side by side."""
+"""Timing of two pieces of work side by side."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the result.
+    """A line of the result table.
 
     Attributes:
         what: what was measured.
         figure: the result, with its unit.
-        against: what it was measured against, and how that did.
-        target: what the project wants.
+        against: what the result is compared with, and its result.
+        target: the project's target.
     """
 
     what: str
@@ -26,19 +26,25 @@ class Row:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long ``work`` takes once."""
+    """The seconds of real time that one call of ``work`` takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def alternately(first: Callable[[], object], second: Callable[[], object], times: int) -> tuple[float, float, float]:
-    """Runs two pieces of work in turn, so that a machine that slows down slows both.
+    """Times two pieces of work in turn, so that a machine that slows down slows both. Each runs once before, untimed.
+
+    Args:
+        first: the work with the harness.
+        second: the work without it.
+        times: number of pairs.
 
     Returns:
-        Median seconds of each, and the median of the ratios first / second, pair by pair.
+        Median seconds of the first, median seconds of the second, and the median of the ratios first / second, pair by pair.
     """
     first(), second()
     pairs = [(seconds(first), seconds(second)) for _ in range(times)]
-    ratios = [one / other for one, other in pairs]
-    return statistics.median(one for one, _ in pairs), statistics.median(other for _, other in pairs), statistics.median(ratios)
+    of_first, of_second = zip(*pairs, strict=True)
+    ratios = [with_harness / without for with_harness, without in pairs]
+    return statistics.median(of_first), statistics.median(of_second), statistics.median(ratios)

@@ -1,4 +1,4 @@
-"""Runs all benchmarks and prints one table."""
+"""Runs the benchmarks and prints one table: what was measured, the result, the comparison and the target."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NAMES = ("operation", "wrapper", "verdicts", "spawning", "processes", "disk", "s
 
 
 @click.command()
-@click.option("--smoke", is_flag=True, help="Each for an instant, to see that it runs.")
-@click.option("--only", type=click.Choice(NAMES), multiple=True, help="Some of them.")
+@click.option("--smoke", is_flag=True, help="Run each benchmark with very few repetitions, to see that it works.")
+@click.option("--only", type=click.Choice(NAMES), multiple=True, help="Run this benchmark only; may be repeated.")
 def main(smoke: bool, only: tuple[str, ...]) -> None:
-    """Measures what the harness costs, side by side with doing the same without it."""
+    """Measures the cost of the harness against the same work without it."""
     quiet()
     table = Table("measured", "result", "against", "target", title=f"torch {torch.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores")
     for name in only or NAMES:

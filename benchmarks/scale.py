@@ -1,4 +1,4 @@
-"""Up to how many ranks one process simulates, and whether the cost grows faster than the engine's own."""
+"""Seconds of a save on 4 to 1,024 simulated ranks in one process, and the growth from each number of ranks to the next."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def _save(ranks: int) -> None:
 
 
 def rows(smoke: bool) -> list[Row]:
-    """A plain save of one replicated tensor and one object, at growing sizes."""
-    found, before = [], 0.0
+    """One save of one replicated tensor and one object for each number of ranks."""
+    rows, before = [], 0.0
     for ranks in (4, 16) if smoke else (4, 64, 256, 1024):
         taken = seconds(functools.partial(_save, ranks))
-        growth = f"{1e3 * taken / ranks:.2f} ms a rank" + (f", {taken / before:.1f}x the last" if before else "")
-        found.append(Row(f"save on {ranks} simulated ranks", f"{taken:.2f} s", growth, "1,024 ranks in one process"))
+        growth = f"{1e3 * taken / ranks:.2f} ms per rank" + (f", {taken / before:.1f}x the row before" if before else "")
+        rows.append(Row(f"save on {ranks} simulated ranks", f"{taken:.2f} s", growth, "1,024 ranks in one process"))
         before = taken
-    return found
+    return rows

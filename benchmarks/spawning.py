@@ -1,4 +1,4 @@
-"""Faulted cases a second, against spawning ranks for each case, and against torch's own worker-reusing test class."""
+"""Judged cases per second on simulated ranks, against new processes for each case, and against torch's test class that reuses its processes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _spawning() -> None:
 
 
 def _warm(cases: int) -> float:
-    """Cases a second of torch's MultiProcContinuousTest, which starts its workers once; its own start is left out."""
+    """Cases per second of torch's MultiProcContinuousTest, without the start of its processes."""
     environment: dict[str, Any] = {**os.environ, "PYTHONWARNINGS": "ignore", "CKPT_BENCH_CASES": str(cases)}
     done = subprocess.run([sys.executable, str(_WARM)], capture_output=True, text=True, env=environment, timeout=300, check=False)
     figures = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("RATE")]
@@ -60,11 +60,11 @@ def _warm(cases: int) -> float:
 
 
 def rows(smoke: bool) -> list[Row]:
-    """The measurements."""
+    """The simulated ranks are bound to one processor; the alternatives may use all processors."""
     cases = 10 if smoke else 200
     case = Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)"), ranks=RANKS, workload="replicated", retry=False)
     processors = os.sched_getaffinity(0)
-    stay_on_one_processor(0)  # as every worker of a sweep does; the others get both
+    stay_on_one_processor(0)  # as each worker of a sweep is
     with Rig() as rig:
         rig.run(case)
         started = time.perf_counter()
@@ -74,7 +74,8 @@ def rows(smoke: bool) -> list[Row]:
     os.sched_setaffinity(0, processors)
     spawned = 1 / seconds(_spawning)
     warm = _warm(cases)
+    per_case, reused = f"new processes for each case: {spawned:.2f}", f"torch's reused processes, without a verdict: {warm:.1f}"
     return [
-        Row(f"judged cases a second, {RANKS} ranks", f"{simulated:.1f}, {simulated / spawned:.0f}x", f"spawning for each: {spawned:.2f}", "at least 300x"),
-        Row("the same", f"{simulated:.1f}, {simulated / warm:.1f}x", f"torch's reused workers, not judged: {warm:.1f}", "at least 2x"),
+        Row(f"judged cases per second, {RANKS} ranks", f"{simulated:.1f}, {simulated / spawned:.0f}x", per_case, "at least 300x"),
+        Row("the same", f"{simulated:.1f}, {simulated / warm:.1f}x", reused, "at least 2x"),
     ]

@@ -1,6 +1,6 @@
-"""A thousand hang, kill and stop cases in one run: nothing may leak, and memory and descriptors of the parent stay flat.
+"""1,000 cases that hang, kill or stop real processes: memory, descriptors, threads, ranks and files must not grow.
 
-Run by itself: ``python benchmarks/stress_processes.py [CASES]``. Exits with 1 if something grew.
+Run by itself: ``python benchmarks/stress_processes.py [CASES]``. Exits with 1 if a number has grown.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ckpt_harness.worlds.processes import shared
 
 EFFECTS = ("hang", "kill", "stop", "exit", "raise(unpicklable)")
 _WARM = 50
-"""Cases before the first measure: caches fill, and allocators settle."""
+"""Cases before the first measurement, while caches fill."""
 _MEMORY = 24.0
-"""MB that the parent may grow by in a thousand cases; a leaked case would be far more than 24 kB."""
+"""MB by which the parent may grow in 1,000 cases. A leaked case would take far more than 24 kB."""
 
 
 def taken() -> dict[str, float]:
-    """What the parent holds, and what it has started."""
+    """The resident memory in MB and the numbers of descriptors, threads, ranks and files of the parent and its fork server."""
     gc.collect()
     server = shared().server()
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -42,7 +42,7 @@ def taken() -> dict[str, float]:
 
 
 def main() -> int:
-    """Runs the cases and compares what is taken after them with what was taken before."""
+    """Runs the cases and compares the numbers before and after."""
     quiet()
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     before: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The whole single-fault space, as the README's first command runs it, and all pairs."""
+"""Seconds of a sweep over all single faults, as the README's first command runs it, and of a sweep over all pairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _sweep(*options: str) -> tuple[str, float]:
 
 
 def rows(smoke: bool) -> list[Row]:
-    """The measurements, start of the interpreter included."""
+    """One run each, with the start of the interpreter."""
     singles = ("--ranks", "2") if smoke else ("--ranks", "2,3,4", "--coordinator", "all")
     pairs = ("--ranks", "1", "--pairs", "--op", "load") if smoke else ("--ranks", "3", "--pairs")
     cases, taken = _sweep(*singles)

@@ -1,4 +1,4 @@
-"""The same fault in torch's own worker-reusing test class; run by ``spawning.py``. Prints RATE and the cases a second."""
+"""The same fault in torch's test class that reuses its processes. ``spawning.py`` runs this file, which prints RATE and the cases per second."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CASES = int(os.environ.get("CKPT_BENCH_CASES", "10"))
 
 
 class Warm(MultiProcContinuousTest):
-    """Workers are started once for all tests; what a test costs beyond its own work is torch's hand-over."""
+    """The processes start once for all tests. Beyond its own work, a test costs the hand-over between the processes."""
 
     world_size = RANKS
 
     @classmethod
     def backend_str(cls) -> str:
-        """Gloo, on the CPU."""
+        """Gloo, for the CPU."""
         return "gloo"
 
     def _case(self) -> None:
@@ -39,7 +39,7 @@ for number in range(CASES):
 
 
 def main() -> None:
-    """Times the tests between the first, which pays for the start, and the last."""
+    """Measures the rate from the end of the first test, which includes the start of the processes, to the end of the last."""
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(Warm)
     moments: list[float] = []
 
