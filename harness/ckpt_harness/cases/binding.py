@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ckpt_harness.engines.base import Engine
@@ -52,40 +53,46 @@ class BoundCase:
     protocol: Protocol = field(repr=False, compare=False)
     plan: BoundPlan = field(repr=False, compare=False)
 
-    @property
+    @cached_property
     def saves(self) -> bool:
         """Whether the operation is a save or an async save."""
         return self.case.operation != "load"
 
-    @property
+    @cached_property
     def overwrites(self) -> bool:
         """Whether each save finds a checkpoint at its place."""
         return self.case.onto == "checkpoint"
 
-    @property
+    @cached_property
     def coordinators(self) -> frozenset[int]:
         """The ranks of the world that coordinate a group."""
         return frozenset(group.coordinator for group in self.groups)
 
-    @property
+    @cached_property
     def members(self) -> frozenset[int]:
         """The ranks of the world that take part in the operation."""
         return frozenset(rank for group in self.groups for rank in group.ranks)
 
-    @property
+    @cached_property
     def in_process_group(self) -> bool:
         """Whether the world makes a default process group for its ranks."""
         return self.call_style.process_group != "none"
 
-    @property
+    @cached_property
     def leaves_together(self) -> bool:
         """Whether ranks have process groups or processes of their own, which none may end before all ranks are done with theirs."""
         return self.call_style.process_group == "own" or self.case.overlap == "separate" or self.case.executor == "process"
 
-    @property
+    @cached_property
     def timeout(self) -> float:
         """Seconds that a collective waits for late ranks, in the world's time."""
         return VIRTUAL_TIMEOUT if self.case.world == "simulated" else PROCESS_TIMEOUT
+
+    def without_faults(self) -> BoundCase:
+        """Returns the same case with an empty plan: the model reads from its run which calls the engine makes, in which order."""
+        free = self.case.without_faults()
+        plan = free.plan.bind(free.ranks, free.coordinator, self.protocol, self.groups)
+        return replace(self, case=free, plan=plan)
 
 
 def bind(case: Case) -> BoundCase:
@@ -102,15 +109,15 @@ def bind(case: Case) -> BoundCase:
     call_style = case.call_style
     _check_calls(case, engine)
     workload = find_workload(case.workload)
-    _check_workload(case, engine, workload)
+    _check_workload(case, call_style, engine, workload)
     _check_world(case, engine)
-    groups = case.groups()
+    groups = call_style.groups(case.ranks, case.coordinator)
     _check_coordinator(case, engine)
     if not call_style.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
         raise UsageError(f"way {case.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
     _check_layers(case, engine)
     _check_onto(case)
-    _check_async_save(case, workload)
+    _check_async_save(case, call_style, workload)
     protocol = call_style.protocol(engine.protocol, case.operation)
     plan = case.plan.bind(case.ranks, case.coordinator, protocol, groups)
     return BoundCase(case, engine, workload, call_style, groups, protocol, plan)
@@ -129,12 +136,12 @@ def _check_calls(case: Case, engine: Engine) -> None:
         raise UsageError(f"unknown planner {quoted(case.planner)} for engine {engine.name!r}; {choices(engine.planners, case.planner)}")
 
 
-def _check_workload(case: Case, engine: Engine, workload: Workload) -> None:
+def _check_workload(case: Case, call_style: Way, engine: Engine, workload: Workload) -> None:
     """Refuses a state that the engine cannot store, or that cannot be loaded in the call style of the case."""
     resharded = frozenset({Holding.RESHARDED})
-    if not case.call_style.use_collectives and Holding.RESHARDED in workload.holds:
+    if not call_style.use_collectives and Holding.RESHARDED in workload.holds:
         valid = _workloads_without(resharded | engine.cannot_hold)
-        raise UsageError(f"way {case.way!r} cannot load workload {case.workload!r}: it holds {Holding.RESHARDED.value}; {valid}")
+        raise UsageError(f"way {case.way!r} cannot load workload {case.workload!r} ({Holding.RESHARDED.value}); {valid}")
     unable = workload.holds & engine.cannot_hold
     if unable:
         parts = " and ".join(sorted(holding.value for holding in unable))
@@ -185,14 +192,14 @@ def _check_onto(case: Case) -> None:
         raise UsageError(f"onto {case.onto!r} applies to saves only; valid: 'nothing'")
 
 
-def _check_async_save(case: Case, workload: Workload) -> None:
+def _check_async_save(case: Case, call_style: Way, workload: Workload) -> None:
     """Refuses settings that only an async save has, and combinations of them that cannot run."""
     defaults = {"executor": EXECUTORS[0], "staging": next(iter(STAGINGS)), "overlap": OVERLAPS[0]}
     for name, default in defaults.items():
         value = getattr(case, name)
         if value != default and case.operation != "async_save":
             raise UsageError(f"{name} {value!r} applies to async_save, not to {case.operation}; valid: {default!r}")
-    if case.executor == "process" and (case.world != "processes" or case.call_style.alone):
+    if case.executor == "process" and (case.world != "processes" or call_style.alone):
         setting = f"world {case.world!r}, way {case.way!r}"
         raise UsageError(f"executor 'process' in {setting}: its processes form a group; valid: world 'processes', ways that join ranks")
     for fault in case.plan:

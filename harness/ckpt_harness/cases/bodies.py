@@ -1,7 +1,7 @@
-"""A body of somebody's own on ranks of any world, while the faults of a plan strike whatever DCP saves and loads in it.
+"""Runs a function of a test on ranks of any world, while the faults of a plan strike everything that DCP saves and loads in it.
 
-Where ranks share this process, so do the faults. Where they are processes, each has an injector of its own, and tells of every firing before it
-acts: a rank that is killed has told.
+Ranks that share this process share its injector. A rank that is a process of its own has its own injector, and reports each fault before the
+fault acts: a rank that is killed has reported it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ckpt_harness.worlds.simulated import SimulatedWorld
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a body.
+    """The result of a function that ran on ranks.
 
     Attributes:
         endings: how each rank ended, in rank order.
         fired: the faults that fired, in order.
-        history: what happened to the operations in it.
-        internal_errors: what broke in the harness itself.
+        history: what happened in its operations.
+        internal_errors: errors of the harness itself.
     """
 
     endings: tuple[RankResult, ...]
@@ -42,7 +42,16 @@ class Ran:
 
 
 def on_simulated_ranks(body: Callable[..., Any], args: tuple[Any, ...], plan: FaultPlan, *, ranks: int, coordinator: int, seed: int) -> Ran:
-    """Calls ``body(*args)`` on each of ``ranks`` simulated ranks, in an order drawn from ``seed``."""
+    """Calls ``body(*args)`` on simulated ranks.
+
+    Args:
+        body: the function.
+        args: its arguments.
+        plan: the faults.
+        ranks: number of ranks.
+        coordinator: the rank that coordinates.
+        seed: seed of the order in which ranks run.
+    """
     history = History()
     injector = Injector(plan, coordinators=(coordinator,), history=history)
     with intercepted(injector), endpoints(injector, range(ranks)), _without_timeline():
@@ -51,25 +60,30 @@ def on_simulated_ranks(body: Callable[..., Any], args: tuple[Any, ...], plan: Fa
 
 
 def on_processes(body: Callable[..., Any], args: tuple[Any, ...], plan: FaultPlan, *, ranks: int, coordinator: int, attached: bool = False) -> Ran:
-    """Calls ``body(*args)`` on each of ``ranks`` processes.
+    """Calls ``body(*args)`` on ranks that are processes.
 
     Args:
-        attached: whether they are those of a launcher.
+        body: the function.
+        args: its arguments.
+        plan: the faults.
+        ranks: number of ranks.
+        coordinator: the rank that coordinates.
+        attached: whether the ranks are those of a launcher.
 
     Raises:
-        UsageError: ``body``, its arguments, or what it returns does not pickle.
+        UsageError: ``body``, an argument, or a returned value does not pickle.
         HarnessError: the ranks could not begin.
     """
     history = History()
     world = AttachedWorld(ranks) if attached else ProcessWorld(ranks)
     endings = world.run(_Struck(body, plan, coordinator), *args, hear=history.append)
-    history.events.sort(key=lambda event: event.time)  # heard rank by rank; on one machine, clocks agree on what came before what
+    history.events.sort(key=lambda event: event.time)  # heard rank by rank; the clocks of one machine agree on the order
     fired = tuple(Firing(event.detail, event.rank, event.operation, event.nth) for event in history.of_kind("fault"))
     return Ran(tuple(endings), fired, history, tuple(event.detail for event in history.of_kind("internal")))
 
 
 class _Struck:
-    """A body under a plan, as a rank's process is sent it; to whoever looks at it, the body itself."""
+    """A function under a plan, as it is sent to the process of a rank. It has the name and the docstring of the function."""
 
     def __init__(self, body: Callable[..., Any], plan: FaultPlan, coordinator: int) -> None:
         functools.update_wrapper(self, body)
@@ -87,7 +101,7 @@ class _Struck:
 
 @contextlib.contextmanager
 def _without_timeline() -> Iterator[None]:
-    """Silences what DCP logs of each operation's timing, on every rank."""
+    """Silences the log in which DCP notes how long each operation took."""
     timeline = timeline_logger()
     before, timeline.disabled = timeline.disabled, True
     try:

@@ -160,11 +160,10 @@ class Case:
             program = ["torchrun", "--nproc-per-node", str(self.ranks), "-m", "ckpt_harness"]
         usual = Case(operation=self.operation, engine=self.engine).settled()
         usual = dataclasses.replace(usual, engine=Case.engine, world=usual_world(self.engine))
-        unusual = {
-            name: getattr(self, name)
-            for name in ("coordinator", "engine", "workload", "seed", "world", *SETTINGS)
-            if getattr(self, name) != getattr(usual, name)
-        }
+        unusual = {}
+        for name in ("coordinator", "engine", "workload", "seed", "world", *SETTINGS):
+            if getattr(self, name) != getattr(usual, name):
+                unusual[name] = getattr(self, name)
         return spelled(
             "replay",
             str(self.plan),

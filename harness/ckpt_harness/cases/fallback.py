@@ -1,4 +1,4 @@
-"""Where a case runs that is wanted on a launcher's ranks: there if it can, else on simulated ranks of rank 0, and why; never silently elsewhere."""
+"""Where a case runs that is to run on a launcher's ranks: there if it can; else on simulated ranks of rank 0, with the reason. Never silently elsewhere."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ckpt_harness.errors import HarnessError
 
 
 def placed(case: Case) -> tuple[Case, str]:
-    """The case as it is to run where ranks of a launcher serve.
+    """Chooses the world of a case under a launcher.
 
     Args:
-        case: whatever world it names.
+        case: the case; its own world does not matter.
 
     Returns:
-        The case in world ``attached`` and "", or in world ``simulated`` and why it cannot run attached.
+        The case in world ``attached`` and an empty text; or the case in world ``simulated`` and the reason why the launcher's ranks cannot run it.
 
     Raises:
         PlanError: the plan fits neither world.
-        UsageError: the case can run in neither.
+        UsageError: the case can run in neither world.
     """
     attached = replace(case, world="attached")
     try:
@@ -27,5 +27,6 @@ def placed(case: Case) -> tuple[Case, str]:
     except HarnessError as error:
         simulated = replace(case, world="simulated")
         simulated.bind()
-        return simulated, str(error).partition(";")[0]
+        reason, _, _ = str(error).partition(";")
+        return simulated, reason
     return attached, ""

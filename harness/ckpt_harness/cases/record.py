@@ -1,4 +1,4 @@
-"""What is kept of a case: plain data that crosses processes and is written as one JSON line."""
+"""The record of a case: plain data that crosses processes and is written as one JSON line."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Record:
-    """A case and what came of it.
+    """A case and its result, as plain data.
 
     Attributes:
         case: the case.
-        verdict: the worst that counts.
-        expected: how the operation had to end, in words.
-        outcomes: how it ended on each rank, in rank order, in words.
+        verdict: the worst verdict that counts.
+        expected: how the first operation had to end, in words.
+        outcomes: how it ended on each rank, in words, in rank order.
         complaints: one line for each judgement that counts against the case.
-        known: ids of the findings that it showed.
-        covered: ids of the findings that it could have shown.
-        seconds: real time that it took.
+        known: ids of the known findings that the case shows.
+        covered: ids of the known findings that the case could have shown.
+        seconds: real time that the case took.
         registers: register files whose findings were marked, beside the findings that ship with the harness.
     """
 
@@ -47,13 +47,18 @@ class Record:
 
     @classmethod
     def of(cls, result: CaseResult, covered: set[str], seconds: float) -> Record:
-        """What is kept of ``result``."""
-        part = {rank for one in result.expectations for rank in one.ranks}
+        """Returns the record of a result.
+
+        Args:
+            result: the result.
+            covered: ids of the known findings that the case could have shown.
+            seconds: real time that the case took.
+        """
         return cls(
             case=result.case,
             verdict=result.verdict,
             expected="; ".join(result.owed()),
-            outcomes=tuple(str(result.outcomes.get(rank, "no outcome" if rank in part else "takes no part")) for rank in range(result.case.ranks)),
+            outcomes=tuple(_outcome(result, rank) for rank in range(result.case.ranks)),
             complaints=tuple(result.complaints()),
             known=result.known,
             covered=tuple(sorted(covered)),
@@ -62,13 +67,26 @@ class Record:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """One line of a report, readable without the harness."""
+        """Returns one line of a report, which can be read without the harness."""
         case = dataclasses.asdict(dataclasses.replace(self.case, plan=FaultPlan()))
-        rest = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in ("case", "verdict", "registers")}
+        case["plan"] = str(self.case.plan)
         return {
             "schema": SCHEMA,
-            "case": {**case, "plan": str(self.case.plan)},
+            "case": case,
             "verdict": self.verdict.name,
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in rest.items()},
+            "expected": self.expected,
+            "outcomes": list(self.outcomes),
+            "complaints": list(self.complaints),
+            "known": list(self.known),
+            "covered": list(self.covered),
+            "seconds": self.seconds,
             "replay": self.replay_line(),
         }
+
+
+def _outcome(result: CaseResult, rank: int) -> str:
+    """How the first operation ended on a rank, in words."""
+    if rank in result.outcomes:
+        return str(result.outcomes[rank])
+    members = {member for expectation in result.expectations for member in expectation.ranks}
+    return "no outcome" if rank in members else "takes no part"

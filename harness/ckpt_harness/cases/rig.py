@@ -84,9 +84,10 @@ class Rig:
 
     def trace(self, case: Case | BoundCase) -> Trace:
         """Returns the sites that each rank calls in a case without faults. The course is run once, and remembered."""
-        free = _bound(case).case.without_faults()
+        bound = _bound(case)
+        free = bound.case.without_faults()
         if free not in self._traces:
-            self._traces[free] = fault_free_course(free.bind(), self._workspace, self._baselines)
+            self._traces[free] = fault_free_course(bound.without_faults(), self._workspace, self._baselines)
         return self._traces[free]
 
     def baseline(self, case: Case | BoundCase) -> Baseline:

@@ -70,11 +70,10 @@ def replay(register: Register, **options: Any) -> None:
     from ckpt_harness.report.story import story
     from ckpt_harness.report.summary import EXIT
 
-    case = case_of(options)
-    case.bind()
+    bound = case_of(options).bind()
     quiet()
     with Rig(register=register) as rig:
-        result = rig.run(case)
+        result = rig.run(bound)
     story(console(), result)
     sys.exit(EXIT[result.verdict])
 

@@ -1,0 +1,69 @@
+"""What one run of a case takes: how many worlds, and the phases at which it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.simulated import SimulatedWorld
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+@pytest.fixture
+def worlds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all simulated worlds that run."""
+    sizes: list[int] = []
+    run = SimulatedWorld.run
+
+    def counted(world: SimulatedWorld, *args: Any, **more: Any) -> Sequence[RankResult]:
+        sizes.append(world.size)
+        return run(world, *args, **more)
+
+    monkeypatch.setattr(SimulatedWorld, "run", counted)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("plan", "more", "sizes"),
+    [
+        ("writer.finish@0=raise", {}, [2, 2, 2, 2]),  # the baseline, the course without faults, the case, its second try read back
+        ("writer.finish@0=raise", {"retry": False}, [2, 2, 2]),  # nothing was committed
+        ("writer.finish@0!after=raise", {}, [2, 2, 2, 2, 1]),  # the commit is read back by as many ranks, and by another number
+        ("", {}, [2, 2, 2, 2, 1]),
+        ("", {"operation": "load"}, [2, 2, 2]),  # a load is compared by the ranks that load
+    ],
+)
+def test_one_replayed_case_runs_few_worlds(worlds: list[int], plan: str, more: dict[str, Any], sizes: list[int]) -> None:
+    """The course without faults reads nothing back: what it saved is of no interest."""
+    with Rig() as rig:
+        rig.run(Case(FaultPlan.parse(plan), **more))
+    assert worlds == sizes
+
+
+def test_the_next_case_of_its_kind_runs_its_own_worlds_only(worlds: list[int]) -> None:
+    """The baseline and the course are kept; the world of the case, and the one that reads back."""
+    with Rig() as rig:
+        rig.run(Case(FaultPlan.parse("writer.finish@0=raise")))
+        worlds.clear()
+        rig.run(Case(FaultPlan.parse("writer.write_data@1=raise"), seed=3))
+    assert worlds == [2, 2]
+
+
+def test_a_case_that_is_bound_is_not_bound_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are looked up once: the run and the course use what they stand for."""
+    bound = Case(FaultPlan.parse("writer.finish@0=raise")).bind()
+
+    def refuse(case: Case) -> None:
+        raise AssertionError(f"{case} is bound again")
+
+    monkeypatch.setattr(Case, "bind", refuse)
+    with Rig() as rig:
+        result = rig.run(bound)
+    assert (result.case, result.complaints()) == (bound.case, [])
