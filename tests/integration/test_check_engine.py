@@ -1,4 +1,4 @@
-"""One call that tries everything on an engine: what it finds wrong, and which claims it believes."""
+"""``check_engine`` tries everything on an engine, and reports which claims hold."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ HONEST, BOASTING = Engine(), Engine(Capability.DETECTS_LIES)
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of which saves alone are tried, with objects: all of it takes minutes."""
+    """The file of two engines. Only saves of objects are tried, since everything takes minutes."""
     (tmp_path / "mine.py").write_text(_ENGINE)
     monkeypatch.setattr(check, "_sweeps", lambda name, _, sizes: [Sweep(("save",), sizes, engine=name, workload="stateful")])
     return f"{tmp_path / 'mine.py'}:"
 
 
-def test_an_honest_engine_has_nothing_against_it(engine: str) -> None:
-    """What DCP is known for is told as known; a capability that does not hold is not claimed, and so no fault."""
+def test_an_engine_whose_claims_hold_has_no_new_violation(engine: str) -> None:
+    """Findings of DCP are reported as known; a capability that does not hold and is not claimed is no violation."""
     report = check_engine(f"{engine}HONEST", ranks=(1,))
-    verdicts = {one.capability: one.verdict for one in report.claims}
+    verdicts = {claim.capability: claim.verdict for claim in report.claims}
     assert report.ok, str(report)
     assert verdicts[Capability.COLLECTIVES] == verdicts[Capability.COMMIT_MARKER] == "holds"
     assert verdicts[Capability.DETECTS_LIES] == "not claimed"
@@ -55,7 +55,7 @@ def test_an_honest_engine_has_nothing_against_it(engine: str) -> None:
 
 
 def test_a_claim_that_does_not_hold_is_a_violation(engine: str) -> None:
-    """All misbehaviour at once, alike ones once, each with the line that replays it."""
+    """All violations are reported at once, similar ones once, each with its replay line."""
     result = CliRunner().invoke(main, shlex.split(f"check {engine}BOASTING --ranks 1 --jobs 1"))
     assert result.exit_code == 1, result.output
     assert "detects lies: VIOLATED" in result.output
@@ -66,14 +66,14 @@ def test_a_claim_that_does_not_hold_is_a_violation(engine: str) -> None:
 
 
 def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its entry point; the names of those built in are taken."""
+    """By its entry point; the name of a built-in engine stays with the built-in engine."""
     mine = [
         importlib.metadata.EntryPoint("mine", "ckpt_harness.engines.filesystem:FILESYSTEM", GROUP),
         importlib.metadata.EntryPoint("broken", "no_such_module:ENGINE", GROUP),
         importlib.metadata.EntryPoint("fsspec-file", "ckpt_harness.engines.filesystem:FILESYSTEM", GROUP),
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: mine if group == GROUP else [])
-    monkeypatch.setattr(names, "_installed", names._installed.__wrapped__)  # as in a process that has not asked yet
+    monkeypatch.setattr(names, "_installed", names._installed.__wrapped__)  # as in a process that has not looked for engines yet
     assert find_engine("mine") is FILESYSTEM
     assert find_engine("fsspec-file") is not FILESYSTEM
     assert named()["broken"] == "no_such_module:ENGINE"
@@ -86,14 +86,14 @@ def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: p
 
 
 def test_an_object_that_its_name_does_not_lead_to_is_refused() -> None:
-    """Replay lines would lead to another engine, or to none."""
-    with pytest.raises(UsageError, match="module:object"):
+    """Replay lines would lead to another engine, or to no engine."""
+    with pytest.raises(UsageError, match=r"the name 'filesystem' leads to another engine; name the engine module:object"):
         check_engine(type(FILESYSTEM)("filesystem", "another of the same name"))
     with pytest.raises(UsageError, match="unknown engine 'none'"):
         check_engine("none")
 
 
-def test_the_call_needs_no_pytest() -> None:
+def test_check_engine_needs_no_pytest() -> None:
     """It is for scripts, too."""
     import ast
 

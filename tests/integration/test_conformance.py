@@ -1,4 +1,4 @@
-"""The conformance kit on a storage that deserves it, and on storages that do not."""
+"""The conformance kit on a correct storage, which passes, and on broken storages, which fail."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class TestBroken(StorageConformance):
 """
 
 
-_EXCEPTIONS = "learns or told or half_done or missing or try_again or bit_equal"
+_EXCEPTIONS = "of_a_failure or which_rank_failed or no_partial or missing or try_again or bit_equal"
 """The tests about exceptions and missing files; the others take longer."""
 
 
 def _failing(pytester, writer="ItemFileWriter", reader="ItemFileReader", more="", only=_EXCEPTIONS):
-    """Names of the tests that a storage fails, of some, and the whole report."""
+    """Names of the tests that a storage fails, of those that ``only`` selects, and the whole report."""
     pytester.syspathinsert(HERE)
     pytester.makepyfile(test_broken=BROKEN.format(writer=writer, reader=reader, more=more))
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", "-rf", "-k", only, "--ckpt-matrix=hide")
@@ -63,48 +63,48 @@ def test_a_writer_that_swallows_its_write_error_fails(pytester):
     failed, report = _failing(pytester, writer="SwallowingWriter")
     inner = "save_planner.resolve_data@1=raise(OSError:EIO)?"
     assert f"test_every_rank_learns_of_a_failure[save-2-{inner}]" in failed
-    assert f"test_every_rank_is_told_who_failed_and_of_what[save-2-{inner}]" in failed
+    assert f"test_every_rank_reports_which_rank_failed_and_why[save-2-{inner}]" in failed
     assert all("resolve_data" in name for name in failed)
     assert report.count("ckpt-harness replay") == len(failed)
     assert "--engine test_broken.py:TestBroken.engine" in report
 
 
 def test_a_writer_that_commits_before_it_writes_fails(pytester):
-    """A marker beside data that never came."""
+    """A commit marker beside data that was never written."""
     failed, _ = _failing(pytester, writer="HastyWriter")
-    assert "test_nothing_half_done_is_committed[save-3-writer.write_data@2=raise(OSError:EIO)]" in failed
-    assert "test_nothing_half_done_is_committed" in _tests(failed)
+    assert "test_no_partial_checkpoint_is_committed[save-3-writer.write_data@2=raise(OSError:EIO)]" in failed
+    assert "test_no_partial_checkpoint_is_committed" in _tests(failed)
 
 
 def test_a_reader_that_ignores_a_missing_file_fails(pytester):
-    """A load that reports success with elements that nobody filled; and nothing else is held against it."""
+    """A load reports success although elements were not filled; no other test fails."""
     failed, report = _failing(pytester, reader="CarelessReader")
     assert _tests(failed) == {"test_a_missing_file_is_noticed"}
     assert "a missing file is noticed; with " in report
 
 
 def test_a_claim_of_checksums_is_tried(pytester):
-    """One bit of each stored file at a time; whoever has no checksums hands out other values, and a line does it again."""
+    """One bit of each stored file is flipped at a time; a storage without checksums loads other values, and a line replays that."""
     failed, report = _failing(pytester, more="capabilities = {'collectives', 'checksums'}", only="damaged_file and flipped")
     assert failed == ["test_a_damaged_file_is_noticed[flipped]"]
     assert "damaged bytes are detected; with " in report
     assert "ckpt-harness damage --engine test_broken.py:TestBroken.engine --ranks 2" in report
 
 
-def test_a_capability_that_holds_and_is_not_claimed_is_told(pytester):
-    """In the summary, if every test that asks for it says so; no failure."""
-    failed, report = _failing(pytester, more="capabilities = set()", only="half_done and save-2")
+def test_a_capability_that_holds_and_is_not_claimed_is_reported(pytester):
+    """In the summary, if it held in every test of it; no test fails."""
+    failed, report = _failing(pytester, more="capabilities = set()", only="no_partial and save-2")
     assert failed == []
     assert "TestBroken does not claim 'commit marker', though it held in all 7 tests that ask for it" in report
 
 
-def test_a_violation_of_a_storages_own_register_is_expected(pytester):
-    """The file lies beside the class; what is in it is an expected failure, and all else counts."""
+def test_a_finding_in_the_storages_own_register_is_an_expected_failure(pytester):
+    """The file lies beside the class; violations that it does not describe still fail."""
     (pytester.path / "known.toml").write_text(_KNOWN)
-    failed, report = _failing(pytester, writer="SwallowingWriter", more="register = 'known.toml'", only="learns and save-2")
+    failed, report = _failing(pytester, writer="SwallowingWriter", more="register = 'known.toml'", only="of_a_failure and save-2")
     assert failed == []
     assert "1 xfailed" in report
-    failed, _ = _failing(pytester, writer="SwallowingWriter", more="register = 'known.toml'", only="half_done and save-2")
+    failed, _ = _failing(pytester, writer="SwallowingWriter", more="register = 'known.toml'", only="no_partial and save-2")
     assert len(failed) == 1
 
 
@@ -131,17 +131,17 @@ signature = [{ victim = "returned", coordinator = "returned", other = "returned"
 
 
 def test_a_replay_line_finds_the_storage_by_the_file_of_its_class():
-    """So the file needs to be on no path."""
+    """So the module need not be importable by name."""
     name = TestItemFiles.engine.name
     assert name.endswith("test_conformance.py:TestItemFiles.engine")
     assert find_engine(name) is TestItemFiles.engine
 
 
 def test_an_unknown_capability_is_refused():
-    """With the choices."""
+    """The message shows the nearest capabilities, and the command that prints all."""
 
     class Boastful(StorageConformance):
         capabilities = {"collectives", "telepathy"}  # noqa: RUF012  (likewise)
 
-    with pytest.raises(UsageError, match=r"unknown 'telepathy'; capabilities: 'collectives', .*'commit marker'"):
+    with pytest.raises(UsageError, match=r"Boastful\.capabilities: unknown capability 'telepathy'; nearest: .*; `pydoc .*Capability` prints all 10$"):
         claimed(Boastful)

@@ -1,4 +1,4 @@
-"""``--ckpt-engine``: the same tests on another engine; what it does not claim is skipped with the reason, and nothing goes unsaid."""
+"""``--ckpt-engine``: the same tests on another engine; a test that needs more than it claims is skipped, with the reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ckpt_harness.pytest_plugin import _session, pytest_sessionfinish, pytest_testnodedown
+from ckpt_harness.pytest_plugin import pytest_sessionfinish, pytest_testnodedown
+from ckpt_harness.pytest_plugin.stash import session_of
 
 CASES = """
 import pytest
@@ -51,7 +52,7 @@ def test_of_something_else():
 
 
 def test_cases_that_name_no_engine_run_on_the_one_that_is_asked_for(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it cannot hold gives way to what it can; what it does not claim is skipped; a mistake stays one; and the summary tells of each."""
+    """A workload that the engine cannot hold is replaced, and a test that needs more than it claims is skipped; a wrong plan still fails."""
     monkeypatch.setenv("COLUMNS", "200")
     pytester.makepyfile(CASES)
     result = pytester.runpytest("--ckpt-engine", "huggingface", "-rs")
@@ -59,10 +60,10 @@ def test_cases_that_name_no_engine_run_on_the_one_that_is_asked_for(pytester: py
     result.stdout.fnmatch_lines_random(
         [
             "*engine huggingface, profile*",
-            "in * cases workload 'tensors' stands in for what holds objects",
+            "in * cases workload 'tensors' replaced a workload with objects",
             "*SKIPPED*does not claim 'file system', so its disk cannot be reached*",
             "*SKIPPED*engine 'huggingface' does not claim 'commit marker'*",
-            "*SKIPPED*runs no cases whose engine could be 'huggingface'*",
+            "*SKIPPED*runs no case on engine 'huggingface': the test does not use ckpt_rig*",
             "* cases did not run on engine 'huggingface': way 'no_collectives': engine 'huggingface' does not claim 'without collectives'",
             "*rank 7 is outside a world of 2*",
         ]
@@ -70,19 +71,19 @@ def test_cases_that_name_no_engine_run_on_the_one_that_is_asked_for(pytester: py
 
 
 def test_an_xdist_worker_hands_over_what_did_not_run(pytester: pytest.Pytester) -> None:
-    """The controller's summary tells of it."""
+    """The controller's summary counts the cases of all workers."""
     worker, controller = (pytester.parseconfig("--ckpt-engine", "filesystem") for _ in range(2))
     worker.workeroutput = {}  # type: ignore[attr-defined]  # as xdist has it
-    _session(worker).refuse("it rains")
-    _session(worker).instead["others ran"] += 2
-    pytest_sessionfinish(SimpleNamespace(config=worker))  # type: ignore[arg-type]  # all that is asked of a session
+    session_of(worker).refuse("it rains")
+    session_of(worker).instead["others ran"] += 2
+    pytest_sessionfinish(SimpleNamespace(config=worker))  # type: ignore[arg-type]  # the hook reads nothing else
     for _ in range(2):
         pytest_testnodedown(SimpleNamespace(config=controller, workeroutput=worker.workeroutput))  # type: ignore[attr-defined]  # as above
-    assert (_session(controller).refused["it rains"], _session(controller).instead["others ran"]) == (2, 4)
+    assert (session_of(controller).refused["it rains"], session_of(controller).instead["others ran"]) == (2, 4)
 
 
 def test_an_engine_that_starts_processes_takes_the_tests_that_can_run_on_them(pytester: pytest.Pytester) -> None:
-    """Without being told of a world."""
+    """No option needs to name the world."""
     pytester.makepyfile(
         """
         import pytest
@@ -99,10 +100,10 @@ def test_an_engine_that_starts_processes_takes_the_tests_that_can_run_on_them(py
     pytester.runpytest("--ckpt-engine", "async-process").assert_outcomes(passed=1, skipped=1)
 
 
-def test_what_cannot_be_meant_is_refused(pytester: pytest.Pytester) -> None:
-    """An engine that is none, and a mark of a capability that is none."""
+def test_an_unknown_engine_and_an_unknown_capability_are_refused(pytester: pytest.Pytester) -> None:
+    """The option, and the mark."""
     pytester.makepyfile("import pytest\n@pytest.mark.ckpt_needs('luck')\ndef test_it(ckpt_rig): pass")
     result = pytester.runpytest("--ckpt-engine", "tape")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--ckpt-engine: unknown engine 'tape'; nearest: *"])
-    pytester.runpytest("--ckpt-engine", "filesystem").stdout.fnmatch_lines(["*ckpt_needs takes capabilities, of 'collectives', *; got ('luck',)*"])
+    pytester.runpytest("--ckpt-engine", "filesystem").stdout.fnmatch_lines(["*ckpt_needs: unknown capability 'luck'; nearest: *"])

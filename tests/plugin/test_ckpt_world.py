@@ -1,4 +1,4 @@
-"""``ckpt_world``: a body of the test's own on simulated ranks, with faults injected into whatever DCP saves and loads."""
+"""``ckpt_world``: a function of the test on simulated ranks, with faults injected into whatever DCP saves and loads."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def save_once(place):
 
 
 @pytest.mark.ckpt_ranks(4)
-def test_every_rank_is_told(ckpt_world, tmp_path):
-    """The example of the guide: one result a rank, in rank order, with the live exception."""
+def test_every_rank_raises(ckpt_world, tmp_path):
+    """The example of the guide: one result for each rank, in rank order, with the live exception."""
     results = ckpt_world.run(save_once, tmp_path, plan="finish@coordinator=raise(OSError:EIO)")
     assert [result.rank for result in results] == [0, 1, 2, 3]
     assert results.outcomes == ("raised",) * 4
@@ -30,11 +30,11 @@ def test_every_rank_is_told(ckpt_world, tmp_path):
 
 
 def test_a_world_has_two_ranks_unless_the_mark_says_otherwise(ckpt_world, tmp_path):
-    """And a body without faults returns its value."""
+    """And a function without faults returns its value."""
     assert ckpt_world.run(save_once, tmp_path).values == (0, 1)
 
 
-def test_a_rank_that_is_not_told_is_named(ckpt_world, tmp_path):
+def test_a_rank_that_raised_no_error_is_named(ckpt_world, tmp_path):
     """The assertion shows how each rank ended."""
 
     def save_and_keep_quiet():
@@ -45,12 +45,12 @@ def test_a_rank_that_is_not_told_is_named(ckpt_world, tmp_path):
                 raise
 
     results = ckpt_world.run(save_and_keep_quiet, plan="write_data@1=raise")
-    with pytest.raises(OracleViolation, match="was not told to rank 1"):
+    with pytest.raises(OracleViolation, match="rank 1 raised no error\nrank 0: raised "):
         results.assert_propagated()
 
 
 def test_a_hang_is_a_result(ckpt_world, tmp_path):
-    """Proved, with where each rank waits for whom."""
+    """The hang is proved; the result says where the rank waits, and for which ranks."""
     results = ckpt_world.run(save_once, tmp_path, plan="writer.reset@1=raise")
     assert results.outcomes == ("hung", "raised")
     assert results[0].wait.missing == (1,)
@@ -69,12 +69,12 @@ def test_a_fault_of_a_call_that_comes_too_seldom_fails_the_test(ckpt_world, tmp_
 
 
 def test_an_optional_fault_need_not_fire(ckpt_world, tmp_path):
-    """It ends in a question mark."""
+    """A fault is optional if it ends in a question mark."""
     assert ckpt_world.run(save_once, tmp_path, plan="read_data@1=raise?").outcomes == ("returned", "returned")
 
 
 def test_a_fault_behind_an_earlier_failure_need_not_fire(ckpt_world, tmp_path):
-    """Where data could not be written, nobody finishes."""
+    """After a failed write, no rank calls finish."""
     results = ckpt_world.run(save_once, tmp_path, plan="write_data@1=raise; finish@coordinator=raise")
     assert [firing.rank for firing in results.fired] == [1]
 
@@ -88,7 +88,7 @@ def test_a_plan_that_cannot_fit_the_world_is_refused(ckpt_world, tmp_path):
 
 
 def test_collectives_can_fail(ckpt_world, tmp_path):
-    """Faults of the process group are those of the world."""
+    """Faults of the process group strike the collectives of the world."""
     results = ckpt_world.run(save_once, tmp_path, plan="pg.all_gather@1=raise(ConnectionError)")
     assert results.outcomes == ("hung", "raised")
 

@@ -1,4 +1,4 @@
-"""What pytest prints of cases: one replay line a failure, the matrix, a header, and nothing that nobody asked for."""
+"""What pytest prints of cases: one replay line for each failure, the matrix and a header; without cases, nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _replay_lines(report):
 
 
 def test_a_failing_case_has_one_replay_line(run):
-    """With what was owed and how each rank ended, and no frame of ours."""
+    """The message has the evidence and how each rank ended, and no frame of the plugin."""
     result, report = run(BROKEN)
     result.assert_outcomes(failed=1)
     assert _replay_lines(report) == [f"ckpt-harness replay writer.write_data@1=raise --op save --ranks 3 --engine {SECRETIVE}"]
@@ -59,7 +59,7 @@ def test_a_failing_case_has_one_replay_line(run):
 
 @pytest.mark.parametrize("style", ["no", "line", "short", "native"])
 def test_every_style_of_traceback_has_the_replay_line_once(run, style):
-    """Also those that show no message."""
+    """Also the styles that show no message."""
     _, report = run(BROKEN, f"--tb={style}")
     assert len(_replay_lines(report)) == 1
 
@@ -71,8 +71,8 @@ def test_the_replay_line_is_there_once_under_ci_too(run, monkeypatch):
     assert len(_replay_lines(report)) == 1
 
 
-def test_an_assertion_of_the_tests_own_has_the_replay_line_of_the_case_it_is_about(run):
-    """The last one that ran."""
+def test_an_assertion_of_the_test_itself_has_the_replay_line_of_its_last_case(run):
+    """The last case that ran."""
     result, report = run(IMPORTS + """
 def test_one(ckpt_rig):
     for rank in (0, 1):
@@ -83,14 +83,14 @@ def test_one(ckpt_rig):
     assert _replay_lines(report) == ["ckpt-harness replay writer.write_data@1=raise --op save --ranks 2"]
 
 
-def test_a_failure_of_a_body_tells_how_to_run_it_again(run):
-    """No plan replays a body; its test does, in the same order of ranks."""
+def test_a_failure_of_a_body_prints_the_command_that_runs_it_again(run):
+    """A body cannot be replayed by a plan; the command runs its test with the same seed."""
     _, report = run("def test_one(ckpt_world):\n    assert ckpt_world.run(lambda: 1).values == (2, 2)\n", "--ckpt-seed=7")
     assert report.count("pytest test_inner.py::test_one --ckpt-seed 7") == 1
 
 
 def test_a_known_finding_is_an_expected_failure(run):
-    """Outside of ``@given``, where the case is the test; it is named."""
+    """Outside of ``@given``, where a test has one case; the reason names the finding."""
     result, report = run(IMPORTS + """
 def test_one(ckpt_rig):
     ckpt_rig.check(Case(FaultPlan.parse("writer.reset@1=raise"), ranks=2))
@@ -100,7 +100,7 @@ def test_one(ckpt_rig):
 
 
 def test_a_violation_under_given_shrinks_and_has_one_replay_line_that_works(run):
-    """From three faults in a world of five to one in a world of two; the line finds it again, and exits with 1."""
+    """From three faults in a world of five to one fault in a world of two; the line shows the violation again, and exits with 1."""
     result, report = run(IMPORTS + """
 @given(bound=bound_plans(op="save", sites=guarded_sites("save"), effects=(Raise, FailFuture)))
 def test_one(ckpt_rig, bound):
@@ -117,8 +117,8 @@ def test_one(ckpt_rig, bound):
     assert "VIOLATED" in replayed.stdout
 
 
-def test_a_case_that_nobody_insists_on_does_not_count_as_violated(run):
-    """A test of a broken engine asks for its violations."""
+def test_a_violation_that_a_test_expects_does_not_count(run):
+    """As in a test of a broken engine."""
     result, report = run(IMPORTS + """
 def test_one(ckpt_rig):
     result = ckpt_rig.run(Case(FaultPlan.parse("writer.write_data@1=raise"), engine=SECRETIVE))
@@ -130,7 +130,7 @@ def test_one(ckpt_rig):
 
 
 def test_the_summary_has_the_matrix(run):
-    """With versions, seed and totals."""
+    """And a header with versions and seed, and totals."""
     result, report = run(HOLDS)
     result.assert_outcomes(passed=2)
     assert re.search(r"ckpt-harness [\d.]+: torch [\d.]+.*, seed 0", report)
@@ -140,13 +140,13 @@ def test_the_summary_has_the_matrix(run):
 
 @pytest.mark.parametrize("option", ["--ckpt-matrix=hide", "-q"])
 def test_the_matrix_can_be_left_out(run, option):
-    """By its option, or with everything else."""
+    """By its option, or with ``-q``."""
     _, report = run(HOLDS, option)
     assert "who learned what" not in report
 
 
 def test_workers_send_their_cases_to_the_controller(pytester):
-    """Under xdist the matrix covers what all of them ran."""
+    """Under xdist, the matrix covers the cases of all workers."""
     pytester.makepyfile(test_inner=HOLDS)
     result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", timeout=250)
     result.assert_outcomes(passed=2)
@@ -154,15 +154,15 @@ def test_workers_send_their_cases_to_the_controller(pytester):
 
 
 def test_the_seed_orders_the_ranks_of_worlds_and_cases(run):
-    """It is shown at the top, and is part of the replay line."""
+    """The header shows the seed, and the replay line has it."""
     result, report = run(BROKEN, "--ckpt-seed=5")
     result.assert_outcomes(failed=1)
     assert "seed 5" in report.partition("collected")[0]
     assert _replay_lines(report)[0].endswith("--seed 5")
 
 
-def test_a_register_of_ones_own_is_read_beside_the_shipped_one(run, tmp_path):
-    """A violation that it describes is known; one that cannot be read is refused before anything runs."""
+def test_a_register_that_cannot_be_read_is_refused(run, tmp_path):
+    """Before anything runs."""
     (tmp_path / "bad.toml").write_text("[[finding]]\nid = 'MINE-1'\n")
     result, _ = run(HOLDS, "--ckpt-register", tmp_path / "bad.toml")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -171,14 +171,14 @@ def test_a_register_of_ones_own_is_read_beside_the_shipped_one(run, tmp_path):
 
 @pytest.mark.parametrize("argument", ["0", "'4'", "2, 3"])
 def test_a_mark_that_names_no_number_of_ranks_is_refused(run, argument):
-    """With how to write it."""
+    """The message shows how to write the mark."""
     result, report = run(f"import pytest\n@pytest.mark.ckpt_ranks({argument})\ndef test_one(ckpt_world): pass\n")
     result.assert_outcomes(errors=1)
     assert "ckpt_ranks takes a number of ranks, at least 1" in report
 
 
 def test_a_project_that_does_not_use_the_plugin_does_not_notice_it(pytester):
-    """Nothing is imported beyond the plugin, and nothing printed."""
+    """Only light files of the plugin are imported, and nothing is printed."""
     pytester.makeconftest("""
 import sys
 def pytest_unconfigure():
@@ -188,7 +188,8 @@ def pytest_unconfigure():
     pytester.makepyfile("def test_one(): pass\n")
     options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:randomly")
     with_plugin = pytester.runpytest_subprocess(*options, timeout=60)
-    assert with_plugin.outlines[-1] == "imported: ['ckpt_harness.pytest_plugin']"
+    light = ["", ".fixtures", ".names", ".options", ".stash", ".workers"]
+    assert with_plugin.outlines[-1] == f"imported: {[f'ckpt_harness.pytest_plugin{name}' for name in light]}"
     without = pytester.runpytest_subprocess(*options, "-p", "no:ckpt_harness", timeout=60)
     assert without.outlines[-1] == "imported: []"
     assert _timeless(with_plugin.outlines[:-1]) == _timeless(without.outlines[:-1])
@@ -200,7 +201,7 @@ def _timeless(lines):
 
 @pytest.mark.parametrize(("profile", "derandomized"), [("quick", True), ("ci", False)])
 def test_a_profile_can_be_chosen_for_a_run(pytester, profile, derandomized):
-    """It is what hypothesis uses, and is shown at the top."""
+    """Hypothesis uses it, and the header shows it."""
     pytester.makepyfile(f"""
 from hypothesis import settings
 

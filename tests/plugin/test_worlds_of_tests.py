@@ -1,4 +1,4 @@
-"""Which world a test runs in: its mark, the option, and what several workers may run at once."""
+"""In which world a test runs: its mark, the option, and how many ranks several workers run at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ckpt_harness.cases.case import WORLDS
-from ckpt_harness.pytest_plugin import WORLDS as NAMES
+from ckpt_harness.pytest_plugin.names import WORLDS as NAMES
 
 BODIES = """
 import os
@@ -45,7 +45,7 @@ def _says(world):
 
 
 def test_the_plugin_knows_every_world_by_name():
-    """It lists them without importing what would import torch."""
+    """It lists them without an import that would import torch."""
     assert NAMES == WORLDS
 
 
@@ -63,7 +63,7 @@ def test_the_plugin_knows_every_world_by_name():
     ],
 )
 def test_a_test_runs_in_the_world_that_was_asked_for_or_its_first(run, mark, options, world):
-    """The option chooses among those of its mark; a mark around it counts too."""
+    """The option chooses among the worlds of the mark; a mark on the module counts, too."""
     result, report = run(mark + _says(world), *options)
     result.assert_outcomes(passed=1)
     assert ("world processes" in report) == ("--ckpt-world=processes" in options)
@@ -71,10 +71,13 @@ def test_a_test_runs_in_the_world_that_was_asked_for_or_its_first(run, mark, opt
 
 @pytest.mark.parametrize(
     ("mark", "asked", "said"),
-    [("", "processes", "runs in world 'simulated', not 'processes'"), ('@pytest.mark.ckpt_runs_in("processes")\n', "simulated", "runs in world 'processes'")],
+    [
+        ("", "processes", "runs in world 'simulated', not 'processes': it has no mark ckpt_runs_in"),
+        ('@pytest.mark.ckpt_runs_in("processes")\n', "simulated", "runs in world 'processes', not 'simulated': its mark ckpt_runs_in says so"),
+    ],
 )
 def test_a_test_that_cannot_run_in_the_world_asked_for_is_skipped(run, mark, asked, said):
-    """With the reason; a test that uses no world at all runs."""
+    """With the reason; a test without ranks runs."""
     result, report = run(mark + "def test_one(ckpt_rig): pass\ndef test_without_ranks(): pass\n", "--ckpt-world", asked)
     result.assert_outcomes(skipped=1, passed=1)
     assert said in report
@@ -82,14 +85,14 @@ def test_a_test_that_cannot_run_in_the_world_asked_for_is_skipped(run, mark, ask
 
 @pytest.mark.parametrize("arguments", ["", '"process"', '["processes"]', 'world="processes"'])
 def test_a_mark_that_names_no_world_is_refused(run, arguments):
-    """With the choices."""
+    """The message lists the worlds."""
     result, report = run(f"@pytest.mark.ckpt_runs_in({arguments})\ndef test_one(ckpt_world): pass\n")
     result.assert_outcomes(errors=1)
-    assert "ckpt_runs_in takes the worlds that a test can run in, of 'simulated', 'processes'" in report
+    assert "ckpt_runs_in takes the worlds in which a test can run, of 'simulated', 'processes'" in report
 
 
 def test_cases_run_in_the_world_of_their_test(run):
-    """Also those that hypothesis draws; the replay line says where."""
+    """The replay line names the world."""
     result, report = run(BOTH + """
 def test_one(ckpt_rig):
     result = ckpt_rig.check(Case(FaultPlan.parse("writer.write_data@1=raise")))
@@ -100,7 +103,7 @@ def test_one(ckpt_rig):
 
 
 def test_a_case_that_names_its_world_runs_there(run):
-    """In a test on simulated ranks, which may compare the two."""
+    """In a test on simulated ranks, which may compare two worlds."""
     result, _ = run("""
 def test_one(ckpt_rig):
     assert ckpt_rig.check(Case(world="processes")).case.world == "processes"
@@ -108,14 +111,14 @@ def test_one(ckpt_rig):
     result.assert_outcomes(passed=1)
 
 
-def test_a_failure_of_a_body_on_processes_tells_how_to_run_it_again(run):
+def test_a_failure_of_a_body_on_processes_prints_the_command_that_runs_it_again(run):
     """In the same world."""
     _, report = run(BOTH + "def test_one(ckpt_world):\n    assert ckpt_world.run(process).values == ()\n", "--ckpt-world=processes")
     assert report.count("pytest test_inner.py::test_one --ckpt-world processes") == 1
 
 
 def test_what_ranks_print_is_captured_with_their_test(pytester):
-    """At once, not when their buffers are full."""
+    """At once, not when the buffers of the ranks are full."""
     pytester.makepyfile("""
 import pytest
 import torch.distributed as dist
@@ -156,7 +159,7 @@ def test_one(ckpt_worlds, number):
 
 
 def test_workers_together_run_no_more_ranks_than_the_machine_bears(pytester):
-    """The controller says how many: of two workers with ranks to run, one waits for its turn."""
+    """The controller says how many: of two workers with ranks to run, each waits for its turn."""
     pytester.makeconftest("from ckpt_harness.worlds.processes import turns\nturns.bearable = lambda processors, memory: 4\n")
     pytester.makepyfile(test_inner=SHARED)
     result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", timeout=110)

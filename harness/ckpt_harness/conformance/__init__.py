@@ -1,1 +1,1 @@
-"""Kits that check the storages of others against all claims: ``storage`` is a pytest class, ``check`` needs no pytest."""
+"""Checks a storage or an engine against every claim: ``storage`` has a pytest class to inherit from, ``check`` has a function that needs no pytest."""

@@ -1,99 +1,73 @@
-"""What a storage owes whatever befalls a call of one of its methods, and in whichever way the engine is called.
+"""What a storage owes when a call of one of its methods goes wrong in any way, and in every style of calling the engine.
 
-Not tried: errors that cannot cross ranks, which are the engine's affair and not the storage's; ``check_engine`` has them.
+Not tried: errors that cannot cross ranks, which concern the engine and not the storage; ``check_engine`` tries them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import pytest
 
 from ckpt_harness.campaigns.sweep import Sweep
-from ckpt_harness.cases.case import Case
-from ckpt_harness.conformance.base import Conformance, Kit
-from ckpt_harness.faults.effects import Effect, FailFuture, Raise
+from ckpt_harness.conformance.base import Conformance
+from ckpt_harness.conformance.kit import Kit
+from ckpt_harness.conformance.selection import LIES, Called, lies, sites_of, strikes, where_possible
 from ckpt_harness.faults.protocol import Capability
-from ckpt_harness.faults.sites import SITES, OperationKind
-from ckpt_harness.judging.expectation import DAMAGES, DECEPTIONS
+from ckpt_harness.faults.sites import OperationKind
 
-LIES = tuple(one for one in DECEPTIONS if one not in DAMAGES)
-OPERATIONS: tuple[OperationKind, ...] = ("save", "load")
-Called = tuple[OperationKind, str]
-"""An operation, and a site of it."""
-
-_METHODS: list[Called] = [
-    (kind, site.name) for kind in OPERATIONS for site in SITES.values() if site.side in ("writer", "reader") and kind in site.operations
-]
-
-
-def able(sites: Iterable[Called], effects: Sequence[type[Effect]]) -> list[Called]:
-    """Those at which one of some effects means something."""
-    return [one for one in sites if any(effect.legal_at(SITES[one[1]]) for effect in effects)]
-
-
-def at(case: Case, operation: OperationKind, site: str) -> bool:
-    """Whether a case of a sweep strikes a site, and with nothing that is the engine's affair alone."""
-    fault = case.plan.faults[0]
-    special = isinstance(fault.effect, Raise | FailFuture) and fault.effect.error != "InjectedFault"
-    return case.operation == operation and fault.site == site and not special
-
-
-def lies(case: Case) -> bool:
-    """Whether a case says yes and does nothing, or hands back something else."""
-    return isinstance(case.plan.faults[0].effect, LIES)
+_METHODS = sites_of("writer", "reader")
 
 
 class Calls(Conformance):
-    """Calls of the storage's methods, one by one."""
+    """Calls of the storage's methods, each struck in turn."""
 
     @pytest.mark.parametrize(("operation", "site"), _METHODS)
-    def test_whatever_befalls_a_call_everybody_knows(self, kit: Kit, operation: OperationKind, site: str) -> None:
-        """Each call fails, before it acts or after, once or for ever, is late, hangs, or is the last thing that its rank does."""
+    def test_every_rank_learns_what_befell_a_call(self, kit: Kit, operation: OperationKind, site: str) -> None:
+        """Each call fails, before it acts or after, once or for ever, is late, hangs, or is the last call before its rank dies."""
         __tracebackhide__ = True
-        kit.hold(kit.swept(Sweep(), lambda case: at(case, operation, site) and not lies(case)))
+        kit.check(kit.run_sweep(Sweep(), lambda case: strikes(case, operation, site) and not lies(case)))
 
-    @pytest.mark.parametrize(("operation", "site"), able(_METHODS, LIES))
+    @pytest.mark.parametrize(("operation", "site"), where_possible(_METHODS, LIES))
     def test_a_call_that_lies_is_noticed(self, kit: Kit, operation: OperationKind, site: str) -> None:
-        """It says yes and did nothing, or hands back something else: that is detected, or harmless."""
+        """A call that reports success and did nothing, or returns another value, is detected, or harmless."""
         __tracebackhide__ = True
-        kit.hold(kit.swept(Sweep(), lambda case: at(case, operation, site) and lies(case)), about=Capability.DETECTS_LIES)
+        kit.check(kit.run_sweep(Sweep(), lambda case: strikes(case, operation, site) and lies(case)), about=Capability.DETECTS_LIES)
 
 
 _NOTHING = "nothing"
-_SAVING = (_NOTHING, "writer.write_data", "writer.finish")
-_WAYS: list[Called] = [*(("save", failing) for failing in _SAVING), ("load", _NOTHING), ("load", "reader.read_data")]
+_FAILING_IN_SAVES = (_NOTHING, "writer.write_data", "writer.finish")
+_FAILING_IN_LOADS = (_NOTHING, "reader.read_data")
+_FAILING: list[Called] = [*(("save", failing) for failing in _FAILING_IN_SAVES), *(("load", failing) for failing in _FAILING_IN_LOADS)]
 
 
 def _plan(failing: str, rank: int) -> str:
     return "" if failing == _NOTHING else f"{failing}@{rank}=raise(OSError:EIO)"
 
 
-class Ways(Conformance):
-    """Other ways of calling."""
+class CallStyles(Conformance):
+    """Other styles of calling the engine."""
 
-    @pytest.mark.parametrize(("operation", "failing"), _WAYS)
+    @pytest.mark.parametrize(("operation", "failing"), _FAILING)
     def test_another_rank_can_coordinate(self, kit: Kit, operation: OperationKind, failing: str) -> None:
-        """Everything that is owed is owed with rank 1 as the coordinator, too."""
+        """Every claim holds with rank 1 as the coordinator, too."""
         __tracebackhide__ = True
-        kit.needs(Capability.ANY_COORDINATOR)
-        kit.hold([kit.run(kit.case(_plan(failing, 1), operation, coordinator=1))])
+        kit.require(Capability.ANY_COORDINATOR)
+        kit.check([kit.run(kit.case(_plan(failing, 1), operation, coordinator=1))])
 
-    @pytest.mark.parametrize("failing", _SAVING)
+    @pytest.mark.parametrize("failing", _FAILING_IN_SAVES)
     def test_ranks_can_save_without_collectives(self, kit: Kit, failing: str) -> None:
-        """Each commits its own part: what reads as a checkpoint, with the marker of every rank, is whole."""
+        """Each rank commits its own part; a checkpoint in which every rank has its marker is whole."""
         __tracebackhide__ = True
-        kit.needs(Capability.WITHOUT_COLLECTIVES)
-        kit.hold([kit.run(kit.case(_plan(failing, 1), "save", way="no_collectives"))])
+        kit.require(Capability.WITHOUT_COLLECTIVES)
+        kit.check([kit.run(kit.case(_plan(failing, 1), "save", way="no_collectives"))])
 
-    @pytest.mark.parametrize(("operation", "failing"), _WAYS)
+    @pytest.mark.parametrize(("operation", "failing"), _FAILING)
     def test_one_process_can_do_without_a_group(self, kit: Kit, operation: OperationKind, failing: str) -> None:
-        """It is told what failed, and can try again."""
+        """The process gets the error of the failed call, and can try again."""
         __tracebackhide__ = True
-        kit.hold([kit.run(kit.case(_plan(failing, 0), operation, 1, way="alone"))])
+        kit.check([kit.run(kit.case(_plan(failing, 0), operation, 1, way="alone"))])
 
-    @pytest.mark.parametrize("failing", _SAVING)
+    @pytest.mark.parametrize("failing", _FAILING_IN_SAVES)
     def test_a_save_can_run_in_the_background(self, kit: Kit, failing: str) -> None:
-        """It saves what was staged, and its future tells every rank of a failure."""
+        """An async save stores what was staged; on every rank its future reports a failure."""
         __tracebackhide__ = True
-        kit.hold([kit.run(kit.case(_plan(failing, 0), "async_save", staging="blocking"))])
+        kit.check([kit.run(kit.case(_plan(failing, 0), "async_save", staging="blocking"))])

@@ -1,4 +1,4 @@
-"""The engine that a conformance class describes: DCP on the class's writer and reader."""
+"""The engine of a conformance class: DCP on the writer and reader that the class makes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.distributed.checkpoint as dcp
 
 from ckpt_harness._torch import FsspecWriter
 from ckpt_harness.engines.filesystem import FileSystemEngine
-from ckpt_harness.errors import UsageError
+from ckpt_harness.errors import UsageError, unknown
 from ckpt_harness.faults.protocol import Capability
 
 
@@ -21,26 +21,26 @@ class Storage(Protocol):
     capabilities: Collection[str]
 
     def make_writer(self, place: str) -> Any:
-        """A storage writer for a directory."""
+        """Returns a storage writer for a directory."""
 
     def make_reader(self, place: str) -> Any:
-        """A storage reader for a directory."""
+        """Returns a storage reader for a directory."""
 
     def committed(self, place: str) -> bool:
-        """Whether the directory holds a checkpoint that counts."""
+        """Whether the directory holds a complete checkpoint."""
 
 
 class StorageEngine(FileSystemEngine):
-    """DCP on the storage of a class. Places are directories.
+    """DCP on the storage that a class describes. Places are directories.
 
     Args:
-        describes: the class; it is made anew for every question, so it keeps no state.
+        describes: the class. Each question is answered by a new instance, so instances need no state.
 
     Attributes:
-        kin: the built-in engine whose findings it inherits; "" if none. Known once a writer was made.
+        kin: name of the built-in engine whose known findings count for this engine too; "" if there is none, or before the first save.
 
     Raises:
-        UsageError: the class claims an unknown capability, or cannot be found again by the line that replays a case.
+        UsageError: the class claims an unknown capability, or a replay line could not name the class.
     """
 
     def __init__(self, describes: type[Storage]) -> None:
@@ -59,11 +59,13 @@ class StorageEngine(FileSystemEngine):
 
     def committed(self, place: str, apart: int = 0) -> bool:
         storage = self._describes()
-        return all(_has_part(storage, place, rank) for rank in range(apart)) if apart else storage.committed(place)
+        if not apart:
+            return storage.committed(place)
+        return all(_has_part(storage, place, rank) for rank in range(apart))
 
 
 def _kin_of(writer: object) -> str:
-    """The built-in engine whose storage a writer inherits, "" if none: it has the findings of that."""
+    """Name of the built-in engine whose writer the class of ``writer`` derives from, "" if there is none: that engine's known findings apply."""
     if isinstance(writer, FsspecWriter):
         return "fsspec-file"
     if isinstance(writer, dcp.FileSystemWriter):
@@ -72,33 +74,35 @@ def _kin_of(writer: object) -> str:
 
 
 def _has_part(storage: Storage, place: str, rank: int) -> bool:
-    """Whether a rank that saved without collectives has committed its part: whether its metadata can be read."""
+    """Whether a rank that saved without collectives has committed its part: whether the metadata of the part can be read."""
     try:
         storage.make_reader(place).read_metadata(rank=rank)
-    except Exception:  # noqa: BLE001  (what a reader raises for a part that is not there is its own affair)
+    except Exception:  # noqa: BLE001  (each reader raises what it likes where there is no part)
         return False
     return True
 
 
 def claimed(describes: type[Storage]) -> frozenset[Capability]:
-    """The capabilities that a class claims.
+    """Returns the capabilities that a class claims.
 
     Raises:
-        UsageError: an unknown one; the message lists the valid ones.
+        UsageError: an unknown capability; the message lists valid ones.
     """
-    known = {one.value: one for one in Capability}
-    unknown = sorted(set(describes.capabilities) - set(known))
-    if unknown:
-        raise UsageError(f"{describes.__name__}.capabilities: unknown {', '.join(map(repr, unknown))}; capabilities: {', '.join(map(repr, known))}")
-    return frozenset(known[name] for name in describes.capabilities)
+    valid = {capability.value: capability for capability in Capability}
+    for name in describes.capabilities:
+        if name not in valid:
+            raise UsageError(
+                f"{describes.__name__}.capabilities: {unknown('capability', name, valid, see='pydoc ckpt_harness.faults.protocol.Capability')}"
+            )
+    return frozenset(valid[name] for name in describes.capabilities)
 
 
 def _address(describes: type[Storage]) -> str:
-    """``path/to/test_file.py:TestClass.engine``, as a replay line needs it."""
+    """``path/to/test_file.py:TestClass.engine``, the name by which a replay line finds the engine."""
     if "<locals>" in describes.__qualname__:
-        raise UsageError(f"{describes.__qualname__} is made in a function, where no replay line can find it; define it in a module")
+        raise UsageError(f"{describes.__qualname__} is defined in a function, where no replay line finds the class; define it in a module")
     file = sys.modules[describes.__module__].__file__
-    assert file is not None, "a module that defines a class came from a file"
-    path = Path(file)
-    here = Path.cwd()
-    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{describes.__qualname__}.engine"
+    assert file is not None, "the module of a class has a file"
+    path, here = Path(file), Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else path
+    return f"{shown}:{describes.__qualname__}.engine"

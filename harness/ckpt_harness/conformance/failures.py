@@ -1,4 +1,4 @@
-"""What a storage owes where one of its methods fails, or what it calls itself: everybody is told, nothing half done is committed, a retry works."""
+"""What a storage owes when one of its methods fails, or a method that the storage itself calls: all ranks fail, nothing partial is committed, a retry works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from ckpt_harness.cases.result import CaseResult
-from ckpt_harness.conformance.base import Conformance, Kit
+from ckpt_harness.conformance.base import Conformance
+from ckpt_harness.conformance.kit import Kit
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.judging.expectation import Ending
@@ -32,7 +33,7 @@ class Failure(NamedTuple):
 
 
 def _failures() -> Iterator[Failure]:
-    """Every method of the storage fails once, on the last rank or on the only one that calls it, and so does what the storage calls itself."""
+    """Every method of the storage and of the planner fails once, on the last rank or, if only the coordinator calls the method, there."""
     for ranks in (2, 3):
         victim = ranks - 1
         for method in ("set_up_storage_writer", "prepare_local_plan", "write_data"):
@@ -50,43 +51,47 @@ def _failures() -> Iterator[Failure]:
 
 
 FAILURES = tuple(_failures())
+FAILED_SAVES = tuple(failure for failure in FAILURES if failure.operation == "save")
 
 
-def _outcome(kit: Kit, failure: Failure) -> CaseResult:
+def _result(kit: Kit, failure: Failure) -> CaseResult:
     return kit.run(kit.case(failure.plan, failure.operation, failure.ranks))
 
 
 class Failures(Conformance):
-    """Exceptions, by the claim that they test."""
+    """Exceptions; a test for each claim."""
 
     @pytest.mark.parametrize("ranks", [2, 3])
     @pytest.mark.parametrize("operation", ["save", "load"])
     def test_what_is_saved_loads_bit_equal(self, kit: Kit, operation: OperationKind, ranks: int) -> None:
-        """Where nothing fails, all ranks succeed, and everything is there, at another number of ranks too."""
-        kit.hold([kit.run(kit.case("", operation, ranks))])
+        """Where nothing fails, all ranks succeed, and every value loads, at another number of ranks too."""
+        __tracebackhide__ = True
+        kit.check([kit.run(kit.case("", operation, ranks))])
 
     @pytest.mark.parametrize("failure", FAILURES, ids=str)
     def test_every_rank_learns_of_a_failure(self, kit: Kit, failure: Failure) -> None:
-        """Propagation: all ranks fail, in time; none reports success, none hangs."""
+        """Propagation: all ranks fail, in time; no rank reports success, no rank hangs."""
         __tracebackhide__ = True
-        result = _outcome(kit, failure)
-        silent = result.expectation.ending is Ending.FAILS and any(one.kind == "returned" for one in result.outcomes.values())
-        kit.hold([result], "bounded", "agreement", "fired", *["attribution"] * silent, about=Capability.COLLECTIVES)
+        result = _result(kit, failure)
+        oracles = ["bounded", "agreement", "fired"]
+        if result.expectation.ending is Ending.FAILS and any(outcome.kind == "returned" for outcome in result.outcomes.values()):
+            oracles.append("attribution")  # where all ranks report success alike, no other oracle objects
+        kit.check([result], *oracles, about=Capability.COLLECTIVES)
 
     @pytest.mark.parametrize("failure", FAILURES, ids=str)
-    def test_every_rank_is_told_who_failed_and_of_what(self, kit: Kit, failure: Failure) -> None:
+    def test_every_rank_reports_which_rank_failed_and_why(self, kit: Kit, failure: Failure) -> None:
         """Attribution: a ``CheckpointException`` on every rank names exactly the rank that failed, with its own error."""
         __tracebackhide__ = True
-        kit.hold([_outcome(kit, failure)], "attribution", about=Capability.COLLECTIVES)
+        kit.check([_result(kit, failure)], "attribution", about=Capability.COLLECTIVES)
 
-    @pytest.mark.parametrize("failure", [one for one in FAILURES if one.operation == "save"], ids=str)
-    def test_nothing_half_done_is_committed(self, kit: Kit, failure: Failure) -> None:
-        """Commitment: a save that failed leaves nothing that reads as a checkpoint, and the one before it as it was."""
+    @pytest.mark.parametrize("failure", FAILED_SAVES, ids=str)
+    def test_no_partial_checkpoint_is_committed(self, kit: Kit, failure: Failure) -> None:
+        """Commitment: a save that failed leaves nothing that reads as a checkpoint, and the previous checkpoint as it was."""
         __tracebackhide__ = True
-        kit.hold([_outcome(kit, failure)], "commitment", about=Capability.COMMIT_MARKER)
+        kit.check([_result(kit, failure)], "commitment", about=Capability.COMMIT_MARKER)
 
     @pytest.mark.parametrize("failure", FAILURES, ids=str)
     def test_the_same_processes_can_try_again(self, kit: Kit, failure: Failure) -> None:
-        """Recovery: with the fault healed, the same writer or reader succeeds."""
+        """Recovery: once the fault is healed, the same writer or reader succeeds."""
         __tracebackhide__ = True
-        kit.hold([_outcome(kit, failure)], "recovery")
+        kit.check([_result(kit, failure)], "recovery")

@@ -1,4 +1,4 @@
-"""``ckpt_rig``: whole cases, judged by every oracle, as tests see them."""
+"""What the fixture ``ckpt_rig`` gives a test: it runs whole cases, and every oracle judges them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,18 @@ from ckpt_harness.pytest_plugin.session import Session
 
 
 def assert_case(result: CaseResult) -> None:
-    """Insists that every claim holds. A known finding is an expected failure; under ``@given``, where one case says little, it is accepted.
+    """Asserts that every claim holds. A known finding makes the test an expected failure; under ``@given`` the example passes instead.
 
     Raises:
-        OracleViolation: a verdict of VIOLATED, VACUOUS or UNKNOWN; the message has the evidence and the replay line.
+        OracleViolation: the verdict is VIOLATED, VACUOUS or UNKNOWN; the message has the evidence and the replay line.
+
+    Example:
+        In a test that looks at the result before it asserts the claims::
+
+            def test_a_full_disk(ckpt_rig):
+                result = ckpt_rig.run(Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)")))
+                print(result.explain())
+                assert_case(result)
     """
     __tracebackhide__ = True
     result.check()
@@ -32,11 +40,17 @@ def assert_case(result: CaseResult) -> None:
 
 
 class CkptRig:
-    """Runs cases for tests, and keeps their records for the summary.
+    """Runs cases in the world of the test, and keeps their records for the summary.
 
     Args:
-        rig: what runs them.
-        session: keeps them.
+        rig: runs the cases.
+        session: keeps the records.
+
+    Example:
+        In a test::
+
+            def test_every_rank_learns_of_a_full_disk(ckpt_rig):
+                ckpt_rig.check(Case(FaultPlan.parse("writer.write_data@1=raise(OSError:ENOSPC)"), ranks=3))
     """
 
     def __init__(self, rig: Rig, session: Session) -> None:
@@ -48,30 +62,32 @@ class CkptRig:
         return self._rig.register
 
     def cases(self, sweep: Sweep) -> list[Case]:
-        """The cases of a sweep; those without faults that tell which there are have run."""
+        """Returns the cases of a sweep. Runs the operations once without faults, to see which calls can be struck."""
         with silenced():
             return plan_sweep(sweep, self._rig)[0]
 
     def run(self, case: Case, known: Register | None = None) -> CaseResult:
-        """Runs a case and judges it, in the test's world. With ``--ckpt-seed``, a case that names no seed runs in that order.
+        """Runs and judges a case in the test's world; asserts nothing.
 
-        In a test that runs on simulated ranks, a case that names another world is run there. Where the launcher's ranks cannot run a case, simulated
-        ranks of rank 0 do, and the summary says why. With ``--ckpt-engine``, a case that names no engine runs on that one, or is skipped.
+        - A case with a world of its own runs in that world, if the test runs on simulated ranks.
+        - A case that the launcher's ranks cannot run, runs on simulated ranks of rank 0; the summary says why.
+        - A case without a seed takes the seed of ``--ckpt-seed``.
+        - A case without an engine takes the engine of ``--ckpt-engine``; if that engine claims too little, the test is skipped.
 
         Args:
-            case: what is run.
-            known: findings beside those of the session.
+            case: the case.
+            known: known findings in addition to those of the session.
 
         Raises:
-            PlanError: the plan does not fit; nothing has run.
+            PlanError: the plan does not fit the case; nothing has run.
             UsageError: an unknown name, or a combination that cannot run.
         """
         world = case.world if self._session.world == "simulated" else self._session.world
         case = moved(replace(case, seed=case.seed or self._session.seed, world=world), self._session)
         if world == "attached":
-            case, why = placed(case)
-            if why:
-                self._session.elsewhere[why] += 1
+            case, reason = placed(case)
+            if reason:
+                self._session.elsewhere[reason] += 1
         started = time.perf_counter()
         with silenced():
             result = self._rig.run(case)
@@ -82,7 +98,7 @@ class CkptRig:
         return result
 
     def check(self, case: Case) -> CaseResult:
-        """Runs a case and insists that every claim holds; see :func:`assert_case`."""
+        """Runs a case and asserts that every claim holds; see :func:`assert_case`."""
         __tracebackhide__ = True
         result = self.run(case)
         assert_case(result)

@@ -1,4 +1,4 @@
-"""``--ckpt-engine``: the cases of a suite on another engine than the one that they were written on."""
+"""``--ckpt-engine``: runs the cases of a suite on another engine than the suite was written for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ckpt_harness.cases.case import Case, usual_world
 from ckpt_harness.engines.names import find_engine
-from ckpt_harness.errors import PlanError, UsageError
+from ckpt_harness.errors import PlanError, UsageError, unknown
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.pytest_plugin.names import NEEDS
 from ckpt_harness.pytest_plugin.session import Session
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def check(name: str) -> None:
-    """Refuses an engine that cannot be found.
+    """Refuses an unknown engine.
 
     Raises:
-        pytest.UsageError: with the choices.
+        pytest.UsageError: there is no such engine; the message lists engines.
     """
     try:
         find_engine(name)
@@ -33,61 +33,67 @@ def check(name: str) -> None:
 
 
 def needed_world(name: str) -> WorldName | None:
-    """The world in which an engine runs, if it runs in no other; tests that cannot run there are skipped."""
+    """Returns the world that an engine needs, None if simulated ranks will do."""
     world = usual_world(name)
     return None if world == "simulated" else world
 
 
 def check_needs(item: pytest.Item, name: str) -> None:
-    """Skips a test that takes for granted what an engine does not claim.
+    """Skips a test whose mark ``ckpt_needs`` names a capability that the engine does not claim.
 
     Raises:
-        pytest.UsageError: a mark that names an unknown capability.
+        pytest.UsageError: the mark names no capability, or an unknown one.
     """
-    claimed = {one.value for one in find_engine(name).capabilities}
+    valid = [capability.value for capability in Capability]
+    claimed = {capability.value for capability in find_engine(name).capabilities}
     for mark in item.iter_markers(NEEDS):
-        unknown = [one for one in mark.args if one not in {capability.value for capability in Capability}]
-        if unknown or mark.kwargs or not mark.args:
-            choices = ", ".join(repr(one.value) for one in Capability)
-            raise pytest.UsageError(f"{NEEDS} takes capabilities, of {choices}; got {mark.args or mark.kwargs or 'nothing'!r}")
-        for one in mark.args:
-            if one not in claimed:
-                pytest.skip(f"engine {name!r} does not claim {one!r}")
+        if mark.kwargs or not mark.args:
+            raise pytest.UsageError(
+                f"{NEEDS} takes capabilities, as in @pytest.mark.{NEEDS}({valid[0]!r}); got {mark.kwargs or 'nothing'!r}"
+            )
+        for capability in mark.args:
+            if capability not in valid:
+                see = "pydoc ckpt_harness.faults.protocol.Capability"
+                raise pytest.UsageError(f"{NEEDS}: {unknown('capability', capability, valid, see)}")
+            if capability not in claimed:
+                pytest.skip(f"engine {name!r} does not claim {capability!r}")
 
 
 def moved(case: Case, session: Session) -> Case:
-    """A case that names no engine, on the one that the session is to run on; others, as they are.
+    """Returns the case on the session's engine, if the case names no engine; else the case as it is.
 
-    A workload that the engine cannot hold gives way to its usual one. What it does not claim is skipped: the whole test or, of a property, the example.
+    A workload that the engine cannot hold is replaced by the engine's preferred workload. If the engine claims too little for the case, the test is
+    skipped or, under ``@given``, the example is rejected.
 
     Args:
-        case: the case, which can run on the engine that it was written on.
-        session: counts both.
+        case: the case; it can run on the default engine.
+        session: names the engine, and counts replaced workloads and refused cases.
     """
     if session.engine is None or case.engine != Case.engine:
         return case
-    here = replace(case, engine=session.engine)
+    on_engine = replace(case, engine=session.engine)
     lacking = find_workload(case.workload).holds & find_engine(session.engine).cannot_hold
     if lacking:
-        here = replace(here, workload=Case.workload).settled()
-        session.instead[f"workload {here.workload!r} stands in for what holds {' and '.join(sorted(one.value for one in lacking))}"] += 1
+        on_engine = replace(on_engine, workload=Case.workload).settled()
+        kinds = " and ".join(sorted(kind.value for kind in lacking))
+        session.instead[f"workload {on_engine.workload!r} replaced a workload with {kinds}"] += 1
     try:
-        here.bind()
+        on_engine.bind()
     except (PlanError, UsageError) as error:
-        case.bind()  # what cannot run anywhere is a mistake in the test
+        case.bind()  # a case that cannot run on the default engine either is a mistake in the test, and fails it
         _refuse(str(error), session)
-    return here
+    return on_engine
 
 
-def _refuse(why: str, session: Session) -> NoReturn:
-    """Runs no case: ends the test or, of a property, the example."""
-    session.refuse(why)
+def _refuse(reason: str, session: Session) -> NoReturn:
+    """Skips the test or, under ``@given``, rejects the example."""
+    session.refuse(reason)
     if under_given():
         sys.modules["hypothesis"].reject()
-    pytest.skip(why)
+    pytest.skip(reason)
 
 
 def under_given() -> bool:
-    """Whether hypothesis calls the test, many times."""
+    """Whether hypothesis runs the test, which then sees many examples."""
     hypothesis = sys.modules.get("hypothesis")
     return hypothesis is not None and bool(hypothesis.currently_in_test_context())

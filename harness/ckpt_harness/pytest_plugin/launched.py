@@ -1,4 +1,4 @@
-"""A session of which rank 0 of a launcher runs the tests, while the other ranks serve the cases that they run."""
+"""A session under a launcher: rank 0 runs the tests, and the other ranks serve the cases that the tests run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 
 
 def run(config: pytest.Config, plugin: object) -> int:
-    """Runs the session on rank 0, and serves it on the others: these neither collect nor print anything.
+    """Runs the session on rank 0, and serves it on the other ranks, which collect and print nothing.
 
     Args:
         config: of the session.
-        plugin: whose ``pytest_cmdline_main`` this stands in for.
+        plugin: the plugin whose ``pytest_cmdline_main`` called this function; the implementations of all other plugins run.
 
     Returns:
         The exit status of rank 0, on every rank.
 
     Raises:
-        pytest.UsageError: there is no launcher, or xdist would run the tests elsewhere.
+        pytest.UsageError: there is no launcher, or ``-n`` asks for workers of xdist.
     """
     from ckpt_harness.errors import UsageError
     from ckpt_harness.worlds.attached import together
@@ -34,21 +34,24 @@ def run(config: pytest.Config, plugin: object) -> int:
     if getattr(config.option, "numprocesses", None):
         if launch.rank:
             return pytest.ExitCode.USAGE_ERROR
-        raise pytest.UsageError("-n: the launcher's ranks run one case at a time; valid: no -n, or --ckpt-world simulated without a launcher")
+        raise pytest.UsageError(
+            "-n: the launcher's ranks run one case at a time; valid: no -n, or --ckpt-world simulated without a launcher"
+        )
     if launch.rank == 0:
         config.pluginmanager.register(_Watchdogs())
     return together(lambda: _session(others, config))
 
 
 class _Watchdogs:
-    """Threads of native code that pytest itself starts for a test, as for ``faulthandler_timeout``, serve no rank.
+    """Keeps native threads that pytest itself starts for a test, such as the one of ``faulthandler_timeout``, out of the evidence of hangs.
 
-    Rank 0 lives in pytest's process: taken for those of a client, whose answer a rank might wait for, they would keep hangs from being told.
+    Rank 0 lives in pytest's process. A native thread there may belong to a storage client whose answer a rank waits for, so no hang could be proved
+    while such a thread runs.
     """
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Any:
-        """Before pytest starts any."""
+        """Notes the native threads before pytest starts one."""
         from ckpt_harness.worlds.processes import where
 
         self._before = where.natives()
@@ -56,7 +59,7 @@ class _Watchdogs:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        """After it has."""
+        """Excludes the native threads that pytest has started."""
         from ckpt_harness.worlds.processes import where
 
         where.leave_out("pytest", where.natives() - self._before)
@@ -65,6 +68,6 @@ class _Watchdogs:
 def _session(others: Callable[..., Any], config: pytest.Config) -> int:
     try:
         return int(others(config=config))
-    except pytest.UsageError as error:  # as pytest's own main would, but with a status that all ranks hear of
+    except pytest.UsageError as error:  # pytest's own main prints the error alike, but its status would not reach the other ranks
         print(*(f"ERROR: {line}" for line in error.args), sep="\n", file=sys.stderr)
         return pytest.ExitCode.USAGE_ERROR

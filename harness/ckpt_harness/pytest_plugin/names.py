@@ -1,4 +1,4 @@
-"""Names that tests and configurations use: marks, fixtures, worlds. They import nothing, so that a session that uses none of them pays nothing."""
+"""Names that tests and configurations use: marks, fixtures, worlds. The file imports nothing, so that sessions without such tests pay nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ckpt_harness.cases.case import WorldName
 
-MARK = "ckpt_runs_in"
-WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
-"""The names, where nothing else of the harness may be imported; the first is where a test without a mark runs."""
+RANKS = "ckpt_ranks"
+RUNS_IN = "ckpt_runs_in"
 NEEDS = "ckpt_needs"
-ATTACH = "ckpt_attach"
-"""The line of the configuration by which a session under a launcher is attached to it. Not by itself: tests may be meant to run on every rank."""
+"""The three marks."""
+
 FIXTURES = frozenset({"ckpt_world", "ckpt_worlds", "ckpt_rig"})
+
+WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
+"""The worlds; a test without the mark ``ckpt_runs_in`` runs in the first."""
+
+ATTACH = "ckpt_attach"
+"""Option of pytest's configuration: a session under a launcher attaches to it. Off by default, since tests may be written to run on every rank."""
+
+PROFILE_VARIABLE = "CKPT_HARNESS_PROFILE"
+"""Environment variable that names a hypothesis profile."""

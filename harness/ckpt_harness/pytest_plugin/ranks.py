@@ -1,4 +1,4 @@
-"""``ckpt_world``: a body of the test's own, on ranks of the test's world, while faults strike whatever DCP saves and loads."""
+"""What the fixture ``ckpt_world`` gives a test: it runs a function of the test on every rank, while faults strike whatever DCP saves and loads."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ckpt_harness.worlds.launcher import Launch
 
 @dataclass(frozen=True)
 class RankResults(Sequence[RankResult]):
-    """How each rank ended: a sequence in rank order.
+    """How each rank ended; a sequence in rank order.
 
     Attributes:
-        results: one a rank.
-        plan: what was injected.
+        results: the result of each rank.
+        plan: the injected plan.
         coordinator: the rank that coordinated.
         fired: the faults that fired, in order.
     """
@@ -44,58 +44,72 @@ class RankResults(Sequence[RankResult]):
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """``returned``, ``raised``, ``hung`` or ``dead``, rank by rank."""
+        """How each rank ended: ``returned``, ``raised``, ``hung`` or ``dead``."""
         return tuple(result.outcome for result in self)
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """What the body returned, rank by rank; None where it did not."""
+        """What the function returned on each rank; None if it did not return."""
         return tuple(result.value for result in self)
 
     def assert_propagated(self) -> None:
-        """Insists that every rank was told of the injected faults, exactly; see :func:`ckpt_harness.assert_propagated`.
+        """Asserts that every rank raised an error that names the injected faults exactly; see :func:`ckpt_harness.assert_propagated`.
 
         Raises:
-            OracleViolation: a rank was not, or was told something else.
+            OracleViolation: a rank did not raise, or its error names other ranks or causes.
         """
         __tracebackhide__ = True
         for result in self:
             if result.error is None and result.record is not None:
-                raise OracleViolation(f"UNKNOWN: what rank {result.rank} raised cannot be pickled, and so not be looked at here: {result.record}")
+                raise OracleViolation(
+                    f"UNKNOWN: the error of rank {result.rank} cannot be pickled, so it did not reach this process: {result.record}"
+                )
             if result.error is None:
-                raise OracleViolation(f"plan {str(self.plan)!r} was not told to rank {result.rank}:\n{_told(self)}")
+                raise OracleViolation(f"plan {str(self.plan)!r}: rank {result.rank} raised no error\n{_endings(self)}")
             assert_propagated(result.error, self.plan, world_size=len(self), coordinator=self.coordinator)
 
 
 class CkptWorld:
-    """Ranks for a body of yours.
+    """Ranks on which a test runs a function.
 
     Args:
-        ranks: how many.
-        seed: of the order in which simulated ones run.
-        world: what runs them.
+        ranks: number of ranks.
+        seed: seed of the order in which simulated ranks run.
+        world: what runs the ranks.
+
+    Example:
+        In a test module::
+
+            def save(place):
+                dcp.save({"weight": torch.ones(3)}, checkpoint_id=place)
+
+            @pytest.mark.ckpt_ranks(4)
+            def test_every_rank_raises(ckpt_world, tmp_path):
+                results = ckpt_world.run(save, tmp_path, plan="finish@coordinator=raise(OSError:EIO)")
+                assert results.outcomes == ("raised",) * 4
+                results.assert_propagated()
     """
 
     def __init__(self, ranks: int, seed: int, world: WorldName = "simulated") -> None:
         self.ranks, self.seed, self.world = ranks, seed, world
 
     def run(self, body: Callable[..., Any], *args: Any, plan: FaultPlan | str = "", coordinator: int = 0) -> RankResults:
-        """Calls ``body(*args)`` on every rank, inside a process group of all, while the faults of ``plan`` strike whatever DCP saves and loads.
+        """Calls ``body(*args)`` on every rank, in a process group of all ranks, while the faults of ``plan`` strike whatever DCP saves and loads.
 
         Args:
-            body: what each rank does. What it raises, ``CheckpointException`` too, is the rank's result. Where ranks are processes, it is a
-                function of a module that they can import, and its arguments, and what it returns, pickle.
-            args: its arguments.
-            plan: the faults, or their text. Faults of collectives (``pg.*``) work here.
-            coordinator: the rank that coordinates, where ``body`` names another than 0.
+            body: the function. An error that it raises, ``CheckpointException`` too, is the result of the rank. On processes, ``body`` is a function
+                of a module that the processes can import, and its arguments and its result can be pickled.
+            args: arguments of ``body``.
+            plan: the plan or its text. Faults of collectives (``pg.*``) work here, too.
+            coordinator: the rank that coordinates in ``body``.
 
         Returns:
-            How each rank ended: returned, raised, hung (proved, with where it waits for whom), or dead.
+            How each rank ended: returned, raised, hung (proved; the result says where the rank waits, and for which ranks), or dead.
 
         Raises:
-            PlanError: the plan does not fit; nothing has run.
-            UsageError: the body cannot reach the ranks, or what it returns cannot come back.
-            OracleViolation: a fault that could fire never did, so the test shows nothing. One that need not fire ends in ``?``.
+            PlanError: the plan does not fit the world; nothing has run.
+            UsageError: ``body`` cannot be sent to the ranks, or its result cannot be sent back.
+            OracleViolation: a fault that could fire never did, so the test shows nothing. A fault that need not fire ends in ``?``.
         """
         __tracebackhide__ = True
         faults = as_plan(plan)
@@ -116,10 +130,10 @@ class CkptWorld:
 
 
 def _skip_unless_fit(plan: FaultPlan, ranks: int) -> None:
-    """Skips a test whose body the launcher's ranks cannot run, and says why."""
+    """Skips a test that the launcher's ranks cannot run, with the reason."""
     launched = Launch.needed().size
     if ranks > launched:
-        pytest.skip(f"{ranks} ranks, where the launcher started {launched}")
+        pytest.skip(f"needs {ranks} ranks; the launcher started {launched}")
     try:
         check_survivable(plan)
     except PlanError as error:
@@ -127,18 +141,18 @@ def _skip_unless_fit(plan: FaultPlan, ranks: int) -> None:
 
 
 def _assert_fired(results: RankResults, operations: Iterable[str]) -> None:
-    """Respx's rule: what was declared and never hit fails the test, unless the model says that an earlier failure stood before it."""
+    """Fails a test in which a planned fault never fired, unless the model says that an earlier failure came first."""
     __tracebackhide__ = True
     bound = results.plan.bind(len(results), results.coordinator)
     expected = forecast(bound, Trace.nominal(operations, bound.groups, bound.protocol))
-    owed = expected.unreachable.union(*(one.must_fire for one in expected.expectations))
+    owed = expected.unreachable.union(*(expectation.must_fire for expectation in expected.expectations))
     optional = {str(fault) for fault in results.plan if fault.optional}
     missed = sorted(owed - {(firing.fault, firing.rank) for firing in results.fired})
     never = [f"{text} never fired on rank {rank}" for text, rank in missed if text not in optional]
     if never:
-        raise OracleViolation(f"VACUOUS: {'; '.join(never)}\n{_told(results)}")
+        raise OracleViolation(f"VACUOUS: {'; '.join(never)}\n{_endings(results)}")
 
 
-def _told(results: Sequence[RankResult]) -> str:
-    endings = {result.rank: f" {result.record or result.wait or ''}".rstrip() for result in results}
-    return "\n".join(f"rank {result.rank}: {result.outcome}{endings[result.rank]}" for result in results)
+def _endings(results: Sequence[RankResult]) -> str:
+    """A line for each rank: how it ended, with its error or where it waits."""
+    return "\n".join(f"rank {result.rank}: {result.outcome} {result.record or result.wait or ''}".rstrip() for result in results)

@@ -1,4 +1,4 @@
-"""What a test session keeps of the cases that ran, and how a failure tells its replay line."""
+"""What a test session keeps: its options, the records of the cases that ran, and the replay line of each failure."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
     from ckpt_harness.cases.record import Record
 
 REPLAY = ("ckpt-harness replay ", "ckpt-harness crash ", "ckpt-harness damage ", "torchrun ")
-"""How lines that replay a case begin."""
+"""How replay lines begin."""
 SECTION = "ckpt-harness"
-"""Heading of what the plugin adds to a report."""
+"""Heading of the sections that the plugin adds to reports."""
 
 
 class Session:
-    """What a session keeps: the options, and the records of the cases that ran.
+    """The options of a test session, and the records of its cases.
 
     Args:
-        seed: of the order in which ranks run.
-        register_file: findings beside the shipped ones.
-        engine: name of the engine that cases run on which name none; None for the one that they were written on.
+        seed: seed of the order in which simulated ranks run.
+        register_file: file of known findings in addition to the shipped ones; None for no file.
+        engine: name of the engine of all cases that name no engine; None for their default.
 
     Attributes:
-        seed: of the order in which ranks run.
-        world: what runs the ranks of the test that runs now.
-        elsewhere: how many cases ran on simulated ranks though the launcher's were asked for: why -> number.
-        refused: how many cases were not run since ``engine`` does not claim what they need: why -> number.
-        instead: how many cases ran in another way than they say: how -> number.
-        used: whether any test of this process asked for a fixture of ours.
-        records: of all cases that count, in the order in which they ran.
+        seed: seed of the order in which simulated ranks run.
+        engine: name of that engine, or None.
+        world: the world of the test that is running.
+        elsewhere: reason why cases ran on simulated ranks instead of the launcher's -> number of cases.
+        refused: reason why cases did not run on ``engine`` -> number of cases.
+        instead: what was replaced in cases that ran otherwise than written -> number of cases.
+        used: whether a test of this process used one of the plugin's fixtures.
+        records: records of the cases in the summary, in the order in which the cases ran.
     """
 
     def __init__(self, seed: int, register_file: Path | None, engine: str | None = None) -> None:
@@ -57,10 +58,10 @@ class Session:
         self._bad: dict[str, Record] = {}
 
     def register(self) -> Register:
-        """The shipped findings, and those of ``--ckpt-register``.
+        """Returns the shipped findings and those of ``--ckpt-register``.
 
         Raises:
-            pytest.UsageError: the file cannot be read.
+            pytest.UsageError: the file cannot be used.
         """
         try:
             return Register.shipped() + Register.read(self._file) if self._file else Register.shipped()
@@ -68,49 +69,55 @@ class Session:
             raise pytest.UsageError(str(error)) from None
 
     def ran_case(self, record: Record) -> None:
-        """Keeps a record until it is known how its test ended."""
+        """Keeps the record of a case until its test has ended."""
         self._of_test.append(record)
 
-    def refuse(self, why: str) -> None:
-        """Notes that a case of the test was not run."""
-        reason = why.partition(": ")[2] or why if why.startswith("fault ") else why  # without the fault, or each drawn one would be a reason of its own
+    def refuse(self, reason: str) -> None:
+        """Counts a case of the running test that did not run."""
+        if reason.startswith(
+            "fault "
+        ):  # the fault is left out, since otherwise each fault that hypothesis draws would be a reason of its own
+            reason = reason.partition(": ")[2] or reason
         self.refused[reason] += 1
         if reason not in self._refused_of_test:
             self._refused_of_test.append(reason)
 
     def refused_of_test(self) -> list[str]:
-        """Why cases of the test were not run."""
+        """Returns why cases of the running test did not run; each reason once."""
         return self._refused_of_test
 
     def test_ended(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Keeps what the test's cases came to, and makes sure that a failure tells how to replay it, once.
+        """Keeps the records of the test's cases, and adds the replay line to a failure that shows none.
 
-        A violation counts if a test failed of it: not the many that hypothesis met while it shrank one, nor those that a test asked for.
+        Of violations, only those are kept whose replay line a failed test shows: not those that hypothesis met while it was shrinking, nor those that
+        a test expected.
         """
         ran, self._of_test, self._refused_of_test = self._of_test, [], []
         if report.failed and FIXTURES.intersection(getattr(item, "fixturenames", ())) and not replay_lines(report):
-            # The test has an assertion of its own: about the last case that it ran, or about a body that only it can run.
-            line = ran[-1].replay_line() if ran else self._again(item)
+            # An assertion of the test itself failed: about its last case or, if it ran none, about a body that only the test can run.
+            line = ran[-1].replay_line() if ran else self._command(item)
             report.sections.append((SECTION, line))
         crash = getattr(report.longrepr, "reprcrash", None)
         if crash is not None and replay_lines(report):
-            crash.message = crash.message.partition("\n")[0]  # under CI pytest's short summary would repeat the whole message
+            crash.message = crash.message.partition("\n")[0]  # under CI, pytest's short summary would repeat the whole message
         self.records += [record for record in ran if not record.verdict]
         self._bad.update({record.replay_line(): record for record in ran if record.verdict})
         for line in replay_lines(report) if report.failed else ():
             if line in self._bad:
                 self.records.append(self._bad.pop(line))
 
-    def _again(self, item: pytest.Item) -> str:
-        """How to run a test again as it ran."""
-        engine = ["--ckpt-engine", self.engine] if self.engine else []
-        how = [*engine, *(["--ckpt-seed", str(self.seed)] if self.world == "simulated" else ["--ckpt-world", self.world])]
+    def _command(self, item: pytest.Item) -> str:
+        """The command that runs a test again in the same way."""
         launch = Launch.here() if self.world == "attached" else None
         command = ["pytest"] if launch is None else ["torchrun", "--nproc-per-node", str(launch.size), "-m", "pytest"]
-        return shlex.join([*command, item.nodeid, *how])
+        command.append(item.nodeid)
+        if self.engine:
+            command += ["--ckpt-engine", self.engine]
+        command += ["--ckpt-seed", str(self.seed)] if self.world == "simulated" else ["--ckpt-world", self.world]
+        return shlex.join(command)
 
 
 def replay_lines(report: pytest.TestReport) -> list[str]:
-    """The lines of a report that replay what failed."""
-    said = [line.removeprefix("E").strip() for line in str(report.longrepr).splitlines()]
-    return [line for line in said if line.startswith(REPLAY)] + [text for name, text in report.sections if name == SECTION]
+    """Returns the replay lines of a report: those of its message, and those that the plugin added."""
+    lines = [line.removeprefix("E").strip() for line in str(report.longrepr).splitlines()]
+    return [line for line in lines if line.startswith(REPLAY)] + [text for name, text in report.sections if name == SECTION]

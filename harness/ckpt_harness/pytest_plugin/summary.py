@@ -1,4 +1,4 @@
-"""The failure matrix in pytest's summary."""
+"""What the plugin prints at the end of a session: the failure matrix of all cases that ran, and which cases did not run as written."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import io
 import shutil
 from collections.abc import Iterator
 
-from rich.console import Console, RenderableType
+import pytest
 
-from ckpt_harness.faults.sites import OPERATION_KINDS
-from ckpt_harness.pytest_plugin.session import Session
-from ckpt_harness.report.summary import Summary
-from ckpt_harness.report.terminal import legend, matrix, totals
+from ckpt_harness.pytest_plugin.options import header
+from ckpt_harness.pytest_plugin.session import SECTION, Session, replay_lines
 
 
-def rendered(session: Session, *, colour: bool) -> str:
-    """The failure matrix of all cases that ran, and what they came to.
+def write_summary(session: Session, reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Prints the replay lines of failures if ``--tb=no`` hides them, then the failure matrix unless ``--ckpt-matrix hide`` or ``-q`` asks for less."""
+    if config.getoption("tbstyle") == "no":
+        for report in reporter.stats.get("failed", []):
+            for line in replay_lines(report):
+                reporter.write_line(line)
+    if (session.records or session.refused) and config.getoption("ckpt_matrix") == "show" and reporter.verbosity >= 0:
+        reporter.section(SECTION)
+        reporter.write_line(header(config))
+        reporter.write(_rendered(session, colour=reporter.hasmarkup))
 
-    Args:
-        session: has the records.
-        colour: whether the terminal shows colours.
-    """
+
+def _rendered(session: Session, *, colour: bool) -> str:
+    from rich.console import Console
+
     text = io.StringIO()
     console = Console(file=text, width=shutil.get_terminal_size((140, 24)).columns, force_terminal=colour, highlight=False)
     for part in _parts(session):
@@ -28,7 +34,12 @@ def rendered(session: Session, *, colour: bool) -> str:
     return text.getvalue()
 
 
-def _parts(session: Session) -> Iterator[RenderableType]:
+def _parts(session: Session) -> Iterator[object]:
+    """The matrix of each operation, the totals, and a line for each reason why cases ran elsewhere, otherwise, or not at all."""
+    from ckpt_harness.faults.sites import OPERATION_KINDS
+    from ckpt_harness.report.summary import Summary
+    from ckpt_harness.report.terminal import legend, matrix, totals
+
     summary = Summary(session.register())
     for record in session.records:
         summary.add(record)
@@ -39,11 +50,11 @@ def _parts(session: Session) -> Iterator[RenderableType]:
     if session.records:
         yield legend()
         yield from totals(summary, operations, sum(record.seconds for record in session.records))
-    for why, number in sorted(session.elsewhere.items()):
-        yield f"{number} cases ran on simulated ranks of rank 0: {why}"
-    for how, number in sorted(session.instead.items()):
-        yield f"in {number} cases {how}"
-    for why, number in sorted(session.refused.items()):
-        yield f"{number} cases did not run on engine {session.engine!r}: {why}"
+    for reason, number in sorted(session.elsewhere.items()):
+        yield f"{number} cases ran on simulated ranks of rank 0: {reason}"
+    for change, number in sorted(session.instead.items()):
+        yield f"in {number} cases {change}"
+    for reason, number in sorted(session.refused.items()):
+        yield f"{number} cases did not run on engine {session.engine!r}: {reason}"
     if summary.known:
         yield "known findings: " + ", ".join(f"{name} ({len(records)} cases)" for name, records in sorted(summary.known.items()))

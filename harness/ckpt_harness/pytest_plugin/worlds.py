@@ -1,4 +1,4 @@
-"""Which world a test runs in: what its mark says that it can, and what the command line asks for."""
+"""In which world a test runs: one that its mark ``ckpt_runs_in`` lists, chosen by ``--ckpt-world``."""
 
 from __future__ import annotations
 
@@ -6,43 +6,48 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ckpt_harness.pytest_plugin.names import MARK, WORLDS
+from ckpt_harness.pytest_plugin.names import RUNS_IN, WORLDS
 
 if TYPE_CHECKING:
     from ckpt_harness.cases.case import WorldName
 
 
 def possible(item: pytest.Item) -> tuple[WorldName, ...]:
-    """The worlds that a test can run in, by its mark or the nearest one around it; that where it runs unless asked otherwise comes first.
+    """Returns the worlds of the test's nearest mark, its default first; ``simulated`` alone if there is no mark.
 
     Raises:
-        pytest.UsageError: a mark that names none, or one that does not exist.
+        pytest.UsageError: the mark lists no world, or an unknown one.
     """
-    mark = item.get_closest_marker(MARK)
+    mark = item.get_closest_marker(RUNS_IN)
     if mark is None:
         return WORLDS[:1]
     unknown = [name for name in mark.args if name not in WORLDS]
     if unknown or mark.kwargs or not mark.args:
         choices = ", ".join(map(repr, WORLDS))
-        raise pytest.UsageError(f"{MARK} takes the worlds that a test can run in, of {choices}; got {mark.args or mark.kwargs or 'nothing'!r}")
+        raise pytest.UsageError(
+            f"{RUNS_IN} takes the worlds in which a test can run, of {choices}; got {mark.args or mark.kwargs or 'nothing'!r}"
+        )
     return mark.args
 
 
-def chosen(item: pytest.Item, asked: WorldName | None) -> WorldName:
-    """The world that a test runs in.
+def chosen(item: pytest.Item, requested: WorldName | None) -> WorldName:
+    """Returns the world in which a test runs.
 
     Args:
         item: the test.
-        asked: the world that the command line asks for.
+        requested: the world that the command line names, if any.
 
     Raises:
-        pytest.skip.Exception: it cannot run there.
+        pytest.skip.Exception: the test cannot run in the requested world.
         pytest.UsageError: a bad mark.
     """
-    can = possible(item)
-    # Real ranks, wherever they come from, will do for what simulated ones do for too; what runs on none but those does so on rank 0.
-    if asked == "attached" and "attached" not in can and "simulated" in can:
-        return "attached" if "processes" in can else "simulated"
-    if asked is None or asked in can:
-        return asked or can[0]
-    pytest.skip(f"runs in world {' or '.join(map(repr, can))}, not {asked!r}: so says {MARK}, or that there is no such mark")
+    worlds = possible(item)
+    # A launcher's ranks are real processes, so tests of processes run on them; tests of simulated ranks alone run on those of rank 0.
+    if requested == "attached" and "attached" not in worlds and "simulated" in worlds:
+        return "attached" if "processes" in worlds else "simulated"
+    if requested is None:
+        return worlds[0]
+    if requested in worlds:
+        return requested
+    because = f"its mark {RUNS_IN} says so" if item.get_closest_marker(RUNS_IN) is not None else f"it has no mark {RUNS_IN}"
+    pytest.skip(f"runs in world {' or '.join(map(repr, worlds))}, not {requested!r}: {because}")
