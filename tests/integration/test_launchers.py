@@ -1,4 +1,4 @@
-"""The wrappers and ``inject`` need no world of ours: the examples of docs/ADOPTING.md run under every launcher that users have."""
+"""The wrappers and ``inject`` need no world of ours: the examples of docs/how-to/adopt.md run under every launcher that users have."""
 
 from __future__ import annotations
 

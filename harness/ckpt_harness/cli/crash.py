@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     type=click.Choice(MODELS),
     default="posix",
     show_default=True,
-    help="What survives: a killed job (kill), or a power cut on a disk that keeps (ordered) or loses (posix) the order of writes. See docs/CRASHES.md.",
+    help="What survives: a killed job (kill), or a power cut on a disk that keeps (ordered) or loses (posix) the order of writes. See docs/how-to/crashes.md.",
 )
 @engine_option("filesystem-synced")
 @click.option("--workload", default="mixed", show_default=True, metavar="NAME", help="State that is saved.")

@@ -1,6 +1,6 @@
 """Ways of calling an operation: which ranks do it with whom, and what they tell the engine of each other.
 
-What is owed in each way is told in ``docs/GUIDE.md``; the model reads it off the groups and off whether collectives join their ranks.
+``docs/reference/calling.md`` says what is owed in each way; the model reads it off the groups and off whether collectives join their ranks.
 """
 
 from __future__ import annotations
