@@ -1,11 +1,12 @@
-"""Errors that the harness raises on its own account.
+"""Errors that the harness itself raises, and how their messages show an invalid value and the valid choices.
 
-None of them derives from torch's ``CheckpointException``: an error of the harness must never be taken for a checkpoint failure.
+None of the errors derives from torch's ``CheckpointException``: an error of the harness must never be taken for a checkpoint failure.
 """
 
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -14,20 +15,26 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError, ValueError):
-    """A value that a caller passed cannot be used; the message shows it with the valid choices."""
+    """An argument that the harness cannot use. The message shows the value and the valid choices, in one line of less than 200 characters."""
 
 
 class PlanError(UsageError):
-    """A fault plan that is malformed, or that could never act; raised before anything runs."""
+    """A fault plan that is malformed, or that could never act. It is raised before anything runs.
+
+    Example:
+        >>> from ckpt_harness.faults.plan import FaultPlan
+        >>> FaultPlan.parse("writer.write_data@boss=raise")
+        Traceback (most recent call last):
+            ...
+        ckpt_harness.errors.PlanError: unknown ranks 'boss'; valid: numbers such as 0,2, or coordinator, others, all
+    """
 
 
 class InjectedFault(Exception):
-    """What ``raise`` throws when no other type is named.
-
-    It pickles and unpickles, so it can cross ranks.
+    """What the effect ``raise`` raises if the plan names no other error. It pickles and unpickles, so it can cross ranks.
 
     Args:
-        message: which fault of which plan this is.
+        message: which fault of which plan was injected.
     """
 
 
@@ -36,33 +43,58 @@ class InternalError(HarnessError):
 
 
 class DeadlockError(HarnessError):
-    """A rank waits for something that can no longer happen; the message says where, and for whom."""
+    """A rank waits for something that can no longer happen. The message says where the rank waits, and for which rank."""
 
 
 class OracleViolation(AssertionError):
-    """A claim about the engine does not hold; the message carries the evidence and a replay line."""
+    """A claim about the engine does not hold. The message carries the evidence and a replay line."""
 
 
-_CHOICES = 100
+_LISTED = 100
 """Characters that a list of valid choices may take in a message; a longer list is cut to the nearest choices."""
+
+_NEAREST = 80
+"""Characters that the nearest choices may take."""
+
+_LIMITED = reprlib.Repr()
+"""Prints values of any size and depth without printing all of them first."""
+_LIMITED.maxstring = _LIMITED.maxother = _LIMITED.maxlong = 500
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """``repr`` of a value as a message shows it: cut in the middle where it is longer than ``limit`` characters.
+    """``repr`` of a value as messages show it: without its middle if it is longer than ``limit`` characters.
 
     Example:
         >>> quoted("x" * 100, limit=20)
         "'xxxxxxxx...xxxxxxx'"
     """
-    text = repr(value)
+    text = _repr(value)
     if len(text) <= limit:
         return text
     head = (limit - 3 + 1) // 2
     return f"{text[:head]}...{text[-(limit - 3 - head) :]}"
 
 
+def _repr(value: object) -> str:
+    try:
+        return _LIMITED.repr(value)
+    except Exception as error:  # noqa: BLE001  (an object of a user's class may not even print, and an integer may be too long to)
+        return f"<unprintable {type(value).__name__}: {type(error).__name__}>"
+
+
+def summary(error: BaseException, limit: int = 100) -> str:
+    """The message of an error that another message quotes: one line of at most ``limit`` characters.
+
+    Example:
+        >>> summary(ImportError("no module named 'a'"))
+        "no module named 'a'"
+    """
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def choices(valid: Iterable[str], value: object = "", see: str = "") -> str:
-    """The valid choices as a message lists them: all where they fit, else those nearest to ``value``, and where to see all.
+    """The valid choices as messages list them: all if they fit, else those nearest to ``value``, and where to see all.
 
     Args:
         valid: the choices.
@@ -72,21 +104,30 @@ def choices(valid: Iterable[str], value: object = "", see: str = "") -> str:
     Example:
         >>> choices(["save", "load"])
         'valid: save, load'
+        >>> choices((f"choice-{number}" for number in range(50)), "choice-99", see="ckpt-harness sites")
+        'nearest: choice-9, choice-49, choice-39; all: `ckpt-harness sites`'
     """
     every = list(valid)
     listed = ", ".join(every)
-    if len(listed) <= _CHOICES:
+    if len(listed) <= _LISTED:
         return f"valid: {listed}"
-    nearest = difflib.get_close_matches(str(value), every, n=3, cutoff=0.4) or every[:3]
-    where = f"; `{see}` prints all {len(every)}" if see else f"; {len(every)} choices in all"
-    return f"nearest: {', '.join(nearest)}{where}"
+    nearest = difflib.get_close_matches(str(value), every, n=3, cutoff=0.4)
+    shown = f"nearest: {_fitting(nearest)}" if nearest else f"valid: {_fitting(every[:3])}, ..."
+    return f"{shown}; all: `{see}`" if see else f"{shown}; {len(every)} choices in all"
+
+
+def _fitting(names: list[str]) -> str:
+    """As many of the names as fit into a message, at least one."""
+    while len(names) > 1 and len(", ".join(names)) > _NEAREST:
+        names = names[:-1]
+    return ", ".join(names)
 
 
 def unknown(what: str, value: object, valid: Iterable[str], see: str = "") -> str:
-    """The message for a name that nothing has.
+    """The message for a name that does not exist.
 
     Args:
-        what: what was named, such as ``engine``.
+        what: the kind of name, such as ``engine``.
         value: the unknown name.
         valid: the names that exist.
         see: the command that prints all names.

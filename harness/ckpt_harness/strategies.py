@@ -20,7 +20,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 from ckpt_harness.errors import UsageError
-from ckpt_harness.faults.calling import way_of
+from ckpt_harness.faults.calling import find_call_style
 from ckpt_harness.faults.effects import (
     SIMULABLE,
     BitFlip,
@@ -43,7 +43,7 @@ from ckpt_harness.faults.error_specs import ZOO
 from ckpt_harness.faults.fault import Fault, OperationRef, Ranks
 from ckpt_harness.faults.plan import BoundPlan, FaultPlan
 from ckpt_harness.faults.protocol import DCP, Group
-from ckpt_harness.faults.sites import OPERATION_KINDS, SITES, OperationKind, Site, direction, named
+from ckpt_harness.faults.sites import OPERATION_KINDS, SITES, OperationKind, Site, direction, find_site
 
 ERRORS: tuple[str, ...] = (
     "InjectedFault",
@@ -151,7 +151,7 @@ def effects_at(site: str, effects: Sequence[type[Effect]] | None = None, errors:
         PlanError: no such site.
         UsageError: none of ``effects`` is legal there.
     """
-    at = named(site)
+    at = find_site(site)
     kinds = _legal(at, effects)
     if not kinds:
         raise UsageError(f"none of the effects is legal at {site!r}; legal there: {', '.join(kind.__name__ for kind in _legal(at, None))}")
@@ -235,9 +235,9 @@ class _Cast:
     @classmethod
     def of(cls, way: str, op: OperationKind, ranks: int, coordinator: int) -> _Cast:
         """That of a way of calling."""
-        groups = way_of(way).groups(ranks, coordinator)
+        groups = find_call_style(way).groups(ranks, coordinator)
         part = tuple(sorted(rank for group in groups for rank in group.ranks))
-        alike = not way_of(way).protocol(DCP, op).collectives
+        alike = not find_call_style(way).protocol(DCP, op).collectives
         return cls(part, tuple(group.coordinator for group in groups), alike, ranks, groups)
 
 
@@ -255,7 +255,7 @@ class _Menu:
     def of(
         cls, op: OperationKind, operations: int, effects: Sequence[type[Effect]] | None, errors: Sequence[str], sites: Sequence[str] | None
     ) -> _Menu:
-        asked = [named(name) for name in (storage_sites(op) if sites is None else sites)]
+        asked = [find_site(name) for name in (storage_sites(op) if sites is None else sites)]
         for site in asked:
             if op not in site.operations:
                 raise UsageError(f"site {site.name!r} is not called in {op!r}; it is in: {', '.join(site.operations)}")
@@ -337,7 +337,7 @@ def fault_plans(
         effects: the effect types to draw from, simplest first; if left out, all that every world can show.
         errors: the errors to draw from, simplest first.
         sites: full names of the sites to strike, simplest first; :func:`storage_sites`, if left out.
-        way: name of the way of calling (:data:`ckpt_harness.faults.calling.WAYS`): who does the operation with whom.
+        way: name of the way of calling (:data:`ckpt_harness.faults.calling.CALL_STYLES`): who does the operation with whom.
 
     Raises:
         PlanError: a site that does not exist, or a coordinator outside the world or a group.
@@ -367,7 +367,7 @@ def _plan(menu: _Menu, drawn: list[Numbers], cast: _Cast) -> FaultPlan:
 
 @st.composite
 def _bound(draw: st.DrawFn, menu: _Menu, max_ranks: int, max_faults: int, way: str) -> BoundPlan:
-    how = way_of(way)
+    how = find_call_style(way)
     ranks = draw(st.integers(how.least, max_ranks if how.most is None else min(how.most, max_ranks)))
     smallest = min(len(group.ranks) for group in how.groups(ranks, 0))
     coordinator = draw(coordinators(smallest if how.use_collectives else 1))

@@ -40,7 +40,7 @@ def test_an_unreadable_plan_ends_the_process_start(tmp_path: Path) -> None:
     status, output = launch(["-c", "import ckpt_harness; print('went on')"], tmp_path, CKPT_HARNESS_PLAN="save[1]/write_date@0=raise")
     assert status != 0
     assert "went on" not in output
-    assert "did you mean 'write_data'" in output.splitlines()[-1]
+    assert "nearest: writer.write_data" in output.splitlines()[-1]
     assert output.splitlines()[-1].startswith("ckpt_harness.errors.PlanError: CKPT_HARNESS_PLAN='save[1]/write_date@0=raise': unknown site")
 
 

@@ -105,5 +105,5 @@ def test_an_unknown_engine_and_an_unknown_capability_are_refused(pytester: pytes
     pytester.makepyfile("import pytest\n@pytest.mark.ckpt_needs('luck')\ndef test_it(ckpt_rig): pass")
     result = pytester.runpytest("--ckpt-engine", "tape")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--ckpt-engine: unknown engine 'tape'; nearest: *"])
-    pytester.runpytest("--ckpt-engine", "filesystem").stdout.fnmatch_lines(["*ckpt_needs: unknown capability 'luck'; nearest: *"])
+    result.stderr.fnmatch_lines(["*--ckpt-engine: unknown engine 'tape'; valid: filesystem, *"])
+    pytester.runpytest("--ckpt-engine", "filesystem").stdout.fnmatch_lines(["*ckpt_needs: unknown capability 'luck'; valid: *"])

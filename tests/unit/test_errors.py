@@ -16,12 +16,12 @@ def test_the_examples_are_true() -> None:
 
 @pytest.mark.parametrize(("value", "nearest"), [("writer.writ_data", "writer.write_data"), ("finish", "writer.finish")])
 def test_a_long_list_of_choices_is_cut_to_the_nearest(value: str, nearest: str) -> None:
-    """With the command that prints all of them; the message stays under 200 characters."""
+    """The message names the command that prints all choices, and stays under 200 characters."""
     from ckpt_harness.faults.sites import SITES
 
     message = errors.unknown("site", value, SITES, see="ckpt-harness sites")
     assert nearest in message
-    assert f"`ckpt-harness sites` prints all {len(SITES)}" in message
+    assert message.endswith("; all: `ckpt-harness sites`")
     assert len(message) < 200
 
 

@@ -144,9 +144,9 @@ def test_worlds_shrink_to_one_rank() -> None:
     [
         (lambda: storage_sites("dump"), UsageError, "unknown operation 'dump'; operations: save"),
         (lambda: fault_plans(ranks=2, sites=["reader.reset"]), UsageError, "not called in 'save'; it is in: load"),
-        (lambda: fault_plans(ranks=2, sites=["writer.finnish"]), PlanError, "did you mean 'writer.finish'"),
-        (lambda: fault_plans(ranks=2, sites=["fs.rite"]), PlanError, "did you mean 'fs.write'"),
-        (lambda: fault_plans(ranks=2, coordinator=2), UsageError, "coordinator 2 of a world of 2; valid: 0 to 1"),
+        (lambda: fault_plans(ranks=2, sites=["writer.finnish"]), PlanError, "nearest: writer.finish"),
+        (lambda: fault_plans(ranks=2, sites=["fs.rite"]), PlanError, "nearest: fs.write"),
+        (lambda: fault_plans(ranks=2, coordinator=2), UsageError, "coordinator 2 is outside a world of 2; valid: 0 to 1"),
         (lambda: fault_plans(ranks=2, sites=["writer.write_data.future"], effects=[Raise]), UsageError, "legal there: .*FailFuture"),
         (lambda: effects_at("writer.storage_meta", [Skip]), UsageError, "legal there: Raise, "),
         (lambda: load_profile("slow"), UsageError, "unknown profile 'slow'; profiles: quick, ci, soak"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import PlanError, UsageError, choices, quoted
-from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, Way
+from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, CallStyle
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import BoundPlan, check_simulable, check_survivable
 from ckpt_harness.faults.protocol import DCP, Capability, Group, Protocol
@@ -48,7 +48,7 @@ class BoundCase:
     case: Case
     engine: Engine = field(repr=False, compare=False)
     workload: Workload = field(repr=False, compare=False)
-    call_style: Way = field(repr=False, compare=False)
+    call_style: CallStyle = field(repr=False, compare=False)
     groups: tuple[Group, ...] = field(repr=False, compare=False)
     protocol: Protocol = field(repr=False, compare=False)
     plan: BoundPlan = field(repr=False, compare=False)
@@ -136,7 +136,7 @@ def _check_calls(case: Case, engine: Engine) -> None:
         raise UsageError(f"unknown planner {quoted(case.planner)} for engine {engine.name!r}; {choices(engine.planners, case.planner)}")
 
 
-def _check_workload(case: Case, call_style: Way, engine: Engine, workload: Workload) -> None:
+def _check_workload(case: Case, call_style: CallStyle, engine: Engine, workload: Workload) -> None:
     """Refuses a state that the engine cannot store, or that cannot be loaded in the call style of the case."""
     resharded = frozenset({Holding.RESHARDED})
     if not call_style.use_collectives and Holding.RESHARDED in workload.holds:
@@ -192,7 +192,7 @@ def _check_onto(case: Case) -> None:
         raise UsageError(f"onto {case.onto!r} applies to saves only; valid: 'nothing'")
 
 
-def _check_async_save(case: Case, call_style: Way, workload: Workload) -> None:
+def _check_async_save(case: Case, call_style: CallStyle, workload: Workload) -> None:
     """Refuses settings that only an async save has, and combinations of them that cannot run."""
     defaults = {"executor": EXECUTORS[0], "staging": next(iter(STAGINGS)), "overlap": OVERLAPS[0]}
     for name, default in defaults.items():

@@ -11,7 +11,7 @@ from ckpt_harness.cases.binding import BoundCase, bind
 from ckpt_harness.cases.replay_line import spelled
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError, quoted, unknown
-from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, Executor, Overlap, Way, way_of
+from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, CallStyle, Executor, Overlap, find_call_style
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Group
 from ckpt_harness.faults.sites import OPERATION_KINDS, OperationKind
@@ -38,7 +38,7 @@ class Case:
         engine: name of the engine.
         workload: name of the workload.
         seed: seed of the order in which simulated ranks run.
-        way: how ranks are grouped for the call: one group, sub-groups, or no collectives; see :data:`ckpt_harness.faults.calling.WAYS`.
+        way: how ranks are grouped for the call: one group, sub-groups, or no collectives; see :data:`ckpt_harness.faults.calling.CALL_STYLES`.
         planner: name of a kind of planner that the engine has.
         retry: whether ranks whose operation failed do it again, with all faults healed.
         world: what runs the ranks: ``simulated``, ``processes``, or ``attached`` to a launcher.
@@ -132,13 +132,13 @@ class Case:
         return tuple(f"{self.operation}[{number}]" for number in range(1, count + 1))
 
     @property
-    def call_style(self) -> Way:
+    def call_style(self) -> CallStyle:
         """How ranks are grouped for the call.
 
         Raises:
             UsageError: an unknown name.
         """
-        return way_of(self.way)
+        return find_call_style(self.way)
 
     def groups(self) -> tuple[Group, ...]:
         """The groups of ranks that do the operation together.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from ckpt_harness.errors import quoted, unknown
-from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, WAYS
+from ckpt_harness.faults.calling import CALL_STYLES, EXECUTORS, OVERLAPS, STAGINGS
 from ckpt_harness.faults.sites import OPERATION_KINDS, OperationKind
 from ckpt_harness.worlds.launcher import Launch
 
@@ -114,7 +114,7 @@ workload_option = click.option(
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order in which simulated ranks run.")
 way_option = click.option(
     "--way",
-    type=click.Choice(list(WAYS)),
+    type=click.Choice(list(CALL_STYLES)),
     default="together",
     show_default=True,
     help="How ranks are grouped for the call: one group, sub-groups, or no collectives.",

@@ -20,7 +20,7 @@ from ckpt_harness.cli.options import (
     workload_option,
     world_option,
 )
-from ckpt_harness.faults.calling import way_of
+from ckpt_harness.faults.calling import find_call_style
 from ckpt_harness.faults.sites import OPERATION_KINDS
 from ckpt_harness.worlds.launcher import Launch
 
@@ -61,7 +61,7 @@ def replay(register: Register, **options: Any) -> None:
     from ckpt_harness.faults.plan import FaultPlan
     from ckpt_harness.faults.protocol import DCP
 
-    way = way_of(options["way"])  # before torch is imported: a bad plan answers at once
+    way = find_call_style(options["way"])  # before torch is imported: a bad plan answers at once
     groups = way.groups(options["ranks"], options["coordinator"])
     FaultPlan.parse(options["plan"]).bind(options["ranks"], options["coordinator"], way.protocol(DCP, options["operation"]), groups)
 

@@ -1,6 +1,6 @@
-"""The exception zoo: errors that differ in whether and how they can cross ranks.
+"""Errors as plans name them (``raise(OSError:ENOSPC)``), and the exception zoo: errors that differ in whether and how they can cross ranks.
 
-DCP pickles exceptions inside its collectives, so what kind of error is raised decides whether its peers ever learn of it.
+DCP pickles exceptions inside its collectives, so the kind of error decides whether the other ranks ever learn of it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import os
 import re
 from collections.abc import Callable
 
-from ckpt_harness.errors import InjectedFault, PlanError
+from ckpt_harness.errors import InjectedFault, PlanError, quoted, summary, unknown
 
 HUGE = 1 << 20
 """Characters in the message of the ``huge`` error."""
 
 
 class Unpicklable(RuntimeError):
-    """Holds a lambda, as errors that keep a connection, a lock or a frame do: ``pickle.dumps`` fails."""
+    """``pickle.dumps`` fails, as for errors that keep a connection, a lock or a frame."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Unpicklable(RuntimeError):
 
 
 class Unloadable(RuntimeError):
-    """Pickles, but its constructor wants more than ``args`` holds: ``pickle.loads`` fails, as for botocore's and gcsfs' errors."""
+    """``pickle.loads`` fails, since the constructor needs more arguments than ``args`` holds; as for the errors of botocore and gcsfs."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -35,12 +35,12 @@ class Unloadable(RuntimeError):
 
 
 class Control(BaseException):
-    """Not an ``Exception``: what ``except Exception`` lets through."""
+    """Not an ``Exception``: ``except Exception`` does not catch it."""
 
 
 def _local(message: str) -> BaseException:
     class Local(RuntimeError):
-        """Defined inside a function, so pickle cannot find it by name."""
+        """Defined inside a function, so that pickle cannot find the class by name."""
 
     return Local(message)
 
@@ -60,58 +60,75 @@ ZOO: dict[str, tuple[str, Callable[[str], BaseException]]] = {
     "huge": ("with a message of 1 MB", lambda message: RuntimeError(message + "x" * (HUGE - len(message)))),
     "unicode": ("with non-ASCII text", lambda message: RuntimeError(f"{message} — Plattenspeicher voll: 磁盘已满 💾")),
 }
-"""Name -> (what is special, how to make one)."""
+"""The exception zoo: name -> (what is special about the error, function that makes it from a message)."""
 
 SWEPT: tuple[str, ...] = ("OSError:ENOSPC", "TimeoutError", "SystemExit", "KeyboardInterrupt", *ZOO)
-"""The errors that a sweep tries beside the plain one: those that mean something to the code that they pass through, and those that are hard to send."""
+"""Errors that a sweep tries beside a plain error: errors with a meaning to the code that they pass through, and errors that are hard to send."""
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+\Z")
 
 
 def _builtin(name: str) -> type[BaseException] | None:
-    found = getattr(builtins, name, None)
-    if not (isinstance(found, type) and issubclass(found, BaseException)):
+    kind = getattr(builtins, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         return None
-    return found if _takes_message(found) else None  # not UnicodeDecodeError nor ExceptionGroup, which need more
+    return kind if _takes_message(kind) else None  # UnicodeDecodeError and ExceptionGroup need more
 
 
 def check(spec: str, *, load: bool = False) -> None:
-    """Refuses an error specification that could not be raised.
+    """Refuses the name of an error that could not be raised.
 
     Args:
-        spec: ``InjectedFault``, a builtin (``ValueError``), ``OSError:ERRNO``, a name of :data:`ZOO`, or a dotted path to a class of the caller's.
+        spec: ``InjectedFault``, a builtin (``ValueError``), ``OSError:ERRNO``, a name of :data:`ZOO`, or the dotted path of a class.
         load: also import the class of a dotted path.
 
     Raises:
-        PlanError: with the value and the choices.
+        PlanError: the message shows the name and the valid choices.
+
+    Example:
+        >>> check("OSError:ENOSPC")
+        >>> check("ValueError:EIO")
+        Traceback (most recent call last):
+            ...
+        ckpt_harness.errors.PlanError: error 'ValueError:EIO': only OSError takes an errno; valid: OSError:EIO, OSError:ENOSPC, ...
     """
     name, colon, number = spec.partition(":")
     if colon:
         if name != "OSError":
-            raise PlanError(f"error {spec!r}: only OSError takes an errno, as in OSError:ENOSPC")
-        if number not in errno.errorcode.values():
-            raise PlanError(f"error {spec!r}: unknown errno {number!r}; valid: {', '.join(sorted(errno.errorcode.values()))}")
+            raise PlanError(f"error {quoted(spec)}: only OSError takes an errno; valid: OSError:EIO, OSError:ENOSPC, ...")
+        check_errno(number)
     elif _DOTTED.match(name):
         if load:
             _import(name)
     elif name != "InjectedFault" and name not in ZOO and _builtin(name) is None:
-        raise PlanError(
-            f"unknown error {spec!r}: a builtin exception that takes a message (ValueError), OSError:ERRNO (OSError:ENOSPC), "
-            f"InjectedFault, the dotted path of a class (mypackage.errors.SlowDown), or one of the zoo: {', '.join(ZOO)}"
-        )
+        valid = "a builtin that takes a message (ValueError), OSError:ENOSPC, mypackage.MyError, or a name of `ckpt-harness effects`"
+        raise PlanError(f"unknown error {quoted(spec, 50)}; valid: {valid}")
+
+
+def check_errno(number: str) -> None:
+    """Refuses an errno that the system does not have.
+
+    Args:
+        number: symbolic errno, such as ``ENOSPC``.
+
+    Raises:
+        PlanError: the message shows the nearest choices.
+    """
+    if number not in errno.errorcode.values():
+        raise PlanError(unknown("errno", number, sorted(errno.errorcode.values())))
 
 
 def _import(path: str) -> type[BaseException]:
     module, _, attribute = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        kind = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise PlanError(f"error {path!r} cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, BaseException)):
-        raise PlanError(f"error {path!r} is {found!r}, which is not an exception class")
-    if not _takes_message(found):
-        raise PlanError(f"error {path!r} cannot be made from a message alone; valid: a class whose constructor takes one string")
-    return found
+        raise PlanError(f"error {quoted(path)} cannot be imported: {summary(error)}") from error
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+        raise PlanError(f"error {quoted(path)} is {quoted(kind)}, which is not an exception class")
+    if not _takes_message(kind):
+        raise PlanError(f"error {quoted(path)} cannot be made from a message alone; valid: a class whose constructor takes one string")
+    return kind
 
 
 def _takes_message(kind: type[BaseException]) -> bool:
@@ -123,7 +140,17 @@ def _takes_message(kind: type[BaseException]) -> bool:
 
 
 def injected(spec: str, site: str, rank: int) -> BaseException:
-    """The error that a fault raises: ``spec`` with a message that names the site and the rank, so that the right ones can be told from the wrong."""
+    """The error that a fault raises. Its message names the site and the rank, so that the right error can be distinguished from a wrong one.
+
+    Args:
+        spec: the error's name, as :func:`check` accepts it.
+        site: where the error is raised.
+        rank: the rank that raises it.
+
+    Example:
+        >>> injected("ValueError", "writer.finish", 0)
+        ValueError('injected at writer.finish on rank 0')
+    """
     return make(spec, f"injected at {site} on rank {rank}")
 
 
@@ -131,8 +158,12 @@ def make(spec: str, message: str) -> BaseException:
     """Makes the error that ``spec`` names.
 
     Args:
-        spec: as :func:`check` accepts it.
-        message: which fault of which plan this is.
+        spec: the error's name, as :func:`check` accepts it.
+        message: the error's message.
+
+    Example:
+        >>> make("OSError:EIO", "a test")
+        OSError(5, 'Input/output error [a test]')
     """
     name, _, number = spec.partition(":")
     if number:
@@ -152,6 +183,10 @@ def of_system(number: str) -> OSError:
 
     Args:
         number: symbolic errno, such as ``ENOSPC``.
+
+    Example:
+        >>> of_system("ENOSPC")
+        OSError(28, 'No space left on device')
     """
     code = getattr(errno, number)
     return OSError(code, os.strerror(code))

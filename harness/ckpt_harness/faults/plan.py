@@ -5,27 +5,39 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ckpt_harness.errors import PlanError
-from ckpt_harness.faults import error_specs as zoo
+from ckpt_harness.errors import PlanError, choices, quoted, summary, unknown
+from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects import SIMULABLE, Effect, Exit, FailFuture, Kill, Raise, Stop
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.protocol import DCP, Group, Protocol, groups_of
 from ckpt_harness.faults.sites import SITES, OperationKind
 from ckpt_harness.faults.text import faults_of
 
+_SEE = "ckpt-harness effects"
+"""The command that prints all effects."""
+
 
 @dataclass(frozen=True)
 class FaultPlan:
-    """A set of faults as a value: hashable, printable, and parsed back from its text (``FaultPlan.parse(str(plan)) == plan``).
+    """A set of faults as a value: hashable, printable, and equal to the plan that its text parses to.
 
     Attributes:
-        faults: in the order they were written.
+        faults: in the order in which they were written.
+
+    Raises:
+        PlanError: two faults may strike the same call, or a fault can never act.
+
+    Example:
+        >>> plan = FaultPlan.parse("write_data@2=raise(OSError:ENOSPC); finish@coordinator=hang")
+        >>> str(plan)
+        'writer.write_data@2=raise(OSError:ENOSPC); writer.finish@coordinator=hang'
+        >>> FaultPlan.parse(str(plan)) == plan
+        True
     """
 
     faults: tuple[Fault, ...] = ()
@@ -33,13 +45,13 @@ class FaultPlan:
     def __post_init__(self) -> None:
         for first, second in itertools.combinations(self.faults, 2):
             if first.overlaps(second) and _share_a_rank(first, second):
-                raise PlanError(f"two faults on one occurrence: {first} and {second}")
+                raise PlanError(f"two faults may strike the same call: {first.label} and {second.label}")
         for fault in self.faults:
             _check_coordinator_only(fault)
 
     @classmethod
     def parse(cls, text: str, *, side: str | None = None) -> FaultPlan:
-        """Reads a plan.
+        """Reads a plan from its text.
 
         Args:
             text: faults joined by ``;``, each ``[operation[n]/]site[(glob)]@ranks[#nth[xTIMES]][!after]=effect(args)[?]``. A phase (``write``)
@@ -47,26 +59,35 @@ class FaultPlan:
             side: ``writer`` or ``reader`` inside a wrapper of that side, where the prefix may be left out.
 
         Raises:
-            PlanError: syntax or legality, with the value and the valid choices.
+            PlanError: wrong syntax, or an impossible fault; the message shows the value and the valid choices.
+
+        Example:
+            >>> [fault] = FaultPlan.parse("save[3]/write_data@0,2#2=raise(ValueError)")
+            >>> fault.site, fault.ranks, fault.nth
+            ('writer.write_data', (0, 2), 2)
         """
         if not isinstance(text, str):
-            raise PlanError(f"a plan is text, not {type(text).__name__}: {text!r}")
-        return cls(tuple(fault for meant in faults_of(text, side=side, every_site=False) for fault in meant))
+            raise PlanError(f"plan {quoted(text)} has the type {type(text).__name__}; valid: text such as writer.write_data@2=raise")
+        return cls(tuple(fault for faults in faults_of(text, side=side, every_site=False) for fault in faults))
 
     @classmethod
     def expand(cls, text: str, *, side: str | None = None) -> tuple[FaultPlan, ...]:
-        """Reads a text in which phases stand for all their sites: one plan a site.
+        """Reads a text in which a phase stands for each of its sites: one plan for each site.
 
         Raises:
             PlanError: as :meth:`parse`.
+
+        Example:
+            >>> [str(plan) for plan in FaultPlan.expand("save/write@0=raise")]
+            ['save/writer.write_data@0=raise', 'save/writer.write_data.future@0=failfuture']
         """
         return tuple(cls(choice) for choice in itertools.product(*faults_of(text, side=side, every_site=True)))
 
     @classmethod
     def from_fail_conf(cls, conf: Mapping[str, Any], *, side: str) -> FaultPlan:
-        """Reads the dictionary of DCP's own failure tests, such as ``{"fail_write_data": [2]}``.
+        """Reads a ``fail_conf`` dictionary of DCP's own failure tests, such as ``{"fail_write_data": [2]}``.
 
-        The error is a ``ValueError`` every time, as there (``test/distributed/checkpoint/test_checkpoint.py``); ``_async`` after a name
+        As in those tests (``test/distributed/checkpoint/test_checkpoint.py``), the error is always a ``ValueError``, and ``_async`` after a name
         means the future that the method returned.
 
         Args:
@@ -75,18 +96,22 @@ class FaultPlan:
 
         Raises:
             PlanError: an unknown side or key, or ranks that are no list of numbers.
+
+        Example:
+            >>> str(FaultPlan.from_fail_conf({"fail_write_data": [2]}, side="writer"))
+            'writer.write_data@2#1x*=raise(ValueError)'
         """
         if side not in ("writer", "reader"):
-            raise PlanError(f"side {side!r}; valid: writer, reader")
+            raise PlanError(unknown("side", side, ("writer", "reader")))
         keys = {f"fail_{site.method.removesuffix('.future')}{'_async' * site.is_future}": site for site in SITES.values() if site.side == side}
         faults = []
         for key, ranks in conf.items():
             if key == "ignore_exception_type":
                 continue
             if key not in keys:
-                raise PlanError(f"unknown key {key!r} for a {side}; valid: {', '.join(keys)}, ignore_exception_type")
+                raise PlanError(unknown(f"{side} key", key, [*keys, "ignore_exception_type"]))
             if isinstance(ranks, str) or not isinstance(ranks, Sequence) or not all(isinstance(rank, int) for rank in ranks):
-                raise PlanError(f"{key}={ranks!r}; valid: a list of ranks, such as [0, 2]")
+                raise PlanError(f"{key}={quoted(ranks)}; valid: a list of ranks, such as [0, 2]")
             effect: Effect = FailFuture("wait", "ValueError") if keys[key].is_future else Raise("ValueError")
             if ranks:
                 faults.append(Fault(keys[key].name, tuple(sorted(set(ranks))), effect, times=None))
@@ -97,62 +122,81 @@ class FaultPlan:
 
         Args:
             world_size: number of ranks.
-            coordinator: the rank that coordinates; within its group, where there are several.
+            coordinator: the rank that coordinates, within its group.
             protocol: the protocol of the engine under test.
-            groups: who does the operation with whom; see :func:`ckpt_harness.faults.protocol.groups_of` for what is meant without it.
+            groups: the ranks that do an operation together. Default: :func:`ckpt_harness.faults.protocol.groups_of`.
 
         Raises:
-            PlanError: a rank outside the world or of no group, a coordinator-only site on another rank, a fault on nobody, two faults on one
-                occurrence, or an error type that cannot be imported.
+            PlanError: a rank outside the world or of no group, a site of the coordinator on another rank, a fault that strikes no rank, two faults
+                on the same call, or an error type that cannot be imported.
+
+        Example:
+            >>> bound = FaultPlan.parse("write_data@others=raise").bind(3)
+            >>> sorted(bound.faults[0].ranks)
+            [1, 2]
         """
-        if world_size < 1 or not 0 <= coordinator < world_size:
-            raise PlanError(f"coordinator {coordinator} of a world of {world_size}; valid: 0 to {max(world_size - 1, 0)}")
+        if world_size < 1:
+            raise PlanError(f"a world of {world_size} ranks; valid: 1 or more")
+        if not 0 <= coordinator < world_size:
+            raise PlanError(f"coordinator {coordinator} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
         parties = groups_of(world_size, coordinator, protocol) if groups is None else groups
         bound = tuple(BoundFault(fault, _bound_ranks(fault, world_size, parties, protocol)) for fault in self.faults)
         for first, second in itertools.combinations(bound, 2):
             both = first.ranks & second.ranks
             if both and first.fault.overlaps(second.fault):
-                raise PlanError(f"two faults on one occurrence, on rank {min(both)}: {first.fault} and {second.fault}")
+                raise PlanError(f"two faults may strike the same call of rank {min(both)}: {first.fault.label} and {second.fault.label}")
         for fault in self.faults:
             if isinstance(fault.effect, (Raise, FailFuture)):
-                zoo.check(fault.effect.error, load=True)
+                error_specs.check(fault.effect.error, load=True)
         return BoundPlan(self, bound, world_size, coordinator, protocol, parties)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Plain data."""
+        """The plan as plain data."""
         return [fault.to_json() for fault in self.faults]
 
     @classmethod
     def from_json(cls, data: str | Sequence[Mapping[str, Any]]) -> FaultPlan:
-        """Reads what :meth:`to_json` gave, or its JSON text.
+        """Makes a plan from the data that :meth:`to_json` returned, or from the data's JSON text.
 
         Raises:
             PlanError: not JSON, or not a plan.
+
+        Example:
+            >>> plan = FaultPlan.parse("writer.finish@coordinator=raise")
+            >>> FaultPlan.from_json(plan.to_json()) == plan
+            True
         """
         if isinstance(data, str):
             try:
                 data = json.loads(data)
-            except (ValueError, RecursionError) as error:  # numbers too long and brackets too deep are no JSONDecodeError
-                raise PlanError(f"not JSON: {error}: {str(data)[:80]!r}") from error
+            except (ValueError, RecursionError) as error:  # numbers that are too long and brackets that are too deep raise no JSONDecodeError
+                raise PlanError(f"plan {quoted(data)} is not JSON: {summary(error)}") from error
         if isinstance(data, (str, Mapping)) or not isinstance(data, Sequence):
-            raise PlanError(f"a plan in JSON is a list of faults, not {reprlib.repr(data)}")
+            raise PlanError(f"plan {quoted(data)} in JSON; valid: a list of faults")
         return cls(tuple(Fault.from_json(fault) for fault in data))  # type: ignore[arg-type]  # each is checked there
 
     def readdressed(self, kind: OperationKind, other: OperationKind) -> FaultPlan:
-        """The plan with the faults of operations of one kind addressed to those of another."""
-        faults = [(fault, fault.operation) for fault in self.faults]
-        return FaultPlan(
-            tuple(replace(fault, operation=replace(at, kind=other)) if at is not None and at.kind == kind else fault for fault, at in faults)
-        )
+        """The plan with faults that were addressed to operations of one kind addressed to operations of another kind.
+
+        Example:
+            >>> str(FaultPlan.parse("save[2]/finish@0=raise").readdressed("save", "async_save"))
+            'async_save[2]/writer.finish@0=raise'
+        """
+        def moved(fault: Fault) -> Fault:
+            if fault.operation is None or fault.operation.kind != kind:
+                return fault
+            return replace(fault, operation=replace(fault.operation, kind=other))
+
+        return FaultPlan(tuple(map(moved, self.faults)))
 
     @property
     def strikes_disk(self) -> bool:
-        """Whether it names a disk site."""
+        """Whether a fault strikes a disk site."""
         return any(fault.at.layer == "disk" for fault in self.faults)
 
     @property
     def strikes_network(self) -> bool:
-        """Whether it names a site of HTTP requests."""
+        """Whether a fault strikes HTTP requests."""
         return any(fault.at.layer == "network" for fault in self.faults)
 
     def __str__(self) -> str:
@@ -169,38 +213,42 @@ class FaultPlan:
 
 
 def check_simulable(plan: FaultPlan) -> None:
-    """Refuses a plan that only real processes can suffer.
+    """Refuses a plan with effects that need real processes.
 
     Raises:
-        PlanError: with the effect and the choices.
+        PlanError: the message shows the effect and the valid choices.
     """
     for fault in plan:
         if fault.effect.needs_processes:
-            here = ", ".join(kind.name for kind in SIMULABLE)
-            raise PlanError(f"fault {fault}: {fault.effect.name} needs real processes (world 'processes'); effects of simulated ranks: {here}")
+            valid = choices((kind.name for kind in SIMULABLE), see=_SEE)
+            raise PlanError(f"{fault.label}: {fault.effect.name} needs real processes (world 'processes'); {valid}")
 
 
 def check_survivable(plan: FaultPlan) -> None:
-    """Refuses a plan that ends a rank, or stops it for good: one that a launcher started cannot be replaced.
+    """Refuses a plan that ends a rank, or stops it for good: a rank that a launcher started cannot be replaced.
 
     Raises:
-        PlanError: with the effect and the choices.
+        PlanError: the message shows the effect and the valid choices.
     """
     for fault in plan:
         effect = fault.effect
         if isinstance(effect, (Kill, Exit)) or (isinstance(effect, Stop) and math.isinf(effect.seconds)):
-            here = ", ".join(kind.name for kind in SIMULABLE if kind is not Kill)
-            raise PlanError(f"{effect.name} ends a rank, and a launcher ends all ranks then; fault {fault}; effects of attached ranks: {here}, stop(SECONDS)")
+            valid = f"raise, delay, hang, ..., stop(SECONDS); all: `{_SEE}`"
+            raise PlanError(f"{effect.name} ends a rank, and a launcher ends all ranks then; {fault.label}; valid: {valid}")
 
 
 def as_plan(plan: FaultPlan | str, *, side: str | None = None) -> FaultPlan:
-    """A plan from what an API accepts: a plan, or its text."""
+    """The plan that an argument stands for: a plan, or its text.
+
+    Raises:
+        PlanError: as :meth:`FaultPlan.parse`.
+    """
     return plan if isinstance(plan, FaultPlan) else FaultPlan.parse(plan, side=side)
 
 
 @dataclass(frozen=True)
 class BoundFault:
-    """A fault with the ranks of a particular world."""
+    """A fault with the ranks of a particular world that it strikes."""
 
     fault: Fault
     ranks: frozenset[int]
@@ -216,7 +264,7 @@ class BoundPlan:
         world_size: number of ranks.
         coordinator: the rank that coordinates, within its group.
         protocol: the engine's protocol.
-        groups: who does the operation with whom.
+        groups: the ranks that do an operation together.
     """
 
     plan: FaultPlan
@@ -230,13 +278,13 @@ class BoundPlan:
         return f"{self.plan!r}.bind({self.world_size}, {self.coordinator})"
 
     def find(self, site: str, rank: int, operation: str, counts: Mapping[str, tuple[int, int]]) -> BoundFault | None:
-        """The fault that strikes an occurrence, if any. There is at most one, since overlapping plans are refused.
+        """The fault that strikes a call, if any. There is at most one, since plans with overlapping faults are refused.
 
         Args:
-            site: full name.
-            rank: who calls.
-            operation: in which.
-            counts: file pattern -> which call of those it describes this is, in the case and in the operation; "" describes all.
+            site: full name of the site.
+            rank: the rank that calls.
+            operation: the operation in which it calls.
+            counts: file pattern -> (nth call in the case, nth call in the operation) among the calls that the pattern matches; "" matches all.
         """
         for bound in self.faults:
             fault = bound.fault
@@ -248,17 +296,17 @@ class BoundPlan:
         return None
 
     def patterns(self, site: str, file: str) -> tuple[str, ...]:
-        """The file patterns that describe a call and by which faults count; "" describes all."""
-        globs = {one.fault.glob for one in self.faults if one.fault.site == site and one.fault.glob is not None}
+        """The file patterns that match a call and by which faults count; "" matches all files."""
+        globs = {bound.fault.glob for bound in self.faults if bound.fault.site == site and bound.fault.glob is not None}
         return ("", *sorted(glob for glob in globs if fnmatchcase(file, glob)))
 
     def sites(self, kind: OperationKind | None = None) -> frozenset[str]:
-        """The sites that the plan names, of one kind of operation or of all."""
+        """The sites that the plan strikes, in one kind of operation or in all."""
         return frozenset(bound.fault.site for bound in self.faults if kind is None or kind in bound.fault.at.operations)
 
 
 def _share_a_rank(first: Fault, second: Fault) -> bool:
-    """Whether it is certain, before binding, that both act on a common rank."""
+    """Whether it is certain, before binding, that both faults strike a common rank."""
     if isinstance(first.ranks, str) or isinstance(second.ranks, str):
         return first.ranks == second.ranks or (first.ranks == "all" or second.ranks == "all")
     return bool(set(first.ranks) & set(second.ranks))
@@ -266,28 +314,32 @@ def _share_a_rank(first: Fault, second: Fault) -> bool:
 
 def _check_coordinator_only(fault: Fault) -> None:
     if fault.at.callers == "coordinator" and (fault.ranks in ("all", "others") or (len(fault.ranks) > 1 and not isinstance(fault.ranks, str))):
-        raise PlanError(f"fault {fault}: {fault.site} is called by the coordinator alone; say {fault.site}@coordinator")
+        raise PlanError(f"{fault.label}: only the coordinator calls {fault.site}; valid: {fault.site}@coordinator")
 
 
 def _bound_ranks(fault: Fault, world_size: int, groups: tuple[Group, ...], protocol: Protocol) -> frozenset[int]:
+    """The ranks of a world that a fault strikes."""
     everyone = frozenset(rank for group in groups for rank in group.ranks)
     coordinators = frozenset(group.coordinator for group in groups)
-    ranks = {
-        "all": everyone,
-        "coordinator": coordinators,
-        "others": everyone - coordinators,
-    }.get(str(fault.ranks), frozenset(rank for rank in fault.ranks if isinstance(rank, int)))
+    ranks = _ranks_of(fault, everyone, coordinators)
     if not ranks <= frozenset(range(world_size)):
-        raise PlanError(f"fault {fault}: rank {max(ranks)} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
+        raise PlanError(f"{fault.label}: rank {max(ranks)} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
     if not ranks <= everyone:
-        raise PlanError(f"fault {fault}: rank {min(ranks - everyone)} takes no part in the operation; valid: {_told(everyone)}")
+        raise PlanError(f"{fault.label}: rank {min(ranks - everyone)} takes no part in the operation; {_choices(everyone)}")
     if not ranks:
-        raise PlanError(f"fault {fault} strikes nobody: a world of {world_size} has no ranks but the coordinator{'s' * (len(groups) > 1)}")
+        raise PlanError(f"{fault.label} strikes no rank: all ranks of a world of {world_size} coordinate; valid: coordinator, all")
     if fault.at.callers == "coordinator" and protocol.collectives and not ranks <= coordinators:
-        whom = f"coordinator (rank {_told(coordinators)})" if len(coordinators) == 1 else f"coordinators (ranks {_told(coordinators)})"
-        raise PlanError(f"fault {fault}: {fault.site} is called by the {whom} alone, not by rank {_told(ranks - coordinators)}")
+        others = ", ".join(map(str, sorted(ranks - coordinators)[:3]))
+        raise PlanError(f"{fault.label}: only a coordinator calls {fault.site}, and rank {others} does not coordinate; {_choices(coordinators)}")
     return ranks
 
 
-def _told(ranks: frozenset[int]) -> str:
-    return ", ".join(map(str, sorted(ranks)))
+def _ranks_of(fault: Fault, everyone: frozenset[int], coordinators: frozenset[int]) -> frozenset[int]:
+    if isinstance(fault.ranks, tuple):
+        return frozenset(fault.ranks)
+    words = {"all": everyone, "coordinator": coordinators, "others": everyone - coordinators}
+    return words[fault.ranks]
+
+
+def _choices(ranks: frozenset[int]) -> str:
+    return choices(map(str, sorted(ranks)))

@@ -12,7 +12,7 @@ from typing import Any
 from ckpt_harness.disk.durability import MODELS
 from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.errors import UsageError, choices, quoted, unknown
-from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, WAYS
+from ckpt_harness.faults.calling import CALL_STYLES, EXECUTORS, OVERLAPS, STAGINGS
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
 from ckpt_harness.findings.entry import Entry
 from ckpt_harness.findings.signatures import ROLES, Signature, matches
@@ -111,7 +111,7 @@ def _check_lists(lists: Mapping[str, tuple[str, ...]], where: str) -> None:
 def _possible_calls(operations: Iterable[str], patterns: Iterable[str]) -> list[str]:
     """The calls that a pattern may match. Any planner that a pattern names counts as one, since an engine may bring planners of its own."""
     planners = [pattern.split()[-1] for pattern in patterns if pattern.split()]
-    calls = [f"{way} {kind} {planner}" for way in WAYS for kind in operations for planner in planners]
+    calls = [f"{way} {kind} {planner}" for way in CALL_STYLES for kind in operations for planner in planners]
     return [*calls, *(f"{call} onto a checkpoint" for call in calls)]
 
 

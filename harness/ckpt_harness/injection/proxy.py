@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
         if isinstance(effect, Status):
-            return refused(request, effect.status, effect.told)
+            return refused(request, effect.status, effect.error_code)
         if isinstance(effect, Skip):
             return pretended(request)
         if isinstance(effect, Delay):

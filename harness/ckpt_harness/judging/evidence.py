@@ -99,7 +99,7 @@ class Evidence:
         timeout: seconds that a collective waits for late ranks.
         capabilities: what the engine claims.
         protocol: the calls that the engine declares.
-        way: name of the way of calling (:data:`ckpt_harness.faults.calling.WAYS`).
+        way: name of the way of calling (:data:`ckpt_harness.faults.calling.CALL_STYLES`).
         planner: name of the kind of planner.
         onto: what a save found at its place: ``nothing`` or a ``checkpoint``.
         history: what happened, in order.

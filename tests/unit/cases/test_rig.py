@@ -106,10 +106,10 @@ def test_alone_means_without_a_group(rig: Rig) -> None:
     ("case", "words"),
     [
         (_case(operation="copy"), "unknown operation 'copy'; valid: save, async_save, load"),
-        (_case(engine="tape"), "unknown engine 'tape'; nearest: "),
+        (_case(engine="tape"), "unknown engine 'tape'; valid: filesystem, "),
         (_case(engine="no.such.module:ENGINE"), "cannot be imported"),
         (_case(workload="huge"), "unknown workload 'huge'; valid: replicated"),
-        (_case(way="alone"), "2 ranks in way .alone. .one rank, no process group.; valid: 1"),
+        (_case(way="alone"), "way .alone. .one rank, no process group. does not work with 2 ranks; valid: 1"),
         (_case(operation="async_save", coordinator=1), "async_save coordinates on rank 0 only"),
     ],
 )

@@ -28,16 +28,16 @@ def _run(line: str, columns: int = 200) -> Result:
 
 
 USAGE = [
-    ("replay write_dat@0=raise", "unknown site 'write_dat'; did you mean 'write_data'?"),
+    ("replay write_dat@0=raise", "unknown site 'write_dat'; nearest: write, writer.write_data, "),
     ("replay writer.write_data@5=raise", "rank 5 is outside a world of 2; valid: 0 to 1"),
-    ("replay writer.finish@1=raise", "called by the coordinator (rank 0) alone"),
+    ("replay writer.finish@1=raise", "only a coordinator calls writer.finish, and rank 1 does not coordinate; valid: 0"),
     ("replay writer.write_data@0=raise(NoSuchError)", "unknown error 'NoSuchError'"),
     ("replay writer.write_data@0=explode", "unknown effect 'explode'"),
     ("replay writer.write_data@0=raise --ranks two", "'two' is not a valid integer"),
     ("replay writer.write_data@0=raise --ranks 0", "0 is not in the range 1<=x<=1024"),
-    ("replay writer.write_data@0=raise --coordinator 2", "coordinator 2 of a world of 2; valid: 0 to 1"),
+    ("replay writer.write_data@0=raise --coordinator 2", "coordinator 2 is outside a world of 2; valid: 0 to 1"),
     ("replay writer.write_data@0=raise --op copy", "'copy' is not one of"),
-    ("export write_dat@0=raise", "unknown site 'write_dat'; did you mean 'write_data'?"),
+    ("export write_dat@0=raise", "unknown site 'write_dat'; nearest: write, writer.write_data, "),
     ("export writer.write_data@5=raise", "rank 5 is outside a world of 2; valid: 0 to 1"),
     ("sweep --ranks 2,x", "'2,x' is not a list of numbers such as 2,3,4"),
     ("sweep --ranks 0", "0 ranks; valid: 1 to 1024"),
@@ -49,13 +49,13 @@ USAGE = [
     ("dance", "No such command 'dance'"),
 ]
 LATER = [
-    ("sweep --ranks 2 --coordinator 2", "coordinator 2 of a world of 2; valid: 0 to 1"),
-    ("sweep --ranks 2 --engine tape", "unknown engine 'tape'; nearest: "),
+    ("sweep --ranks 2 --coordinator 2", "coordinator 2 is outside a world of 2; valid: 0 to 1"),
+    ("sweep --ranks 2 --engine tape", "unknown engine 'tape'; valid: filesystem, "),
     ("sweep --ranks 2 --workload huge", "unknown workload 'huge'; valid: replicated"),
-    ("replay writer.write_data@0=raise --engine tape", "unknown engine 'tape'; nearest: "),
+    ("replay writer.write_data@0=raise --engine tape", "unknown engine 'tape'; valid: filesystem, "),
     ("replay writer.write_data@0=raise --engine no.such:ENGINE", "cannot be imported: No module named 'no'"),
     ("replay writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
-    ("replay writer.write_data@0=raise --way alone", "2 ranks in way 'alone' (one rank, no process group); valid: 1"),
+    ("replay writer.write_data@0=raise --way alone", "way 'alone' (one rank, no process group) does not work with 2 ranks; valid: 1"),
     ("replay writer.write_data@0=raise --op async_save --coordinator 1", "async_save coordinates on rank 0 only"),
     ("export writer.write_data@0=raise --engine tests/plugin/broken_engines.py:SECRETIVE", "stand-alone scripts know torch only; engines: filesystem"),
     ("export writer.write_data@0=raise --engine fsspec-memory", "its store lives in one process; engines: filesystem"),

@@ -8,7 +8,7 @@ import pytest
 
 from ckpt_harness.cases.case import Case
 from ckpt_harness.errors import PlanError, UsageError
-from ckpt_harness.faults.calling import WAYS, way_of
+from ckpt_harness.faults.calling import CALL_STYLES, find_call_style
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import DCP, Group
 
@@ -28,7 +28,7 @@ from ckpt_harness.faults.protocol import DCP, Group
 )
 def test_ranks_are_split_into_groups(way: str, ranks: int, coordinator: int, groups: list[tuple[tuple[int, ...], int]]) -> None:
     """The coordinator is named by its rank within the group, and known by that in the world."""
-    assert way_of(way).groups(ranks, coordinator) == tuple(Group(*one) for one in groups)
+    assert find_call_style(way).groups(ranks, coordinator) == tuple(Group(*one) for one in groups)
 
 
 @pytest.mark.parametrize(
@@ -37,25 +37,25 @@ def test_ranks_are_split_into_groups(way: str, ranks: int, coordinator: int, gro
 )
 def test_a_way_says_whether_collectives_join_ranks(way: str, kind: str, joined: bool) -> None:
     """And the engine's protocol stays what it is in all else."""
-    protocol = way_of(way).protocol(DCP, kind)  # type: ignore[arg-type]  # one of three literals
+    protocol = find_call_style(way).protocol(DCP, kind)  # type: ignore[arg-type]  # one of three literals
     assert (protocol.collectives, protocol.operations) == (joined, DCP.operations)
 
 
 def test_a_load_cannot_be_told_to_go_without_collectives() -> None:
     """So its protocol is that of all loads, whatever it loads."""
-    assert way_of("no_collectives").protocol(DCP, "load") is DCP
+    assert find_call_style("no_collectives").protocol(DCP, "load") is DCP
 
 
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        (Case(way="ring"), "unknown way 'ring'; ways: together, alone, no_dist"),
-        (Case(way="alone"), "2 ranks in way 'alone' (one rank, no process group); valid: 1"),
-        (Case(way="subgroup", ranks=1), "1 rank in way 'subgroup'"),
+        (Case(way="ring"), "unknown way 'ring'; valid: together, alone, no_dist"),
+        (Case(way="alone"), "way 'alone' (one rank, no process group) does not work with 2 ranks; valid: 1"),
+        (Case(way="subgroup", ranks=1), "with 1 rank; valid: 2 or more"),
         (Case(way="groups", ranks=1), "valid: 2 or more"),
-        (Case(way="groups", ranks=4, coordinator=2), "coordinator 2 of a group in way 'groups' of 2; valid: 0 to 1"),
-        (Case(way="no_dist", coordinator=1), "coordinator 1 of a group in way 'no_dist' of 1; valid: 0 to 0"),
-        (Case(way="no_collectives", coordinator=1), "coordinator 1: rank 0 stands for the coordinator in way 'no_collectives'"),
+        (Case(way="groups", ranks=4, coordinator=2), "coordinator 2 is outside a group of 2 (way 'groups'); valid: 0 to 1"),
+        (Case(way="no_dist", coordinator=1), "coordinator 1 is outside a group of 1 (way 'no_dist'); valid: 0 to 0"),
+        (Case(way="no_collectives", coordinator=1), "coordinator 1 with way 'no_collectives', in which no rank coordinates; valid: 0"),
         (Case(planner="cached"), "unknown planner 'cached' for engine 'filesystem'; valid: default, plan-caching"),
         (Case(way="no_collectives", engine="tests/unit/joined_only.py:ENGINE"), "does not claim 'without collectives'"),
     ],
@@ -71,11 +71,11 @@ def test_what_a_way_does_not_work_in_is_refused(case: Case, words: str) -> None:
     [
         ("subgroup", 3, "writer.write_data@0=raise", "rank 0 takes no part in the operation; valid: 1, 2"),
         ("subgroup", 3, "writer.write_data@3=raise", "rank 3 is outside a world of 3"),
-        ("subgroup", 3, "writer.finish@2=raise", "writer.finish is called by the coordinator (rank 1) alone, not by rank 2"),
-        ("groups", 4, "writer.finish@3=raise", "writer.finish is called by the coordinators (ranks 0, 1) alone, not by rank 3"),
-        ("groups", 2, "writer.write_data@others=raise", "strikes nobody: a world of 2 has no ranks but the coordinators"),
-        ("no_dist", 2, "writer.write_data@others=raise", "strikes nobody"),
-        ("groups", 4, "writer.write_data@coordinator=raise; writer.write_data@1=hang", "two faults on one occurrence, on rank 1"),
+        ("subgroup", 3, "writer.finish@2=raise", "only a coordinator calls writer.finish, and rank 2 does not coordinate; valid: 1"),
+        ("groups", 4, "writer.finish@3=raise", "only a coordinator calls writer.finish, and rank 3 does not coordinate; valid: 0, 1"),
+        ("groups", 2, "writer.write_data@others=raise", "strikes no rank: all ranks of a world of 2 coordinate"),
+        ("no_dist", 2, "writer.write_data@others=raise", "strikes no rank"),
+        ("groups", 4, "writer.write_data@coordinator=raise; writer.write_data@1=hang", "two faults may strike the same call of rank 1"),
     ],
 )
 def test_a_fault_that_could_never_fire_is_refused(way: str, ranks: int, text: str, words: str) -> None:
@@ -110,4 +110,4 @@ def test_a_case_replays_as_it_was_called() -> None:
 
 def test_every_way_says_what_it_is() -> None:
     """One line each."""
-    assert all(name == way.name and way.about for name, way in WAYS.items())
+    assert all(name == way.name and way.about for name, way in CALL_STYLES.items())

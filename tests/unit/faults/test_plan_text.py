@@ -122,7 +122,7 @@ def test_collectives_are_the_same_in_every_operation(addressed: str) -> None:
 
 def test_a_phase_of_the_coordinator_alone_has_no_sites_elsewhere() -> None:
     """Which is said, with what to write instead."""
-    with pytest.raises(PlanError, match="say finish@coordinator"):
+    with pytest.raises(PlanError, match="valid: finish@coordinator"):
         FaultPlan.expand("finish@others=raise")
 
 
@@ -143,7 +143,7 @@ def test_phases_expand_in_all_combinations() -> None:
 @pytest.mark.parametrize("phase", ["setup", "prepare"])
 def test_a_phase_of_both_directions_must_be_told_which(phase: str) -> None:
     """Where a single plan is wanted."""
-    with pytest.raises(PlanError, match=f"say save/{phase} or load/{phase}"):
+    with pytest.raises(PlanError, match=f"valid: save/{phase}, load/{phase}, or the name of a site"):
         FaultPlan.parse(f"{phase}@0=raise")
 
 
@@ -160,8 +160,8 @@ def test_the_dictionaries_of_dcps_own_tests_are_read() -> None:
 @pytest.mark.parametrize(
     ("conf", "side", "told"),
     [
-        ({"fail_wirte_data": [0]}, "writer", "unknown key 'fail_wirte_data' for a writer; valid: fail_reset, "),
-        ({"fail_read_data": [0]}, "writer", "unknown key 'fail_read_data'"),
+        ({"fail_wirte_data": [0]}, "writer", "unknown writer key 'fail_wirte_data'; nearest: fail_write_data, "),
+        ({"fail_read_data": [0]}, "writer", "unknown writer key 'fail_read_data'"),
         ({"fail_write_data": 2}, "writer", r"valid: a list of ranks, such as \[0, 2\]"),
         ({"fail_write_data": "02"}, "writer", "valid: a list of ranks"),
         ({"fail_write_data": ["0"]}, "writer", "valid: a list of ranks"),

@@ -153,9 +153,9 @@ def test_a_fault_strikes_the_addressed_rank_only(store: str, plan: str, rank: in
         ("localhost:9000", "", UsageError, "no address of a store; valid: http://host:port"),
         ("http://localhost:9000", "fs.write@0=diskerror", PlanError, "has no site 'fs.write'; valid: http.put"),
         ("http://localhost:9000", "save/put@0=status", PlanError, "a request does not show its operation"),
-        ("http://localhost:9000", "put@0=status(200)", PlanError, "status 200; valid: 400 to 599"),
-        ("http://localhost:9000", "put@0=kill", PlanError, "'kill' is illegal at 'http.put'; legal there: delay, hang, skip"),
-        ("http://localhost:9000", "put@0=throttle(0)", PlanError, "valid: 1 or more"),
+        ("http://localhost:9000", "put@0=status(200)", PlanError, "argument 200 of status; valid: 400 to 599"),
+        ("http://localhost:9000", "put@0=kill", PlanError, "'kill' is illegal at http.put; legal there: delay, hang, skip"),
+        ("http://localhost:9000", "put@0=throttle(0)", PlanError, "valid: 1 byte per second or more"),
         ("http://localhost:9000", "put@0=status(503,slow down)", PlanError, "valid: a word such as SlowDown"),
     ],
 )

@@ -23,7 +23,7 @@ _WRITER = MemoryWriter()
         (FaultyLoadPlanner, dcp.DefaultLoadPlanner(), "state.state_dict@0=raise", "FaultyStateful or inject"),
         (FaultyStorageWriter, _WRITER, "pg.gather@0=raise", "only there can collectives fail"),
         (FaultyStorageWriter, _WRITER, "async_save/write_data@0=raise", "cannot distinguish async_save from save"),
-        (FaultyStorageWriter, _WRITER, "write_date@0=raise", "did you mean 'write_data'"),
+        (FaultyStorageWriter, _WRITER, "write_date@0=raise", "nearest: writer.write_data"),
         (FaultyStorageWriter, _WRITER, "write_data@0=raise(no.such.module.Error)", "cannot be imported"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ckpt_harness.faults.calling import way_of
+from ckpt_harness.faults.calling import find_call_style
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import DCP, DCP_ALONE, Protocol, groups_of
 from ckpt_harness.faults.sites import OperationKind
@@ -250,7 +250,7 @@ def test_alone_a_late_rank_makes_nobody_wait() -> None:
 
 
 def _in_way(text: str, way: str, ranks: int, operation: OperationKind = "save", coordinator: int = 0, **options: float) -> tuple[Expectation, ...]:
-    how = way_of(way)
+    how = find_call_style(way)
     protocol = how.protocol(DCP, operation)
     bound = FaultPlan.parse(text).bind(ranks, coordinator, protocol, how.groups(ranks, coordinator))
     return forecast(bound, Trace.nominal([f"{operation}[1]"], bound.groups, protocol), **options).expectations

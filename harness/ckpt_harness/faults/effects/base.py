@@ -1,7 +1,6 @@
 """What all effects have in common.
 
-Effects are frozen values without behaviour, so that plans can be compared, hashed, printed and sent; ``ckpt_harness.injection.injector`` and the wrappers make
-them act.
+Effects are frozen values without behaviour, so that plans can be compared, hashed, printed and sent; ``ckpt_harness.injection`` makes them act.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ class Effect:
 
     Attributes:
         name: the word in a plan.
-        can_be_after: whether the effect makes sense once the delegated call has acted (the lost acknowledgement).
-        about: one line for the reader of the table.
-        needs_processes: whether only a rank that is an operating system process can suffer it.
+        can_be_after: whether the effect may strike after the call has acted (the lost acknowledgement).
+        about: one line for tables.
+        needs_processes: whether the effect is possible only where each rank is an operating system process.
     """
 
     name: ClassVar[str] = ""
@@ -31,7 +30,7 @@ class Effect:
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        """Whether the effect means something at ``site``."""
+        """Whether the effect has a meaning at ``site``."""
         raise NotImplementedError
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Effects that strike a call of any kind: it fails, is late, never returns, ends its rank, or says what is not so."""
+"""Effects on calls of any kind: the call fails, is late, never returns, ends its rank, or returns something false."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ckpt_harness.errors import PlanError
-from ckpt_harness.faults import error_specs as zoo
+from ckpt_harness.errors import PlanError, quoted
+from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects.base import Effect
 from ckpt_harness.faults.sites import Site
 
@@ -17,7 +17,7 @@ class Raise(Effect):
     """Raises an error.
 
     Attributes:
-        error: see ``ckpt_harness.faults.error_specs.check``.
+        error: the error's name, as :func:`ckpt_harness.faults.error_specs.check` accepts it.
     """
 
     error: str = "InjectedFault"
@@ -25,7 +25,7 @@ class Raise(Effect):
     about: ClassVar[str] = "raises an error: raise, raise(ValueError), raise(OSError:ENOSPC), raise(unpicklable), raise(my.module.Error)"
 
     def __post_init__(self) -> None:
-        zoo.check(self.error)
+        error_specs.check(self.error)
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -37,8 +37,8 @@ class FailFuture(Effect):
     """The call returns, and its future fails.
 
     Attributes:
-        at: ``wait`` or ``value``: which of the future's methods raises.
-        error: see ``ckpt_harness.faults.error_specs.check``.
+        at: the method of the future that raises: ``wait`` or ``value``.
+        error: the error's name, as :func:`ckpt_harness.faults.error_specs.check` accepts it.
     """
 
     at: str = "wait"
@@ -49,8 +49,8 @@ class FailFuture(Effect):
 
     def __post_init__(self) -> None:
         if self.at not in ("wait", "value"):
-            raise PlanError(f"failfuture at {self.at!r}: valid: wait, value")
-        zoo.check(self.error)
+            raise PlanError(f"argument {quoted(self.at)} of failfuture; valid: wait, value")
+        error_specs.check(self.error)
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -58,7 +58,7 @@ class FailFuture(Effect):
 
     @classmethod
     def moments_at(cls, site: Site) -> tuple[str, ...]:
-        """The moments that the future at ``site`` has: DCP never takes the value of a read, and that of a staging comes with its end."""
+        """The methods of the future at ``site`` that may raise: DCP never takes the value of a read, and waits for a staging and its value at once."""
         return ("wait",) if site.name in ("reader.read_data.future", "stager.stage.future") else ("wait", "value")
 
 
@@ -80,16 +80,16 @@ class Delay(Effect):
     """The rank is late.
 
     Attributes:
-        seconds: how late, in the world's time; simulated seconds cost nothing.
+        seconds: by how many seconds of the world's time; simulated seconds cost nothing.
     """
 
     seconds: float = 1.0
     name: ClassVar[str] = "delay"
-    about: ClassVar[str] = "the rank is late by so many seconds: delay(2.5)"
+    about: ClassVar[str] = "the rank is late by a number of seconds: delay(2.5)"
 
     def __post_init__(self) -> None:
         if not (0 < self.seconds < math.inf):
-            raise PlanError(f"delay of {self.seconds!r}: valid: a positive, finite number of seconds")
+            raise PlanError(f"argument {quoted(self.seconds)} of delay; valid: a positive, finite number of seconds")
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -122,20 +122,20 @@ class Kill(Effect):
 
 @dataclass(frozen=True)
 class Stop(Effect):
-    """The rank is stopped by SIGSTOP, as when its host is paused or a debugger holds it: it keeps its connections, and does nothing.
+    """The rank is stopped by SIGSTOP, as if its host were paused or a debugger held it: it keeps its connections, and does nothing.
 
     Attributes:
-        seconds: when SIGCONT comes; by default never, while the case lasts.
+        seconds: seconds until SIGCONT comes. Default: never, as long as the case lasts.
     """
 
     seconds: float = math.inf
     name: ClassVar[str] = "stop"
-    about: ClassVar[str] = "SIGSTOP: stop, or stop(2.5) with SIGCONT after so many seconds; real processes only"
+    about: ClassVar[str] = "the rank gets SIGSTOP: stop, or stop(2.5) with SIGCONT after 2.5 seconds; real processes only"
     needs_processes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.seconds > 0:
-            raise PlanError(f"stop for {self.seconds!r}: valid: a positive number of seconds")
+            raise PlanError(f"argument {quoted(self.seconds)} of stop; valid: a positive number of seconds")
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -144,7 +144,7 @@ class Stop(Effect):
 
 @dataclass(frozen=True)
 class Exit(Effect):
-    """The rank ends by ``os._exit``, as native code that gives up does: nothing is unwound or flushed, and the exit looks orderly."""
+    """The rank ends by ``os._exit``, as native code does that gives up: nothing is unwound or flushed, and the exit looks orderly."""
 
     name: ClassVar[str] = "exit"
     about: ClassVar[str] = "the rank ends at once, as by os._exit; real processes only"
@@ -157,11 +157,11 @@ class Exit(Effect):
 
 @dataclass(frozen=True)
 class Skip(Effect):
-    """The call says yes and did nothing."""
+    """The call returns successfully and did nothing."""
 
     name: ClassVar[str] = "skip"
     can_be_after: ClassVar[bool] = False
-    about: ClassVar[str] = "the call says yes and did nothing"
+    about: ClassVar[str] = "the call returns successfully and did nothing"
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -172,26 +172,28 @@ class Skip(Effect):
 
 @dataclass(frozen=True)
 class WrongResult(Effect):
-    """The call acts and returns something else.
+    """The call acts and returns a wrong result.
 
     Attributes:
-        kind: ``none``, or for a list ``short`` (its last element missing) or ``duplicate`` (its first element twice).
+        kind: ``none``, or for a list ``short`` (without its last element) or ``duplicate`` (with its first element twice).
     """
 
     kind: str = "none"
     name: ClassVar[str] = "wrong"
     can_be_after: ClassVar[bool] = False
-    about: ClassVar[str] = "the call acts and returns something else: wrong(none), and for lists wrong(short), wrong(duplicate)"
+    about: ClassVar[str] = "the call acts and returns a wrong result: wrong(none), and for lists wrong(short), wrong(duplicate)"
 
     def __post_init__(self) -> None:
         if self.kind not in ("none", "short", "duplicate"):
-            raise PlanError(f"wrong result {self.kind!r}: valid: none, short, duplicate")
+            raise PlanError(f"argument {quoted(self.kind)} of wrong; valid: none, short, duplicate")
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
-        return site.side != "pg" and site.layer == "calls" and site.result != "nothing" and not (site.is_future and FailFuture.moments_at(site) == ("wait",))
+        if site.is_future and "value" not in FailFuture.moments_at(site):
+            return False
+        return site.side != "pg" and site.layer == "calls" and site.result != "nothing"
 
     @classmethod
     def kinds_at(cls, site: Site) -> tuple[str, ...]:
-        """The kinds that mean something at ``site``."""
+        """The kinds of wrong results that are possible at ``site``."""
         return ("none", "short", "duplicate") if site.result in ("list", "plans", "future") else ("none",)

@@ -1,42 +1,42 @@
-"""Effects that strike below the storage: what disks, file systems and mounts do to the calls and the bytes of a storage writer or reader.
+"""Effects below the storage: what disks, file systems and mounts do to the calls and the bytes of a storage writer or reader.
 
-At ``fs.write`` and ``fs.read`` an effect strikes the bytes of one call, at ``fs.create_stream`` a file as a whole: what is read from it or, of a file
-that is written, what it holds once it has been closed. Errors and short counts are told to the caller; everything else is silent damage.
+At ``fs.write`` and ``fs.read`` an effect strikes the bytes of one call. At ``fs.create_stream`` it strikes a whole file: the bytes that are read from
+the file or, for a file that is written, its content after it was closed. Errors and short counts are reported to the caller; all else is silent damage.
 
-Not modelled: damage that comes and goes from one read of the same bytes to the next, and bytes that arrive out of order within one call.
+Not modelled: damage that changes from one read of the same bytes to the next, and bytes that arrive out of order within one call.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import errno
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ckpt_harness.errors import PlanError
+from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects.base import Effect
 from ckpt_harness.faults.sites import Site
 
 _LARGEST = 1 << 40
-"""Bytes; larger numbers are typing errors."""
+"""Bytes. Larger numbers are typing errors."""
 
 
 @dataclass(frozen=True)
 class _OfBytes(Effect):
-    """Base of the effects on bytes.
+    """Base of the effects on bytes. All fields are numbers of bytes.
 
     Attributes:
-        sites: where they mean something.
+        sites: the sites at which the effect is legal.
     """
 
     can_be_after: ClassVar[bool] = False
     sites: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # all are numbers of bytes
+        for field in dataclasses.fields(self):
             number = getattr(self, field.name)
             if not 0 <= number <= _LARGEST:
-                raise PlanError(f"{self.name} with {number} bytes; valid: 0 to {_LARGEST}")
+                raise PlanError(f"argument {number} of {self.name}; valid: 0 to {_LARGEST} bytes")
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -45,7 +45,7 @@ class _OfBytes(Effect):
 
 @dataclass(frozen=True)
 class DiskError(Effect):
-    """The operating system refuses the call: an ``OSError`` as the kernel makes it, which names no rank.
+    """The operating system refuses the call, with an ``OSError`` as the kernel makes it: the message names no rank.
 
     Attributes:
         errno: symbolic error number.
@@ -53,11 +53,10 @@ class DiskError(Effect):
 
     errno: str = "EIO"
     name: ClassVar[str] = "diskerror"
-    about: ClassVar[str] = "the call fails as a system call does: diskerror, diskerror(ENOSPC), diskerror(EROFS)"
+    about: ClassVar[str] = "the call fails like a system call: diskerror, diskerror(ENOSPC), diskerror(EROFS)"
 
     def __post_init__(self) -> None:
-        if self.errno not in errno.errorcode.values():
-            raise PlanError(f"diskerror {self.errno!r}; valid: {', '.join(sorted(errno.errorcode.values()))}")
+        error_specs.check_errno(self.errno)
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -66,41 +65,41 @@ class DiskError(Effect):
 
 @dataclass(frozen=True)
 class NoSpace(_OfBytes):
-    """The disk is full: from the struck call on, so many more bytes of the rank's files fit, and what does not fit is refused with ENOSPC.
+    """The disk is full: from the struck call on, only a number of bytes of the rank's files fit; further bytes are refused with ENOSPC.
 
-    As a real disk does, it takes the part of a write that fits; small writes wait in a buffer, so the refusal may come with a later flush or close.
-    It lasts until the rank is healed, and fires when it first refuses bytes.
+    Like a real disk it takes the part of a write that fits. Small writes wait in a buffer, so the refusal may come with a later flush or close.
+    The effect lasts until the rank is healed, and fires when the disk first refuses bytes.
 
     Attributes:
-        after_bytes: how many bytes still fit.
+        after_bytes: the number of bytes that still fit.
     """
 
     after_bytes: int = 0
     name: ClassVar[str] = "nospace"
     sites: ClassVar[tuple[str, ...]] = ("fs.write",)
-    about: ClassVar[str] = "from here on only so many bytes fit: nospace, nospace(4096)"
+    about: ClassVar[str] = "from this call on only a number of bytes fit: nospace, nospace(4096)"
 
 
 @dataclass(frozen=True)
 class ShortWrite(_OfBytes):
-    """The call takes only the first bytes, and says so by the number that it returns: the caller is to write the rest again.
+    """The call takes only the first bytes and returns their number: the caller must write the rest again.
 
     Attributes:
-        keep_bytes: how many it takes.
+        keep_bytes: the number of bytes that the call takes.
     """
 
     keep_bytes: int = 1
     name: ClassVar[str] = "shortwrite"
     sites: ClassVar[tuple[str, ...]] = ("fs.write",)
-    about: ClassVar[str] = "write() takes the first bytes only, and returns how many: shortwrite(100)"
+    about: ClassVar[str] = "write() takes only the first bytes and returns their number: shortwrite(100)"
 
 
 @dataclass(frozen=True)
 class TornWrite(_OfBytes):
-    """The first bytes of a write are stored, the rest reads as zeros, and the call says yes.
+    """The first bytes of a write are stored, the rest reads as zeros, and the call reports success.
 
     Attributes:
-        keep_bytes: how many are stored.
+        keep_bytes: the number of bytes that are stored.
     """
 
     keep_bytes: int = 0
@@ -111,25 +110,25 @@ class TornWrite(_OfBytes):
 
 @dataclass(frozen=True)
 class BitFlip(_OfBytes):
-    """One bit is another than it should be.
+    """One bit is wrong.
 
     Attributes:
-        byte: the byte whose lowest bit flips; counted round where there are fewer.
+        byte: index of the byte whose lowest bit flips, modulo the number of bytes.
     """
 
     byte: int = 0
     name: ClassVar[str] = "bitflip"
     sites: ClassVar[tuple[str, ...]] = ("fs.write", "fs.read", "fs.create_stream", "http.put", "http.get")
-    about: ClassVar[str] = "the lowest bit of a byte of the call, or of the file at create_stream, flips silently: bitflip(300)"
+    about: ClassVar[str] = "the lowest bit of a byte of the call (at create_stream: of the file) flips silently: bitflip(300)"
 
 
 @dataclass(frozen=True)
 class ZeroFill(_OfBytes):
-    """All bytes are zeros, as of a block that was never written."""
+    """All bytes are zeros, like a block that was never written."""
 
     name: ClassVar[str] = "zerofill"
     sites: ClassVar[tuple[str, ...]] = ("fs.write", "fs.read", "fs.create_stream")
-    about: ClassVar[str] = "the bytes of the call, or of the file at create_stream, are all zeros, silently"
+    about: ClassVar[str] = "all bytes of the call (at create_stream: of the file) are silently zeros"
 
 
 @dataclass(frozen=True)
@@ -137,28 +136,28 @@ class Truncate(_OfBytes):
     """The end is missing.
 
     Attributes:
-        keep_bytes: how many are left.
+        keep_bytes: the number of bytes that are left.
     """
 
     keep_bytes: int = 0
     name: ClassVar[str] = "truncate"
     sites: ClassVar[tuple[str, ...]] = ("fs.read", "fs.create_stream")
-    about: ClassVar[str] = "what is read, or the file at create_stream, ends after so many bytes, silently: truncate(100)"
+    about: ClassVar[str] = "the bytes that are read (at create_stream: the file) silently end early: truncate(100)"
 
 
 @dataclass(frozen=True)
 class Misdirect(_OfBytes):
-    """The bytes of a file land in, or come from, the next file of its directory, by name and round: a block at another's address."""
+    """The bytes of a file land in, or come from, the next file of its directory (by name; after the last file the first): a block at a wrong address."""
 
     name: ClassVar[str] = "misdirect"
     sites: ClassVar[tuple[str, ...]] = ("fs.create_stream",)
-    about: ClassVar[str] = "the file's neighbour in the directory is written, or read, in its place, silently"
+    about: ClassVar[str] = "the next file of the directory is silently written, or read, instead"
 
 
 @dataclass(frozen=True)
 class StaleRead(_OfBytes):
-    """Storage answers as it was before the file was written, as caches, and mounts and stores that are consistent in the end, do: it is not there yet."""
+    """Storage answers as if the file had not been written yet, like a cache, or a mount or store that is only eventually consistent."""
 
     name: ClassVar[str] = "staleread"
     sites: ClassVar[tuple[str, ...]] = ("fs.create_stream", "fs.exists", "fs.ls", "http.get", "http.head", "http.list")
-    about: ClassVar[str] = "what was written is not visible yet: the file is not there, exists() denies it, ls() is empty"
+    about: ClassVar[str] = "a written file is not visible yet: it cannot be opened, exists() is false, ls() is empty"

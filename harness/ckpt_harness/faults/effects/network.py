@@ -1,6 +1,6 @@
-"""Effects that strike the HTTP requests by which a storage reaches an object store: what real stores and the network between do to them.
+"""Effects on the HTTP requests by which a storage reaches an object store: what real stores and networks do to requests.
 
-Not modelled: what a proxy or a load balancer adds, TLS, and bytes that trickle in one by one: what is throttled waits first, and then comes at once.
+Not modelled: what a proxy or a load balancer adds, TLS, and bytes that trickle in slowly: a throttled body waits first, and then comes at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ckpt_harness.errors import PlanError
+from ckpt_harness.errors import PlanError, quoted
 from ckpt_harness.faults.effects.base import Effect
 from ckpt_harness.faults.sites import Site
 
@@ -25,16 +25,16 @@ CODES = {
     503: "ServiceUnavailable",
     504: "GatewayTimeout",
 }
-"""Status -> the error code that S3 sends with it, unless the plan says another."""
+"""HTTP status -> the error code that S3 sends with it, unless the plan names another code."""
 
 
 @dataclass(frozen=True)
 class Status(Effect):
-    """The store answers with an error; ``!after``, though it did what it was asked.
+    """The store answers with an error; with ``!after``, although it has done its work.
 
     Attributes:
-        status: of HTTP, 400 to 599.
-        code: the error's name in the body, as S3 has it; by default that of :data:`CODES`.
+        status: the HTTP status, 400 to 599.
+        code: the error code in the body, as S3 names it. Default: the code of :data:`CODES`.
     """
 
     status: int = 503
@@ -44,26 +44,31 @@ class Status(Effect):
 
     def __post_init__(self) -> None:
         if not 400 <= self.status <= 599:
-            raise PlanError(f"status {self.status}; valid: 400 to 599, such as {', '.join(map(str, CODES))}")
+            raise PlanError(f"argument {self.status} of status; valid: 400 to 599, such as {', '.join(map(str, CODES))}")
         if not re.fullmatch(r"\w*", self.code):
-            raise PlanError(f"error code {self.code!r} of status; valid: a word such as SlowDown")
+            raise PlanError(f"argument {quoted(self.code)} of status; valid: a word such as SlowDown")
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
         return site.layer == "network"
 
     @property
-    def told(self) -> str:
-        """The error's name in the body."""
+    def error_code(self) -> str:
+        """The error code in the body.
+
+        Example:
+            >>> Status(503).error_code
+            'ServiceUnavailable'
+        """
         return self.code or CODES.get(self.status, "InternalError")
 
 
 @dataclass(frozen=True)
 class Reset(Effect):
-    """The connection is reset before the request gets there or, ``!after``, before its answer comes back: the lost acknowledgement."""
+    """The connection is reset before the request arrives or, with ``!after``, before the answer comes back (the lost acknowledgement)."""
 
     name: ClassVar[str] = "reset"
-    about: ClassVar[str] = "the connection is reset; !after: the store did what it was asked, and the answer is lost"
+    about: ClassVar[str] = "the connection is reset; with !after the store has done its work and the answer is lost"
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -72,16 +77,16 @@ class Reset(Effect):
 
 @dataclass(frozen=True)
 class CutBody(Effect):
-    """The answer announces all of its body, and the connection closes after some bytes of it.
+    """The answer announces its whole body, and the connection closes after a part of it.
 
     Attributes:
-        keep_bytes: how many come.
+        keep_bytes: the number of bytes that come.
     """
 
     keep_bytes: int = 0
     name: ClassVar[str] = "cutbody"
     can_be_after: ClassVar[bool] = False
-    about: ClassVar[str] = "the answer's body ends after so many bytes, though more were announced: cutbody(100)"
+    about: ClassVar[str] = "the answer's body ends early, although more bytes were announced: cutbody(100)"
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -90,7 +95,7 @@ class CutBody(Effect):
 
 @dataclass(frozen=True)
 class Throttle(Effect):
-    """What is sent and answered passes at a limited rate.
+    """Requests and answers pass at a limited rate.
 
     Attributes:
         bytes_per_second: the rate, in real time.
@@ -99,11 +104,11 @@ class Throttle(Effect):
     bytes_per_second: int = 1_000_000
     name: ClassVar[str] = "throttle"
     can_be_after: ClassVar[bool] = False
-    about: ClassVar[str] = "bytes pass at so many a second, of real time: throttle(100000)"
+    about: ClassVar[str] = "requests and answers pass at a limited number of bytes per second of real time: throttle(100000)"
 
     def __post_init__(self) -> None:
         if self.bytes_per_second < 1:
-            raise PlanError(f"throttle to {self.bytes_per_second} bytes a second; valid: 1 or more")
+            raise PlanError(f"argument {self.bytes_per_second} of throttle; valid: 1 byte per second or more")
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
