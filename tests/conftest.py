@@ -1,4 +1,4 @@
-"""What tests that run ranks share."""
+"""Fixtures for tests that run ranks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Faults by the thousand: what engines log and warn about them is neither captured nor printed. The command line does so for good."""
+    """Silences logs and warnings of engines during thousands of faults, and binds torch to one thread; afterwards all is as before."""
     import torch
 
     disabled, threads = logging.root.manager.disable, torch.get_num_threads()

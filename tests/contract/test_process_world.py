@@ -1,4 +1,4 @@
-"""Real processes keep the contract of all worlds."""
+"""Real processes pass the contract of all worlds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ckpt_harness.worlds.processes import ProcessWorld
 
 
 @pytest.mark.parametrize("check", checks(), ids=lambda check: check.__name__.removeprefix("check_"))
-def test_the_process_world_keeps_the_contract(check: Callable[..., None], tmp_path: Path) -> None:
-    """Each claim holds for real ranks too."""
+def test_the_process_world_passes_the_contract(check: Callable[..., None], tmp_path: Path) -> None:
+    """Each claim of the contract holds for real processes."""
     if "place" in inspect.signature(check).parameters:
         check(ProcessWorld, tmp_path)
     else:

@@ -1,4 +1,4 @@
-"""The same seed gives the same history, byte for byte; and what something outside the world completes is never called a deadlock."""
+"""The same seed gives the same history, byte for byte; and a wait for something outside the world is not a deadlock."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RUNS = [
 ]
 
 
-def _told(hash_seed: str) -> str:
+def _printed(hash_seed: str) -> str:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, repr(RUNS)], capture_output=True, text=True, timeout=250, check=False, env=environment
@@ -57,10 +57,10 @@ def _told(hash_seed: str) -> str:
 
 
 def test_the_same_seeds_give_the_same_histories_in_any_process() -> None:
-    """Twice, with different hash seeds and directories: histories, outcomes, verdicts and places of waiting are equal byte for byte."""
-    first = _told("1")
+    """Two processes with different hash seeds and directories print the same histories, outcomes, verdicts and places of hangs, byte for byte."""
+    first = _printed("1")
     assert len(first) > 10_000
-    assert _told("2") == first
+    assert _printed("2") == first
 
 
 def _history(case: Case) -> str:
@@ -69,7 +69,7 @@ def _history(case: Case) -> str:
 
 
 def test_another_seed_gives_another_order() -> None:
-    """Of the same events on each rank."""
+    """Each rank has the same events; only the order between ranks differs."""
     case = Case(FaultPlan.parse("writer.write_data@1=raise"), ranks=3, workload="objects")
     orders = {_history(Case(case.plan, ranks=3, workload="objects", seed=seed)) for seed in range(4)}
     assert len(orders) == 4
@@ -78,7 +78,7 @@ def test_another_seed_gives_another_order() -> None:
 
 
 class _Uploading(dcp.FileSystemWriter):
-    """Writes at once, and lets a native client acknowledge later."""
+    """Writes at once; a thread outside the world completes the future later."""
 
     def __init__(self, place: str, uploads: list[Future[Any]]) -> None:
         super().__init__(place, sync_files=False)
@@ -94,12 +94,12 @@ class _Uploading(dcp.FileSystemWriter):
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_a_future_completed_late_by_a_native_thread_is_no_deadlock(ranks: int, tmp_path: Path) -> None:
-    """Two real seconds in which nothing else can run: all ranks wait, and all return with the checkpoint committed."""
+    """For two real seconds nothing else can run: all ranks wait, and all return with the checkpoint committed."""
     uploads: list[Future[Any]] = []
     stop = threading.Event()
 
     def acknowledge() -> None:
-        """Lives outside of the world: it began before it."""
+        """Completes the futures. The thread began before the world, so that it lives outside the world."""
         done = 0
         while done < ranks and not stop.wait(2.0 if done == 0 else 0.01):
             for upload in uploads[done:]:
@@ -124,8 +124,8 @@ def test_a_future_completed_late_by_a_native_thread_is_no_deadlock(ranks: int, t
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # DCP-010: errors of writer threads are lost
 @pytest.mark.parametrize("plan", ["fs.write@1#9=diskerror", "fs.write(*_1.distcp)@1#2=delay(2)", "fs.write@all=nospace(900)"])
-def test_faults_of_the_disk_on_writer_threads_are_as_deterministic_as_the_rest(plan: str) -> None:
-    """Four threads a rank, counted per rank: the same calls in the same order, in one rig and in another; another seed may have another."""
+def test_faults_of_system_calls_on_writer_threads_are_deterministic(plan: str) -> None:
+    """With four threads per rank, the same seed gives the same history in two rigs; another seed gives another."""
     histories = []
     for seed in (1, 1, 2):
         with Rig() as rig:

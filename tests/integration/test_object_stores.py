@@ -1,4 +1,4 @@
-"""DCP on a real client of an object store, whose requests fail on one rank: in both worlds, and the same every time."""
+"""DCP on a real client of an object store: requests fail on one rank, in both worlds, with the same result every time."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def _case(plan, operation="save", world: WorldName = "simulated"):
 
 
 @pytest.mark.parametrize("world", ["simulated", "processes"])
-def test_all_ranks_are_told_of_a_store_that_stays_busy(rig, world):
-    """Whose request it was is named, and every claim holds; so does a second try."""
+def test_all_ranks_fail_if_the_store_stays_busy(rig, world):
+    """The exception names the rank of the request, every claim holds, and a retry succeeds."""
     result = rig.run(_case(BUSY, world=world))
     result.check()
-    assert {one.kind for one in result.outcomes.values()} == {"raised"}
-    assert {rank for one in result.outcomes.values() for rank in one.error.failures} == {1}
+    assert {outcome.kind for outcome in result.outcomes.values()} == {"raised"}
+    assert {rank for outcome in result.outcomes.values() for rank in outcome.error.failures} == {1}
     assert result.evidence.retry is not None
 
 
@@ -51,39 +51,39 @@ def test_all_ranks_are_told_of_a_store_that_stays_busy(rig, world):
         ("http.head(.metadata)@1=reset", "load"),
     ],
 )
-def test_what_passes_is_made_good(rig, plan, operation):
-    """The client tries again, and all ranks succeed with everything there."""
+def test_the_client_retries_a_request_that_failed_once(rig, plan, operation):
+    """All ranks succeed, and the checkpoint is whole."""
     result = rig.run(_case(plan, operation))
     result.check()
     assert result.evidence.fired
-    assert {one.kind for one in result.outcomes.values()} == {"returned"}
+    assert {outcome.kind for outcome in result.outcomes.values()} == {"returned"}
 
 
 def test_a_commit_whose_acknowledgement_is_lost_is_whole(rig):
-    """The copy that commits acts each time it is tried, and no answer ever comes: all are told of an error, and the checkpoint loads."""
+    """The copy request that commits acts, but no answer arrives: all ranks fail, and the checkpoint loads."""
     result = rig.run(_case("http.copy@0#1x*!after=reset"))
     result.check()
-    assert {one.kind for one in result.outcomes.values()} == {"raised"}
+    assert {outcome.kind for outcome in result.outcomes.values()} == {"raised"}
     assert result.evidence.storage["save[1]"][0].committed
 
 
-def test_a_put_that_is_pretended_is_told_as_a_lie(rig):
-    """DCP does not claim to notice; what is missing is said, and does not count."""
+def test_a_pretended_put_is_reported_as_not_claimed(rig):
+    """DCP does not claim to notice a pretended put: the violation is reported and does not count."""
     result = rig.run(_case("http.put(__1_0.distcp)@1=skip"))
-    unclaimed = [one for one in result.judgements if one.verdict is Verdict.VIOLATED]
-    assert [one.oracle for one in unclaimed] == ["commitment"]
-    assert not any(one.claimed for one in unclaimed)
+    unclaimed = [judgement for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED]
+    assert [judgement.oracle for judgement in unclaimed] == ["commitment"]
+    assert not any(judgement.claimed for judgement in unclaimed)
     assert result.verdict is Verdict.HOLDS
 
 
-def test_the_same_case_is_the_same_history(rig):
-    """Retries and all: a rank that waits for its store keeps its turn, however long the store takes."""
+def test_the_same_case_has_the_same_history(rig):
+    """With retries too: a rank that waits for the store keeps its turn, however long the answer takes."""
     first, second = (rig.run(_case(BUSY)).history.to_jsonl() for _ in range(2))
     assert first == second
 
 
-def test_requests_of_an_engine_that_makes_none_cannot_fail():
-    """It is refused before anything runs."""
+def test_a_network_fault_is_refused_for_an_engine_without_a_network():
+    """The plan is refused before anything runs."""
     with pytest.raises(PlanError, match="does not claim 'object store', so its network cannot be reached"):
         Case(FaultPlan.parse(BUSY)).bind()
 
@@ -98,8 +98,8 @@ def _save_here(place):
 
 @pytest.mark.ckpt_ranks(2)
 @pytest.mark.ckpt_runs_in("simulated", "processes")
-def test_a_body_of_somebody_elses_is_struck_where_it_reaches_its_store(ckpt_world, tmp_path):
-    """A client made with the address that ``reach`` gives is behind the plan's faults, in a test's own body too."""
+def test_network_faults_strike_the_requests_of_a_test_body(ckpt_world, tmp_path):
+    """The plan's faults strike each client that uses the address of ``reach``, in a test's own body too."""
     place = moto.place(tmp_path, "mine")
     results = ckpt_world.run(_save_here, place, plan="http.put(__1_0.distcp)@1#1x*=status(403)")
     assert [result.outcome for result in results] == ["raised", "raised"]
@@ -107,7 +107,7 @@ def test_a_body_of_somebody_elses_is_struck_where_it_reaches_its_store(ckpt_worl
     moto.discard(place)
 
 
-def test_inject_cannot_reach_a_request():
-    """It says what can."""
+def test_inject_refuses_network_faults():
+    """The message names the alternative."""
     with pytest.raises(PlanError, match="inject\\(\\) cannot reach requests to object stores; use FaultyEndpoint"), inject("http.put@0=status"):
         pass

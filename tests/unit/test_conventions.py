@@ -1,4 +1,4 @@
-"""Habits of this repository that a machine can check."""
+"""Rules for tests and scenarios (tests/README.md) that can be checked automatically."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def _tests(path: Path) -> Iterator[ast.FunctionDef]:
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
 def test_every_test_states_what_it_claims(path: Path) -> None:
-    """A docstring, in a sentence."""
+    """Every test has a docstring that ends with a full stop."""
     silent = [f"line {test.lineno}: {test.name}" for test in _tests(path) if not (ast.get_docstring(test) or "").split("\n")[0].endswith(".")]
     assert silent == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("test_*.py")), ids=lambda path: path.name)
 def test_every_scenario_states_the_worlds_it_can_run_in(path: Path) -> None:
-    """For the module, or on each test."""
+    """``ckpt_runs_in`` marks the file or each of its tests."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     whole = any(ast.unparse(node).startswith("pytestmark = ") and "pytest.mark.ckpt_runs_in(" in ast.unparse(node) for node in tree.body)
-    silent = [test.name for test in _tests(path) if not any("ckpt_runs_in" in ast.unparse(one) for one in test.decorator_list)]
+    silent = [test.name for test in _tests(path) if not any("ckpt_runs_in" in ast.unparse(decorator) for decorator in test.decorator_list)]
     assert whole or silent == []

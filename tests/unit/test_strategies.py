@@ -1,4 +1,4 @@
-"""Strategies draw plans that can be run, and shrink them to what a human would write."""
+"""Strategies draw plans that can be run, and shrink them to plans that a human would write."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SHRUNK: list[tuple[str, st.SearchStrategy[FaultPlan], Callable[[FaultPlan], Any]
 def test_a_plan_shrinks_to_what_a_human_would_write(
     text: str, plans: st.SearchStrategy[FaultPlan], condition: Callable[[FaultPlan], Any]
 ) -> None:
-    """Fewer faults, fewer and lower ranks, the first occurrence, a plain error."""
+    """Shrinking prefers fewer faults, fewer and lower ranks, the first occurrence and a plain error."""
     found = minimal(plans, condition)
     if "wrong(short)" in text:  # the future of write_data can be short, too; which of both is a matter of taste
         assert str(found) in (text, "writer.write_data.future@0=wrong(short)")
@@ -72,7 +72,7 @@ def test_a_plan_shrinks_to_what_a_human_would_write(
 
 
 def test_a_world_shrinks_with_its_plan() -> None:
-    """To the smallest world that can show it, with the plainest coordinator."""
+    """The number of ranks shrinks to the smallest that fails, and the coordinator to rank 0."""
     assert repr(minimal(bound_plans(), lambda bound: any(bound.coordinator not in fault.ranks for fault in bound.faults))) == (
         "FaultPlan.parse('writer.write_data@1=raise').bind(2, 0)"
     )
@@ -83,7 +83,7 @@ def test_a_world_shrinks_with_its_plan() -> None:
 
 @pytest.mark.parametrize("op", OPERATION_KINDS)
 def test_every_plan_can_be_bound(op: OperationKind) -> None:
-    """By construction, whatever the world; and it stays within what was asked for."""
+    """Every drawn plan fits its world, and uses only the sites and effects that were asked for."""
     drawn: list[BoundPlan] = []
 
     @settings(SEARCH, max_examples=150, phases=[Phase.generate])
@@ -103,7 +103,7 @@ def test_every_plan_can_be_bound(op: OperationKind) -> None:
 
 @given(st.data())
 def test_every_legal_effect_is_drawn_and_no_other(data: st.DataObject) -> None:
-    """At any site."""
+    """For each site, all legal effects are drawn and no others."""
     site = data.draw(st.sampled_from(list(SITES.values())))
     effect = data.draw(effects_at(site.name))
     assert effect.legal_at(site)
@@ -114,27 +114,27 @@ def test_every_legal_effect_is_drawn_and_no_other(data: st.DataObject) -> None:
     ("site", "effect"), [("writer.write_data", Raise()), ("writer.write_data.future", FailFuture()), ("pg.gather", Raise()), ("fs.write", DiskError())]
 )
 def test_the_simplest_effect_is_a_plain_error(site: str, effect: Effect) -> None:
-    """Or a plainly failed future, or what the caller lists first."""
+    """The simplest effect is a plain error, a plainly failed future, or the first effect that the caller lists."""
     assert minimal(effects_at(site), lambda _: True) == effect
     assert minimal(effects_at(site, [Delay, Hang]), lambda _: True) == Delay()
 
 
 @pytest.mark.parametrize("name", ["OSError:EIO", "SystemExit", *zoo.ZOO])
 def test_the_whole_zoo_is_drawn(name: str) -> None:
-    """And builtins; the simplest is a plain one."""
+    """Every special error is drawn, and builtin errors too; the simplest error is a builtin."""
     assert minimal(strategies.errors(), lambda error: error == name) == name
     assert minimal(strategies.errors(), lambda _: True) == "InjectedFault"
 
 
-def test_one_may_ask_for_certain_sites_effects_and_errors() -> None:
-    """The first of each is the simplest."""
+def test_a_caller_may_choose_sites_effects_and_errors() -> None:
+    """The first choice of each is the simplest."""
     one = faults(ranks=3, coordinator=2, sites=["writer.finish", "writer.reset"], effects=[Hang, Raise], errors=["ValueError"])
     assert str(minimal(one, lambda _: True)) == "writer.finish@coordinator=hang"
     assert str(minimal(one, lambda fault: fault.effect != Hang() and fault.site != "writer.finish")) == "writer.reset@0=raise(ValueError)"
 
 
 def test_worlds_shrink_to_one_rank() -> None:
-    """And coordinators to rank 0."""
+    """World sizes shrink to 1, and coordinators to rank 0."""
     assert (minimal(world_sizes(), lambda _: True), minimal(world_sizes(3), lambda size: size > 1)) == (1, 2)
     assert (minimal(coordinators(4), lambda _: True), minimal(coordinators(4), lambda rank: rank == 3)) == (0, 3)
 
@@ -153,13 +153,13 @@ def test_worlds_shrink_to_one_rank() -> None:
     ],
 )
 def test_an_impossible_strategy_is_refused_at_once(call: Callable[[], object], kind: type[Exception], told: str) -> None:
-    """Where it is made, with the value and the choices, and not when it is drawn from."""
+    """The call that makes the strategy refuses the value, with the value and the choices; not the first draw."""
     with pytest.raises(kind, match=told):
         call()
 
 
 def test_a_violation_under_given_shrinks_and_reports() -> None:
-    """The report holds the smallest plan, in a form that can be pasted."""
+    """The report contains the smallest plan as text that can be pasted."""
 
     @settings(SEARCH)
     @given(plan=PLANS)
@@ -196,8 +196,8 @@ def test_profiles_are_chosen_by_name_or_environment(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("profile_afterwards")
-def test_a_suites_own_profiles_stay_what_they_are() -> None:
-    """Ours have names of their own."""
+def test_profiles_of_another_suite_are_not_changed() -> None:
+    """The harness's profiles have names of their own."""
     before = settings.get_profile("default")
     settings.register_profile("ci", before)
     load_profile("ci")

@@ -1,4 +1,4 @@
-"""The shipped register against the torch that is installed: everything in it shows, and nothing else goes wrong."""
+"""The shipped register against the installed torch: every entry shows, and no other claim is violated."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.report.summary import Summary
 
 TORCH = importlib.metadata.version("torch").partition("+")[0]
-ENTRIES = tuple(entry for entry in Register.shipped().entries if not entry.packages)  # of others, test_third_party_findings.py tells
-BY_HAND = {"DCP-010": "it shows in one process, deterministically, and names the errors that are lost, which ranks cannot tell"}
-"""Scripts that no export would better, and why."""
-BEYOND = {entry.id: "it is about what lies below the storage, where exported scripts do not reach" for entry in ENTRIES if entry.id >= "DCP-030"} | {
-    "DCP-015": "it is about who loads what was saved, which exported scripts do not do"
+ENTRIES = tuple(entry for entry in Register.shipped().entries if not entry.packages)  # test_third_party_findings.py tests the others
+BY_HAND = {"DCP-010": "the hand-written script needs one process, is deterministic, and prints the lost errors"}
+"""Entries whose hand-written script is better than an exported script, and why."""
+BEYOND = {entry.id: "the entry is about system calls, and exported scripts inject into storage calls only" for entry in ENTRIES if entry.id >= "DCP-030"} | {
+    "DCP-015": "the entry is about a load by fewer ranks, and exported scripts do not load"
 }
 SCRIPTS = Path(ckpt_harness.findings.__file__).parent / "reproducers"
 
 SPAWNING = ("DCP-021", "DCP-022")
-"""Findings that start processes which import torch anew: with others at once they would wait too long for a processor."""
+"""Findings that start processes which import torch. Several at once would wait too long for a processor."""
 ONE_BY_ONE = pytest.mark.one_at_a_time
 CRASHES = [entry for entry in ENTRIES if entry.crashes]
 REPLAYED = [entry for entry in ENTRIES if " crash " not in entry.replay]
@@ -60,7 +60,7 @@ def rig() -> Iterator[Rig]:
 
 
 def _each(entries: Iterable[Entry]) -> list[Any]:
-    """A parameter for each entry; of those that start processes, one at a time."""
+    """A test parameter for each entry; entries that start processes run one at a time."""
     return [pytest.param(entry, id=entry.id, marks=ONE_BY_ONE if entry.id in SPAWNING else ()) for entry in entries]
 
 
@@ -77,10 +77,10 @@ def _exported(entry: Entry, rig: Rig) -> str:
     return write(run(case, rig), case, rig.register)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # DCP-010 is about just these
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # DCP-010 is about these errors
 @pytest.mark.parametrize("spawning", [pytest.param(False, id="forking"), pytest.param(True, id="spawning", marks=ONE_BY_ONE)])
 def test_plain_torch_shows_every_finding(rig: Rig, tmp_path: Path, spawning: bool) -> None:
-    """Each stand-alone script ends with 0 and says what is wrong; so does what is exported where the register has one written by hand."""
+    """Each stand-alone script ends with status 0 and prints the finding; so does an exported script in the place of a hand-written one."""
     entries = [entry for entry in ENTRIES if (entry.id in SPAWNING) == spawning]
     scripts = {entry.id: (SCRIPTS / entry.reproducer).read_text("utf-8") for entry in entries}
     scripts |= {f"{entry.id}, exported": _exported(entry, rig) for entry in entries if entry.id in BY_HAND}
@@ -89,25 +89,25 @@ def test_plain_torch_shows_every_finding(rig: Rig, tmp_path: Path, spawning: boo
 
 @pytest.mark.parametrize("entry", _each(ENTRIES))
 def test_a_script_is_what_its_replay_line_exports(entry: Entry, rig: Rig) -> None:
-    """`ckpt-harness export` with the line's options would write it anew, to the letter."""
+    """`ckpt-harness export` with the options of the replay line writes exactly the same script."""
     by_hand = BY_HAND | BEYOND
     if entry.id in by_hand:
         pytest.skip(by_hand[entry.id])
     assert (SCRIPTS / entry.reproducer).read_text("utf-8") == _exported(entry, rig)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # DCP-010 is about just these
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # DCP-010 is about these errors
 @pytest.mark.parametrize("entry", _each(REPLAYED))
-def test_its_replay_line_shows_it(entry: Entry, rig: Rig) -> None:
-    """The line that the page gives leads to the finding, and to nothing that is not known."""
+def test_the_replay_line_shows_the_finding(entry: Entry, rig: Rig) -> None:
+    """The replay line of the page shows the finding and no new violation."""
     result = rig.run(_case(entry))
     assert entry.id in result.known
     assert result.verdict is Verdict.HOLDS, result.complaints()
 
 
 @pytest.mark.parametrize("entry", CRASHES, ids=[entry.id for entry in CRASHES])
-def test_a_crash_shows_it(entry: Entry) -> None:
-    """The crashes that the page's line enumerates leave what the entry says, without being told where to look; nothing that counts is new."""
+def test_a_crash_shows_the_finding(entry: Entry) -> None:
+    """The search over all crash points finds the state that the entry describes, and no new violation."""
     line = entry.replay if "crash" in entry.replay else "ckpt-harness crash --overwrite --model kill"
     result = CliRunner().invoke(main, shlex.split(line)[1:])
     assert (result.exit_code, f"known ({entry.id})" in result.output) == (0, True), result.output
@@ -115,7 +115,7 @@ def test_a_crash_shows_it(entry: Entry) -> None:
 
 @pytest.mark.parametrize(("operation", "onto"), [("save", "nothing"), ("load", "nothing"), ("save", "checkpoint")])
 def test_a_sweep_below_the_storage_finds_what_is_known_and_nothing_new(operation: OperationKind, onto: Onto, rig: Rig) -> None:
-    """Two ranks, every call on the disk, into a fresh directory and onto a checkpoint."""
+    """Two ranks, a fault at each system call, into a fresh directory and over an existing checkpoint."""
     cases, _ = plan_sweep(Sweep((operation,), (2,), onto=onto, disk=True, workload="sharded"), rig)
     bad = [record for record in (run_one(rig, case) for case in cases) if record.verdict is not Verdict.HOLDS]
     assert [complaint for record in bad for complaint in (record.case.replay_line(), *record.complaints)] == []
@@ -123,7 +123,7 @@ def test_a_sweep_below_the_storage_finds_what_is_known_and_nothing_new(operation
 
 @pytest.mark.parametrize(("operation", "workload"), [("save", "mixed"), ("load", "mixed"), ("async_save", "objects")])
 def test_a_sweep_finds_what_is_known_and_nothing_new(operation: OperationKind, workload: str, rig: Rig) -> None:
-    """Two ranks, every cell: each entry that is covered shows, and no claim is violated beside."""
+    """Two ranks, every cell: each entry that is due shows, and no other claim is violated."""
     cases, coverage = plan_sweep(Sweep((operation,), (2,), workload=workload), rig)
     summary = Summary(rig.register, Coverage(coverage.reachable))
     for case in cases:

@@ -1,4 +1,4 @@
-"""The register's findings about packages of others: each shows by its script and by its replay line, where its package is installed."""
+"""Findings about third-party packages: with the package installed, each shows with its script and with its replay line."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SCRIPTS = Path(ckpt_harness.findings.__file__).parent / "reproducers"
 
 
 def _needed(entry: Entry) -> None:
-    """Skips the test where the package is not there, or is another version than what the finding was recorded for."""
+    """Skips the test if a package is missing, or has another version than the finding was recorded for."""
     for package in entry.packages:
         name, _, version = package.partition("==")
         try:
-            found = importlib.metadata.version(name)
+            installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             pytest.skip(f"{name} is not installed")
-        if found != version:
-            pytest.skip(f"recorded for {package}, and {found} is installed")
+        if installed != version:
+            pytest.skip(f"recorded for {package}, but {installed} is installed")
 
 
 def _python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -35,8 +35,8 @@ def _python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_a_script_shows_it_on_plain_torch_and_the_package(entry: Entry, tmp_path: Path) -> None:
-    """It ends with 0, and says what is wrong."""
+def test_a_script_shows_the_finding_with_torch_and_the_package(entry: Entry, tmp_path: Path) -> None:
+    """The script ends with status 0 and prints the finding."""
     _needed(entry)
     ran = _python("-W", "ignore", str(SCRIPTS / entry.reproducer), cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -44,8 +44,8 @@ def test_a_script_shows_it_on_plain_torch_and_the_package(entry: Entry, tmp_path
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_the_line_of_the_page_shows_it(entry: Entry) -> None:
-    """And nothing else that counts."""
+def test_the_replay_line_shows_the_finding(entry: Entry) -> None:
+    """The replay line shows the finding and no new violation."""
     _needed(entry)
     ran = _python("-m", "ckpt_harness", *shlex.split(entry.replay)[1:], cwd=Path(__file__).parents[3])
     assert ran.returncode == 0, ran.stdout + ran.stderr

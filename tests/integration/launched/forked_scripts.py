@@ -1,4 +1,4 @@
-"""Runs scripts side by side with plain torch, each as the main program of a fork: torch is imported once for all of them, and the harness never."""
+"""Runs scripts at the same time with plain torch, each as the main program of a fork. Torch is imported once, and the harness never."""
 
 import faulthandler
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 import torch.distributed.checkpoint
 import torch.multiprocessing  # noqa: F401
 
-sys.modules["ckpt_harness"] = None  # whoever imports it gets an ImportError, wherever it is installed
+sys.modules["ckpt_harness"] = None  # an import of the harness fails, even if it is installed
 
 LATE = 90
-"""Seconds after which a script that has not ended says where it is."""
+"""Seconds after which a running script prints its stacks and ends."""
 
 SIDE_BY_SIDE = 6
-"""Scripts that run at a time: each waits a few seconds for its ranks, and takes those that are late for hung."""
+"""Number of scripts that run at the same time. With more, ranks might be late, and a script takes a late rank for hung."""
 
 children = {}
 
 
 def reap() -> None:
-    """Keeps the exit status of one that has ended."""
+    """Waits for a script to end, and writes its exit status to a file."""
     child, status = os.wait()
     Path(f"{children.pop(child)}.status").write_text(str(os.waitstatus_to_exitcode(status)))
 
@@ -43,7 +43,7 @@ for path in sys.argv[1:]:
             if isinstance(ended.code, str):
                 print(ended.code)
         sys.stdout.flush()
-        os._exit(status)  # what torch has loaded is not made to be torn down in a fork
+        os._exit(status)  # torch's libraries cannot be unloaded in a fork
     children[child] = path
 while children:
     reap()

@@ -1,4 +1,4 @@
-"""Runs stand-alone scripts as a maintainer of torch would, who has never heard of the harness."""
+"""Runs stand-alone scripts with plain torch, as a maintainer of torch would."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from launching import launch
 
 
 def show(scripts: Mapping[str, str], root: Path) -> dict[str, tuple[int, str]]:
-    """Runs scripts at once, isolated from the environment, in an empty directory.
+    """Runs scripts at the same time, isolated from the environment, in an empty directory.
 
     Args:
-        scripts: a name of each -> its text.
-        root: where to put them, and all of their files.
+        scripts: name -> text of each script.
+        root: directory for the scripts and all of their files.
 
     Returns:
-        Exit status and output of each.
+        Name -> exit status and output of each script.
     """
     paths = {name: root / f"script_{number}" for number, name in enumerate(scripts)}
     for name, path in paths.items():
@@ -27,5 +27,5 @@ def show(scripts: Mapping[str, str], root: Path) -> dict[str, tuple[int, str]]:
 
 
 def not_shown(shown: Mapping[str, tuple[int, str]], last: Iterable[str]) -> dict[str, tuple[int, str]]:
-    """Those of what :func:`show` returned that did not end with status 0, and in a line that begins with one of ``last``."""
+    """The results of :func:`show` with an exit status other than 0, or without a last line that begins with one of ``last``."""
     return {name: (status, said) for name, (status, said) in shown.items() if status or not said.splitlines()[-1].startswith(tuple(last))}

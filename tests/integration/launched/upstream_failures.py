@@ -1,7 +1,7 @@
 """DCP's own failure tests (``TestDistributedFailure`` in torch's ``test/distributed/checkpoint/test_checkpoint.py``), case by case, with the harness.
 
-What differs from there: the wrappers are ours, around storage that does nothing; the failures come as a plan made from the same dictionary; and the
-device is the CPU, so no case needs a GPU. Torch's own faulty storage is built for its tests alone.
+The differences from DCP's tests: the harness's wrappers take the place of the faulty storage, around a storage that does nothing; a plan is made from the
+same dictionary of failures; and the device is the CPU.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class IdleReader(StorageReader):
 
 
 class Checks:
-    """What both classes below share: run with a failure dictionary, and compare what the exception names with what was asked for."""
+    """Base of both test classes: runs an operation with a dictionary of failures, and compares the ranks that the exception names."""
 
     def save_with(self: Any, state_dict: dict[str, Any], coordinator: int = 0, **fail: Any) -> None:
         writer = FaultyStorageWriter(IdleWriter(), FaultPlan.from_fail_conf(fail, side="writer"))

@@ -1,4 +1,4 @@
-"""Evidence made by hand: what a plan had to lead to, and how each rank is said to have ended."""
+"""Hand-written evidence: what a plan had to lead to, and how each rank ended."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def evidence(
     operation: str = "save[1]",
     fired: bool = True,
 ) -> Evidence:
-    """Of a save (or another operation) under a plan; by default the victims raise what was injected and all others hang."""
+    """Evidence of one operation under a plan. By default the victims raise the injected error and all other ranks hang."""
     bound = FaultPlan.parse(plan).bind(ranks, coordinator, DCP)
     made = forecast(bound, Trace.nominal([operation], bound.groups, DCP))
     [expectation] = made.expectations
     usual = {rank: hung() for rank in range(ranks)}
     usual |= {acting.rank: Outcome("raised", acting.error) for acting in expectation.decisive}
-    struck = frozenset((str(one.fault), rank) for one in bound.faults for rank in one.ranks)
+    struck = frozenset((str(bound_fault.fault), rank) for bound_fault in bound.faults for rank in bound_fault.ranks)
     return Evidence(made, {operation: {**usual, **(outcomes or {})}}, fired=struck if fired else frozenset())
 
 
 def entry(**fields: object) -> Entry:
-    """About errors of ``reset``; any field may be given."""
+    """An entry about errors of ``reset``; keyword arguments replace its fields."""
     waits = ("hung * in gather_object",)
     usual: dict[str, object] = {
         "id": "T-1",

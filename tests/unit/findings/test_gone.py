@@ -1,4 +1,4 @@
-"""A finding that should have shown and did not is told, and fails the run on the versions that it was recorded for."""
+"""An entry that should have shown and did not is reported as gone; on the versions that it was recorded for, this fails the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _record(known: tuple[str, ...], covered: tuple[str, ...] = ("T-1",), verdict
 
 @pytest.mark.parametrize(("versions", "status"), [((HERE,), 1), (("1.0.0",), 0)])
 def test_a_finding_that_never_showed_is_gone(versions: tuple[str, ...], status: int) -> None:
-    """It fails the run where it was recorded, and is only told elsewhere."""
+    """An entry that was due and never showed fails the run on its versions of torch, and is only reported on others."""
     summary = Summary(Register([entry(versions=versions)]))
     summary.add(_record(known=()))
     assert summary.gone() == ["T-1"]
@@ -31,7 +31,7 @@ def test_a_finding_that_never_showed_is_gone(versions: tuple[str, ...], status: 
 
 
 def test_a_finding_that_showed_once_is_not_gone() -> None:
-    """Not every case that covers it need show it."""
+    """One case that shows the finding is enough."""
     summary = Summary(Register([entry(versions=(HERE,))]))
     for known in ((), ("T-1",), ()):
         summary.add(_record(known))
@@ -40,7 +40,7 @@ def test_a_finding_that_showed_once_is_not_gone() -> None:
 
 
 def test_a_finding_that_nothing_covered_is_not_gone() -> None:
-    """A run that never injects its fault says nothing of it."""
+    """A run that never injects the entry's fault does not report the entry."""
     summary = Summary(Register([entry(versions=(HERE,))]))
     summary.add(_record(known=(), covered=()))
     assert summary.gone() == []
@@ -48,7 +48,7 @@ def test_a_finding_that_nothing_covered_is_not_gone() -> None:
 
 
 def test_a_new_violation_fails_the_run_beside_known_ones() -> None:
-    """Knowing one finding excuses no other."""
+    """A known finding does not excuse a new violation."""
     summary = Summary(Register([entry(versions=(HERE,))]))
     summary.add(_record(known=("T-1",)))
     summary.add(_record(known=("T-1",), verdict=Verdict.VIOLATED))
@@ -56,7 +56,7 @@ def test_a_new_violation_fails_the_run_beside_known_ones() -> None:
 
 
 def test_a_case_covers_an_entry_whose_fault_alone_decided_it() -> None:
-    """A second decisive fault, too few ranks, another site, or a fault that never fired: then the entry need not show."""
+    """With a second decisive fault, too few ranks, another site, or a fault that never fired, the entry need not show."""
     register = Register([entry()])
     assert register.covered("filesystem", evidence()) == {"T-1"}
     assert register.covered("filesystem", evidence("writer.reset@1=raise; writer.write_data@0=raise")) == {"T-1"}
@@ -67,15 +67,15 @@ def test_a_case_covers_an_entry_whose_fault_alone_decided_it() -> None:
     assert register.covered("mine", evidence()) == set()
 
 
-def test_a_finding_about_a_package_is_held_to_the_version_it_was_recorded_for() -> None:
-    """With another version of it, or without it, that it did not happen is only told."""
+def test_a_finding_about_a_package_fails_the_run_with_its_version_only() -> None:
+    """With another version of the package, or without the package, the absence of the finding is only reported."""
     here = importlib.metadata.version("click")
     for packages, recorded in (((), True), ((f"click=={here}",), True), (("click==0.1",), False), (("no-such-package==1",), False)):
         assert Register([entry(versions=(HERE,), packages=packages)]).recorded_here("T-1") is recorded
 
 
-def test_what_a_package_does_stands_in_for_what_the_engine_does_alone() -> None:
-    """Where it has an entry for a fault, that for all engines need not show."""
+def test_an_entry_about_a_package_takes_the_place_of_a_general_entry() -> None:
+    """If an entry about a package is due for a fault, the entry for all engines is not."""
     both = Register([entry(), entry(id="T-2", packages=("click==8",))])
     assert both.covered("filesystem", evidence()) == {"T-2"}
     assert Register(both.entries[:1]).covered("filesystem", evidence()) == {"T-1"}

@@ -1,4 +1,4 @@
-"""What counts as a known finding: the decisive fault and the signature together, and nothing else."""
+"""A violation is known if the decisive fault and the signature both match an entry."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _known(register: Register, evidence: object, judgement: Judgement = BOUNDED,
 
 
 @pytest.mark.parametrize(("ranks", "coordinator", "victim"), [(2, 0, 1), (2, 0, 0), (2, 1, 0), (3, 1, 2), (4, 3, 3), (5, 2, 0)])
-def test_an_entry_matches_whatever_the_size_the_coordinator_and_the_victim(ranks: int, coordinator: int, victim: int) -> None:
-    """Signatures speak of roles, so that one entry holds for all worlds."""
+def test_an_entry_matches_for_every_number_of_ranks_coordinator_and_victim(ranks: int, coordinator: int, victim: int) -> None:
+    """Signatures name roles and not ranks."""
     seen = evidence(f"writer.reset@{victim}=raise(OSError:EIO)", ranks=ranks, coordinator=coordinator)
     assert _known(Register([entry()]), seen) == "T-1"
 
@@ -38,7 +38,7 @@ def test_an_entry_matches_whatever_the_size_the_coordinator_and_the_victim(ranks
     ],
 )
 def test_another_decisive_fault_is_new(plan: str) -> None:
-    """The same hang after another fault does not hide behind the entry."""
+    """The same hang after another fault is not known."""
     assert _known(Register([entry()]), evidence(plan, {1: raised(ValueError("x"))})) is None
 
 
@@ -46,14 +46,14 @@ def test_another_decisive_fault_is_new(plan: str) -> None:
     "outcomes",
     [
         {0: hung("broadcast, waiting for rank 1, at torch/distributed/checkpoint/utils.py:120 in broadcast_object")},  # the coordinator waits elsewhere
-        {2: Outcome("returned")},  # one of the others believes in success
-        {1: raised(ValueError("something else"))},  # the victim says something else
+        {2: Outcome("returned")},  # another rank reports success
+        {1: raised(ValueError("something else"))},  # the victim raises another error
         {1: hung()},
     ],
     ids=["coordinator", "other", "victim's error", "victim's ending"],
 )
 def test_another_signature_is_new(outcomes: dict[int, Outcome]) -> None:
-    """One rank that ends in another way is enough."""
+    """If one rank ends in another way, the violation is not known."""
     assert _known(Register([entry()]), evidence(outcomes=outcomes)) is None
 
 
@@ -61,15 +61,15 @@ def test_another_signature_is_new(outcomes: dict[int, Outcome]) -> None:
     ("calls", "known"),
     [("*", True), ("groups save *", True), ("* save plan-caching", True), ("groups *", True), ("together *", False), ("* * default", False)],
 )
-def test_an_entry_is_about_some_calls(calls: str, known: bool) -> None:
-    """Way, operation and planner: the same signature in another is new, and the entry need not show there."""
+def test_an_entry_names_its_calls(calls: str, known: bool) -> None:
+    """For another way of calling, operation or planner, the same signature is new, and the entry need not show."""
     register, seen = Register([entry(calls=(calls,))]), replace(evidence(), way="groups", planner="plan-caching")
     assert _known(register, seen) == ("T-1" if known else None)
     assert register.covered("filesystem", seen) == ({"T-1"} if known else set())
 
 
-def test_what_a_retry_shows_is_matched_with_how_the_retry_ended() -> None:
-    """A finding may be that nobody can try again; it need not show where nobody tried."""
+def test_a_failed_retry_is_compared_with_the_endings_of_the_retry() -> None:
+    """An entry may describe a retry that fails; the entry need not show without a retry."""
     again = entry(oracles=("recovery",), signatures=(Signature({"victim": ("raised KeyError: 'x'",), "other": ("hung *",), "coordinator": ("hung *",)}),))
     failed, register = evidence(), Register([again])
     retried = replace(failed, retry={0: hung(), 1: raised(KeyError("x")), 2: hung()})
@@ -79,15 +79,15 @@ def test_what_a_retry_shows_is_matched_with_how_the_retry_ended() -> None:
     assert (register.covered("filesystem", retried), register.covered("filesystem", failed)) == ({"T-1"}, set())
 
 
-def test_a_finding_of_one_group_explains_nothing_of_another() -> None:
-    """A judgement about other ranks is another matter, though the operation is the same."""
+def test_a_finding_in_one_group_does_not_explain_another_group() -> None:
+    """A violation on ranks outside the group is new, even in the same operation."""
     register, seen = Register([entry()]), evidence()
     assert _known(register, seen, replace(BOUNDED, ranks=(0, 1, 2))) == "T-1"
     assert _known(register, seen, replace(BOUNDED, ranks=(3, 4))) is None
 
 
 def test_another_engine_operation_or_oracle_is_new() -> None:
-    """An entry explains only what it names."""
+    """An entry explains only the engines, operations and oracles that it names."""
     register = Register([entry()])
     assert _known(register, evidence(), engine="mine") is None
     assert _known(register, evidence(), Judgement("commitment", Verdict.VIOLATED, "", "save[1]")) is None
@@ -96,34 +96,34 @@ def test_another_engine_operation_or_oracle_is_new() -> None:
 
 
 def test_only_violations_are_marked() -> None:
-    """What holds, or is not known to hold, is never called a known finding."""
+    """Only VIOLATED is marked; HOLDS, VACUOUS and UNKNOWN are not."""
     for verdict in (Verdict.HOLDS, Verdict.VACUOUS, Verdict.UNKNOWN):
         assert _known(Register([entry()]), evidence(), Judgement("bounded", verdict, "", "save[1]")) is None
 
 
-def test_a_role_that_the_signature_leaves_out_must_not_be_there() -> None:
-    """A signature of victim and others says nothing of a coordinator beside them."""
+def test_a_signature_without_a_role_matches_no_rank_of_that_role() -> None:
+    """A signature for victim and others does not match if there is also a coordinator."""
     narrow = entry(signatures=(Signature({"victim": ("raised *",), "other": ("hung *",)}),))
     assert _known(Register([narrow]), evidence("writer.reset@0=raise")) == "T-1"
     assert _known(Register([narrow]), evidence("writer.reset@1=raise")) is None
 
 
 def test_a_coordinating_victim_may_end_differently() -> None:
-    """Where the signature tells it apart it is held to its own patterns, and to the victim's otherwise."""
+    """A coordinating victim is compared with its own patterns if there are any, else with the victim's patterns."""
     apart = entry(signatures=(Signature({"victim": ("hung *",), "coordinating_victim": ("raised *",), "coordinator": ("raised *",), "other": ("hung *",)}),))
     assert _known(Register([apart]), evidence("writer.reset@0=raise")) == "T-1"
     assert _known(Register([apart]), evidence("writer.reset@0=raise", {0: hung()})) is None
     assert _known(Register([apart]), evidence("writer.reset@1=raise", {0: raised(TypeError("x")), 1: hung()})) == "T-1"
 
 
-def test_victims_are_those_of_the_entry_itself() -> None:
-    """Beside another decisive fault, its rank is one of the others."""
+def test_the_victim_of_another_fault_counts_as_another_rank() -> None:
+    """The victims of an entry are the ranks of its own faults only."""
     seen = evidence("writer.reset@1=raise; writer.checkpoint_id@2=raise", {2: hung()})
     assert _known(Register([entry()]), seen) == "T-1"
 
 
-def test_two_known_findings_may_meet() -> None:
-    """Each rank is held to the entry whose victim it is; and what else they lead to cannot be foretold, so it is known as well."""
+def test_two_known_findings_may_show_together() -> None:
+    """Each victim is compared with its own entry; any other result of the two known faults is known as well."""
     seen = evidence("writer.reset@1=raise; writer.checkpoint_id@2=raise")
     both = Register([entry(), entry(id="T-2", sites=("writer.checkpoint_id",))])
     assert _known(both, seen) == "T-1"
@@ -131,16 +131,16 @@ def test_two_known_findings_may_meet() -> None:
     assert _known(both, evidence("writer.reset@1=raise; writer.checkpoint_id@2=raise", {2: Outcome("returned")})) == "T-1"
 
 
-def test_a_signature_may_be_for_some_faults_only() -> None:
-    """Narrowed by effect, it does not explain what another effect did."""
+def test_a_signature_may_be_restricted_to_some_effects() -> None:
+    """A restricted signature does not explain a violation after another effect."""
     signature = Signature({"victim": ("raised *",), "coordinator": ("hung *",), "other": ("hung *",)}, effects=("raise(OSError:*)",))
     register = Register([entry(signatures=(signature,))])
     assert _known(register, evidence("writer.reset@1=raise(OSError:EIO)")) == "T-1"
     assert _known(register, evidence("writer.reset@1=raise")) is None
 
 
-def test_an_ending_is_told_without_what_differs_from_plan_to_plan() -> None:
-    """The injected error, and what quotes it, read the same whatever was injected."""
+def test_an_ending_does_not_quote_the_injected_error() -> None:
+    """The injected error, and quotations of its message, are replaced by the same words for every plan."""
     for error in ("OSError:EIO", "huge", "unicode"):
         seen = evidence(f"writer.reset@1=raise({error})")
         [expectation] = seen.forecast.expectations
@@ -154,8 +154,8 @@ def test_an_ending_is_told_without_what_differs_from_plan_to_plan() -> None:
         }
 
 
-def test_a_checkpoint_exception_is_told_by_what_differs() -> None:
-    """Step, whether the ranks are right, and the errors that are not what was injected."""
+def test_the_ending_of_a_checkpoint_exception_names_the_differences() -> None:
+    """The ending names the step, whether the ranks are right, and the errors that were not injected."""
     from ckpt_harness.faults.plan import FaultPlan
     from ckpt_harness.history import ErrorRecord
     from ckpt_harness.judging.expectation import Acting, Ending, Expectation
@@ -164,14 +164,14 @@ def test_a_checkpoint_exception_is_told_by_what_differs() -> None:
     acting = Acting(FaultPlan.parse("writer.write_data@1=raise(ValueError)").bind(2, 0).faults[0], 1, right)
     expectation = Expectation("save[1]", (0, 1), Ending.FAILS, "write", {1: right}, (acting,))
 
-    def told(failures: dict[int, ErrorRecord]) -> str:
+    def ending_of(failures: dict[int, ErrorRecord]) -> str:
         error = ErrorRecord("torch.CheckpointException", failures=failures, step="write")
         [[ending]] = observed(expectation, {0: Outcome("raised", error)}, {1}).values()
         return ending
 
-    assert told({1: right}) == "raised CheckpointException in write, exact ranks: the injected error"
-    assert told({1: wrong}) == "raised CheckpointException in write, exact ranks: AssertionError: wrong"
-    assert told({0: right}) == "raised CheckpointException in write, wrong ranks: the injected error"
+    assert ending_of({1: right}) == "raised CheckpointException in write, exact ranks: the injected error"
+    assert ending_of({1: wrong}) == "raised CheckpointException in write, exact ranks: AssertionError: wrong"
+    assert ending_of({0: right}) == "raised CheckpointException in write, wrong ranks: the injected error"
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_checkpoint_exception_is_told_by_what_differs() -> None:
         ("reader.set_up_storage_reader@1=raise(unpicklable); reader.reset@0=raise", "load"),
     ],
 )
-def test_a_known_fault_in_company_is_known_whatever_it_leads_to(plan, operation):
-    """What other faults lead to beside it cannot be foretold; each is also tried without company."""
+def test_any_result_of_a_known_fault_together_with_others_is_known(plan, operation):
+    """Nobody can foretell what several faults lead to together; a sweep also tries each fault alone."""
     with Rig() as rig:
         result = rig.run(Case(FaultPlan.parse(plan), operation, ranks=3))
     assert result.known

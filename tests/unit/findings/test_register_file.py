@@ -1,4 +1,4 @@
-"""Register files: what is read, and what a mistake in one is answered with."""
+"""Register files: reading entries, and one clear line for each mistake."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def _read(tmp_path: Path, text: str) -> Register:
 
 
 def test_the_example_of_the_page_is_a_register(tmp_path: Path) -> None:
-    """What adopters copy works, and is used beside what ships."""
+    """The example can be read, and added to the shipped register."""
     mine = _read(tmp_path, EXAMPLE)
     [entry] = mine.entries
     assert entry.id == "S3-001"
     assert entry.signatures[0].roles["other"] == ("hung broadcast, waiting for * in broadcast_object", "returned")
     both = Register.shipped() + mine
-    assert [one.id for one in both.entries][-1] == "S3-001"
+    assert both.entries[-1].id == "S3-001"
 
 
 def test_an_empty_file_is_an_empty_register(tmp_path: Path) -> None:
-    """No findings are what everybody starts with."""
+    """A file without findings gives a register without entries."""
     assert _read(tmp_path, "").entries == ()
 
 
@@ -61,7 +61,7 @@ def test_an_empty_file_is_an_empty_register(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_answered_with_one_clear_line(tmp_path: Path, change: object, complaint: str) -> None:
-    """The entry, what is wrong with it, and what is valid."""
+    """The message names the entry, the mistake and the valid values, in one line."""
     with pytest.raises(UsageError, match=re.escape(complaint)) as refused:
         _read(tmp_path, change(EXAMPLE))  # type: ignore[operator]
     assert "\n" not in str(refused.value)
@@ -70,7 +70,7 @@ def test_a_mistake_is_answered_with_one_clear_line(tmp_path: Path, change: objec
 
 
 def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
-    """Missing, a directory, or no text."""
+    """A missing file, a directory and a binary file are refused."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name, complaint in (("nowhere", "No such file"), (".", "directory"), ("binary", "not UTF-8")):
         with pytest.raises(UsageError, match=complaint):
