@@ -110,11 +110,17 @@ class Session:
         """The command that runs a test again in the same way."""
         launch = Launch.here() if self.world == "attached" else None
         command = ["pytest"] if launch is None else ["torchrun", "--nproc-per-node", str(launch.size), "-m", "pytest"]
-        command.append(item.nodeid)
+        command.append(_address(item))
         if self.engine:
             command += ["--ckpt-engine", self.engine]
         command += ["--ckpt-seed", str(self.seed)] if self.world == "simulated" else ["--ckpt-world", self.world]
         return shlex.join(command)
+
+
+def _address(item: pytest.Item) -> str:
+    """The node id for the directory where pytest was called, which need not be the root directory of the session."""
+    file = item.path.relative_to(Path.cwd()) if item.path.is_relative_to(Path.cwd()) else item.path
+    return f"{file}::{item.nodeid.partition('::')[2]}"
 
 
 def replay_lines(report: pytest.TestReport) -> list[str]:
