@@ -110,7 +110,7 @@ def test_a_plan_that_cannot_fit_the_world_is_refused(ckpt_world, tmp_path):
 
 def test_a_body_that_cannot_be_sent_is_refused(ckpt_world):
     """The message names the function, and says what can be sent."""
-    with pytest.raises(UsageError, match=r"body '.*<lambda>' and its arguments must pickle, as functions of a module do"):
+    with pytest.raises(UsageError, match=r"body '.*<lambda>' and its arguments must pickle to reach the ranks; use a function at module level"):
         ckpt_world.run(lambda: None)
 
 

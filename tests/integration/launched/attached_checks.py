@@ -134,7 +134,7 @@ def check_a_rank_that_cannot_begin_is_told_and_the_next_case_runs() -> None:
     try:
         AttachedWorld(2).run(module.body)
     except HarnessError as error:
-        assert "rank 1 could not begin: ModuleNotFoundError" in str(error), error
+        assert "rank 1 could not start: ModuleNotFoundError" in str(error), error
     else:
         raise AssertionError("rank 1 has no such module")
     assert outcomes(2, dist.barrier) == ["returned", "returned"]

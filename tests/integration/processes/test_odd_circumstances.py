@@ -131,7 +131,7 @@ def test_a_working_directory_that_is_gone_is_told(crews: Crews, tmp_path: Path, 
     place.mkdir()
     monkeypatch.chdir(place)
     place.rmdir()
-    with pytest.raises(UsageError, match="the working directory of this process is gone"):
+    with pytest.raises(UsageError, match="the working directory of this process no longer exists"):
         ProcessWorld(1, crews=crews).run(bodies.who)
 
 

@@ -174,13 +174,13 @@ def test_a_forkserver_that_was_killed_is_replaced(crews: Crews, world: Make) -> 
 
 def test_a_body_that_cannot_be_sent_is_refused(world: Make) -> None:
     """Before anything runs, and with what to do about it."""
-    with pytest.raises(UsageError, match="must pickle, as functions of a module do"):
+    with pytest.raises(UsageError, match="must pickle to reach the ranks; use a function at module level"):
         world(2).run(lambda: None)
 
 
 def test_a_value_that_cannot_come_back_is_refused(world: Make) -> None:
     """It is the body's mistake, not an outcome; the world goes on."""
-    with pytest.raises(UsageError, match="what the body returned on rank 0 cannot be pickled"):
+    with pytest.raises(UsageError, match="the value that the body returned on rank 0 cannot be pickled"):
         world(1).run(bodies.give_unpicklable)
     assert values(world(1).run(bodies.give, "value")) == ["value"]
 
@@ -206,7 +206,7 @@ def test_what_a_rank_cannot_import_is_told(world: Make, monkeypatch: pytest.Monk
     module = types.ModuleType("only_here")
     exec("def body(): pass", module.__dict__)
     monkeypatch.setitem(sys.modules, "only_here", module)
-    with pytest.raises(HarnessError, match="rank . could not begin: ModuleNotFoundError: No module named 'only_here'"):
+    with pytest.raises(HarnessError, match="rank . could not start: ModuleNotFoundError: No module named 'only_here'"):
         world(1).run(module.body)
 
 

@@ -1,4 +1,4 @@
-"""Ranks that exist already, because a launcher started them; see :class:`AttachedWorld`."""
+"""Ranks that a launcher started, such as torchrun or SLURM; see :class:`AttachedWorld`."""
 
 from ckpt_harness.worlds.attached.company import together
 from ckpt_harness.worlds.attached.world import AttachedWorld, check_shared

@@ -1,4 +1,4 @@
-"""All ranks that a launcher started: rank 0, which has the word, and the others, which serve it until it has no more cases."""
+"""All ranks of a launcher: rank 0 runs the cases, and the other ranks serve rank 0 until there are no more cases."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ from ckpt_harness.worlds.processes.crew import Terms
 from ckpt_harness.worlds.processes.messages import Form, Job, Settle, Settled
 
 LOST = 3
-"""Exit status where rank 0 is gone without a word: no verdict."""
+"""Exit status of the other ranks if rank 0 ends unexpectedly; there is no verdict."""
 _SETTLE_LIMIT = 60.0
-"""Seconds that a rank may take to answer, to join a group, or to be let go; hosts may be busy, and none can be replaced."""
+"""Seconds within which a rank must answer, join a group, or get ready for another case. Generous, since a busy host cannot be replaced."""
 _EXIT_LIMIT = 60.0
-"""Seconds that rank 0 may take from its last word to its exit."""
+"""Seconds that rank 0 may take from its last message to its exit."""
 
 
 def together(main: Callable[[], int | None]) -> int:
-    """Runs ``main`` on rank 0, while the other ranks serve the cases that it runs on an :class:`ckpt_harness.worlds.attached.AttachedWorld`.
+    """Runs ``main`` on rank 0, while the other ranks serve the cases that ``main`` runs on an :class:`ckpt_harness.worlds.attached.AttachedWorld`.
 
-    All ranks of the launcher call it, once. When it returns on ranks other than 0, rank 0 is about to exit or has.
+    Every rank of the launcher calls this function once. When it returns on a rank other than 0, rank 0 has exited or is about to exit.
 
     Args:
-        main: called on rank 0 only; gives its exit status.
+        main: called on rank 0 only; returns the exit status.
 
     Returns:
-        The exit status that ``main`` gave, or exited with, on every rank.
+        On every rank, the exit status that ``main`` returned or exited with.
 
     Raises:
         UsageError: no launcher started this process.
-        HarnessError: not all ranks have come.
-        BaseException: what ``main`` raises, on rank 0; the other ranks return 1.
+        HarnessError: not all ranks connected.
+        BaseException: on rank 0, what ``main`` raises; the other ranks then return 1.
     """
     launch = Launch.needed()
     if not sys.platform.startswith("linux"):
-        raise UsageError("ranks of a launcher are looked at through /proc, which only Linux has; valid here: world simulated")
+        raise UsageError("world 'attached' needs Linux (/proc); valid here: world 'simulated'")
     torch.set_num_threads(1)
     before = where.natives()
     store, _, _ = next(dist.rendezvous("env://", timeout=dt.timedelta(seconds=LIMIT)))
-    where.leave_out("store", where.natives() - before)  # rank 0 may have to serve it
+    where.leave_out("store", where.natives() - before)  # on rank 0, these threads may serve the store
     if launch.rank:
         return _serve(launch, knock(launch, store), store)
     company = Company(launch, store)
@@ -93,36 +93,36 @@ _here: list[Company] = []
 
 
 def here() -> Company:
-    """The company that this process leads.
+    """Returns the launcher's ranks, on rank 0 inside :func:`together`.
 
     Raises:
-        UsageError: it leads none.
+        UsageError: this process is not rank 0 inside :func:`together`.
     """
     if not _here:
         Launch.needed()
-        raise UsageError("the launcher's other ranks do not serve: call ckpt_harness.worlds.attached.together(main) on every rank, and run cases in main")
+        raise UsageError("world 'attached' runs inside ckpt_harness.worlds.attached.together(main): call it on every rank, and run cases in main")
     return _here[0]
 
 
 def _live(rank: LaunchedRank) -> None:
     rank_of_processes.be(rank)
     hooks.install(rank.counting_as_waiting)
-    gc.freeze()  # after cases that leave circles the rank collects them, and need not look through all of torch each time
+    gc.freeze()  # so that later garbage collections skip the objects of torch
 
 
 def _serve(launch: Launch, connection: Connection, store: Any) -> int:
-    """What a rank other than 0 does."""
+    """The main function of a rank other than 0."""
     rank = LaunchedRank(connection, store, _local(launch))
     _live(rank)
     with runtime.installed(rank):
         try:
             status = rank.attend()
-        except KeyboardInterrupt:  # rank 0 has it too, and reports
+        except KeyboardInterrupt:  # rank 0 is interrupted too, and reports
             os._exit(128 + signal.SIGINT)
     if status is None:
-        print(f"rank {launch.rank} on {socket.gethostname()}: rank 0 is gone", file=sys.stderr, flush=True)
-        os._exit(LOST)  # a body may be stuck in native code
-    # A launcher that sees one rank fail ends the others at once; these are about to exit with the same status.
+        print(f"rank {launch.rank} on {socket.gethostname()}: rank 0 has ended unexpectedly", file=sys.stderr, flush=True)
+        os._exit(LOST)  # not sys.exit: a body may be stuck in native code
+    # If rank 0 exits with an error, the launcher ends the other ranks at once. They ignore that, since they are about to exit with the same status.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     rank.rest(_EXIT_LIMIT)
     return status
@@ -133,14 +133,14 @@ def _local(launch: Launch) -> int:
 
 
 class Company:
-    """The launcher's ranks, from rank 0's side.
+    """The launcher's ranks, seen from rank 0.
 
     Args:
-        launch: who they are.
-        store: the launcher's.
+        launch: the launcher's settings.
+        store: the launcher's store.
 
     Attributes:
-        size: how many they are.
+        size: the number of ranks.
     """
 
     def __init__(self, launch: Launch, store: Any) -> None:
@@ -149,25 +149,28 @@ class Company:
         self._busy = False
         self._broken = ""
         others = Door(launch, store).admit()
-        ours, theirs = socket.socketpair()
-        self._own = LaunchedRank(Connection(theirs.detach()), store, _local(launch))
-        self._connections = [Connection(ours.detach()), *(others[rank].connection for rank in range(1, launch.size))]
+        near, far = socket.socketpair()
+        self._own = LaunchedRank(Connection(far.detach()), store, _local(launch))
+        self._connections = [Connection(near.detach()), *(others[rank].connection for rank in range(1, launch.size))]
         self._elsewhere = [rank for rank, other in others.items() if other.machine != clocks.machine()]
         _live(self._own)
         threading.Thread(target=self._own.attend, name="rank 0", daemon=True).start()
 
     @contextlib.contextmanager
     def party(self, terms: Terms) -> Iterator[Party]:
-        """The first ranks, as many as wanted, in a fresh process group; afterwards they are ready for another.
+        """Forms a fresh process group of the first ranks for a ``with`` block; afterwards, makes them ready for another case.
+
+        Args:
+            terms: the number of ranks, and the timeout of the group.
 
         Raises:
-            UsageError: there are too few, or they are busy.
-            HarnessError: one is lost, or does not get ready.
+            UsageError: there are too few ranks, or they are busy.
+            HarnessError: a rank has ended, or does not get ready.
         """
         if terms.size > self.size:
-            raise UsageError(f"{terms.size} ranks: the launcher started {self.size}; valid: 1 to {self.size}")
+            raise UsageError(f"{terms.size} ranks, but the launcher started {self.size}; valid: 1 to {self.size}")
         if self._busy:
-            raise UsageError("the launcher's ranks are busy; while a world of them runs, its judge may run another kind of world")
+            raise UsageError("the launcher's ranks are busy with another world; valid in its judge: another kind of world")
         if self._broken:
             raise Lost(self._broken)
         party = Party(terms, self._connections[: terms.size], [rank for rank in self._elsewhere if rank < terms.size])
@@ -178,7 +181,7 @@ class Company:
                 yield party
         finally:
             self._busy = False
-            if not self._broken:  # every rank acknowledges the end of a case before the next is drawn
+            if not self._broken:  # every rank acknowledges the end of a case before the next case is drawn
                 with self._noticing_loss():
                     party.settle()
 
@@ -191,9 +194,13 @@ class Company:
             raise
 
     def finish(self, status: int) -> None:
-        """Tells the others to exit as this process will, and waits until nothing can change that. They exit once the kernel says that this one has."""
+        """Makes the other ranks exit with this process's status, and waits for their acknowledgement. They exit after this process has exited.
+
+        Args:
+            status: the exit status.
+        """
         for connection in self._connections[1:]:
-            os.dup(connection.fileno())  # never closed but by the end of the process
+            os.dup(connection.fileno())  # so the connection closes only when this process ends
         waiting = set(self._connections[1:])
         for connection in self._connections:
             with contextlib.suppress(OSError):
@@ -201,23 +208,23 @@ class Company:
         deadline = time.monotonic() + _SETTLE_LIMIT
         while waiting:
             ready = wait(list(waiting), max(0.0, deadline - time.monotonic()))
-            for one in ready:
-                assert isinstance(one, Connection)
+            for answered in ready:
+                assert isinstance(answered, Connection)
                 with contextlib.suppress(EOFError):
-                    if not isinstance(messages.receive(one), Finishing):
+                    if not isinstance(messages.receive(answered), Finishing):
                         continue
-                waiting.discard(one)
+                waiting.discard(answered)
             if not ready:
                 return
 
 
 class Party:
-    """The ranks of one case; the :class:`ckpt_harness.worlds.processes.crew.Ranks` that a world listens to.
+    """The ranks of a case; an implementation of :class:`ckpt_harness.worlds.processes.crew.Ranks`.
 
     Args:
-        terms: what they are for.
-        connections: to each.
-        elsewhere: those whose clock is another.
+        terms: size and timeout of the process group.
+        connections: the connections to the ranks, in rank order.
+        elsewhere: the ranks that do not share the clock of rank 0.
     """
 
     def __init__(self, terms: Terms, connections: list[Connection], elsewhere: list[int]) -> None:
@@ -226,25 +233,29 @@ class Party:
         self._ahead: dict[int, float] = {}
 
     def send(self, rank: int, message: Any) -> None:
-        """Sends a message to a rank; one that is dead is found so when it is listened to."""
+        """Sends a message to a rank. The death of a rank is noticed when its messages are received, not here."""
         if isinstance(message, Job):
             message = dataclasses.replace(message, started=message.started + self._ahead.get(rank, 0.0))
         with contextlib.suppress(OSError):
             messages.send(self.connections[rank], message)
 
     def signal(self, rank: int, number: signal.Signals) -> None:
-        """Sends none: the processes are the launcher's, and may be on another host."""
+        """Does nothing: the processes belong to the launcher, and may be on another host."""
 
     def stopped(self, rank: int) -> bool:
-        """Never known of a process that may be on another host."""
+        """Returns False: this is unknown for a process that may be on another host."""
         return False
 
     def ended(self, rank: int) -> bool:
-        """Not known either, but by the end of its connection."""
+        """Returns False: the end of a process is noticed by its closed connection only."""
         return False
 
     def form(self, store: str) -> None:
-        """Makes the ranks a process group, unless the terms say none."""
+        """Forms the process group, if the terms ask for a group, and compares clocks.
+
+        Args:
+            store: prefix of the group's keys in the launcher's store.
+        """
         file = None if self.terms.timeout is None else store
         for rank in range(self.terms.size):
             self.send(rank, Form(rank, self.terms.size, file, self.terms.timeout or 0.0))
@@ -259,45 +270,46 @@ class Party:
         return pong.at
 
     def settle(self) -> None:
-        """Lets the ranks go, and waits until they have acknowledged it."""
+        """Ends the case on all ranks, and waits for their acknowledgement."""
         for rank in range(self.terms.size):
             self.send(rank, Settle(0))
         self._gather(Settled)
 
     def recall(self, ranks: list[int]) -> dict[int, tuple[str, ...]]:
-        """What the flight recorders of some ranks have of unfinished collectives."""
+        """Returns the unfinished collectives in the flight recorders of some ranks: rank -> lines."""
         for rank in ranks:
             self.send(rank, Recall())
         return {rank: answer.lines for rank, answer in self._gather(Recalled, ranks).items()}
 
     def _gather(self, kind: type[Any], ranks: list[int] | None = None) -> dict[int, Any]:
-        """One message of a kind from each rank. Whatever else they say is about a case that is over."""
-        found: dict[int, Any] = {}
+        """Receives a message of a kind from each rank. Other messages belong to a finished case, and are dropped."""
+        answers: dict[int, Any] = {}
         missing = {self.connections[rank]: rank for rank in (range(self.terms.size) if ranks is None else ranks)}
         deadline = time.monotonic() + _SETTLE_LIMIT
         while missing:
             ready = wait(list(missing), max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise Lost(f"no word for {_SETTLE_LIMIT:g} s from rank(s) {', '.join(map(str, sorted(missing.values())))} of the launcher")
-            for one in ready:
-                assert isinstance(one, Connection)
-                message = received(missing[one], one)
+                silent = ", ".join(map(str, sorted(missing.values())))
+                raise Lost(f"ranks of the launcher did not answer for {_SETTLE_LIMIT:g} s: {silent}")
+            for connection in ready:
+                assert isinstance(connection, Connection)
+                message = received(missing[connection], connection)
                 if isinstance(message, Settled) and message.why:
-                    raise HarnessError(f"rank {missing[one]} of the launcher: {message.why}")
+                    raise HarnessError(f"rank {missing[connection]} of the launcher: {message.why}")
                 if isinstance(message, kind):
-                    found[missing.pop(one)] = message
-        return found
+                    answers[missing.pop(connection)] = message
+        return answers
 
 
 class Lost(HarnessError):
-    """A rank is gone, or does not answer; no case can run any more."""
+    """A rank has ended, or does not answer. No case can run any more."""
 
 
 def received(rank: int, connection: Connection) -> Any:
-    """A message of a rank.
+    """Receives a message of a rank.
 
     Raises:
-        Lost: it is gone; a launcher ends all ranks then.
+        Lost: the rank has ended. The launcher then ends all ranks.
     """
     try:
         return messages.receive(connection)
@@ -306,5 +318,5 @@ def received(rank: int, connection: Connection) -> Any:
 
 
 def lost(rank: int) -> Lost:
-    """What is said where a rank is gone."""
-    return Lost(f"rank {rank} of the launcher is lost: it has ended, or its host has; no case can run any more")
+    """Returns the error for a rank that has ended."""
+    return Lost(f"rank {rank} of the launcher is lost: it has ended, or its host has failed; no case can run any more")

@@ -1,6 +1,7 @@
-"""How ranks on any host find rank 0: an address and a key in the launcher's store, and one connection each, kept for as long as they live.
+"""How ranks on any host connect to rank 0: rank 0 publishes its address and a key in the launcher's store, and each rank opens a connection.
 
-The connections carry what the harness says, apart from the group under test, and their end tells each side at once that the other is gone.
+The connections carry the harness's messages, separate from the process group under test. They stay open for the life of the ranks, so a closed
+connection shows at once that the other side has ended.
 """
 
 from __future__ import annotations
@@ -15,25 +16,25 @@ from collections.abc import Container
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from ckpt_harness.errors import HarnessError
+from ckpt_harness.errors import HarnessError, quoted
 from ckpt_harness.worlds.attached import clocks
 from ckpt_harness.worlds.launcher import Launch
 
 LIMIT = 300.0
-"""Seconds that ranks may take to come: hosts start at different times, and torch takes its time to import."""
+"""Seconds within which all ranks must connect: hosts start at different times, and importing torch takes long."""
 _HELLO_LIMIT = 10.0
-"""Seconds that a caller may take to say who it is."""
+"""Seconds within which a caller must identify itself."""
 _LONGEST_HELLO = 1000
-"""Bytes."""
+"""Limit for the first message of a caller, in bytes."""
 _KEY = "ckpt-harness/door"
 
 
 class Caller(NamedTuple):
-    """A rank that has come.
+    """A rank that has connected.
 
     Attributes:
-        connection: to it.
-        machine: see :func:`ckpt_harness.worlds.attached.clocks.machine`.
+        connection: the connection to the rank.
+        machine: the rank's clock; see :func:`ckpt_harness.worlds.attached.clocks.machine`.
     """
 
     connection: Connection
@@ -41,14 +42,14 @@ class Caller(NamedTuple):
 
 
 class Door:
-    """Where rank 0 waits for the others.
+    """The server on rank 0 to which the other ranks connect.
 
     Args:
-        launch: says how many there are.
-        store: the launcher's.
+        launch: the launcher's settings, with the number of ranks.
+        store: the launcher's store.
 
     Attributes:
-        port: where it listens.
+        port: the port of the server.
     """
 
     def __init__(self, launch: Launch, store: Any) -> None:
@@ -61,27 +62,27 @@ class Door:
         store.set(_KEY, json.dumps(words))
 
     def admit(self) -> dict[int, Caller]:
-        """Waits until all others have come: rank -> who it is.
+        """Waits until all other ranks have connected: rank -> its connection and clock.
 
         Raises:
-            HarnessError: some do not come.
+            HarnessError: not all ranks connected in time.
         """
-        found: dict[int, Caller] = {}
+        callers: dict[int, Caller] = {}
         deadline = time.monotonic() + LIMIT
         with self._server:
-            while len(found) < self._launch.size - 1:
+            while len(callers) < self._launch.size - 1:
                 self._server.settimeout(max(0.001, deadline - time.monotonic()))
                 try:
                     caller, _ = self._server.accept()
                 except TimeoutError:
-                    raise HarnessError(f"{_missing(found, self._launch)} did not come within {LIMIT:g} s; {_ALONE}") from None
+                    raise HarnessError(f"{_missing(callers, self._launch)} did not connect within {LIMIT:g} s; {_ALONE}") from None
                 connection = _connection(caller)
                 hello = self._greet(connection)
-                if hello is None:  # a stranger at the port
+                if hello is None:  # a caller that is not a rank of this launcher
                     connection.close()
                 else:
-                    found[hello["rank"]] = Caller(connection, hello["machine"])
-        return found
+                    callers[hello["rank"]] = Caller(connection, hello["machine"])
+        return callers
 
     def _greet(self, connection: Connection) -> dict[str, Any] | None:
         with contextlib.suppress(OSError, EOFError):
@@ -89,24 +90,24 @@ class Door:
                 hello = connection.recv_bytes(_LONGEST_HELLO)
                 if secrets.compare_digest(hello[:32], self._key):
                     connection.send_bytes(hashlib.sha256(self._key).digest())
-                    found: dict[str, Any] = json.loads(hello[32:])
-                    return found
+                    words: dict[str, Any] = json.loads(hello[32:])
+                    return words
         return None
 
 
 _ALONE = "to run here without a launcher, unset RANK"
 
 
-def _missing(found: Container[int], launch: Launch) -> str:
-    absent = [str(rank) for rank in range(1, launch.size) if rank not in found]
+def _missing(callers: Container[int], launch: Launch) -> str:
+    absent = [str(rank) for rank in range(1, launch.size) if rank not in callers]
     return f"rank{'s' * (len(absent) > 1)} {', '.join(absent)} of {launch.size}"
 
 
 def knock(launch: Launch, store: Any) -> Connection:
-    """The connection of another rank to rank 0.
+    """Connects another rank to rank 0.
 
     Raises:
-        HarnessError: rank 0 is not to be reached.
+        HarnessError: rank 0 cannot be reached.
     """
     words = json.loads(store.get(_KEY))
     key, failed = bytes.fromhex(words["key"]), []
@@ -122,21 +123,21 @@ def knock(launch: Launch, store: Any) -> Connection:
             if connection.poll(_HELLO_LIMIT) and secrets.compare_digest(connection.recv_bytes(64), hashlib.sha256(key).digest()):
                 return connection
         connection.close()
-        failed.append(f"{address}: somebody else answers")
+        failed.append(f"{address}: another program answers")
     raise HarnessError(f"rank {launch.rank} cannot reach rank 0 at port {words['port']}: {'; '.join(failed)}")
 
 
 def _towards(launch: Launch) -> tuple[str, socket.AddressFamily]:
-    """The address of this host on the way to the launcher's store, by which the other hosts, who know that way too, are likely to reach it."""
+    """The address of this host's interface towards the launcher's store. Other hosts are likely to reach it, since they reach the store too."""
     for family, kind, protocol, _, address in socket.getaddrinfo(launch.host, launch.port, type=socket.SOCK_DGRAM):
         with contextlib.suppress(OSError), socket.socket(family, kind, protocol) as probe:
-            probe.connect(address)  # of a datagram socket: nothing is sent
+            probe.connect(address)  # connecting a datagram socket sends nothing
             return probe.getsockname()[0], family
-    raise HarnessError(f"there is no way from this host to MASTER_ADDR={launch.host!r}")
+    raise HarnessError(f"this host has no route to MASTER_ADDR={quoted(launch.host)}")
 
 
 def _connection(caller: socket.socket) -> Connection:
     caller.settimeout(None)
     caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host that vanishes says nothing
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host that fails closes no connections
     return Connection(caller.detach())

@@ -1,4 +1,4 @@
-"""What rank 0 and the others say to one another beside what :mod:`ckpt_harness.worlds.processes.messages` has."""
+"""Messages between rank 0 and the other ranks, in addition to those of :mod:`ckpt_harness.worlds.processes.messages`."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from typing import NamedTuple
 
 
 class Recall(NamedTuple):
-    """Say what your flight recorder has of the collectives that are not over."""
+    """Report the unfinished collectives in torch's flight recorder."""
 
 
 class Recalled(NamedTuple):
-    """To :class:`Recall`: one line a collective."""
+    """The answer to :class:`Recall`: a line for each collective."""
 
     lines: tuple[str, ...]
 
 
 class Finish(NamedTuple):
-    """There are no more cases. Exit with ``status`` once rank 0 has."""
+    """There are no more cases. Exit with ``status`` after rank 0 has exited."""
 
     status: int
 
 
 class Finishing(NamedTuple):
-    """To :class:`Finish`: nothing will change that any more."""
+    """The answer to :class:`Finish`: this rank will exit with that status."""
 
 
 class Ping(NamedTuple):
-    """Say what time it is."""
+    """Report your time."""
 
 
 class Pong(NamedTuple):
-    """To :class:`Ping`: seconds of this host's monotonic clock."""
+    """The answer to :class:`Ping`: this host's monotonic clock, in seconds."""
 
     at: float
 
 
 class Gone(NamedTuple):
-    """A rank says to itself: the other end of its connection is closed."""
+    """A rank sends this to itself when rank 0 has closed the connection."""

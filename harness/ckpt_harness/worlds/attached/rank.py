@@ -1,7 +1,7 @@
-"""A rank that a launcher started: it serves the cases of rank 0, and outlives every one of them, since it cannot be replaced.
+"""A rank that a launcher started: it serves the cases of rank 0, and survives all of them, since it cannot be replaced.
 
-Bodies run on a thread of their own. Another one serves; so a body that hangs can be let go from outside once it is judged, and one that cannot even
-be let go is left where it is.
+A body runs on a thread of its own, and another thread serves rank 0. So a hung body can be released after the verdict. A body that cannot be released is
+left behind on its thread.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from ckpt_harness.worlds.processes.rank import Rank
 from ckpt_harness.worlds.processes.where import Mark
 
 _RELEASE_LIMIT = 5.0
-"""Seconds that a body may take to unwind once its connections are cut."""
+"""Seconds to wait for a hung body to unwind after its connections were closed."""
 _LINGER = 0.2
-"""Seconds that other threads of a body may take to end after it."""
+"""Seconds to wait for other threads of a body after its end."""
 
 
 class Released(SystemExit):
-    """The case is judged, and its ranks are let go. Threads that end with it do so without a word."""
+    """Ends the threads of a case after the verdict. A ``SystemExit``, so that threads end without a message."""
 
 
 class LaunchedRank(Rank):
-    """A rank, from inside.
+    """A launcher's rank, seen from inside its process.
 
     Args:
-        connection: to the world.
-        store: the launcher's, for the groups of cases to meet at.
-        local: which of the processes on this host it is: where there are GPUs, it has the one of that number.
+        connection: the connection to the world.
+        store: the launcher's store, used by the process groups of cases.
+        local: the number of this process among those on its host; it selects the GPU.
     """
 
     def __init__(self, connection: Connection, store: Any, local: int) -> None:
@@ -60,7 +60,7 @@ class LaunchedRank(Rank):
         self._began = 0
         super().__init__(connection)
 
-    # -- what faults ask of a runtime: as any rank, but so that it can be let go
+    # -- services for faults: as in any rank, but waits can be released
 
     def sleep(self, seconds: float) -> None:
         if self._marked(Mark("sleeps", "delay"), self._released.wait, seconds):
@@ -71,7 +71,7 @@ class LaunchedRank(Rank):
         raise Released
 
     def stop(self, seconds: float, why: str) -> None:
-        runtime.RealRuntime.stop(self, seconds, why)  # nobody on another host could continue it
+        runtime.RealRuntime.stop(self, seconds, why)  # rank 0 could not continue a process on another host
 
     def _reply(self) -> Any:
         reply = super()._reply()
@@ -82,7 +82,7 @@ class LaunchedRank(Rank):
     def _send(self, message: Any) -> None:
         of_the_body = threading.current_thread() not in (self._serving, self._listening)
         if of_the_body and (self._released.is_set() or threading.current_thread() in self._abandoned):
-            raise Released  # what it says now is about a case that is over
+            raise Released  # its message would belong to a finished case
         super()._send(message)
 
     # -- the two threads
@@ -103,7 +103,7 @@ class LaunchedRank(Rank):
         """Serves until there are no more cases.
 
         Returns:
-            The exit status that all ranks have agreed on; None if the world is gone without a word.
+            The exit status that all ranks have agreed on; None if rank 0 ended unexpectedly.
         """
         self._serving = threading.current_thread()
         while True:
@@ -125,20 +125,20 @@ class LaunchedRank(Rank):
                 return None
 
     def rest(self, seconds: float) -> None:
-        """Waits until the world is gone, but no longer than so many seconds."""
+        """Waits until rank 0 has ended, at most for ``seconds``."""
         with contextlib.suppress(queue.Empty):
             self._calls.get(timeout=seconds)
 
     # -- a case
 
     def _form(self, form: Form) -> str:
-        self._number, self._released, self._told = form.rank, threading.Event(), queue.SimpleQueue()
+        self._number, self._released, self._replies = form.rank, threading.Event(), queue.SimpleQueue()
         self._sockets, self._began = sockets.names(), time.time_ns()
         self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread.ident)
         if form.store is None:
             return ""
         if dist.is_initialized():
-            return "it is in a process group already, and each case makes one of its own"
+            return "it is already a member of a process group; each case makes its own group"
         self._choose_device()
         try:
             dist.init_process_group(
@@ -149,12 +149,12 @@ class LaunchedRank(Rank):
                 timeout=dt.timedelta(seconds=form.timeout),
             )
         except RuntimeError as error:
-            return f"it cannot join a group: {error}"
+            return f"it cannot join a process group: {error}"
         return ""
 
     def _choose_device(self) -> None:
         if torch.cuda.is_available():
-            torch.cuda.set_device(self._local % torch.cuda.device_count())  # each thread has its own current device
+            torch.cuda.set_device(self._local % torch.cuda.device_count())  # the current device is a property of the thread
 
     def _act(self, job: Job) -> None:
         self._choose_device()
@@ -166,19 +166,19 @@ class LaunchedRank(Rank):
     def _begin(self, job: Job) -> Any:
         here = os.getcwd()  # noqa: PTH109  (as it was sent)
         directory = job.directory if Path(job.directory).is_dir() else here
-        # What the launcher told each rank in its environment stays its own.
+        # Each rank keeps its own environment, with the variables that the launcher set.
         return super()._begin(dataclasses.replace(job, directory=directory, environment=dict(os.environ)))
 
     def _others(self) -> list[threading.Thread]:
-        here = threading.current_thread()
-        return [one for one in threading.enumerate() if one is not here and one.ident not in self._idle and one not in self._abandoned]
+        left_out = {threading.current_thread(), *self._abandoned}
+        return [thread for thread in threading.enumerate() if thread not in left_out and thread.ident not in self._idle]
 
     def _let_go(self, settle: Settle) -> None:
-        """Ends whatever is left of a case; it is judged."""
+        """Ends everything that is left of a case after the verdict."""
         self._released.set()
-        self._told.put(settle)
+        self._replies.put(settle)
         stuck = self._body is not None and self._body.is_alive()
-        sockets.cut(self._sockets)  # where this rank does not hang, others may hang for it, and errors may keep its group alive for long
+        sockets.cut(self._sockets)  # also if this rank does not hang: other ranks may wait for it, and exceptions may keep its group alive
         deadline = time.monotonic() + (_RELEASE_LIMIT if stuck else _LINGER)
         for thread in self._others():
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -186,7 +186,7 @@ class LaunchedRank(Rank):
                 self._abandoned.add(thread)
         self._body = None
         _torch.leave_groups(broken=stuck)
-        if sockets.names() - self._sockets:  # an error of the body's still holds the group, in a circle with its own frames
+        if sockets.names() - self._sockets:  # an exception of the body still holds the group, in a reference cycle with its frames
             gc.collect()
         _torch.forget_plans()
 

@@ -1,4 +1,4 @@
-"""Ranks as operating system processes that live from case to case; see :class:`ProcessWorld`."""
+"""Ranks as operating system processes that are reused from case to case; see :class:`ProcessWorld`."""
 
 from ckpt_harness.worlds.processes.crew import Crews, shared
 from ckpt_harness.worlds.processes.turns import Turns

@@ -1,4 +1,4 @@
-"""Ranks that belong together, and who keeps them warm between cases."""
+"""Crews: the ranks of a process group, and their owner, which keeps them alive between cases."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ckpt_harness.worlds.processes.messages import Answer, Form, Settle, Settled
 from ckpt_harness.worlds.processes.turns import Turn, Turns
 
 _SETTLE_LIMIT = 10.0
-"""Real seconds that ranks may take to get ready for a job; then they are replaced."""
+"""Real seconds within which ranks must be ready for a job; otherwise they are replaced."""
 _ATTEMPTS = 4
-"""How many crews are tried: a machine under load, or an idle crew that was left in disorder, must not fail a case."""
+"""The number of crews to try, so that a machine under load, or an idle crew in a bad state, does not fail a case."""
 _MOST_IDLE = 24
-"""Idle ranks that are kept; each holds some 30 MB of its own."""
+"""The number of idle ranks to keep; each has about 30 MB of its own memory."""
 
 
 class Terms(NamedTuple):
-    """What distinguishes crews that cannot do each other's work.
+    """The properties of a crew; a job needs a crew with the same properties.
 
     Attributes:
-        size: number of ranks.
-        timeout: of their process group; None without a group.
+        size: the number of ranks.
+        timeout: the timeout of their process group, in seconds; None without a group.
     """
 
     size: int
@@ -42,45 +42,45 @@ class Terms(NamedTuple):
 
 
 class Ranks(Protocol):
-    """Ranks that belong together, as whoever listens to them needs them.
+    """The ranks of a run, as :class:`ckpt_harness.worlds.processes.world.Run` needs them.
 
     Attributes:
-        terms: what they are for.
-        connections: to each, in rank order.
+        terms: size and timeout of the process group.
+        connections: the connections to the ranks, in rank order.
     """
 
     terms: Terms
     connections: list[Connection]
 
     def send(self, rank: int, message: Any) -> None:
-        """Sends a message to a rank; one that is dead is found so when it is listened to."""
+        """Sends a message to a rank. The death of a rank is noticed when its messages are received, not here."""
 
     def signal(self, rank: int, number: signal.Signals) -> None:
         """Sends a signal to the process of a rank.
 
         Raises:
-            ProcessLookupError: it is gone.
+            ProcessLookupError: the process has ended.
         """
 
     def stopped(self, rank: int) -> bool:
-        """Whether SIGSTOP holds the process of a rank."""
+        """Whether the process of a rank is stopped by SIGSTOP."""
 
     def ended(self, rank: int) -> bool:
-        """Whether the process of a rank is over."""
+        """Whether the process of a rank has ended."""
 
 
 class Crew:
-    """Ranks in one process group, which they begin to make at once.
+    """Ranks in a process group. The ranks start to form the group at once.
 
     Args:
-        server: where they come from.
-        terms: what they are for.
-        store: file to make the group with.
+        server: the forkserver that forks the ranks.
+        terms: size and timeout of the process group.
+        store: the file of the group's store.
 
     Attributes:
-        pids: process ids, in rank order.
-        connections: to each, in rank order.
-        turn: leave to run, while it does.
+        pids: the process ids, in rank order.
+        connections: the connections to the ranks, in rank order.
+        turn: the permission to run, while the crew runs a job.
     """
 
     def __init__(self, server: Forkserver, terms: Terms, store: Path) -> None:
@@ -95,7 +95,7 @@ class Crew:
             self.send(rank, Form(rank, terms.size, file, terms.timeout or 0.0))
 
     def send(self, rank: int, message: Any) -> None:
-        """Sends a message to a rank; one that is dead is found so when it is listened to."""
+        """Sends a message to a rank. The death of a rank is noticed when its messages are received, not here."""
         with contextlib.suppress(OSError):
             messages.send(self.connections[rank], message)
 
@@ -112,29 +112,32 @@ class Crew:
         return ended(self.pids[rank])
 
     def settle(self, number: int) -> None:
-        """Begins to make the ranks ready for another job."""
+        """Starts to make the ranks ready for another job."""
         self._settling = set(self.connections)
         for rank in range(self.terms.size):
             self.send(rank, Settle(number))
 
     def settled(self) -> str:
-        """Waits until the ranks are ready; why they are not, or "" if they are."""
+        """Waits until the ranks are ready. Returns "", or the reason why they are not ready."""
         deadline = time.monotonic() + _SETTLE_LIMIT
         while self._settling:
             ready = wait(list(self._settling), max(0.0, deadline - time.monotonic()))
-            for one in ready:
-                assert isinstance(one, Connection)
+            for connection in ready:
+                assert isinstance(connection, Connection)
+                rank = self.connections.index(connection)
                 try:
-                    message = messages.receive(one)
+                    message = messages.receive(connection)
                 except EOFError:
-                    return f"rank {self.connections.index(one)}: it has ended"
+                    return f"rank {rank} has ended"
                 if isinstance(message, Answer):
-                    continue  # to a question that came when its part was over
-                if not isinstance(message, Settled) or message.why:
-                    return f"rank {self.connections.index(one)}: {message.why if isinstance(message, Settled) else f'it says {message!r}'}"
-                self._settling.discard(one)
+                    continue  # a late answer to a question about the last job
+                if not isinstance(message, Settled):
+                    return f"rank {rank} sent an unexpected message: {message!r}"
+                if message.why:
+                    return f"rank {rank}: {message.why}"
+                self._settling.discard(connection)
             if not ready:
-                return f"no word from {len(self._settling)} of {self.terms.size} ranks for {_SETTLE_LIMIT:g} s"
+                return f"{len(self._settling)} of {self.terms.size} ranks did not answer for {_SETTLE_LIMIT:g} s"
         return ""
 
     def end(self) -> None:
@@ -147,9 +150,9 @@ class Crew:
 
 
 class Crews:
-    """The forkserver and the idle crews. It starts when it is first needed, and starts again if it was lost.
+    """The owner of the forkserver and of all crews. It starts the forkserver at first use, and again if the forkserver has ended.
 
-    Use it as a context manager, or close it: it owns processes. :func:`shared` is one for the whole process. Threads may use it side by side.
+    It owns processes: use it as a context manager, or call :meth:`close`. :func:`shared` returns the instance for the whole process. It is thread-safe.
     """
 
     def __init__(self) -> None:
@@ -157,16 +160,16 @@ class Crews:
         self._idle: list[Crew] = []
         self._busy: list[Crew] = []
         self._numbers = itertools.count(1)
-        self._lock = _thread.RLock()  # a raw one, as in the forkserver: a simulated world replaces those of threading while it runs
+        self._lock = _thread.RLock()  # a raw lock: a simulated world replaces the locks of threading while it runs
         self._turns: Turns | None = None
         self._most_idle = _MOST_IDLE
 
     def share(self, turns: Turns, processes: int) -> None:
-        """From now on there are others: this process waits for its turn to run ranks, and keeps its part of the idle ones.
+        """Shares the machine with other processes: from now on, this process waits for its turn to run ranks, and keeps fewer idle ranks.
 
         Args:
-            turns: how many ranks may run at once.
-            processes: how many processes share the machine, this one included.
+            turns: limits how many ranks run at the same time.
+            processes: the number of processes that share the machine, including this process.
         """
         self._turns, self._most_idle = turns, _MOST_IDLE // processes
 
@@ -177,11 +180,11 @@ class Crews:
         self.close()
 
     def server(self) -> Forkserver:
-        """The running forkserver.
+        """Returns the running forkserver; starts it if needed.
 
         Raises:
-            UsageError: not on Linux.
-            HarnessError: it does not start.
+            UsageError: the system is not Linux.
+            HarnessError: the forkserver does not start.
         """
         with self._lock:
             if self._server is not None and not self._server.usable:
@@ -191,13 +194,13 @@ class Crews:
             return self._server
 
     def take(self, terms: Terms) -> Crew:
-        """A crew that nobody else uses: an idle one, or a new one.
+        """Takes an idle crew, or makes a new crew, for the caller's use only.
 
         Raises:
-            UsageError: not on Linux.
-            HarnessError: new ranks cannot form a group, or other processes leave no turn.
+            UsageError: the system is not Linux.
+            HarnessError: new ranks cannot form a group, or other processes use the machine for too long.
         """
-        # Who runs ranks already, and now wants more, has his turn: a judge may run another world.
+        # A process that already runs ranks needs no second turn: a judge may run another world.
         turn = Turn() if self._turns is None or self._busy else self._turns.take(terms.size)
         try:
             with self._lock:
@@ -215,7 +218,7 @@ class Crews:
                 crew = self._next(terms)
             except UsageError:
                 raise
-            except HarnessError as error:  # the server was lost since it was last heard of
+            except HarnessError as error:  # the server has ended since it was last used
                 why = str(error)
                 continue
             why = crew.settled()
@@ -223,22 +226,27 @@ class Crews:
                 self._busy.append(crew)
                 return crew
             crew.end()
-        raise HarnessError(f"{terms.size} ranks cannot form a group: {why}")
+        raise HarnessError(f"{terms.size} ranks cannot form a process group: {why}")
 
     def _next(self, terms: Terms) -> Crew:
         server = self.server()
-        crew = next((one for one in reversed(self._idle) if one.terms == terms), None)
+        crew = next((idle for idle in reversed(self._idle) if idle.terms == terms), None)
         if crew is None:
             return self._new(server, terms)
         self._idle.remove(crew)
         return crew
 
     def _new(self, server: Forkserver, terms: Terms) -> Crew:
-        Path(server.directory).mkdir(exist_ok=True)  # somebody may have emptied the place for temporary files
+        Path(server.directory).mkdir(exist_ok=True)  # another program may have emptied the directory for temporary files
         return Crew(server, terms, Path(server.directory, f"group-{next(self._numbers)}"))
 
     def give_back(self, crew: Crew, *, reusable: bool) -> None:
-        """Takes a crew back. One that was disturbed is ended, since its group is broken, and its replacement makes itself ready meanwhile."""
+        """Takes a crew back.
+
+        Args:
+            crew: the crew.
+            reusable: whether its process group is intact. If not, the crew is ended, and a replacement starts in the background.
+        """
         with self._lock:
             if reusable and crew in self._busy:
                 self._busy.remove(crew)
@@ -246,16 +254,16 @@ class Crews:
                 crew.settle(next(self._numbers))
                 self._idle.append(crew)
             else:
-                with contextlib.suppress(HarnessError):  # of no concern to the run that is over; the next one will be told
+                with contextlib.suppress(HarnessError):  # the finished run is not affected, and the next run reports the error
                     self.discard(crew)
                     self._idle.append(self._new(self.server(), crew.terms))
-            while sum(one.terms.size for one in self._idle) > self._most_idle and len(self._idle) > 1:
+            while sum(idle.terms.size for idle in self._idle) > self._most_idle and len(self._idle) > 1:
                 self._idle.pop(0).end()
 
     def discard(self, crew: Crew) -> None:
-        """Ends a crew that was taken."""
+        """Ends a taken crew."""
         with self._lock:
-            if crew in self._busy:  # unless everything was ended meanwhile
+            if crew in self._busy:  # it is missing if close() was called meanwhile
                 self._busy.remove(crew)
             try:
                 crew.end()
@@ -263,7 +271,7 @@ class Crews:
                 crew.turn.end()
 
     def close(self) -> None:
-        """Ends everything."""
+        """Ends all crews and the forkserver."""
         with self._lock:
             for crew in (*self._idle, *self._busy):
                 crew.turn.end()
@@ -280,7 +288,7 @@ _shared: dict[int, Crews] = {}
 
 
 def shared() -> Crews:
-    """The crews of this process, ended when it exits; a forked copy of the process gets its own."""
+    """Returns the crews of this process. They end when the process exits. A forked copy of the process has its own."""
     if os.getpid() not in _shared:
         _shared.clear()
         _shared[os.getpid()] = Crews()

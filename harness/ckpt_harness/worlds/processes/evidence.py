@@ -1,9 +1,9 @@
-"""Whether ranks hang, from what can be seen of them: never from how long something takes.
+"""Decides whether ranks hang, from observations of their threads; never from how long something takes.
 
-A look at all ranks that have not ended shows each of their threads. Two looks between which no thread of any rank has run, and in which each waits
-for ranks that are among them, dead, or done, show a state that nothing inside the world can end; only timers of collectives are left. A third look
-is for the scheduler's counters to be read at different moments. While any thread runs, sleeps by injection or waits for something outside,
-nobody is hung.
+A *look* lists what each thread of each unfinished rank does. Ranks hang if, between two looks, no thread of any rank has run, and every thread waits for
+ranks that are themselves waiting, dead or finished: nothing inside the world can end this state except timers of collectives. A third look is taken so that
+the counters of the kernel's scheduler are read at different moments. As long as a thread runs, sleeps in an injected delay, or waits for something
+outside the world, no rank is called hung.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LOOKS = 3
 
 @dataclass(frozen=True)
 class Stopped:
-    """A rank that SIGSTOP holds.
+    """A rank that is stopped by SIGSTOP.
 
     Attributes:
-        why: the fault.
-        source: the line that it struck.
-        until: when it is continued, on the monotonic clock; ``inf`` for never.
+        why: the fault that stopped it.
+        source: the source line at which it stopped.
+        until: when to continue the rank, on the monotonic clock; ``inf`` for never.
     """
 
     why: str
@@ -37,12 +37,12 @@ class Stopped:
 
 
 def stopped(pid: int) -> bool:
-    """Whether the process is stopped, says the kernel."""
+    """Whether a process is stopped."""
     return _state(pid) in ("T", "t")
 
 
 def ended(pid: int) -> bool:
-    """Whether the process has ended, says the kernel; its number stays its own until the forkserver has seen it."""
+    """Whether a process has ended. Its process id is not reused before the forkserver has reaped it."""
     return _state(pid) in ("Z", "X", "")
 
 
@@ -54,10 +54,10 @@ def _state(pid: int) -> str:
 
 
 class Evidence:
-    """The looks that were taken so far.
+    """The looks so far.
 
     Args:
-        size: number of ranks.
+        size: the number of ranks.
     """
 
     def __init__(self, size: int) -> None:
@@ -68,26 +68,26 @@ class Evidence:
         self._stopped: Mapping[int, Stopped] = {}
 
     def forget(self) -> None:
-        """Something happened: what was seen before it says nothing."""
+        """Discards all looks, because a rank made progress."""
         self._same, self._last = 0, None
 
     def add(self, threads: Mapping[int, tuple[Thread, ...] | None], stopped: Mapping[int, Stopped]) -> State:
-        """Takes a look.
+        """Adds a look.
 
         Args:
-            threads: of each rank that has not ended; none for one that SIGSTOP holds, None for one that did not answer.
-            stopped: what is known of those that SIGSTOP holds, or is about to.
+            threads: the threads of each unfinished rank; empty for a rank that is stopped, None for a rank that did not answer.
+            stopped: the ranks that are stopped or about to stop.
 
         Returns:
-            ``stuck`` once it is certain that nothing goes on.
+            ``busy`` if a rank runs; ``quiet`` if no rank was seen to run, but a hang is not certain; ``stuck`` if ranks hang.
         """
-        self._threads = {rank: found for rank, found in threads.items() if found}
-        self._stopped = {rank: stopped[rank] for rank, found in threads.items() if found == () and rank in stopped}
-        doing: set[Doing] = {one.doing for found in self._threads.values() for one in found}
-        doing |= {"runs" for found in threads.values() if found is None}
-        doing |= {"waits" if math.isinf(one.until) else "sleeps" for one in self._stopped.values()}
-        meeting = sum(any(one.doing == "meets" for one in found) for found in self._threads.values())
-        if doing & {"runs", "sleeps"} or meeting == self._size:  # all have come: the group is about to be there
+        self._threads = {rank: seen for rank, seen in threads.items() if seen}
+        self._stopped = {rank: stopped[rank] for rank, seen in threads.items() if seen == () and rank in stopped}
+        doing: set[Doing] = {thread.doing for seen in self._threads.values() for thread in seen}
+        doing |= {"runs" for seen in threads.values() if seen is None}
+        doing |= {"waits" if math.isinf(stop.until) else "sleeps" for stop in self._stopped.values()}
+        meeting = sum(any(thread.doing == "meets" for thread in seen) for seen in self._threads.values())
+        if doing & {"runs", "sleeps"} or meeting == self._size:  # all ranks have arrived: the process group is about to be complete
             self.forget()
             return "busy"
         key = (sorted(self._threads.items()), sorted(self._stopped))
@@ -96,12 +96,12 @@ class Evidence:
         return "stuck" if self._same >= _LOOKS and "outside" not in doing else "quiet"
 
     def asleep(self) -> bool:
-        """Whether the last look showed a rank that sleeps by injection."""
-        sleeping = any(one.doing == "sleeps" for found in self._threads.values() for one in found)
-        return sleeping or any(math.isfinite(one.until) for one in self._stopped.values())
+        """Whether the last look showed a rank in an injected delay or stop with an end."""
+        sleeping = any(thread.doing == "sleeps" for seen in self._threads.values() for thread in seen)
+        return sleeping or any(math.isfinite(stop.until) for stop in self._stopped.values())
 
     def wait(self, rank: int, size: int) -> Wait | None:
-        """What a rank waits for; None if it was not seen to wait."""
+        """Returns what a rank waits for; None if it was not observed to wait."""
         if rank in self._stopped:
             return Wait(self._stopped[rank].why, self._stopped[rank].source)
         threads = self._threads.get(rank)
@@ -111,14 +111,17 @@ class Evidence:
         return Wait(chosen.what, chosen.source, self._missing(chosen, size) if chosen.direct else ())
 
     def _decisive(self, rank: int) -> Thread:
-        """The thread of a rank that matters: the main one, unless that waits for another of them."""
+        """The thread whose wait is reported for a rank: a thread that waits for other ranks or for something outside, else the main thread."""
         threads = self._threads[rank]
-        return next((one for one in threads if one.direct or one.doing == "outside"), threads[0])
+        return next((thread for thread in threads if thread.direct or thread.doing == "outside"), threads[0])
 
     def _missing(self, waiting: Thread, size: int) -> tuple[int, ...]:
-        """The ranks that are not in the same wait. Those that wait by injection wait for nobody."""
+        """The ranks that are not in the same wait. An injected hang (``EFFECT at SITE``) waits for no rank."""
         if " at " in waiting.what:
             return ()
-        same = (waiting.what, waiting.among)
-        there = {rank for rank in self._threads if rank not in self._stopped and (self._decisive(rank).what, self._decisive(rank).among) == same}
-        return tuple(rank for rank in waiting.among or range(size) if rank not in there)
+        present = set()
+        for rank in self._threads:
+            thread = self._decisive(rank)
+            if rank not in self._stopped and (thread.what, thread.among) == (waiting.what, waiting.among):
+                present.add(rank)
+        return tuple(rank for rank in waiting.among or range(size) if rank not in present)

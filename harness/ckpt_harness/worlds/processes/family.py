@@ -1,4 +1,4 @@
-"""The processes that a rank started and that have joined it: heard with the rank, asked with it, seen with it."""
+"""The processes that a rank started and that have joined it: the rank reports their events and threads as its own."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CREDENTIALS = struct.Struct("3i")
 
 @dataclass(eq=False)
 class _Member:
-    """A process of the rank's.
+    """A process that has joined the rank.
 
     Attributes:
-        connection: to it.
+        connection: the connection to it.
         pid: its process id.
-        stopping: what it said before it stopped itself, and when it is continued.
-        threads: what it last answered; None until it has.
+        stopping: the message it sent before it stopped itself, and when to continue it.
+        threads: its last answer; None until it has answered.
     """
 
     connection: Connection
@@ -39,15 +39,15 @@ class _Member:
 
 
 class Family:
-    """What a rank keeps of the processes that joined it. Used by the rank's listening thread alone, but for the constructor.
+    """The processes that have joined a rank. Used by the rank's listening thread only, except for the constructor.
 
     Args:
-        welcome: what each of them is told first.
-        hear: takes the events that they report.
+        welcome: the first message to each process.
+        hear: called with each event that a process reports.
 
     Attributes:
-        name: of the socket that they find in their environment.
-        door: the socket; readable when somebody wants to join.
+        name: name of the socket; the processes read it from their environment.
+        door: the socket; readable when a process wants to join.
     """
 
     def __init__(self, welcome: Welcome, hear: Callable[[Happened], None]) -> None:
@@ -62,11 +62,11 @@ class Family:
 
     @property
     def connections(self) -> list[Connection]:
-        """To those that are there."""
-        return [one.connection for one in self._members]
+        """The connections to the processes."""
+        return [member.connection for member in self._members]
 
     def admit(self) -> None:
-        """Lets one join, unless it is another user's."""
+        """Lets a process join, unless it belongs to another user."""
         theirs, _ = self.door.accept()
         pid, user, _ = _CREDENTIALS.unpack(theirs.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
         if user != os.getuid():
@@ -77,8 +77,8 @@ class Family:
         self._members.append(member)
 
     def listen(self, connection: Connection) -> None:
-        """Takes one message of one of them; one that has ended is forgotten."""
-        member = next(one for one in self._members if one.connection is connection)
+        """Receives a message of a process; forgets the process if it has ended."""
+        member = next(member for member in self._members if member.connection is connection)
         try:
             self._take(member, messages.receive(connection))
         except (EOFError, OSError):
@@ -95,7 +95,7 @@ class Family:
             member.threads = message.threads
 
     def ask(self, number: int) -> None:
-        """Asks all of them where their threads are."""
+        """Asks all processes where their threads are."""
         self._asked = number
         for member in list(self._members):
             member.threads = self._held(member)
@@ -106,24 +106,24 @@ class Family:
                     self._part_with(member)
 
     def _part_with(self, member: _Member) -> None:
-        """Expects no more of one that has said its last. On a busy machine seconds may pass until it is gone, and its rank is told by its end."""
+        """Forgets a process that has closed its connection. On a busy machine, seconds may pass until it ends, and the rank may wait for its end."""
         self._members.remove(member)
         self._leaving.append(member.pid)
 
     def answers(self) -> tuple[Thread, ...] | None:
-        """The threads of all of them; None while one has not answered, or is not gone yet."""
+        """The threads of all processes; None while a process has not answered, or has closed its connection but not ended."""
         self._leaving = [pid for pid in self._leaving if not ended(pid)]
         if self._leaving:
             return None
-        found: list[Thread] = []
+        threads: list[Thread] = []
         for member in self._members:
             if member.threads is None:
                 return None
-            found += member.threads
-        return tuple(found)
+            threads += member.threads
+        return tuple(threads)
 
     def close(self) -> None:
-        """Lets nobody join any more, and leaves those that did."""
+        """Closes the socket and all connections."""
         self.door.close()
         for member in self._members:
             member.connection.close()
@@ -131,7 +131,7 @@ class Family:
         self._leaving.clear()
 
     def _held(self, member: _Member) -> tuple[Thread, ...] | None:
-        """What is known of a process that SIGSTOP holds; None for one that runs and can be asked."""
+        """The state of a process that is stopped by SIGSTOP; None if it is not stopped, and can be asked."""
         if not stopped(member.pid):
             return None
         if member.stopping is not None and member.stopping[1] <= time.monotonic():
@@ -139,6 +139,6 @@ class Family:
             os.kill(member.pid, signal.SIGCONT)
             return None
         if member.stopping is None:
-            return (Thread("waits", "SIGSTOP", "a line that is not known", True, ()),)
-        said, until = member.stopping
-        return (Thread("waits" if math.isinf(until) else "sleeps", said.why, said.source, True, ()),)
+            return (Thread("waits", "SIGSTOP", "an unknown line", True, ()),)
+        stopping, until = member.stopping
+        return (Thread("waits" if math.isinf(until) else "sleeps", stopping.why, stopping.source, True, ()),)

@@ -1,9 +1,9 @@
-"""The process that ranks are forked from: torch is imported once, and a rank costs a fork.
+"""The forkserver: a process that has imported torch, and from which ranks are forked. So a new rank costs only a fork.
 
-It is single-threaded and holds no state of any case. It ends its ranks and removes their files when whoever started it is gone, however that
-happened: it reads end-of-file on the socket that connects them. Ranks die with it by ``PR_SET_PDEATHSIG``, which reaches stopped ones too.
+The server has a single thread and holds no state of any case. When its parent ends, in whatever way, the server reads end-of-file on their socket; it
+then ends its ranks and removes their files. If the server dies, the kernel kills its ranks (``PR_SET_PDEATHSIG``), stopped ranks too.
 
-:class:`Forkserver` is the handle in the process that wants ranks; :func:`serve` is what runs in the server.
+:class:`Forkserver` is the handle in the parent; :func:`serve` runs in the server.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from typing import Any
 from ckpt_harness.errors import HarnessError, UsageError
 
 PRELOAD = ("ckpt_harness.worlds.processes.rank", "ckpt_harness.cases.rig", "ckpt_harness.cases.bodies", "torch.distributed.checkpoint.filesystem")
-"""What every rank finds imported. Names, not imports: a world must not depend on what runs in it."""
+"""Modules that are imported before the first fork. They are named here, not imported, since a world must not depend on the code that runs in it."""
 ENVIRONMENT = {
-    "GLOO_SOCKET_IFNAME": "lo",  # ranks are on this machine, whatever its host name resolves to
-    "OMP_NUM_THREADS": "1",  # ranks share the machine's cores, and forked OpenMP pools do not work
-    "TORCH_CPP_LOG_LEVEL": "ERROR",  # a killed peer is no news here
+    "GLOO_SOCKET_IFNAME": "lo",  # all ranks are on this machine, whatever its host name resolves to
+    "OMP_NUM_THREADS": "1",  # ranks share the machine's cores, and OpenMP does not survive a fork
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # warnings about killed ranks would be noise
 }
-"""What ranks have in theirs, whatever their parent has."""
+"""Environment variables of ranks; they replace those of the parent."""
 _LARGEST = 1 << 16
 _START_LIMIT = 120.0
 _END_LIMIT = 30.0
@@ -40,29 +40,29 @@ _SET_PDEATHSIG = 1
 
 
 class Forkserver:
-    """A running server. Linux only.
+    """A running forkserver. Linux only.
 
     Args:
         preload: modules to import before the first fork.
 
     Attributes:
-        directory: a temporary directory that goes away with the server.
+        directory: a temporary directory that the server removes when it ends.
 
     Raises:
-        UsageError: not on Linux.
+        UsageError: the system is not Linux.
         HarnessError: the server does not start.
     """
 
     def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
         if not sys.platform.startswith("linux"):
-            raise UsageError(f"ranks as processes need Linux (/proc, PR_SET_PDEATHSIG), not {sys.platform}; valid: simulated ranks")
+            raise UsageError(f"world 'processes' needs Linux (/proc, PR_SET_PDEATHSIG), not {sys.platform}; valid: world 'simulated'")
         self.directory = tempfile.mkdtemp(prefix="ckpt-harness-ranks-")
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         start = {"path": sys.path, "preload": list(preload), "directory": self.directory, "parent": os.getpid()}
         code = f"import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start['path']; from {__name__} import serve; serve({theirs.fileno()}, start)"
         try:
             with theirs:
-                # A session of its own: Ctrl-C in a terminal is for the parent to answer, not for ranks in the middle of a case.
+                # In a session of its own, so that Ctrl-C in a terminal reaches the parent only, and no rank in the middle of a case.
                 self._server = subprocess.Popen(
                     [sys.executable, "-c", code, json.dumps(start)],
                     pass_fds=[theirs.fileno()],
@@ -85,19 +85,22 @@ class Forkserver:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The server's process id."""
         return self._server.pid
 
     @property
     def usable(self) -> bool:
-        """Whether ranks can be had from it: it runs, and this process started it."""
+        """Whether the server can fork ranks: it runs, and this process started it."""
         return os.getpid() == self._owner and self._control.fileno() != -1 and self._server.poll() is None
 
     def fork(self, count: int) -> list[tuple[int, socket.socket]]:
         """Starts ranks; each runs :func:`ckpt_harness.worlds.processes.rank.live`.
 
+        Args:
+            count: the number of ranks.
+
         Returns:
-            For each its process id, which stays its own until :meth:`end`, and the socket to it.
+            For each rank its process id, which is not reused before :meth:`end`, and the socket to it.
         """
         pairs = [socket.socketpair() for _ in range(count)]
         try:
@@ -112,23 +115,23 @@ class Forkserver:
         return [(pid, ours) for pid, (ours, _) in zip(pids, pairs, strict=True)]
 
     def end(self, pids: Iterable[int]) -> None:
-        """Kills ranks, with what they started, and waits until they are gone."""
+        """Kills ranks and the processes that they started, and waits for their end."""
         self._ask({"do": "end", "pids": list(pids)})
 
     def adopt(self, directory: str) -> None:
-        """Has the server remove a directory too, if this process ends without doing so."""
+        """Makes the server remove a directory if this process ends without removing it."""
         self._ask({"do": "adopt", "directory": directory})
 
     def check(self) -> None:
-        """Makes sure that ranks which died did not do so for the server's sake.
+        """Checks that the server is alive. Used after the death of a rank, since ranks also die when the server ends.
 
         Raises:
-            HarnessError: it has ended.
+            HarnessError: the server has ended.
         """
         self._ask({"do": "nothing"})
 
     def close(self) -> None:
-        """Ends the server, and all ranks with it."""
+        """Ends the server and all of its ranks."""
         self._control.close()
         if os.getpid() != self._owner:
             return
@@ -146,9 +149,9 @@ class Forkserver:
                 return self._receive()
         except OSError as error:
             self._control.close()
-            raise HarnessError(f"the forkserver is gone: {error}") from error
+            raise HarnessError(f"the forkserver has ended: {error}") from error
         except BaseException:
-            self._control.close()  # an answer that nobody fetched would be taken for that to the next question
+            self._control.close()  # an unread answer would be mistaken for the answer to the next request
             raise
 
     def _receive(self) -> Any:
@@ -157,7 +160,7 @@ class Forkserver:
         except OSError as error:
             raise HarnessError(f"the forkserver does not answer: {error}") from error
         if not answer:
-            raise HarnessError("the forkserver has ended; what it printed says why")
+            raise HarnessError("the forkserver has ended; see its output above")
         return json.loads(answer)
 
 
@@ -165,19 +168,19 @@ class Forkserver:
 
 
 def serve(fd: int, start: dict[str, Any]) -> None:
-    """Answers requests until nobody is left to ask.
+    """Answers requests until the parent has ended.
 
     Args:
-        fd: the socket.
-        start: ``preload`` (module names), ``directory`` (removed at the end), ``parent`` (process id of whoever asks).
+        fd: descriptor of the socket.
+        start: ``preload`` (module names), ``directory`` (removed at the end), ``parent`` (process id of the parent).
     """
     control = socket.socket(fileno=fd)
     ranks: set[int] = set()
     directories = {start["directory"]}
-    tempfile.tempdir = start["directory"]  # what ranks put there goes with the server, however a rank ends
+    tempfile.tempdir = start["directory"]  # so the temporary files of ranks are removed with the server, however a rank ends
 
     def leave(*_: object) -> None:
-        if os.getppid() != start["parent"]:  # the kernel also signals when only the thread that started this process has ended
+        if os.getppid() != start["parent"]:  # the kernel also sends the signal when only the thread that started this process has ended
             _end(ranks, directories)
             os._exit(0)
 
@@ -193,7 +196,7 @@ def serve(fd: int, start: dict[str, Any]) -> None:
                 break
             control.send(json.dumps(_answer(json.loads(message), fds, control, ranks, directories)).encode())
     _end(ranks, directories)
-    os._exit(0)  # what was preloaded may have exit handlers that take their time
+    os._exit(0)  # preloaded modules may have slow exit handlers
 
 
 def _prepare(preload: Iterable[str]) -> None:
@@ -205,7 +208,7 @@ def _prepare(preload: Iterable[str]) -> None:
 
     torch.set_num_threads(1)
     gc.collect()
-    gc.freeze()  # the collector of a rank need not look at, and so copy, the pages that it shares with the server
+    gc.freeze()  # so that the garbage collector of a rank does not touch, and thereby copy, pages shared with the server
 
 
 def _answer(request: dict[str, Any], fds: Sequence[int], control: socket.socket, ranks: set[int], directories: set[str]) -> Any:
@@ -245,7 +248,7 @@ def _fork(fd: int, inherited: Iterable[int]) -> int:
 
 
 def _kill(pids: Iterable[int]) -> None:
-    """Kills ranks and the processes that they started, which are in their process groups."""
+    """Kills ranks and the processes that they started; these are in the same Unix process groups."""
     killed = list(pids)
     for pid in killed:
         with contextlib.suppress(ProcessLookupError):

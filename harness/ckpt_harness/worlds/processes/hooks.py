@@ -1,4 +1,4 @@
-"""What is replaced in a process that is a rank, for as long as it lives: collectives ask the faults first, and say when they are waited for."""
+"""Hooks in the process of a rank, installed for its whole life: collectives consult the faults first, and waits for collectives are marked."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _SITES = {
     "all_gather_single": "all_gather",
     "barrier": "barrier",
 }
-"""Methods of a process group -> what the site is called after ``pg.``."""
+"""Method of a process group -> name of the site, after ``pg.``."""
 
 _faults: list[Faults | None] = [None]
 
 
 def ask(faults: Faults | None) -> None:
-    """From now on, collectives of this process ask ``faults``."""
+    """From now on, collectives of this process consult ``faults``; None: no faults."""
     _faults[0] = faults
 
 
 def install(waiting: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Replaces the methods.
+    """Replaces the methods of process groups and of their work objects.
 
     Args:
-        waiting: wraps a method so that its caller counts as waiting in a collective.
+        waiting: wraps a method so that its callers count as waiting in a collective.
     """
     group: Any = dist.ProcessGroup
     for method, site in _SITES.items():
@@ -51,8 +51,8 @@ def _asking(site: str, real: Callable[..., Any]) -> Callable[..., Any]:
 
         def act() -> Any:
             work = real(group, *args, **kwargs)
-            # "After" a collective means that it is over, not that it was started.
-            if work is not None and not any(getattr(one, "asyncOp", False) for one in (*args, *kwargs.values())):
+            # A fault "after" a collective acts when the collective has ended, not when it was started.
+            if work is not None and not any(getattr(option, "asyncOp", False) for option in (*args, *kwargs.values())):
                 work.wait()
             return work
 

@@ -1,7 +1,7 @@
-"""A process that a rank starts, such as the one of an async save's executor: it joins the rank, and is seen with it.
+"""A process that a rank starts, such as DCP's process executor for async saves. It joins the rank and counts as a part of it.
 
-It finds the rank by a name in its environment, says what happens in it, and says where its threads are when it is asked. It joins when the first
-faulty object reaches it; what it does before that is not seen, and counts as something outside.
+The process finds the rank by an environment variable. It reports its events, and the state of its threads when asked. It joins when it receives the
+first faulty object; before that, the rank cannot observe it, and waits for it count as waits for something outside.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ckpt_harness.worlds.processes.messages import Answer, Welcome, Where
 from ckpt_harness.worlds.processes.reporting import Reported, Reporting
 
 DOOR = "CKPT_HARNESS_DOOR"
-"""Environment variable with the name of the socket that a rank listens on, in Linux's abstract name space."""
+"""Environment variable with the name of the rank's socket, in Linux's abstract namespace."""
 JOINING = f"{__name__}:join"
-"""What ``ckpt_harness.runtime.JOIN`` says in a rank's environment."""
+"""The value of ``ckpt_harness.runtime.JOIN`` in a rank's environment."""
 
 
 class Joined(Reporting):
-    """A process of a rank's, from inside.
+    """A joined process, seen from inside.
 
     Args:
-        connection: to the rank.
+        connection: the connection to the rank.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -41,7 +41,7 @@ class Joined(Reporting):
         self._listener.start()
 
     def tell(self, event: Event) -> None:
-        """Reports an event, and waits until the rank has passed it on: a rank that learns of this process' end has heard all that it said."""
+        """Reports an event, and waits until the rank has passed it on: so when the process ends, the rank has all of its events."""
         super().tell(event)
         self._taken.get()
 
@@ -55,14 +55,14 @@ class Joined(Reporting):
                 else:
                     self._taken.put(message)
         except EOFError:
-            os._exit(1)  # the rank is gone, and nobody waits for what is done here
+            os._exit(1)  # the rank has ended, so this process is no longer needed
 
 
 def join() -> History:
-    """Joins the rank that started this process, for as long as both live.
+    """Joins the rank that started this process, until either ends.
 
     Returns:
-        What records for it.
+        The history to which events of this process are appended.
     """
     door = socket.socket(socket.AF_UNIX)
     door.connect(f"\0{os.environ[DOOR]}")

@@ -1,4 +1,4 @@
-"""What a world and its ranks say to one another; each is one frame on the socket between them, whole or not at all."""
+"""The messages between a world and its ranks. Each message is a frame on the socket between them, and arrives whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Doing = Literal["runs", "sleeps", "outside", "meets", "waits"]
 
 @dataclass(frozen=True)
 class Form:
-    """Be this rank. The answer, when all of its group are, is :class:`Settled`.
+    """Become this rank, and join the process group. The answer is :class:`Settled`, when all ranks have joined.
 
     Attributes:
-        rank: of the rank.
-        size: of the world.
-        store: file to make a process group with; None for no group.
-        timeout: of the group, in seconds.
+        rank: the number of the rank.
+        size: the size of the world.
+        store: the file of the process group's store; None for no group.
+        timeout: the timeout of the group, in seconds.
     """
 
     rank: int
@@ -34,13 +34,13 @@ class Form:
 
 @dataclass(frozen=True)
 class Job:
-    """Run this.
+    """Run a body.
 
     Attributes:
         started: when the case began, on the machine's monotonic clock.
-        path: ``sys.path`` of whoever sends the job.
-        main: file of the sender's ``__main__``, where the body is defined there.
-        module: name of the module that defines the body, and its file, if it has one.
+        path: the sender's ``sys.path``.
+        main: file of the sender's ``__main__`` module, if that module defines the body.
+        module: name of the module that defines the body, and its file, if it has a file.
         directory: the sender's working directory.
         environment: the sender's environment variables.
         work: pickled (body, arguments, faults).
@@ -56,32 +56,32 @@ class Job:
 
 
 class Where(NamedTuple):
-    """Say where your threads are. ``number`` comes back with the answer."""
+    """Report where your threads are. The answer has the same ``number``."""
 
     number: int
 
 
 class Settle(NamedTuple):
-    """Get ready for another job. ``number`` is the same on all ranks, and they check that with one another."""
+    """Get ready for another job. ``number`` is the same on all ranks; the ranks verify this with a collective."""
 
     number: int
 
 
 class Reply(NamedTuple):
-    """What was asked for: go on, with this."""
+    """The reply to a request; the rank continues."""
 
     value: Any
 
 
 class Act(NamedTuple):
-    """All ranks have come to the meeting, and you came last."""
+    """All ranks have arrived at the meeting, and this rank was the last: run the action."""
 
 
 class Welcome(NamedTuple):
     """To a process that joins a rank.
 
     Attributes:
-        rank: of the rank.
+        rank: the number of the rank.
         started: as in :class:`Job`.
     """
 
@@ -93,32 +93,32 @@ class Welcome(NamedTuple):
 
 
 class Happened(NamedTuple):
-    """An event; it is sent before the rank goes on."""
+    """An event. It is sent before the rank continues."""
 
     event: Event
 
 
 class Ask(NamedTuple):
-    """A question of the body's to whoever runs the world; the rank waits for the reply."""
+    """A request of the body to the caller of :meth:`ProcessWorld.run`; the rank waits for the reply."""
 
     message: Any
 
 
 class Meet(NamedTuple):
-    """Here, and waiting for the others."""
+    """This rank has arrived at a meeting, and waits for the others."""
 
 
 class Acted(NamedTuple):
-    """The meeting's action is over."""
+    """The meeting's action has ended."""
 
 
 class Stopping(NamedTuple):
-    """About to stop.
+    """This process is about to stop (SIGSTOP).
 
     Attributes:
-        seconds: when to be continued; ``inf`` for never.
-        why: the fault.
-        source: the line that it struck.
+        seconds: after how many seconds to continue it; ``inf`` for never.
+        why: the fault that stops it.
+        source: the source line at which it stops.
     """
 
     seconds: float
@@ -130,13 +130,13 @@ class Thread(NamedTuple):
     """What a thread of a rank does.
 
     Attributes:
-        doing: ``runs``; ``sleeps`` by injection; is ``outside``, in a system call that something outside or a timer may end; ``meets``, to
-            form a process group, which goes on only when all ranks do; or ``waits``, in a collective or on a lock.
-        what: what it waits for.
-        source: the innermost line that says something to a reader.
-        direct: whether it waits for other ranks, or by injection for nothing, and not for a thread of its own rank.
-        switches: how often it was given the processor up to now; a thread that ran since has another count.
-        among: ranks of the world in the group whose collective it waits in; none where that is not known.
+        doing: ``runs``; ``sleeps`` (an injected delay); ``outside`` (in a system call that a timer or something outside the world may end); ``meets``
+            (waits for all ranks to join a process group); or ``waits`` (in a collective, or for a lock).
+        what: what the thread waits for.
+        source: the innermost source line outside the harness and torch's wrappers.
+        direct: whether it waits for other ranks or in an injected hang; False if it waits for a thread of its own rank.
+        switches: counts of the thread's context switches; if they have not changed, the thread has not run.
+        among: the ranks of the group in whose collective it waits; empty if that is not known.
     """
 
     doing: Doing
@@ -148,21 +148,21 @@ class Thread(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """To :class:`Where`: the threads that the job runs on, its main thread first."""
+    """The answer to :class:`Where`: the threads of the job, main thread first."""
 
     number: int
     threads: tuple[Thread, ...]
 
 
 class Ended(NamedTuple):
-    """The body is over.
+    """The body has ended.
 
     Attributes:
         outcome: ``returned`` or ``raised``.
         payload: the pickled value or exception; None if it cannot be pickled.
         record: the exception as data.
-        at: seconds of the world's time.
-        left: what of the body goes on.
+        at: when it ended, in seconds of the world's time.
+        left: threads and processes of the body that are still running.
     """
 
     outcome: Literal["returned", "raised"]
@@ -173,27 +173,27 @@ class Ended(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Whether the rank can take a job; ``why`` not, in words, or "" if it can."""
+    """The rank is ready for a job if ``why`` is ""; otherwise ``why`` is the reason why not."""
 
     why: str
 
 
 class Broken(NamedTuple):
-    """The rank could not even begin the job; ``why`` in words."""
+    """The rank could not start the job; ``why`` is the reason."""
 
     why: str
 
 
 def send(connection: Connection, message: Any) -> None:
-    """Sends one message."""
+    """Sends a message."""
     connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
 
 def receive(connection: Connection) -> Any:
-    """Waits for one message.
+    """Waits for a message.
 
     Raises:
-        EOFError: the other side is gone.
+        EOFError: the other side has closed the connection.
     """
     try:
         return pickle.loads(connection.recv_bytes())

@@ -1,7 +1,7 @@
-"""A process that is a rank: it takes jobs from a world, one after another, and reports what happens as it happens.
+"""The process of a rank: it runs jobs for a world, one after another, and reports events when they happen.
 
-Its main thread runs the bodies. A second one reads what the world says, so that a rank which hangs can still say where, and which notices at
-once when the world is gone.
+The main thread runs the bodies. A second thread receives the world's messages, so that a hung rank can still report where it hangs, and the
+process ends at once when the world has ended.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ from ckpt_harness.worlds.processes.reporting import Reporting
 from ckpt_harness.worlds.processes.where import Mark
 
 MEETING = "a meeting of all ranks"
-"""What a rank waits for in :meth:`Rank.meet`; the simulated world calls it the same."""
+"""The name of the wait in :meth:`Rank.meet`, the same as in the simulated world."""
 _LINGER = 10.0
-"""Seconds that the threads of a body may take to end after it: they only need the processor, however loaded it is.
-One that is seen to wait for nothing that could come is not waited for."""
+"""Longest time to wait for the threads of a body after its end, in seconds. Usually they only need processor time; a thread that is observed to hang is
+not waited for."""
 _PAUSE = 0.05
 
 
 def live(fd: int) -> NoReturn:
-    """What a forked process does: be a rank until the world is gone."""
+    """The main function of a forked process: serves a world until the world has ended."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.set_inheritable(fd, False)  # a program that a rank starts must not keep the socket open when the rank dies
+    os.set_inheritable(fd, False)  # otherwise a program that the rank starts would keep the socket open after the rank's death
     rank = Rank(Connection(fd))
     be(rank)
     hooks.install(rank.counting_as_waiting)
@@ -76,31 +76,31 @@ _here: list[Rank] = []
 
 
 def be(rank: Rank) -> None:
-    """Makes ``rank`` what this process is, from now on."""
+    """From now on, :func:`here` returns ``rank``."""
     _here[:] = [rank]
 
 
 def here() -> Rank:
-    """The rank that this process is.
+    """Returns the rank of this process.
 
     Raises:
-        UsageError: it is none.
+        UsageError: this process is not a rank.
     """
     if not _here:
-        raise UsageError("only the ranks of a world of processes have a world to talk to")
+        raise UsageError("this process is not a rank of a world of processes")
     return _here[0]
 
 
 class Rank(Reporting):
-    """A rank, from inside.
+    """A rank, seen from inside its process.
 
     Args:
-        connection: to the world.
+        connection: the connection to the world.
     """
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._idle: frozenset[int] = frozenset()
         self._elders: frozenset[int] = frozenset()
         self._groups = 0
@@ -110,15 +110,15 @@ class Rank(Reporting):
         self._bell, self._ring = socket.socketpair()
         threading.Thread(target=self._listen, name="world", daemon=True).start()
 
-    # -- what a body may ask of its world
+    # -- requests of the body to its world
 
     def ask(self, message: Any) -> Any:
-        """Asks whoever runs the world; see :meth:`ckpt_harness.worlds.processes.ProcessWorld.run`."""
+        """Sends a request to the caller of :meth:`ckpt_harness.worlds.processes.ProcessWorld.run`; returns the reply."""
         self._send(Ask(message))
         return self._reply().value
 
     def meet(self, action: Callable[[], None]) -> None:
-        """Waits until every rank is here; see :class:`ckpt_harness.worlds.base.World`."""
+        """Waits until every rank has called this method; see :class:`ckpt_harness.worlds.base.World`."""
         self._send(Meet())
         if isinstance(self._marked(Mark("waits", MEETING), self._reply), Act):
             try:
@@ -128,11 +128,11 @@ class Rank(Reporting):
                 self._reply()
 
     def ask_at_collectives(self, faults: Faults) -> None:
-        """Consults ``faults`` at every collective for the rest of the job."""
+        """Consults ``faults`` before every collective for the rest of the job."""
         hooks.ask(faults)
 
     def counting_as_waiting(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Wraps a method whose callers are in a collective for as long as it takes, where nothing else says so."""
+        """Wraps a method so that its callers count as waiting in a collective, unless their stack shows that already."""
 
         def wait(*args: Any, **kwargs: Any) -> Any:
             if where.in_collective(sys._getframe(1)):
@@ -142,7 +142,7 @@ class Rank(Reporting):
         return wait
 
     def expect_processes(self) -> None:
-        """From now until the job is over, processes that the body starts may join the rank."""
+        """From now until the end of the job, processes that the body starts may join the rank."""
         self._family = Family(Welcome(self._number, self._started), self._send)
         os.environ.update({runtime.JOIN: joined.JOINING, joined.DOOR: self._family.name})
         self._ring.send(b"!")
@@ -150,15 +150,15 @@ class Rank(Reporting):
     # -- the two threads
 
     def _reply(self) -> Any:
-        return self._told.get()
+        return self._replies.get()
 
     def _listen(self) -> None:
-        """Answers and passes on, until the world is gone; then so is the rank."""
+        """Receives messages of the world and of joined processes, until the world has ended; then ends the rank."""
         try:
             while True:
                 family = self._family
-                theirs: list[Any] = [] if family is None else [family.door, *family.connections]
-                ready = wait([self._connection, self._bell, *theirs])
+                joined: list[Any] = [] if family is None else [family.door, *family.connections]
+                ready = wait([self._connection, self._bell, *joined])
                 if self._bell in ready:
                     self._bell.recv(1)
                     if self._parting is not None:
@@ -174,12 +174,12 @@ class Rank(Reporting):
             self._forsaken()
 
     def _forsaken(self) -> None:
-        """The world is gone."""
+        """The world has ended."""
         os._exit(1)
 
     def _hear(self, message: Any) -> None:
         if not isinstance(message, Where):
-            self._told.put(message)
+            self._replies.put(message)
             return
         served = self._family is not None and bool(self._family.connections)
         self._unanswered = message.number, where.look(self._marks, self._idle, served=served)
@@ -196,16 +196,16 @@ class Rank(Reporting):
         self._answer()
 
     def _answer(self) -> None:
-        """Answers the world, once all processes of the rank have answered too."""
-        theirs = () if self._family is None else self._family.answers()
-        if self._unanswered is not None and theirs is not None:
-            number, ours = self._unanswered
+        """Answers the world, once all joined processes have answered."""
+        joined = () if self._family is None else self._family.answers()
+        if self._unanswered is not None and joined is not None:
+            number, own = self._unanswered
             self._unanswered = None
-            self._send(Answer(number, (*ours, *theirs)))
+            self._send(Answer(number, (*own, *joined)))
 
     def serve(self) -> None:
-        """Takes one message and does what it says."""
-        message = self._told.get()
+        """Takes a message and acts on it."""
+        message = self._replies.get()
         if isinstance(message, Form):
             self._send(Settled(self._form(message)))
         elif isinstance(message, Settle):
@@ -221,7 +221,7 @@ class Rank(Reporting):
                 store = dist.FileStore(form.store, form.size)
                 dist.init_process_group("gloo", store=store, rank=form.rank, world_size=form.size, timeout=timeout)
             except RuntimeError as error:
-                return f"it cannot join a group: {error}"
+                return f"it cannot join a process group: {error}"
         return ""
 
     def _run(self, job: Job) -> None:
@@ -238,7 +238,7 @@ class Rank(Reporting):
             with garbage.kept():
                 value = body(*args)
             record = None
-        except BaseException as error:  # noqa: BLE001  (SystemExit and KeyboardInterrupt of one rank are outcomes too)
+        except BaseException as error:  # noqa: BLE001  (SystemExit and KeyboardInterrupt of a rank are outcomes too)
             value, record = error, ErrorRecord.of(error)
         finally:
             hooks.ask(None)
@@ -249,8 +249,8 @@ class Rank(Reporting):
         self._send(Ended("returned" if record is None else "raised", _pickled(value), record, at, left))
 
     def _left(self) -> Iterator[str]:
-        """What of the body goes on: threads that do not end, and processes, but for those of multiprocessing's own housekeeping."""
-        resource_sharer.stop()  # multiprocessing's thread that hands descriptors to processes, which is nobody's leak
+        """Threads and processes of the body that are still running, except those of multiprocessing itself."""
+        resource_sharer.stop()  # multiprocessing's own thread, which the body did not leak
         evidence, deadline = Evidence(1), time.monotonic() + _LINGER
         while (others := self._others()) and time.monotonic() < deadline:
             others[0].join(_PAUSE)
@@ -267,7 +267,9 @@ class Rank(Reporting):
             self._ring.send(b"!")
 
     def _others(self) -> list[threading.Thread]:
-        return [one for one in threading.enumerate() if one is not threading.main_thread() and one.ident not in self._idle and one not in runtime.servants()]
+        """Threads of the body, without its main thread."""
+        left_out = {threading.main_thread(), *runtime.servants()}
+        return [thread for thread in threading.enumerate() if thread not in left_out and thread.ident not in self._idle]
 
     def _begin(self, job: Job) -> Any:
         self._started = job.started
@@ -285,43 +287,47 @@ class Rank(Reporting):
         return pickle.loads(job.work)
 
     def _settle(self, number: int) -> str:
-        """What is left of the last job: a thread, a sub-group, a group in which not all are at the same place. Plan caches can be emptied."""
+        """Makes the rank ready for another job: empties the plan caches.
+
+        Returns:
+            "", or what remains of the last job: a thread, a sub-group, or a group whose ranks are at different collectives.
+        """
         for thread in self._others():
             return f"thread {thread.name!r} is still running"
         _torch.forget_plans()
         if _torch.count_groups() != self._groups:
-            return f"it is in {_torch.count_groups()} groups"
+            return f"it is a member of {_torch.count_groups()} process groups"
         if not self._groups:
             return ""
-        everybody = [torch.zeros(1, dtype=torch.long) for _ in range(dist.get_world_size())]
-        dist.all_gather(everybody, torch.tensor([number]))
-        return "" if all(int(one) == number for one in everybody) else "the ranks of its group are at different places"
+        numbers = [torch.zeros(1, dtype=torch.long) for _ in range(dist.get_world_size())]
+        dist.all_gather(numbers, torch.tensor([number]))
+        return "" if all(int(received) == number for received in numbers) else "the ranks of its group are at different collectives"
 
 
 _mains: set[str] = set()
 
 
 def _forget_namesakes(name: str, file: str | None) -> None:
-    """Makes sure that the body is the sender's: a module of the same name from elsewhere may be left of an earlier job."""
-    found = sys.modules.get(name)
-    if name != "__main__" and file is not None and getattr(found, "__file__", file) != file:
+    """Makes sure that the body is imported from the sender's file: an earlier job may have imported another module of the same name."""
+    loaded = sys.modules.get(name)
+    if name != "__main__" and file is not None and getattr(loaded, "__file__", file) != file:
         del sys.modules[name]
     if name not in sys.modules:
-        importlib.invalidate_caches()  # the file may be younger than what the import system remembers of its directory
+        importlib.invalidate_caches()  # the file may be newer than the import system's cache of its directory
 
 
 def _flush() -> None:
-    """What a body printed appears while the caller still looks at it; where it cannot, that is no concern of the body's."""
+    """Flushes the output of the body, so that it appears before the job ends. Errors are ignored."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
 
 
 class WorldHere:
-    """What a world is to one of its own ranks: somewhere to meet.
+    """The world object on a rank: it can :meth:`meet`, and cannot run.
 
     Args:
-        size: number of ranks.
+        size: the number of ranks.
     """
 
     def __init__(self, size: int) -> None:
@@ -335,5 +341,5 @@ class WorldHere:
 def _pickled(value: Any) -> bytes | None:
     try:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001  (whatever an object raises that does not want to be pickled)
+    except Exception:  # noqa: BLE001  (an object that cannot be pickled may raise anything)
         return None

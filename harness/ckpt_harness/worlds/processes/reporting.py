@@ -1,4 +1,4 @@
-"""What a process that belongs to a world says of itself, whether it is a rank or was started by one."""
+"""How a process of a world reports events and waits; used by ranks and by processes that ranks start."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ckpt_harness.worlds.processes.where import Mark
 
 
 class Reporting(runtime.RealRuntime):
-    """Says what happens over a connection, and marks threads that sleep or wait by injection.
+    """Reports events over a connection, and marks threads that sleep or wait because of a fault.
 
     Args:
-        connection: to whoever listens.
+        connection: the connection to the world or to the rank.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -45,11 +45,11 @@ class Reporting(runtime.RealRuntime):
 
     def stop(self, seconds: float, why: str) -> None:
         self._send(Stopping(seconds, why, where.source(sys._getframe())))
-        with self._sending:  # or another thread might be stopped in the middle of a frame
+        with self._sending:  # otherwise another thread could be stopped in the middle of a message
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def tell(self, event: Event) -> None:
-        """Reports an event; it is safe with the world when this returns."""
+        """Reports an event. When this method returns, the event is not lost if this process dies."""
         self._send(Happened(event))
 
     def _send(self, message: Any) -> None:
@@ -70,10 +70,10 @@ class Reporting(runtime.RealRuntime):
 
 
 class Reported(History):
-    """A history whose events are with the world before the process goes on.
+    """A history whose events reach the world before the process continues.
 
     Args:
-        process: which tells them.
+        process: reports the events.
     """
 
     def __init__(self, process: Reporting) -> None:

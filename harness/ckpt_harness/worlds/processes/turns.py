@@ -1,7 +1,7 @@
-"""Whose turn it is to run ranks, where several processes of one test run do: no more ranks run at once than the machine bears.
+"""Turns: limits how many ranks run at the same time if several processes of a test run share the machine.
 
-A turn is one lock a rank, on files of a directory that the processes share. The kernel gives back what a process held when it ends, however it ends.
-A world larger than what the machine bears runs alone.
+A turn consists of a file lock for each rank, in a directory that the processes share. The kernel releases the locks when a process ends, in whatever way.
+A world that is larger than the limit runs alone.
 """
 
 from __future__ import annotations
@@ -15,29 +15,33 @@ from pathlib import Path
 from ckpt_harness.errors import HarnessError
 
 RANK_MEMORY = 128 << 20
-"""Bytes to reckon with for a rank: some 40 MB of its own, what a test's imports add, and a state to save."""
+"""Estimated memory of a rank, in bytes: about 40 MB of its own, the imports of a test, and the state to save."""
 _RANKS_A_PROCESSOR = 4
-"""Ranks wait for one another most of the time."""
+"""More than one, since ranks wait for each other most of the time."""
 _PATIENCE = 600.0
-"""Seconds to wait for a turn; all others together would have to run that long."""
+"""Longest wait for a turn, in seconds."""
 _PAUSE = 0.02
 
 
 def bearable(processors: int, memory: int) -> int:
-    """The number of ranks that may run at once.
+    """Returns how many ranks may run at the same time.
 
     Args:
-        processors: how many there are.
-        memory: bytes that are available.
+        processors: the number of processors.
+        memory: the available memory, in bytes.
+
+    Example:
+        >>> bearable(processors=2, memory=16 << 30)
+        8
     """
     return max(1, min(processors * _RANKS_A_PROCESSOR, memory // RANK_MEMORY))
 
 
 def available_memory() -> int:
-    """Bytes that processes may take: what the machine has left, or the limit of the container (cgroup v2), if that is lower."""
+    """Returns the available memory in bytes: that of the machine, or the limit of the container (cgroup v2) if it is lower."""
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     free = [int(lines["MemAvailable"].split()[0]) << 10]
-    with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
+    with contextlib.suppress(OSError, ValueError):  # no such file, or no limit ("max")
         free.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     return max(0, min(free))
 
@@ -46,23 +50,24 @@ class Turns:
     """Hands out turns.
 
     Args:
-        directory: what all that share have in common; it must exist.
-        ranks: how many may run at once.
+        directory: the directory for the lock files, the same for all processes; it must exist.
+        ranks: how many ranks may run at the same time.
     """
 
     def __init__(self, directory: Path, ranks: int) -> None:
         self._directory, self._ranks = directory, ranks
 
     def take(self, ranks: int) -> Turn:
-        """Waits until ``ranks`` more may run.
+        """Waits until ``ranks`` more ranks may run.
 
         Raises:
-            HarnessError: none came in ten minutes.
+            HarnessError: no turn within ten minutes.
         """
         turn = Turn()
         try:
             deadline = time.monotonic() + _PATIENCE
-            door = self._await("door", deadline)  # whoever waits for many is not overtaken by those who want few, and no two wait for one another
+            # Only one process at a time collects locks. So small worlds do not overtake a large one, and there is no deadlock.
+            door = self._await("door", deadline)
             try:
                 wanted = min(ranks, self._ranks)
                 while not self._fill(turn, wanted):
@@ -84,7 +89,7 @@ class Turns:
 
     def _await(self, name: str, deadline: float) -> int:
         while (lock := self._lock(name)) is None:
-            _wait(deadline, "others that wait")
+            _wait(deadline, "processes that wait before this process")
         return lock
 
     def _lock(self, name: str) -> int | None:
@@ -99,21 +104,21 @@ class Turns:
 
 def _wait(deadline: float, what: str) -> None:
     if time.monotonic() > deadline:
-        raise HarnessError(f"no turn for {what} within {_PATIENCE:g} s: other processes of this run do not end theirs")
+        raise HarnessError(f"no turn for {what} within {_PATIENCE:g} s: other processes of this test run still run ranks")
     time.sleep(_PAUSE)
 
 
 class Turn:
-    """Leave to run ranks, until it is ended.
+    """A permission to run ranks, until :meth:`end` is called.
 
     Attributes:
-        held: number of the place -> descriptor of its lock.
+        held: number of the lock file -> its descriptor.
     """
 
     def __init__(self) -> None:
         self.held: dict[int, int] = {}
 
     def end(self) -> None:
-        """Gives the places to others."""
+        """Releases the locks."""
         while self.held:
             os.close(self.held.popitem()[1])

@@ -1,4 +1,4 @@
-"""N ranks as processes, their hangs seen from evidence, their deaths real."""
+"""The world of processes: N ranks as processes, with observed hangs and real deaths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
-from ckpt_harness.errors import HarnessError, UsageError
+from ckpt_harness.errors import HarnessError, UsageError, quoted
 from ckpt_harness.history import Event
 from ckpt_harness.worlds.base import Faults, RankResult, Wait
 from ckpt_harness.worlds.processes import messages
@@ -38,38 +38,48 @@ from ckpt_harness.worlds.processes.messages import (
 )
 
 _QUIET = 0.04
-"""Seconds without news before ranks are asked where they are, and between two such looks."""
+"""Seconds without a message before ranks are asked where they are, and between two such looks."""
 _SLOWEST = 0.3
-"""Most seconds between looks while something visibly goes on."""
+"""Longest time between looks, in seconds, while ranks visibly make progress."""
 _ANSWER_LIMIT = 1.0
-"""Seconds that a rank has to say where it is; one that takes longer is busy."""
+"""Seconds within which a rank should report where it is; a rank that takes longer is busy."""
 
 
 class ProcessWorld:
-    """Runs ranks as processes, forked from a server that has torch loaded, and kept warm from one run to the next.
+    """Runs ranks as processes. They are forked from a server that has loaded torch, and reused from run to run.
 
-    Each rank is in a process group of all ranks (gloo, meeting at a file), with one torch thread. A rank whose body has ended, by returning or
-    raising, stays alive until all have: its peers are not told by a closed connection. A rank is hung when no rank of the world makes progress
-    and it sits in a collective, in a wait or in SIGSTOP; this shows within a second, whatever the group's timeout. Where a rank has died, though,
-    those whose part is over are ended before anybody is called hung, as under a launcher, and the closed connections tell the rest. After
-    a run in which a rank hung, died or was stopped, all ranks are replaced: what is left of their group is of no use.
+    Each rank is a member of a process group of all ranks (gloo, with a file store) and has a single torch thread.
+
+    - *A rank ends.* When its body has returned or raised, the process stays alive until all bodies have ended, so that no closed connection informs
+      the other ranks.
+    - *A rank hangs.* A rank is hung if no rank of the world makes progress and the rank is in a collective, in a wait or stopped by SIGSTOP. This is
+      observed within a second, regardless of the group's timeout.
+    - *A rank dies.* Then ranks whose bodies have ended are killed, as a launcher would, before any rank is called hung. Their closed connections
+      inform the ranks that wait for them.
+
+    After a run in which a rank hung, died or was stopped, all ranks are replaced, since their process group is broken.
 
     Args:
-        size: number of ranks, at least 1.
-        timeout: of each collective, in seconds.
-        group: whether each rank finds an initialised process group of all ranks.
-        external_limit: seconds to wait for a rank that neither ends nor is seen to hang before the outcome is "unknown". It runs from the last
-            sign of life; a delay by injection is one.
-        crews: who keeps the ranks; by default one owner for the whole process.
+        size: the number of ranks, at least 1.
+        timeout: timeout of each collective, in seconds.
+        group: whether each rank starts inside an initialised process group of all ranks.
+        external_limit: seconds to wait for a rank that neither ends nor is observed to hang, before the outcome is "unknown". The time is counted
+            from the last sign of progress; an injected delay counts as progress.
+        crews: the owner of the processes; by default, a single owner for the whole process.
 
     Raises:
-        UsageError: for a value that cannot be used.
+        UsageError: an argument is invalid.
 
-    Not modelled: the network between hosts (ranks talk over the loopback interface); other backends than gloo; a hang of which a thread that keeps
-    polling is part, as with a wait in slices of time, is "unknown", never "hung"; a rank that hangs is stopped while the judge looks, so timers
-    of collectives no longer fire in it; for whom a rank waits is told from who is not in the same collective. Where a plan stalls a rank, the
-    simulated world lets the timers of its peers fire in virtual time, and they raise; here verdicts do not wait for timers, and they are hung.
-    It also keeps ranks that failed because of a death, so that who waits for one of them is hung there, and told by its connection here.
+    Not modelled:
+        - The network between hosts: ranks communicate over the loopback interface.
+        - Backends other than gloo.
+        - Hangs in which a thread polls, for example in waits with a short timeout: their outcome is "unknown", never "hung".
+        - Timers of collectives that fire late: a hung rank is stopped while the judge looks.
+        - The exact ranks that a collective waits for: the report lists the ranks that are not in the same collective.
+
+    Differences from the simulated world: if a plan stalls a rank, the simulated world lets the timers of the other ranks fire in virtual time, and they
+    raise; here no verdict waits for timers, and these ranks are hung. The simulated world also keeps ranks alive that failed because another rank
+    died, so ranks that wait for them hang there; here they get a closed connection.
     """
 
     def __init__(
@@ -82,7 +92,7 @@ class ProcessWorld:
         crews: Crews | None = None,
     ) -> None:
         if not isinstance(size, int) or not 1 <= size <= _MOST:
-            raise UsageError(f"size must be a number of ranks from 1 to {_MOST}, got {size!r}")
+            raise UsageError(f"size must be a number of ranks from 1 to {_MOST}, got {quoted(size)}")
         if timeout <= 0 or external_limit <= 0:
             raise UsageError(f"timeout and external_limit must be positive seconds, got {timeout!r} and {external_limit!r}")
         self.size = size
@@ -99,19 +109,19 @@ class ProcessWorld:
         hear: Callable[[Event], None] | None = None,
         answer: Callable[[int, Any], Any] | None = None,
     ) -> Sequence[RankResult]:
-        """Calls ``body(*args)`` on every rank; see :class:`ckpt_harness.worlds.base.World`. All that is passed to ranks must pickle.
+        """Calls ``body(*args)`` on every rank; see :class:`ckpt_harness.worlds.base.World`.
 
         Args:
-            body: a function of a module.
-            args: its arguments.
-            faults: consulted at every collective, by a copy on each rank.
-            judge: called with the results while hung ranks are still there, stopped.
-            hear: called with each event that a rank reports, as it happens.
-            answer: called with a rank and what it asks for (:meth:`ckpt_harness.worlds.processes.rank.Rank.ask`); gives the reply.
+            body: a function at module level. It is pickled, like all arguments.
+            args: the arguments of the body.
+            faults: consulted before every collective; each rank has its own copy.
+            judge: called with the results while hung ranks still exist; they are stopped.
+            hear: called with each event that a rank reports, when it happens.
+            answer: called with the rank and the message of each request by :meth:`ckpt_harness.worlds.processes.rank.Rank.ask`; returns the reply.
 
         Raises:
-            UsageError: what should be sent to the ranks, or what they return, does not pickle.
-            HarnessError: the ranks could not begin, or the forkserver is lost.
+            UsageError: the body, an argument or a returned value cannot be pickled.
+            HarnessError: the ranks could not start, or the forkserver has ended.
         """
         job = job_of(body, work_of(body, args, faults))
         crews = shared() if self._crews is None else self._crews
@@ -119,7 +129,7 @@ class ProcessWorld:
         try:
             run = Run(crew, self._external_limit, hear, answer)
             results = run.results(dataclasses.replace(job, started=time.monotonic()))
-            if any(one.outcome == "dead" for one in results):
+            if any(result.outcome == "dead" for result in results):
                 crew.server.check()
             if judge is not None:
                 run.freeze()
@@ -131,7 +141,7 @@ class ProcessWorld:
         return results
 
     def meet(self, action: Callable[[], None]) -> None:
-        """Called by a rank: waits until every rank is here; see :class:`ckpt_harness.worlds.base.World`."""
+        """Waits until every rank has called this method; see :class:`ckpt_harness.worlds.base.World`."""
         from ckpt_harness.worlds.processes.rank import here
 
         here().meet(action)
@@ -143,27 +153,27 @@ class ProcessWorld:
 
 
 _MOST = 128
-"""Ranks of a world: what one message to the forkserver can carry, and more than one machine runs well."""
+"""The largest number of ranks: the limit of a message to the forkserver, and more than a single machine runs well."""
 
 
 def work_of(body: Callable[..., Any], args: tuple[Any, ...], faults: Faults | None) -> bytes:
-    """What a rank is to do, as it is sent.
+    """Pickles the work of a rank.
 
     Raises:
-        UsageError: it does not pickle.
+        UsageError: the body or an argument cannot be pickled.
     """
     try:
         return pickle.dumps((body, args, faults), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         name = getattr(body, "__qualname__", repr(body))
-        raise UsageError(f"body {name!r} and its arguments must pickle, as functions of a module do, to reach other processes: {error}") from error
+        raise UsageError(f"body {quoted(name)} and its arguments must pickle to reach the ranks; use a function at module level: {error}") from error
 
 
 def job_of(body: Callable[..., Any], work: bytes) -> Job:
-    """The message that has ranks do ``work``, where this process does its own.
+    """Returns the message by which ranks run ``work``, with the environment and the working directory of this process.
 
     Raises:
-        UsageError: it has no working directory any more.
+        UsageError: the working directory no longer exists.
     """
     name = str(getattr(body, "__module__", None))
     file = getattr(sys.modules.get(name), "__file__", None)
@@ -171,15 +181,15 @@ def job_of(body: Callable[..., Any], work: bytes) -> Job:
     try:
         directory = os.getcwd()  # noqa: PTH109  (sent as text)
     except FileNotFoundError as error:
-        raise UsageError("the working directory of this process is gone, so ranks cannot share it") from error
+        raise UsageError("the working directory of this process no longer exists, and ranks start in it") from error
     return Job(time.monotonic(), tuple(sys.path), file if name == "__main__" else None, (name, file), directory, environment, work)
 
 
 class Run:
-    """One call of a world's ``run``: listens to its ranks until they have ended, or are seen to hang.
+    """A call of a world's ``run``: listens to the ranks until they have ended or are observed to hang.
 
     Attributes:
-        disturbed: whether a rank did not end by itself.
+        disturbed: whether a rank hung, died or was stopped.
     """
 
     def __init__(
@@ -201,16 +211,16 @@ class Run:
         self.disturbed = False
 
     def results(self, job: Job) -> list[RankResult]:
-        """Sends the job, and listens until every rank has ended or nothing goes on."""
+        """Sends the job and listens until every rank has ended, or no rank makes progress any more."""
         self._started = job.started
         for rank in range(self._crew.terms.size):
             self._crew.send(rank, job)
         self._listen()
-        self.disturbed = any(one.outcome not in ("returned", "raised") for one in self._results.values())
+        self.disturbed = any(result.outcome not in ("returned", "raised") for result in self._results.values())
         return [self._results[rank] for rank in range(self._crew.terms.size)]
 
     def freeze(self) -> None:
-        """Stops the ranks that hang, so that they stay as they are while somebody looks at what they left."""
+        """Stops hung ranks (SIGSTOP), so that nothing changes while the judge looks at the storage."""
         for rank, result in self._results.items():
             if result.outcome in ("hung", "unknown"):
                 self._signal(rank, signal.SIGSTOP)
@@ -242,42 +252,42 @@ class Run:
             pause = min(2 * pause, _SLOWEST) if state == "busy" else _QUIET
 
     def _let_go(self) -> bool:
-        """Where a rank has died, ends those whose part is over, as a launcher would: whoever waits for them is told by its connection.
+        """If a rank has died, kills the ranks whose bodies have ended, as a launcher would. Ranks that wait for them see closed connections.
 
-        How their bodies ended does not matter: one may catch the error that it was told, and return.
+        It does not matter whether a body returned or raised: a body may catch the error and return.
 
         Returns:
-            Whether there was one to end.
+            Whether any rank was killed.
         """
-        if not any(one.outcome == "dead" for one in self._results.values()):
+        if not any(result.outcome == "dead" for result in self._results.values()):
             return False
-        over = {rank for rank, one in self._results.items() if one.outcome in ("returned", "raised")} | set(self._met)
-        going = over - self._gone
-        for rank in going:
+        over = {rank for rank, result in self._results.items() if result.outcome in ("returned", "raised")} | set(self._met)
+        alive = over - self._gone
+        for rank in alive:
             self._signal(rank, signal.SIGKILL)
-        self._gone |= going
-        return bool(going) and len(self._gone) < self._crew.terms.size
+        self._gone |= alive
+        return bool(alive) and len(self._gone) < self._crew.terms.size
 
     def _news(self, seconds: float) -> bool:
-        """Waits for a message, or for the moment to continue a stopped rank; True if there was one."""
-        due = min((one.until for one in self._stopped.values()), default=math.inf)
+        """Waits for a message, or for the moment to continue a stopped rank; returns whether either came."""
+        due = min((stop.until for stop in self._stopped.values()), default=math.inf)
         ready = wait(list(self._open), max(0.0, min(seconds, due - time.monotonic())))
         news = False
         for connection in ready:
             assert isinstance(connection, Connection)
             news = not isinstance(self._receive(connection), Answer) or news
-        for rank in [rank for rank, one in self._stopped.items() if one.until <= time.monotonic()]:
+        for rank in [rank for rank, stop in self._stopped.items() if stop.until <= time.monotonic()]:
             del self._stopped[rank]
             self._signal(rank, signal.SIGCONT)
             news = True
         return news
 
     def _look(self) -> dict[int, tuple[Thread, ...] | None] | None:
-        """Asks every rank where it is; None if there was news meanwhile."""
+        """Asks every rank where its threads are; returns None if another message came meanwhile."""
         self._looks += 1
         held = {rank for rank in self._stopped if self._crew.stopped(rank)}
         found: dict[int, tuple[Thread, ...] | None] = dict.fromkeys(self._open.values())
-        missing = {rank for rank in found if rank not in held}  # one that is about to be stopped may not get to answer
+        missing = {rank for rank in found if rank not in held}  # a rank that is about to stop may not be able to answer
         for rank in missing:
             self._crew.send(rank, Where(self._looks))
         deadline = time.monotonic() + _ANSWER_LIMIT
@@ -291,17 +301,17 @@ class Run:
                     found[rank] = message.threads
                     missing.discard(rank)
         for rank in missing:
-            if self._crew.ended(rank):  # a process that it started has its socket, and keeps it open
+            if self._crew.ended(rank):  # its socket may stay open in a process that it started
                 self._end_of(rank)
                 return None
-            if self._crew.stopped(rank):  # by somebody else, and as good as by us
-                self._stopped.setdefault(rank, Stopped("SIGSTOP", "a line that is not known", math.inf))
+            if self._crew.stopped(rank):  # by another process than this one
+                self._stopped.setdefault(rank, Stopped("SIGSTOP", "an unknown line", math.inf))
         for rank in held:
             found[rank] = ()
         return found
 
     def _receive(self, connection: Connection) -> Any:
-        """Takes one message of a rank; None if it is dead."""
+        """Receives a message of a rank; returns None if the rank is dead."""
         rank = self._open[connection]
         try:
             message = messages.receive(connection)
@@ -331,7 +341,7 @@ class Run:
             for other in met:
                 self._crew.send(other, Reply(None))
         elif isinstance(message, Broken):
-            raise HarnessError(f"rank {rank} could not begin: {message.why}")
+            raise HarnessError(f"rank {rank} could not start: {message.why}")
 
     # -- ends
 
@@ -339,7 +349,7 @@ class Run:
         return time.monotonic() - self._started
 
     def _end_of(self, rank: int) -> None:
-        """A process has ended: of itself, or by our doing after its part was over."""
+        """A process has ended: it died, or :meth:`_let_go` killed it after its body had ended."""
         wait = self._evidence.wait(rank, self._crew.terms.size) if rank in self._gone else None
         self._end(self._crew.connections[rank], RankResult(rank, "hung" if rank in self._gone else "dead", wait=wait, finished_at=self._now()))
 
@@ -350,7 +360,7 @@ class Run:
 
     def _give_up(self, outcome: Literal["hung", "unknown"]) -> None:
         for connection, rank in list(self._open.items()):
-            where = self._evidence.wait(rank, self._crew.terms.size) or Wait("nothing that shows", "a line that is not known")
+            where = self._evidence.wait(rank, self._crew.terms.size) or Wait("an unknown wait", "an unknown line")
             self._end(connection, RankResult(rank, outcome, wait=where, finished_at=self._now()))
 
 
@@ -360,9 +370,9 @@ def _result(rank: int, ended: Ended) -> RankResult:
         value = pickle.loads(ended.payload) if ended.payload is not None else None
     except Exception as error:
         if ended.outcome == "returned":
-            raise UsageError(f"what the body returned on rank {rank} cannot be unpickled: {error}") from error
+            raise UsageError(f"the value that the body returned on rank {rank} cannot be unpickled: {error}") from error
     if ended.outcome == "raised":
         return RankResult(rank, "raised", error=value, record=ended.record, finished_at=ended.at, left=ended.left)
     if ended.payload is None:
-        raise UsageError(f"what the body returned on rank {rank} cannot be pickled, so it cannot reach this process")
+        raise UsageError(f"the value that the body returned on rank {rank} cannot be pickled, so it cannot be sent to this process")
     return RankResult(rank, "returned", value=value, finished_at=ended.at, left=ended.left)
