@@ -1,4 +1,4 @@
-"""What every test and scenario of this repository gets, and what none may leave behind."""
+"""For every test and scenario of this repository: the hypothesis profile, a processor for each worker, and a check that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ckpt_harness import strategies
 pytest_plugins = ["pytester"]
 
 _ENDING = 5.0
-"""Seconds that a thread which was told to end may take: a progress bar's looks up only now and then."""
+"""Seconds that a thread may take to end after a test; the thread of a progress bar looks only now and then whether it should end."""
 
 
 def pytest_configure() -> None:
-    """Searches as the profile says that ``CKPT_HARNESS_PROFILE`` names; the same every time, if it names none. Each xdist worker has its processor."""
+    """Loads the hypothesis profile that ``CKPT_HARNESS_PROFILE`` names, by default a deterministic one, and binds each xdist worker to one processor."""
     strategies.load_profile()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
@@ -52,21 +52,21 @@ def _surroundings() -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def one_at_a_time(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Of tests that are marked so only one runs at once, whatever the number of workers: their ranks start processes that import torch anew.
+    """Runs only one of the tests with the mark ``one_at_a_time`` at a time, over all workers: their ranks start processes that import torch.
 
-    A lock, since with xdist's groups of tests a run never ends once a worker has been lost.
+    This is a lock and no group of xdist, since a run with groups never ends once a worker has crashed.
     """
     if request.node.get_closest_marker("one_at_a_time") is None:
         yield
         return
-    with (tmp_path_factory.getbasetemp().parent / "one-at-a-time").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (tmp_path_factory.getbasetemp().parent / "one-at-a-time").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
-    """Fails a test that leaves threads, groups, runtimes, random state or variables behind."""
+    """Fails a test that leaves a thread, a process group, a runtime, an injector or an environment variable behind, or changes torch's random state."""
     from ckpt_harness import runtime
 
     before = _surroundings()

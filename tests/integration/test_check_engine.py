@@ -79,8 +79,8 @@ def test_an_engine_is_found_by_the_name_that_its_package_gives_it(monkeypatch: p
     assert named()["broken"] == "no_such_module:ENGINE"
     with pytest.raises(UsageError, match="nearest: .*mine"):
         find_engine("mime")
-    told = CliRunner().invoke(main, ["engines"], terminal_width=300, env={"COLUMNS": "300"}).output
-    lines = [line.strip() for line in told.splitlines()]
+    output = CliRunner().invoke(main, ["engines"], terminal_width=300, env={"COLUMNS": "300"}).output
+    lines = [line.strip() for line in output.splitlines()]
     assert any(line.startswith("broken ") and "cannot run here" in line and "No module named 'no_such_module'" in line for line in lines)
     assert "any coordinator, collectives" in lines[next(number for number, line in enumerate(lines) if line.startswith("filesystem ")) + 1]
 

@@ -1,4 +1,4 @@
-"""What a user writes, run by every rank of whatever launched it; each launcher's script beside this file calls :func:`run`."""
+"""Examples that every rank runs, under any launcher; the script of each launcher, beside this file, calls :func:`run`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ROOT = Path(os.environ.get("EXAMPLES_ROOT", "."))
 
 
 def run() -> None:
-    """Runs every example; returns only if each did what it says.
+    """Runs every example; returns only if all assertions hold.
 
-    In a group the last rank fails and all are told; without one, the only rank is the last.
+    The last rank of the group fails, and all ranks report that; without a group, the only rank fails.
     """
     warnings.filterwarnings("ignore", message="torch.distributed is disabled")
     rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
@@ -41,7 +41,7 @@ def _around_a_writer(rank: int, failing: int) -> None:
         dcp.save(_state(), storage_writer=writer)
     assert_propagated(caught.value, writer.plan)
     assert bool(writer.fired) is (rank == failing)
-    dcp.save(_state(), storage_writer=writer)  # the same writer, tried again
+    dcp.save(_state(), storage_writer=writer)  # the same writer tries again
 
 
 def _around_a_reader(rank: int, failing: int) -> None:

@@ -17,7 +17,7 @@ with inject("save[2]/write@1=raise(OSError:ENOSPC)") as faults:
     _, missed = train(root, steps=4)
 
 assert bool(faults.fired) is (dist.get_rank() == 1)
-assert missed == [4]  # on every rank, so all go on alike
+assert missed == [4]  # on every rank, so that all ranks go on alike
 assert (root / "latest").read_text() == "step-2"
 
 state = {"weight": torch.zeros(4)}

@@ -1,4 +1,4 @@
-"""A trainer's checkpoint manager. It knows nothing of the harness, and shows its storage to nobody."""
+"""The checkpoint manager of a trainer. It does not know the harness, and no caller sees its storage."""
 
 import shutil
 from pathlib import Path
@@ -9,13 +9,13 @@ from torch.distributed.checkpoint import CheckpointException
 
 
 class CheckpointManager:
-    """Keeps the last few checkpoints; ``latest`` names the newest that is complete."""
+    """Keeps the last few checkpoints; the file ``latest`` names the newest complete checkpoint."""
 
     def __init__(self, root, keep=2):
         self.root, self.keep = Path(root), keep
 
     def save(self, step, state):
-        """Returns whether it succeeded: training goes on without a checkpoint rather than not at all."""
+        """Returns whether the save succeeded; after a failed save, training goes on."""
         place = self.root / f"step-{step}"
         try:
             dcp.save(state, checkpoint_id=place)
@@ -31,7 +31,7 @@ class CheckpointManager:
         return True
 
     def resume(self, state):
-        """Loads the newest complete checkpoint into ``state``; returns its step, 0 if there is none."""
+        """Loads the newest complete checkpoint into ``state``; returns its step, or 0 without a checkpoint."""
         pointer = self.root / "latest"
         if not pointer.exists():
             return 0

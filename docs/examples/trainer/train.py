@@ -8,11 +8,11 @@ import torch.distributed as dist
 from checkpoints import CheckpointManager
 
 if "CKPT_HARNESS_PLAN" in os.environ:
-    import ckpt_harness  # noqa: F401  (importing it lets the plan act)
+    import ckpt_harness  # noqa: F401  (the import activates the plan)
 
 
 def train(root, steps=6, every=2):
-    """Returns the state after the last step, and the steps of which there is no checkpoint."""
+    """Returns the state after the last step, and the steps whose save failed."""
     manager, state = CheckpointManager(root), {"weight": torch.zeros(4)}
     first = manager.resume(state)
     if dist.get_rank() == 0:

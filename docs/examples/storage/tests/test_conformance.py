@@ -5,7 +5,7 @@ from ckpt_harness import StorageConformance
 
 
 class TestShelf(StorageConformance):
-    capabilities = {one.value for one in ENGINE.capabilities}
+    capabilities = {capability.value for capability in ENGINE.capabilities}
     register = "known.toml"
 
     def make_writer(self, place):

@@ -1,4 +1,4 @@
-"""The engine that `ckpt-harness` finds by the package's entry point: DCP on this storage, and what is claimed of it."""
+"""The engine that `ckpt-harness` finds by the entry point of the package: DCP on this storage, with the capabilities that it claims."""
 
 from pathlib import Path
 
@@ -27,6 +27,6 @@ ENGINE.capabilities = frozenset(
         Capability.FILE_SYSTEM,
         Capability.CHECKSUMS,
         Capability.ATOMIC_OVERWRITE,
-        Capability.DURABLE_COMMIT,  # but for what tests/known.toml says
+        Capability.DURABLE_COMMIT,  # except for the known finding in tests/known.toml
     }
 )

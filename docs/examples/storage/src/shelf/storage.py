@@ -1,4 +1,4 @@
-"""The writer and the reader. They reach the disk through ``fs``, so that a test can put a faulty one there."""
+"""The writer and the reader. They reach the disk through ``fs``, so that a test can put a faulty file system there."""
 
 import dataclasses
 import io
@@ -59,7 +59,7 @@ class ShelfWriter(StorageWriter):
             os.fsync(file.fileno())
 
     def finish(self, metadata, results):
-        metadata.storage_data = {one.index: one.storage_data for of_rank in results for one in of_rank}
+        metadata.storage_data = {result.index: result.storage_data for of_rank in results for result in of_rank}
         content = pickle.dumps(metadata)
         with self.fs.create_stream(self.place / f"{COMMIT}.new", "wb") as file:
             for part in (zlib.crc32(content).to_bytes(4, "big"), content):
@@ -68,7 +68,7 @@ class ShelfWriter(StorageWriter):
             file.flush()
             os.fsync(file.fileno())
         self.fs.rename(self.place / f"{COMMIT}.new", self.place / COMMIT)
-        kept = {COMMIT, *(one[0] for one in metadata.storage_data.values())}
+        kept = {COMMIT, *(name for name, *_ in metadata.storage_data.values())}
         for file in self.fs.ls(self.place):
             if Path(file).name not in kept:
                 self.fs.rm_file(file)
