@@ -12,15 +12,15 @@ def run(root: Path, plan: str, saves: int) -> tuple[int, str]:
 
 
 def test_the_plan_of_the_environment_acts(tmp_path: Path) -> None:
-    """In the operation it names, though the script took its reference to ``save`` first; a fault that fired needs no remark."""
+    """In the named operation, although the script imported ``save`` first. After a fault that fired, nothing is printed at the end."""
     status, output = run(tmp_path, "save[2]/finish@coordinator=raise(OSError:EIO)", 3)
     assert status == 0
     assert [line.split()[0] for line in output.splitlines()] == ["saved", "failed", "saved"]
     assert "injected at writer.finish on rank 0" in output
 
 
-def test_a_plan_that_never_acted_is_told_in_one_line(tmp_path: Path) -> None:
-    """With rank and plan, on stderr at the end: such a run proves nothing."""
+def test_a_plan_that_never_acted_is_reported_in_one_line(tmp_path: Path) -> None:
+    """With rank and plan, on stderr at the end of the process: such a run proves nothing."""
     _, output = run(tmp_path, "save[9]/finish@0=raise", 1)
     assert output.splitlines() == ["saved", "ckpt-harness: rank 0: no fault of CKPT_HARNESS_PLAN='save[9]/writer.finish@0=raise' fired"]
     _, output = run(tmp_path, "finish@0=raise", 0)
@@ -30,21 +30,21 @@ def test_a_plan_that_never_acted_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_rank_that_the_plan_leaves_alone_is_silent(tmp_path: Path) -> None:
-    """Of four ranks, three would otherwise complain of a plan for the fourth."""
+    """Otherwise three of four ranks would report a plan for the fourth."""
     _, output = launch(["-W", "ignore", "environment_case.py", "1"], tmp_path, CKPT_HARNESS_PLAN="finish@3=raise", RANK="0")
     assert output.splitlines() == ["saved"]
 
 
-def test_an_unreadable_plan_ends_the_process_start(tmp_path: Path) -> None:
-    """With one error that shows variable, plan and what is wrong, before the script does anything."""
-    status, output = launch(["-c", "import ckpt_harness; print('went on')"], tmp_path, CKPT_HARNESS_PLAN="save[1]/write_date@0=raise")
+def test_a_malformed_plan_ends_the_process(tmp_path: Path) -> None:
+    """At the import, with an error that shows the variable, the plan and the mistake."""
+    status, output = launch(["-c", "import ckpt_harness; print('continued')"], tmp_path, CKPT_HARNESS_PLAN="save[1]/write_date@0=raise")
     assert status != 0
-    assert "went on" not in output
+    assert "continued" not in output
     assert "nearest: writer.write_data" in output.splitlines()[-1]
     assert output.splitlines()[-1].startswith("ckpt_harness.errors.PlanError: CKPT_HARNESS_PLAN='save[1]/write_date@0=raise': unknown site")
 
 
 def test_a_bad_plan_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
-    """So that the answer comes at once."""
+    """The error comes at once."""
     code = "import sys\ntry:\n    import ckpt_harness\nexcept ValueError:\n    print('torch' in sys.modules)"
     assert launch(["-c", code], tmp_path, CKPT_HARNESS_PLAN="nonsense") == (0, "False\n")

@@ -1,4 +1,4 @@
-"""``inject``: faults in code that never shows its storage, with the real engine and no process group."""
+"""``inject``: faults in code that hides its storage, with the real engine and no process group."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def executors_have_ended() -> Iterator[None]:
 
 
 def join_executors() -> None:
-    """The thread that DCP starts for an async save outlives its future for an instant, in which it closes a stager that DCP made."""
+    """Waits for the thread of an async save, which closes DCP's own stager shortly after the future is done."""
     for thread in threading.enumerate():
         if thread.name.startswith("AsyncCheckpointExecutor"):
             thread.join(timeout=60)
@@ -68,30 +68,30 @@ def blank() -> dict[str, Any]:
 
 
 def outcome(operation: Any, *args: Any, **kwargs: Any) -> str:
-    """Empty if it succeeded, else what the failure says of rank 0."""
+    """The error of rank 0; "" if the operation succeeded."""
     try:
         result = operation(*args, **kwargs)
         if hasattr(result, "result"):
             result.result(timeout=60)
-    except (Exception, CheckpointException) as error:  # noqa: BLE001  (whatever is injected)
+    except (Exception, CheckpointException) as error:  # noqa: BLE001  (every injected error)
         return str(error.failures[0][0] if isinstance(error, CheckpointException) else error)
     return ""
 
 
 def test_the_third_save_of_a_training_loop_fails(tmp_path: Path) -> None:
-    """Storage that DCP resolves from ``checkpoint_id``, through a reference that was imported before."""
+    """DCP resolves the storage from ``checkpoint_id``; the reference to ``save`` was imported before."""
     with inject("save[3]/write@0=raise(OSError:EIO)") as faults:
-        told = [outcome(save, state(), checkpoint_id=tmp_path / str(step)) for step in range(5)]
-    assert [bool(one) for one in told] == [False, False, True, False, False]
-    assert "injected at writer.write_data on rank 0" in told[2]
-    assert [one.operation for one in faults.fired] == ["save[3]"]
+        errors = [outcome(save, state(), checkpoint_id=tmp_path / str(step)) for step in range(5)]
+    assert [bool(error) for error in errors] == [False, False, True, False, False]
+    assert "injected at writer.write_data on rank 0" in errors[2]
+    assert [firing.operation for firing in faults.fired] == ["save[3]"]
     assert str(faults.plan) == "save[3]/writer.write_data@0=raise(OSError:EIO)"
 
 
 @pytest.mark.parametrize("site", _SAVE_SITES)
 @pytest.mark.parametrize("explicit", [True, False])
 def test_a_save_fails_at_every_kind_of_site(tmp_path: Path, site: str, explicit: bool) -> None:
-    """With a writer given, or resolved; ``reset`` is called on both, with the id; planners and state are wrapped as well."""
+    """With a writer that the caller passes, and with a writer that DCP resolves; planners and state are wrapped too."""
     place: dict[str, Any] = {"checkpoint_id": tmp_path}
     if explicit:
         place["storage_writer"] = dcp.FileSystemWriter(tmp_path / "other")
@@ -106,7 +106,7 @@ def test_a_save_fails_at_every_kind_of_site(tmp_path: Path, site: str, explicit:
     "site", ["reader.reset", "reader.read_metadata", "reader.read_data", "load_planner.commit_tensor", "state.load_state_dict"]
 )
 def test_a_load_fails_at_every_kind_of_site(tmp_path: Path, site: str) -> None:
-    """And the next one fills the caller's own dict and objects: loading stays in place."""
+    """The next load fills the caller's own dict and objects: loading stays in place."""
     save(state(), checkpoint_id=tmp_path)
     with inject(f"load[1]/{site}@0#1x*=raise") as faults:
         assert f"injected at {site}" in outcome(load, blank(), checkpoint_id=tmp_path)
@@ -122,22 +122,22 @@ def test_a_load_fails_at_every_kind_of_site(tmp_path: Path, site: str) -> None:
 
 
 @pytest.mark.parametrize("explicit", [True, False])
-def test_the_save_of_an_async_save_is_no_save_of_its_own(tmp_path: Path, explicit: bool) -> None:
-    """It belongs to ``async_save[n]``, although DCP runs it through ``save`` on a thread."""
+def test_the_save_inside_an_async_save_is_no_operation_of_its_own(tmp_path: Path, explicit: bool) -> None:
+    """DCP runs it through ``save`` on a thread; it belongs to ``async_save[n]``."""
     with inject("async_save[2]/finish@0=raise; save[2]/finish@0=raise") as faults:
-        told = []
+        errors = []
         for step in range(3):
             place = (
                 {"storage_writer": dcp.FileSystemWriter(tmp_path / f"a{step}")} if explicit else {"checkpoint_id": tmp_path / f"a{step}"}
             )
-            told.append(outcome(async_save, state(), **place))
-        told += [outcome(save, state(), checkpoint_id=tmp_path / f"s{step}") for step in range(2)]
-    assert [bool(one) for one in told] == [False, True, False, False, True]
-    assert [one.operation for one in faults.fired] == ["async_save[2]", "save[2]"]
+            errors.append(outcome(async_save, state(), **place))
+        errors += [outcome(save, state(), checkpoint_id=tmp_path / f"s{step}") for step in range(2)]
+    assert [bool(error) for error in errors] == [False, True, False, False, True]
+    assert [firing.operation for firing in faults.fired] == ["async_save[2]", "save[2]"]
 
 
-def test_an_upload_keeps_its_operation_while_the_rank_goes_on(tmp_path: Path) -> None:
-    """A load that begins during the upload is another operation; the upload's calls still belong to the async save, also after the block ended."""
+def test_an_upload_keeps_its_operation_while_the_rank_continues(tmp_path: Path) -> None:
+    """A load during the upload is another operation. Calls of the upload belong to the async save, also after the end of the block."""
     save(state(), checkpoint_id=tmp_path / "old")
     staged, go_on = threading.Event(), threading.Event()
 
@@ -154,24 +154,24 @@ def test_an_upload_keeps_its_operation_while_the_rank_goes_on(tmp_path: Path) ->
     go_on.set()
     with pytest.raises(CheckpointException):
         future.result(timeout=60)
-    assert [one.operation for one in faults.fired] == ["async_save[1]"]
+    assert [firing.operation for firing in faults.fired] == ["async_save[1]"]
 
 
 @pytest.mark.parametrize("given", [True, False])
 @pytest.mark.parametrize("site", ["stager.stage", "stager.close"])
-def test_stagers_fail_whether_given_or_made_by_dcp(tmp_path: Path, site: str, given: bool) -> None:
-    """DCP makes a stager for itself where the caller gives none and the writer is none, and closes that one."""
+def test_stagers_of_the_caller_and_of_dcp_fail(tmp_path: Path, site: str, given: bool) -> None:
+    """DCP creates and closes a stager of its own where the caller passes no stager and the writer is no stager."""
     with inject(f"{site}@0=raise") as faults:
         stager = BlockingAsyncStager() if given else None
-        told = outcome(async_save, state(), checkpoint_id=tmp_path, async_stager=stager)
+        error = outcome(async_save, state(), checkpoint_id=tmp_path, async_stager=stager)
         join_executors()
     if site == "stager.stage":
-        assert "injected at stager.stage" in told
+        assert "injected at stager.stage" in error
     assert bool(faults.fired) is (site == "stager.stage" or not given)
 
 
-def test_async_save_stages_as_it_would_without_inject(tmp_path: Path) -> None:
-    """DCP lets a given writer stage, and takes its own stager for the same writer where it resolves it itself."""
+def test_inject_does_not_change_what_stages_an_async_save(tmp_path: Path) -> None:
+    """A writer that the caller passes stages itself; for a writer that DCP resolves, DCP's own stager does."""
     reached = {}
     for name, place in (
         ("given", {"storage_writer": dcp.FileSystemWriter(tmp_path / "a")}),
@@ -179,23 +179,23 @@ def test_async_save_stages_as_it_would_without_inject(tmp_path: Path) -> None:
     ):
         with inject("writer.stage@0=delay(0.001); stager.stage@0=delay(0.001)") as faults:
             assert outcome(async_save, state(), **place) == ""
-        reached[name] = [one.fault.partition("@")[0] for one in faults.fired]
+        reached[name] = [firing.fault.partition("@")[0] for firing in faults.fired]
     assert reached == {"given": ["writer.stage"], "resolved": ["stager.stage"]}
 
 
 def test_the_deprecated_entries_are_operations_too(tmp_path: Path) -> None:
-    """They are what can name another coordinator than rank 0."""
+    """They are the only functions with a parameter for the coordinator."""
     with warnings.catch_warnings(), inject("save[2]/finish@coordinator=raise; load[1]/read_data@0=raise") as faults:
         warnings.simplefilter("ignore", FutureWarning)
         writer, plain = dcp.FileSystemWriter(tmp_path), {"weight": torch.ones(2)}
-        told = [outcome(dcp.save_state_dict, plain, writer, no_dist=True) for _ in range(2)]
-        told.append(outcome(dcp.load_state_dict, plain, dcp.FileSystemReader(tmp_path), no_dist=True))
-    assert [bool(one) for one in told] == [False, True, True]
-    assert [one.operation for one in faults.fired] == ["save[2]", "load[1]"]
+        errors = [outcome(dcp.save_state_dict, plain, writer, no_dist=True) for _ in range(2)]
+        errors.append(outcome(dcp.load_state_dict, plain, dcp.FileSystemReader(tmp_path), no_dist=True))
+    assert [bool(error) for error in errors] == [False, True, True]
+    assert [firing.operation for firing in faults.fired] == ["save[2]", "load[1]"]
 
 
 def test_plans_compose(tmp_path: Path) -> None:
-    """The faults of an inner block act first, then those of the outer block, then those of the writer; each counts from its own beginning."""
+    """Faults of the inner block act first, then faults of the outer block, then faults of the writer; each counts from its own beginning."""
     writer = FaultyStorageWriter(dcp.FileSystemWriter(tmp_path), "finish@0=raise(KeyError)")
     with inject("save[2]/finish@0=raise(ValueError)") as outer:
         first = outcome(save, state(), storage_writer=writer)
@@ -210,7 +210,7 @@ def test_plans_compose(tmp_path: Path) -> None:
 
 
 def test_everything_is_restored_at_the_end_of_the_block(tmp_path: Path) -> None:
-    """Also when it ends with an exception, and only when the last of several has ended."""
+    """Also after an exception, and not before the last of several blocks has ended."""
     before = _entries()
     with contextlib.suppress(RuntimeError), inject("write_data@0=raise"):
         with inject("finish@0=raise"):
@@ -226,7 +226,7 @@ def test_everything_is_restored_at_the_end_of_the_block(tmp_path: Path) -> None:
     "plan", ["write_date@0=raise", "pg.gather@0=raise", "write_data@0=raise(no.such.module.Error)", "finish@all=raise"]
 )
 def test_a_bad_plan_touches_nothing(plan: str) -> None:
-    """The error comes before anything is replaced."""
+    """The error comes before a function is replaced."""
     before = _entries()
     with pytest.raises(PlanError), inject(plan):
         pytest.fail("entered")
@@ -234,7 +234,7 @@ def test_a_bad_plan_touches_nothing(plan: str) -> None:
 
 
 def test_a_rank_outside_the_world_is_refused_by_the_first_operation_that_knows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the block began before the world did."""
+    """The block began before the size of the world was known."""
     with inject("write_data@2=raise"):
         monkeypatch.setenv("WORLD_SIZE", "2")
         with pytest.raises(PlanError, match="outside a world of 2"):
@@ -245,7 +245,7 @@ def test_a_rank_outside_the_world_is_refused_by_the_first_operation_that_knows_i
     ("operation", "arguments"), [(save, {}), (load, {}), (save, {"checkpoint_id": "nowhere://else"}), (save, {"nonsense": 1})]
 )
 def test_wrong_calls_fail_as_without_inject(operation: Any, arguments: dict[str, Any]) -> None:
-    """No storage at all, one that DCP cannot resolve, an argument it does not have: DCP's own words."""
+    """Without a storage, with an id that DCP cannot resolve, with an unknown argument: the error is DCP's own."""
     bare = outcome(operation, {}, **arguments)
     with inject(""):
         assert outcome(operation, {}, **arguments).split("'")[-1] == bare.split("'")[-1]
@@ -253,26 +253,26 @@ def test_wrong_calls_fail_as_without_inject(operation: Any, arguments: dict[str,
 
 
 def test_fsspec_storage_is_resolved_and_wrapped() -> None:
-    """The second kind of storage that DCP resolves itself."""
+    """DCP resolves two kinds of storage itself; this is the second."""
     with inject("save[2]/finish@0=raise; load[1]/read_data@0=raise") as faults:
-        told = [outcome(save, {"weight": torch.ones(2)}, checkpoint_id=f"memory://inject-{step}") for step in range(2)]
-        told.append(outcome(load, {"weight": torch.zeros(2)}, checkpoint_id="memory://inject-0"))
-    assert [bool(one) for one in told] == [False, True, True]
+        errors = [outcome(save, {"weight": torch.ones(2)}, checkpoint_id=f"memory://inject-{step}") for step in range(2)]
+        errors.append(outcome(load, {"weight": torch.zeros(2)}, checkpoint_id="memory://inject-0"))
+    assert [bool(error) for error in errors] == [False, True, True]
     assert len(faults.fired) == 2
     store = fsspec.filesystem("memory")
     store.rm([path for path in store.ls("/", detail=False) if path.startswith("/inject-")], recursive=True)
 
 
 def _entries() -> list[Any]:
-    """Everything that a call of a public entry may run: the functions in the closures of its decorators."""
-    found, waiting = [], [dcp.save, dcp.async_save, dcp.save_state_dict, dcp.load, dcp.load_state_dict]
+    """The functions that a call of a public entry may run: those in the closures of its decorators."""
+    functions, waiting = [], [dcp.save, dcp.async_save, dcp.save_state_dict, dcp.load, dcp.load_state_dict]
     while waiting:
         function = waiting.pop()
-        found.append(function)
+        functions.append(function)
         with contextlib.suppress(AttributeError):
             waiting += [
                 cell.cell_contents
                 for cell in function.__closure__ or ()
-                if callable(cell.cell_contents) and cell.cell_contents not in found
+                if callable(cell.cell_contents) and cell.cell_contents not in functions
             ]
-    return [*found, dcp.state_dict_saver.DefaultStager]
+    return [*functions, dcp.state_dict_saver.DefaultStager]

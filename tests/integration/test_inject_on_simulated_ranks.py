@@ -1,4 +1,4 @@
-"""``inject`` where ranks share a process: nothing of one rank is another's."""
+"""``inject`` where ranks share a process: each rank has its own faults and counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def nothing_stays_replaced() -> Iterator[None]:
 
 
 def outcome(kind: str, place: Path) -> str:
-    """``saved`` or what the failure tells of which ranks."""
+    """``saved``, or the injected errors with their ranks."""
     try:
         result = getattr(dcp, kind)({"weight": torch.ones(4)}, checkpoint_id=place)
         if kind == "async_save":
@@ -36,8 +36,8 @@ def outcome(kind: str, place: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["save", "async_save"])
-def test_a_block_around_a_world_reaches_every_rank_of_it(tmp_path: Path, kind: str) -> None:
-    """Operations are counted per rank; the fault is the addressed rank's, and all are told."""
+def test_a_block_around_a_world_reaches_every_rank(tmp_path: Path, kind: str) -> None:
+    """Operations are counted per rank; the fault strikes the addressed rank, and every rank reports it."""
 
     def body() -> list[str]:
         return [outcome(kind, tmp_path / str(number)) for number in range(3)]
@@ -45,11 +45,11 @@ def test_a_block_around_a_world_reaches_every_rank_of_it(tmp_path: Path, kind: s
     with inject(f"{kind}[2]/write_data@1=raise(OSError:EIO)") as faults:
         results = SimulatedWorld(3).run(body)
     assert [result.value for result in results] == [["saved", "injected at writer.write_data on rank 1", "saved"]] * 3
-    assert [(one.rank, one.operation) for one in faults.fired] == [(1, f"{kind}[2]")]
+    assert [(firing.rank, firing.operation) for firing in faults.fired] == [(1, f"{kind}[2]")]
 
 
-def test_a_block_entered_by_each_rank_is_that_ranks_own(tmp_path: Path) -> None:
-    """Blocks of different ranks overlap and end in any order; each acts on the rank that entered it, and counts from its own beginning."""
+def test_a_block_that_a_rank_enters_is_its_own(tmp_path: Path) -> None:
+    """Blocks of different ranks overlap and end in any order; each acts on its own rank, and counts from its own beginning."""
 
     def body() -> tuple[str, str, int]:
         rank = dist.get_rank()
@@ -59,13 +59,13 @@ def test_a_block_entered_by_each_rank_is_that_ranks_own(tmp_path: Path) -> None:
         return first, second, len(faults.fired)
 
     results = SimulatedWorld(3, seed=5).run(body)
-    told = "injected at writer.write_data on rank 1, injected at writer.write_data on rank 2", "injected at writer.write_data on rank 0"
-    assert [result.value for result in results] == [(*told, 1)] * 3, [result.error for result in results]
+    errors = "injected at writer.write_data on rank 1, injected at writer.write_data on rank 2", "injected at writer.write_data on rank 0"
+    assert [result.value for result in results] == [(*errors, 1)] * 3, [result.error for result in results]
 
 
 @pytest.mark.filterwarnings("ignore:`save_state_dict` is deprecated")
-def test_the_coordinator_is_known_before_the_engine_tells_it(tmp_path: Path) -> None:
-    """Sites ahead of set-up follow the coordinator of the call, also where it is not rank 0."""
+def test_the_coordinator_is_known_before_set_up(tmp_path: Path) -> None:
+    """Sites before set-up follow the coordinator of the call, also another than rank 0."""
 
     def body() -> Any:
         with pytest.raises(CheckpointException) as caught:
@@ -76,12 +76,12 @@ def test_the_coordinator_is_known_before_the_engine_tells_it(tmp_path: Path) -> 
         results = SimulatedWorld(3).run(body)
     for result in results:
         assert_propagated(result.value, faults.plan, world_size=3, coordinator=2)
-    assert [one.rank for one in faults.fired] == [2]
+    assert [firing.rank for firing in faults.fired] == [2]
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
-def test_a_thread_that_is_no_ranks_is_left_alone(tmp_path: Path) -> None:
-    """What looks at the storage while a world's ranks still stand, loads without faults."""
+def test_a_thread_of_no_rank_is_left_alone(tmp_path: Path) -> None:
+    """A judge that reads the storage while the world's ranks exist loads without faults."""
     loaded = {"weight": torch.zeros(4)}
 
     def judge(_: object) -> None:

@@ -153,8 +153,9 @@ class Arrivals:
             describes all calls; every other pattern is of a fault that is narrowed to some files, and so counts the calls on these files alone.
         """
         patterns = [""]
-        globs = {fault.glob for fault in self._by_site.get(site_name, ()) if fault.glob is not None}
-        patterns += sorted(glob for glob in globs if fnmatchcase(file, glob))
+        for fault in self._by_site.get(site_name, ()):
+            if fault.glob is not None and fault.glob not in patterns and fnmatchcase(file, fault.glob):
+                patterns.append(fault.glob)
         keys = []
         for pattern in patterns:
             keys += [f"{rank} {site_name} {pattern}", f"{rank} {operation} {site_name} {pattern}"]

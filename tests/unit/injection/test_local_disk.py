@@ -93,7 +93,7 @@ def test_the_journal_lists_damage_apart_from_writes(tmp_path: Path) -> None:
     fs = journalled(journal, "fs.write@0#2=zerofill")
     write(fs, tmp_path / "f", b"ab", b"cd")
     assert files_after(journal.ops) == {"f": b"ab\0\0"}
-    assert [(one.path, one.offset, one.intended) for one in journal.damage] == [("f", 2, b"cd")]
+    assert [(damage.path, damage.offset, damage.intended) for damage in journal.damage] == [("f", 2, b"cd")]
 
 
 def test_a_skipped_mkdir_is_not_in_the_journal(tmp_path: Path) -> None:
