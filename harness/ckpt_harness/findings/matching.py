@@ -114,7 +114,7 @@ class Comparison:
     def fired_with_others(self, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether one of the entry's faults fired together with other faults.
 
-        Nobody can foretell what several faults lead to together, so that no signature is asked for. Nothing hides behind this for long: a sweep
+        No one can predict what several faults lead to together, so that no signature is asked for. Nothing hides behind this for long: a sweep
         also tries every fault of such a plan alone.
 
         Args:

@@ -19,6 +19,14 @@ This page lists claims that torch's distributed checkpointing (DCP) breaks today
 packages around DCP; [Third parties](THIRD_PARTIES.md) says how these packages were tested. Each finding was found by injecting faults. Each
 has a stand-alone script that shows the finding with plain torch, or with torch and the package, without the harness.
 
+## How to read an entry
+
+- *Faults* lists the effects and sites that show the finding ([fault tables](FAULTS.md)), the engines, and the calls: way of calling,
+  operation and planner ([ways of calling](reference/calling.md)). All are shell patterns.
+- *Claims broken* names [oracles](explanation/claims.md#oracles).
+- *Newer releases* says whether the script was run with another release, or only its source was compared.
+- The replay line shows the finding with the harness; the script shows it without.
+
 ## How an entry matches
 
 - A violated claim is *known* if an entry describes both the **decisive fault** and the **signature**. The decisive fault is the fault that
@@ -28,7 +36,7 @@ has a stand-alone script that shows the finding with plain torch, or with torch 
 - How a rank ended is matched with shell patterns. They hold no line numbers and no rank numbers, so that they are valid for any number of
   ranks. `the injected error` stands for exactly the error that the plan raised. `exact ranks` means that a `CheckpointException` names
   exactly the ranks on which a fault was injected.
-- If the faults of several entries decide the outcome together, each victim is compared with its own entry. Nobody can foretell what a known
+- If the faults of several entries decide the outcome together, each victim is compared with its own entry. Nobody can predict what a known
   fault leads to together with other faults; there the entry explains the violation whatever its signature. A sweep also tries each fault of
   such a plan alone.
 - Anything else is new and fails the run: another fault with the same signature, and the same fault with another signature.
@@ -102,7 +110,8 @@ def _section(entry: Entry) -> str:
         f"```sh\n{entry.replay}\npython {script}\n```",
     ]
     if entry.signatures:
-        parts += ["How the ranks of each role end:", "\n".join(map(_signature, entry.signatures))]
+        heading = "How the ranks of each role end" if len(entry.signatures) == 1 else "How the ranks of each role end, in one of these ways"
+        parts += [f"{heading}:", "\n".join(_signature(signature, entry) for signature in entry.signatures)]
     return "\n\n".join(parts)
 
 
@@ -126,10 +135,11 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     return facts
 
 
-def _signature(signature: Signature) -> str:
-    """A list item that says when the signature is used, with an item for each role below."""
+def _signature(signature: Signature, entry: Entry) -> str:
+    """A list item that names the faults of the signature, with an item for each role below."""
     restrictions = [_codes(patterns) for patterns in (signature.effects, signature.sites) if patterns != ("*",)]
-    lines = [f"- {' at '.join(restrictions) or 'always'}"]
+    every = "any fault of the entry" if entry.sites else "always"
+    lines = [f"- {' at '.join(restrictions) or every}"]
     for role in ROLES:
         if role in signature.roles:
             endings = " or ".join(f"`{pattern}`" for pattern in signature.roles[role])

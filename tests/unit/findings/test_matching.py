@@ -183,7 +183,7 @@ def test_the_ending_of_a_checkpoint_exception_names_the_differences() -> None:
     ],
 )
 def test_any_result_of_a_known_fault_together_with_others_is_known(plan, operation):
-    """Nobody can foretell what several faults lead to together; a sweep also tries each fault alone."""
+    """Nobody can predict what several faults lead to together; a sweep also tries each fault alone."""
     with Rig() as rig:
         result = rig.run(Case(FaultPlan.parse(plan), operation, ranks=3))
     assert result.known
