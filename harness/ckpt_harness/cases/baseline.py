@@ -42,7 +42,7 @@ class Baseline:
 
     def changes(self) -> list[str]:
         """Returns what has changed in the checkpoint of each group since it was saved; "" where nothing has."""
-        return [_changes(before, self.engine.fingerprint(place)) for place, before in zip(self.places, self.contents, strict=True)]
+        return [changes_between(before, self.engine.fingerprint(place)) for place, before in zip(self.places, self.contents, strict=True)]
 
 
 class Baselines:
@@ -117,8 +117,17 @@ def _kind(bound: BoundCase) -> Kind:
     return case.engine, case.workload, case.ranks, case.way, case.planner
 
 
-def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """How two fingerprints of a place differ, in words."""
+def changes_between(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Returns how two fingerprints of a place differ, in words; "" where they are equal.
+
+    Args:
+        before: file -> digest of its content.
+        now: the same, later.
+
+    Example:
+        >>> changes_between({"a": "1", "b": "2"}, {"b": "3", "c": "4"})
+        'a is gone, b is changed, c is new'
+    """
     changes = []
     for name in before:
         if name not in now:

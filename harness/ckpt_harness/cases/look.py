@@ -21,42 +21,8 @@ Fingerprints = dict[str, list[Mapping[str, str]]]
 """Operation -> the fingerprint of each group's place."""
 
 
-def look_at_storage(scene: Scene, baselines: Baselines, history: History) -> Storage:
-    """Looks at the place of each operation and group, and at the baseline.
-
-    Args:
-        scene: the case and its places.
-        baselines: says what the case damaged; a damaged baseline is replaced.
-        history: what has happened so far.
-    """
-    damage = baselines.damage(scene.bound)
-    storage: Storage = {}
-    for operation, places in scene.places.items():
-        commits = _Commits.of(history, operation, scene.bound.case.plan)
-        storage[operation] = tuple(
-            _look_at_place(scene, commits, group, place, changed) for group, place, changed in zip(scene.bound.groups, places, damage, strict=True)
-        )
-    return storage
-
-
-def _look_at_place(scene: Scene, commits: _Commits, group: Group, place: str, damage: Mapping[str, str]) -> StorageEvidence:
-    bound = scene.bound
-    members = set(group.ranks)
-    # With collectives, one rank commits for its group; without, each rank commits for itself.
-    apart = 0 if bound.call_style.use_collectives else len(group.ranks)
-    needed = max(1, apart)
-    committed = None
-    if bound.saves:
-        committed = bound.engine.committed(place, apart)
-        if bound.overwrites and len(commits.reported & members) < needed:
-            # The marker may still be that of the old checkpoint. What a failed commit left is found out by loading it.
-            committed = False
-    finish_acted = len(commits.acted & members) >= needed
-    return StorageEvidence(committed, finish_acted, damage, ranks=group.ranks)
-
-
 @dataclass(frozen=True)
-class _Commits:
+class Commits:
     """The ranks that called ``writer.finish``, which commits a checkpoint, in one operation.
 
     Attributes:
@@ -68,8 +34,20 @@ class _Commits:
     reported: frozenset[int]
 
     @classmethod
-    def of(cls, history: History, operation: str, plan: FaultPlan) -> _Commits:
-        """Reads them from the history."""
+    def of(cls, history: History, operation: str, plan: FaultPlan) -> Commits:
+        """Reads them from a history.
+
+        Args:
+            history: what has happened.
+            operation: name of the operation.
+            plan: the faults of the case.
+
+        Example:
+            >>> from ckpt_harness.history import Event
+            >>> events = [Event(0.0, 0, "enter", "save[1]", "writer.finish"), Event(0.1, 0, "raised", "save[1]", "writer.finish")]
+            >>> Commits.of(History(events), "save[1]", FaultPlan())
+            Commits(acted=frozenset({0}), reported=frozenset())
+        """
         lost_acknowledgements = {str(fault) for fault in plan if fault.after}
         begun, acted, reported = set(), set(), set()
         for event in history:
@@ -85,6 +63,40 @@ class _Commits:
         # A fault below the storage strikes within the call, which may have committed before.
         acted |= {event.rank for event in history.of_kind("fault") if event.rank in begun and SITES[event.site].layer != "calls"}
         return cls(frozenset(acted), frozenset(reported))
+
+
+def look_at_storage(scene: Scene, baselines: Baselines, history: History) -> Storage:
+    """Looks at the place of each operation and group, and at the baseline.
+
+    Args:
+        scene: the case and its places.
+        baselines: says what the case damaged; a damaged baseline is replaced.
+        history: what has happened so far.
+    """
+    damage = baselines.damage(scene.bound)
+    storage: Storage = {}
+    for operation, places in scene.places.items():
+        commits = Commits.of(history, operation, scene.bound.case.plan)
+        storage[operation] = tuple(
+            _look_at_place(scene, commits, group, place, changed) for group, place, changed in zip(scene.bound.groups, places, damage, strict=True)
+        )
+    return storage
+
+
+def _look_at_place(scene: Scene, commits: Commits, group: Group, place: str, damage: Mapping[str, str]) -> StorageEvidence:
+    bound = scene.bound
+    members = set(group.ranks)
+    # With collectives, one rank commits for its group; without, each rank commits for itself.
+    apart = 0 if bound.call_style.use_collectives else len(group.ranks)
+    needed = max(1, apart)
+    committed = None
+    if bound.saves:
+        committed = bound.engine.committed(place, apart)
+        if bound.overwrites and len(commits.reported & members) < needed:
+            # The marker may still be that of the old checkpoint. What a failed commit left is found out by loading it.
+            committed = False
+    finish_acted = len(commits.acted & members) >= needed
+    return StorageEvidence(committed, finish_acted, damage, ranks=group.ranks)
 
 
 def fingerprints(scene: Scene) -> Fingerprints:
@@ -117,10 +129,22 @@ def left_behind(
     for operation, contents in before.items():
         succeeded = all(ending.outcome.kind == "returned" for ending in endings[operation].values())
         for place, then in zip(scene.places[operation], contents, strict=True):
-            yield from _files_left(operation, then, scene.bound.engine.fingerprint(place), succeeded)
+            yield from files_left(operation, then, scene.bound.engine.fingerprint(place), succeeded)
 
 
-def _files_left(operation: str, then: Mapping[str, str], now: Mapping[str, str], succeeded: bool) -> Iterator[str]:
+def files_left(operation: str, then: Mapping[str, str], now: Mapping[str, str], succeeded: bool) -> Iterator[str]:
+    """Finds files that were written late, and temporary files of a save that succeeded.
+
+    Args:
+        operation: name of the operation.
+        then: fingerprint of its place when it had ended on all ranks.
+        now: fingerprint of its place when the world was over.
+        succeeded: whether it succeeded on all ranks.
+
+    Example:
+        >>> list(files_left("save[1]", {"a": "1"}, {"a": "2", "b.tmp": "3"}, succeeded=False))
+        ['a of save[1] was written after the operation had ended', 'b.tmp of save[1] was written after the operation had ended']
+    """
     for file in now:
         if now[file] != then.get(file):
             yield f"{file} of {operation} was written after the operation had ended"

@@ -58,7 +58,7 @@ def test_an_engine_of_one_process_is_refused_to_processes() -> None:
 
 def test_an_unknown_world_is_refused() -> None:
     """With the choices."""
-    with pytest.raises(UsageError, match="worlds: simulated, processes, attached"):
+    with pytest.raises(UsageError, match="unknown world .imagined.; valid: simulated, processes, attached"):
         Case(world="imagined").bind()  # type: ignore[arg-type]
 
 
