@@ -11,7 +11,16 @@ from collections.abc import Iterable
 
 
 class HarnessError(Exception):
-    """Base of all errors of the harness."""
+    """Base of all errors of the harness.
+
+    Example:
+        >>> from ckpt_harness import FaultPlan
+        >>> try:
+        ...     FaultPlan.parse("write_data@1=explode")
+        ... except HarnessError as error:
+        ...     print(type(error).__name__)
+        PlanError
+    """
 
 
 class UsageError(HarnessError, ValueError):
@@ -35,6 +44,12 @@ class InjectedFault(Exception):
 
     Args:
         message: which fault of which plan was injected.
+
+    Example:
+        >>> raise InjectedFault("injected at writer.finish on rank 0")
+        Traceback (most recent call last):
+            ...
+        ckpt_harness.errors.InjectedFault: injected at writer.finish on rank 0
     """
 
 
@@ -47,7 +62,15 @@ class DeadlockError(HarnessError):
 
 
 class OracleViolation(AssertionError):
-    """A claim about the engine does not hold. The message carries the evidence and a replay line."""
+    """A claim about the engine does not hold. The message has the evidence and, if a case was run, its replay line.
+
+    Example:
+        >>> from ckpt_harness import assert_propagated
+        >>> assert_propagated(ValueError("disk"), "writer.write_data@1=raise")
+        Traceback (most recent call last):
+            ...
+        ckpt_harness.errors.OracleViolation: raised ValueError(disk) instead of a CheckpointException
+    """
 
 
 _LISTED = 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import io
 import re
 from pathlib import Path
@@ -44,6 +45,7 @@ def _module(name: str) -> ModuleType:
         raise
 
 
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")  # some examples save from one process without a group
 @pytest.mark.parametrize("name", FILES)
 def test_the_examples_of_a_module_show_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Doctest finds each example of the file, and each prints what stands below it."""
@@ -56,3 +58,10 @@ def test_the_examples_of_a_module_show_what_they_say(name: str, tmp_path: Path, 
     for case in cases:
         runner.run(case, out=report.write)
     assert runner.summarize(verbose=False).failed == 0, report.getvalue()
+
+
+@pytest.mark.parametrize("name", ckpt_harness.__all__)
+def test_every_public_name_shows_how_it_is_used(name: str) -> None:
+    """Its docstring has an example: one that doctest runs, or a block under ``Example:`` where a test or an engine is needed."""
+    text = inspect.cleandoc(getattr(ckpt_harness, name).__doc__ or "")
+    assert re.search(r"^\s+>>> |^Example:\n+    \S", text, re.MULTILINE), text

@@ -18,6 +18,11 @@ class Raise(Effect):
 
     Attributes:
         error: the error's name, as :func:`ckpt_harness.faults.error_specs.check` accepts it.
+
+    Example:
+        >>> from ckpt_harness import Fault, Raise
+        >>> str(Fault("writer.write_data", (2,), Raise("OSError:ENOSPC")))
+        'writer.write_data@2=raise(OSError:ENOSPC)'
     """
 
     error: str = "InjectedFault"
@@ -39,6 +44,11 @@ class FailFuture(Effect):
     Attributes:
         at: the method of the future that raises: ``wait`` or ``value``.
         error: the error's name, as :func:`ckpt_harness.faults.error_specs.check` accepts it.
+
+    Example:
+        >>> from ckpt_harness import FailFuture, Fault
+        >>> str(Fault("writer.write_data.future", (1,), FailFuture("value", "OSError:EIO")))
+        'writer.write_data.future@1=failfuture(value,OSError:EIO)'
     """
 
     at: str = "wait"
@@ -64,7 +74,13 @@ class FailFuture(Effect):
 
 @dataclass(frozen=True)
 class NeverComplete(Effect):
-    """The call returns, and its future never completes."""
+    """The call returns, and its future never completes.
+
+    Example:
+        >>> from ckpt_harness import Fault, NeverComplete
+        >>> str(Fault("writer.write_data.future", (1,), NeverComplete()))
+        'writer.write_data.future@1=nevercomplete'
+    """
 
     name: ClassVar[str] = "nevercomplete"
     can_be_after: ClassVar[bool] = False
@@ -80,7 +96,12 @@ class Delay(Effect):
     """The rank is late.
 
     Attributes:
-        seconds: by how many seconds of the world's time; simulated seconds cost nothing.
+        seconds: seconds of the world's time; simulated seconds cost nothing.
+
+    Example:
+        >>> from ckpt_harness import Delay, Fault
+        >>> str(Fault("writer.finish", "coordinator", Delay(2.5)))
+        'writer.finish@coordinator=delay(2.5)'
     """
 
     seconds: float = 1.0
@@ -98,7 +119,13 @@ class Delay(Effect):
 
 @dataclass(frozen=True)
 class Hang(Effect):
-    """The call never returns."""
+    """The call never returns.
+
+    Example:
+        >>> from ckpt_harness import Fault, Hang
+        >>> str(Fault("reader.read_data", (0, 1), Hang()))
+        'reader.read_data@0,1=hang'
+    """
 
     name: ClassVar[str] = "hang"
     about: ClassVar[str] = "the call never returns"
@@ -110,7 +137,13 @@ class Hang(Effect):
 
 @dataclass(frozen=True)
 class Kill(Effect):
-    """The rank dies: SIGKILL with real processes, simulated death otherwise."""
+    """The rank dies: by SIGKILL if it is a process; a simulated rank never runs again.
+
+    Example:
+        >>> from ckpt_harness import Fault, Kill
+        >>> str(Fault("writer.write_data", (1,), Kill(), after=True))
+        'writer.write_data@1!after=kill'
+    """
 
     name: ClassVar[str] = "kill"
     about: ClassVar[str] = "the rank dies, as by SIGKILL"
@@ -157,7 +190,13 @@ class Exit(Effect):
 
 @dataclass(frozen=True)
 class Skip(Effect):
-    """The call returns successfully and did nothing."""
+    """The call returns successfully and did nothing.
+
+    Example:
+        >>> from ckpt_harness import Fault, Skip
+        >>> str(Fault("fs.fsync", (1,), Skip(), times=None))
+        'fs.fsync@1#1x*=skip'
+    """
 
     name: ClassVar[str] = "skip"
     can_be_after: ClassVar[bool] = False
@@ -176,6 +215,11 @@ class WrongResult(Effect):
 
     Attributes:
         kind: ``none``, or for a list ``short`` (without its last element) or ``duplicate`` (with its first element twice).
+
+    Example:
+        >>> from ckpt_harness import Fault, WrongResult
+        >>> str(Fault("writer.prepare_global_plan", "coordinator", WrongResult("short")))
+        'writer.prepare_global_plan@coordinator=wrong(short)'
     """
 
     kind: str = "none"

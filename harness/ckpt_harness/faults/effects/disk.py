@@ -49,6 +49,11 @@ class DiskError(Effect):
 
     Attributes:
         errno: symbolic error number.
+
+    Example:
+        >>> from ckpt_harness import DiskError, Fault
+        >>> str(Fault("fs.rename", (0,), DiskError("EROFS")))
+        'fs.rename@0=diskerror(EROFS)'
     """
 
     errno: str = "EIO"
@@ -72,6 +77,11 @@ class NoSpace(_OfBytes):
 
     Attributes:
         after_bytes: the number of bytes that still fit.
+
+    Example:
+        >>> from ckpt_harness import Fault, NoSpace
+        >>> str(Fault("fs.write", (1,), NoSpace(4096), glob="*.distcp"))
+        'fs.write(*.distcp)@1=nospace(4096)'
     """
 
     after_bytes: int = 0
