@@ -10,7 +10,6 @@ project_copyright = author
 release = version = installed_version("ckpt-harness")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
-exclude_patterns = ["examples/**", "engines/**"]
 
 # Anchors like those that code hosts give headings, so that one link works in both places.
 myst_heading_anchors = 3
@@ -21,6 +20,8 @@ autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
+autodoc_inherit_docstrings = False
 
 html_theme = "furo"
 html_title = "ckpt-harness"

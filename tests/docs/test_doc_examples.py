@@ -1,12 +1,11 @@
 """Every example of the README and of the pages below docs/ runs, and prints what the page shows.
 
 A ``console`` block is a session: its commands run one after the other, in one directory for each page, and print what is shown below them. A ``python`` block
-is a whole script, or a test file if it has a test; unless the comment before it names the file that it quotes, or says that it is only parsed.
+is a whole script, or a test file if it has a test; unless the comment before it names the file that it quotes.
 """
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shutil
@@ -30,7 +29,7 @@ _PROGRAMS = {
 
 SESSIONS = [page for page in PAGES if any(block.language == "console" for block in blocks(page))]
 CODE = every_block("python")
-STANDALONE = [block for block in CODE if not block.comment.endswith(".py") and block.comment != "sketch"]
+STANDALONE = [block for block in CODE if block.comment == ""]
 
 
 @pytest.fixture
@@ -98,11 +97,3 @@ def test_every_python_block_runs(block: Block, shell: Path) -> None:
     following = after[after.index(block) + 1 :][:1]
     if following and following[0].comment == "output":
         assert pattern(following[0].text).fullmatch(ran.stdout), ran.stdout
-
-
-def test_every_sketch_is_python() -> None:
-    """A sketch is code whose names are the reader's own; it parses at least, and there are few."""
-    sketches = [block for block in CODE if block.comment == "sketch"]
-    assert len(sketches) <= 3
-    for block in sketches:
-        ast.parse(block.text)

@@ -54,9 +54,9 @@ def test_every_quote_is_in_its_file(block: Block) -> None:
 
 
 def test_every_quoted_example_is_one_that_a_test_runs() -> None:
-    """Below docs/examples or scenarios, where tests find them."""
+    """Below docs/examples or scenarios, or in the README, where tests find them."""
     assert len(QUOTES) >= 10
-    assert all(block.comment.startswith(("docs/examples/", "scenarios/")) for block in QUOTES)
+    assert all(block.comment.startswith(("docs/examples/", "scenarios/", "README.md")) for block in QUOTES)
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)
@@ -109,8 +109,9 @@ def test_the_api_page_has_every_public_name_once() -> None:
 
 def test_the_pytest_page_has_every_option_mark_and_fixture() -> None:
     """And none that there is not."""
-    page, plugin = _text("docs/reference/pytest.md"), _text("harness/ckpt_harness/pytest_plugin/__init__.py")
-    assert set(re.findall(r"--ckpt-[a-z]+", page)) == set(re.findall(r'addoption\("(--ckpt-[a-z]+)"', plugin))
+    page = _text("docs/reference/pytest.md")
+    plugin = "".join(file.read_text("utf-8") for file in (ROOT / "harness/ckpt_harness/pytest_plugin").glob("*.py"))
+    assert set(re.findall(r"--ckpt-[a-z]+", page)) == set(re.findall(r'"(--ckpt-[a-z]+)",', plugin))
     assert set(re.findall(r"^\| `(ckpt_\w+)` \|", page, re.MULTILINE)) == set(FIXTURES)
     assert set(re.findall(r"pytest\.mark\.(\w+)", page)) == {"ckpt_ranks", "ckpt_runs_in", "ckpt_needs"}
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from torch.distributed.checkpoint import StorageReader, StorageWriter
-from torch.distributed.checkpoint.planner import LoadItemType, WriteItemType
+from torch.distributed.checkpoint.planner import LoadItemType
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.futures import Future
 
@@ -34,8 +34,7 @@ class PocketWriter(StorageWriter):
         results = []
 
         def write(number, item):
-            data = planner.resolve_data(item)
-            content = data.getvalue() if item.type is WriteItemType.BYTE_IO else pickle.dumps(data.detach().clone())
+            content = _content(planner.resolve_data(item))
             name = f"{plan.storage_data}.{number}"
             (self.place / name).write_bytes(content)
             results.append(WriteResult(item.index, len(content), name))
@@ -88,6 +87,10 @@ class PocketReader(StorageReader):
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id):
         return True
+
+
+def _content(data):
+    return data.getvalue() if isinstance(data, io.BytesIO) else pickle.dumps(data.detach().clone())
 
 
 def _done(value=None):
