@@ -1,4 +1,4 @@
-"""How ``torch.distributed.checkpoint`` is called; the engines of its family differ in their storage only."""
+"""Calls of ``torch.distributed.checkpoint`` (DCP). The engines of its family differ in their storage only."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ DCP_CAPABILITIES = frozenset(
         Capability.FILE_SYSTEM,
     }
 )
-"""What DCP claims on its file systems. It does not check what its storage hands back, has no checksums, and overwrites in place."""
+"""What DCP claims on its file systems. DCP does not verify the data that its storage returns, has no checksums, and overwrites in place."""
 
 
-UNTOLD = Protocol(
-    "DCP, told of no place",
+WITHOUT_ID = Protocol(
+    "DCP without checkpoint_id",
     {
         kind: dataclasses.replace(course, before=tuple(site for site in course.before if not site.endswith(".reset")))
         for kind, course in DCP.operations.items()
     },
 )
-"""Without a ``checkpoint_id`` beside the storage object nobody resets that."""
+"""DCP's protocol for a storage object without a ``checkpoint_id``: DCP then does not call ``reset``."""
 
 
 class Planners(NamedTuple):
     """A kind of planner.
 
     Attributes:
-        about: one line.
+        about: a description of one line.
         save: options of ``DefaultSavePlanner``.
         load: options of ``DefaultLoadPlanner``.
     """
@@ -55,20 +55,20 @@ class Planners(NamedTuple):
 
 
 _NO_FLATTEN = {"flatten_state_dict": False, "flatten_sharded_tensors": False}
-"""Both, since a load planner that flattens sharded tensors alone puts the objects that it loads into a copy, which nobody sees."""
+"""Both options, since a load planner that flattens only sharded tensors loads objects into a copy of the state, which is lost."""
 
 PLANNERS: dict[str, Planners] = {
-    "default": Planners("DCP's own, with no options", {}, {}),
-    "plan-caching": Planners("plans are kept from save to save, and only changes are sent", {"enable_plan_caching": True}, {}),
-    "dedup-lowest": Planners("what all ranks hold is saved by the lowest", {"dedup_save_to_lowest_rank": True}, {}),
-    "no-flatten": Planners("nested dictionaries are saved as one object", _NO_FLATTEN, _NO_FLATTEN),
-    "partial-load": Planners("keys that the checkpoint lacks are let be", {}, {"allow_partial_load": True}),
+    "default": Planners("DCP's planners without options", {}, {}),
+    "plan-caching": Planners("plans are cached between saves, and only changes are communicated", {"enable_plan_caching": True}, {}),
+    "dedup-lowest": Planners("replicated values are saved by the lowest rank", {"dedup_save_to_lowest_rank": True}, {}),
+    "no-flatten": Planners("nested dictionaries are not flattened; each is saved as an object", _NO_FLATTEN, _NO_FLATTEN),
+    "partial-load": Planners("keys that are missing in the checkpoint are ignored", {}, {"allow_partial_load": True}),
 }
-"""Name -> the options of DCP's own planners that change what is sent, who stores what, and what is asked for."""
+"""The options of DCP's planners that change what is communicated, which rank stores a value, and what is loaded; by name."""
 
 
 class DcpCalls:
-    """The calls of an engine that runs DCP's own ``save`` and ``load``."""
+    """The part of an engine that calls DCP's ``save``, ``async_save`` and ``load``."""
 
     name: str
     protocol: Protocol
@@ -78,11 +78,11 @@ class DcpCalls:
     planners: Mapping[str, str] = {name: kind.about for name, kind in PLANNERS.items()}
 
     def checkpoint_id(self, place: str) -> str | None:
-        """What DCP is told of the place beside the storage object; None where that knows better."""
+        """Returns the ``checkpoint_id`` to pass to DCP beside the storage object; None if the storage object must not be reset to it."""
         return place
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
-        """``dcp.save``; with another coordinator than 0 the deprecated ``save_state_dict``, which alone can name one."""
+        """Calls ``dcp.save``; for a coordinator other than 0, the deprecated ``save_state_dict``, the only function with that parameter."""
         if call.coordinator and dist.is_initialized():
             save_with_coordinator(state, writer, call.coordinator, planner, call.group)
         else:
@@ -90,25 +90,25 @@ class DcpCalls:
             dcp.save(state, checkpoint_id=self.checkpoint_id(place), storage_writer=writer, planner=planner, **options)
 
     def make_stager(self, staging: str) -> AsyncStager:
-        """A stager of the caller's own: DCP's, which copies at once or in the background."""
+        """Makes a stager of DCP that copies at once or in the background."""
         return background_stager() if staging == "background" else BlockingAsyncStager()
 
     def make_save_planner(self, kind: str) -> dcp.DefaultSavePlanner:
-        """DCP's own planner."""
+        """Makes DCP's default planner with the options of a kind."""
         return dcp.DefaultSavePlanner(**PLANNERS[kind].save)
 
     def make_load_planner(self, kind: str) -> dcp.DefaultLoadPlanner:
-        """DCP's own planner."""
+        """Makes DCP's default planner with the options of a kind."""
         return dcp.DefaultLoadPlanner(**PLANNERS[kind].load)
 
     def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
-        """``dcp.async_save``.
+        """Calls ``dcp.async_save``.
 
         Raises:
-            UsageError: the engine's protocol has none.
+            UsageError: the engine's protocol has no ``async_save``.
         """
         if "async_save" not in self.protocol.operations:
-            raise UsageError(f"engine {self.name!r} has no async_save; operations: {', '.join(self.protocol.operations)}")
+            raise UsageError(f"engine {self.name!r} has no async_save; valid: {', '.join(self.protocol.operations)}")
         response: Any = dcp.async_save(
             state,
             checkpoint_id=self.checkpoint_id(place),
@@ -122,7 +122,7 @@ class DcpCalls:
         return Saving(getattr(response, "upload_completion", response), getattr(response, "staging_completion", None))
 
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
-        """``dcp.load``; with another coordinator than 0 the deprecated ``load_state_dict``."""
+        """Calls ``dcp.load``; for a coordinator other than 0, the deprecated ``load_state_dict``."""
         if call.coordinator and dist.is_initialized():
             load_with_coordinator(state, reader, call.coordinator, planner, call.group)
         else:
@@ -134,19 +134,27 @@ def _options(call: Call) -> dict[str, Any]:
 
 
 def markers(apart: int) -> list[str]:
-    """The files that DCP's file systems commit by: that of all ranks or, where they saved without collectives, one of each."""
+    """Returns the names of the commit markers on DCP's file systems.
+
+    Args:
+        apart: 0 for a save by all ranks together; otherwise the number of ranks, each of which commits its own part.
+
+    Example:
+        >>> markers(0), markers(2)
+        (['.metadata'], ['__0.metadata', '__1.metadata'])
+    """
     return [f"__{rank}.metadata" for rank in range(apart)] or [".metadata"]
 
 
 def flaws_of(place: str) -> list[str]:
-    """What the metadata of a checkpoint on a local file system promises, and no file holds. Without metadata for all ranks there is nothing to ask.
+    """Lists data that a checkpoint's metadata names and no file contains; empty if there is no metadata of all ranks.
 
     Args:
-        place: its directory.
+        place: the directory of the checkpoint.
     """
     try:
         metadata = dcp.FileSystemReader(place).read_metadata()
-    except Exception:  # noqa: BLE001  (whether it can be read is for a load to say)
+    except Exception:  # noqa: BLE001  (unreadable metadata is reported by loads)
         return []
     return list(_flaws(metadata, Path(place)))
 
@@ -156,10 +164,10 @@ def _flaws(metadata: Any, place: Path) -> Iterator[str]:
     for name, entry in metadata.state_dict_metadata.items():
         for offset in [tuple(chunk.offsets) for chunk in entry.chunks] if hasattr(entry, "chunks") else [None]:
             if not any((piece.name, piece.offset) == (name, offset) for piece in stored):
-                yield f"{name} at {offset} is in the metadata, and nowhere in storage"
+                yield f"{name} at {offset} is in the metadata, and not in storage"
     for piece in stored:
         file = place / piece.file
         size = file.stat().st_size if file.is_file() else -1
         if size < piece.end:
-            there = f"{size} bytes long" if size >= 0 else "not there"
-            yield f"{piece.name} should be in {piece.file} at [{piece.start}, {piece.end}), which is {there}"
+            actual = f"is {size} bytes long" if size >= 0 else "does not exist"
+            yield f"{piece.name} should be in {piece.file} at [{piece.start}, {piece.end}); the file {actual}"

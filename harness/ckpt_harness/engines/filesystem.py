@@ -18,11 +18,11 @@ class FileSystemEngine(DcpCalls):
     """DCP with its own file system storage.
 
     Args:
-        name: for the command line.
-        about: one line.
+        name: the name on the command line.
+        about: a description of one line.
         usual: see :class:`ckpt_harness.engines.base.Engine`.
-        lacks: what it does not claim, called as it usually is.
-        writer_options: passed to ``FileSystemWriter``.
+        lacks: capabilities of DCP that the engine does not claim.
+        writer_options: options of ``FileSystemWriter``.
     """
 
     def __init__(
@@ -36,27 +36,27 @@ class FileSystemEngine(DcpCalls):
         self._writer_options = writer_options
 
     def place(self, root: Path, name: str) -> str:
-        """A directory below ``root``."""
+        """Returns a directory below ``root``."""
         return str(root / name)
 
     def make_writer(self, place: str) -> dcp.FileSystemWriter:
-        """A writer for the directory."""
+        """Makes a writer for the directory."""
         return dcp.FileSystemWriter(place, **self._writer_options)
 
     def make_reader(self, place: str) -> dcp.FileSystemReader:
-        """A reader for the directory."""
+        """Makes a reader for the directory."""
         return dcp.FileSystemReader(place)
 
     def committed(self, place: str, apart: int = 0) -> bool:
-        """Whether ``.metadata`` is there, or that of each rank."""
+        """Returns whether ``.metadata`` exists, or for a save without collectives, that of each rank."""
         return all((Path(place) / name).exists() for name in markers(apart))
 
     def flaws(self, place: str) -> Sequence[str]:
-        """Chunks and objects that the metadata promises and no file holds."""
+        """Lists chunks and objects that the metadata names and no file contains."""
         return flaws_of(place)
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
-        """Relative name -> SHA-256 of each file."""
+        """Returns the SHA-256 of each file, by relative name."""
         root = Path(place)
         files = sorted(path for path in root.rglob("*") if path.is_file()) if root.exists() else []
         return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -66,22 +66,22 @@ class FileSystemEngine(DcpCalls):
         shutil.rmtree(place, ignore_errors=True)
 
 
-FILESYSTEM = FileSystemEngine("filesystem", "DCP on a file system, one file per rank, not fsynced", sync_files=False)
-"""Fsync is off: the simulated world's crashes are those of ranks, which fsync does not matter to, and it costs most of a small save's time."""
+FILESYSTEM = FileSystemEngine("filesystem", "DCP on a file system; one file per rank; no fsync", sync_files=False)
+"""Without fsync: it makes no difference if ranks die and the system keeps running, and it takes most of the time of a small save."""
 
-FILESYSTEM_SYNCED = FileSystemEngine("filesystem-synced", "DCP on a file system, one file per rank, fsynced as DCP does by default")
+FILESYSTEM_SYNCED = FileSystemEngine("filesystem-synced", "DCP on a file system; one file per rank; fsync, as is DCP's default")
 
 FILESYSTEM_ITEMS = FileSystemEngine(
-    "filesystem-items", "DCP on a file system, one file per tensor and object, not fsynced", sync_files=False, single_file_per_rank=False
+    "filesystem-items", "DCP on a file system; one file per tensor and object; no fsync", sync_files=False, single_file_per_rank=False
 )
 
 FILESYSTEM_THREADS = FileSystemEngine(
-    "filesystem-threads", "DCP on a file system, each rank writing on four threads", sync_files=False, thread_count=4
+    "filesystem-threads", "DCP on a file system; each rank writes with four threads; no fsync", sync_files=False, thread_count=4
 )
 
 FILESYSTEM_NO_COLLECTIVES = FileSystemEngine(
     "filesystem-no-collectives",
-    "DCP on a file system, each rank committing its own part, not fsynced",
+    "DCP on a file system, without collectives: each rank commits its own part; no fsync",
     usual={"way": "no_collectives"},
     lacks=frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR}),
     sync_files=False,
@@ -89,7 +89,7 @@ FILESYSTEM_NO_COLLECTIVES = FileSystemEngine(
 
 ASYNC_THREAD = FileSystemEngine(
     "async-thread",
-    "DCP on a file system, saving in the background by a thread of the rank, not fsynced",
+    "DCP on a file system; async_save with a thread of the rank; no fsync",
     usual={"operation": "async_save", "executor": "thread"},
     lacks=frozenset({Capability.ANY_COORDINATOR}),
     sync_files=False,
@@ -97,7 +97,7 @@ ASYNC_THREAD = FileSystemEngine(
 
 ASYNC_PROCESS = FileSystemEngine(
     "async-process",
-    "DCP on a file system, saving in the background by a process of the rank's, not fsynced",
+    "DCP on a file system; async_save with a process of the rank; no fsync",
     usual={"operation": "async_save", "executor": "process", "world": "processes"},
     lacks=frozenset({Capability.ANY_COORDINATOR}),
     sync_files=False,

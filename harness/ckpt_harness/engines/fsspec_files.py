@@ -1,4 +1,4 @@
-"""DCP on fsspec's ``file://``: the local file system, through the layer that remote ones are reached by."""
+"""DCP on fsspec's ``file://``: the local file system through fsspec, which DCP uses for remote storage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class FsspecFilesEngine(FileSystemEngine):
     """DCP with fsspec's writer and reader on a directory."""
 
     def make_writer(self, place: str) -> FsspecWriter:
-        """A writer for the directory; ``sync_files`` would call ``os.sync()`` for the whole host, since fsspec's files have no descriptor."""
+        """Makes a writer. Without ``sync_files``, which would call ``os.sync()`` for the whole host, since fsspec's files have no descriptor."""
         return FsspecWriter(Path(place).as_uri(), sync_files=False)
 
     def make_reader(self, place: str) -> FsspecReader:
-        """A reader for the directory."""
+        """Makes a reader for the directory."""
         return FsspecReader(Path(place).as_uri())
 
 
-FSSPEC_FILES = FsspecFilesEngine("fsspec-file", "DCP on fsspec's file://")
+FSSPEC_FILES = FsspecFilesEngine("fsspec-file", "DCP on fsspec's file:// (the local file system)")

@@ -1,4 +1,4 @@
-"""DCP on fsspec's ``s3://``: s3fs against a store on this machine (see :mod:`ckpt_harness.engines.moto`)."""
+"""DCP on fsspec's ``s3://``: s3fs with a local S3 server (see :mod:`ckpt_harness.engines.moto`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import s3fs  # noqa: F401  (missing, it is told here, before anything runs)
+import s3fs  # noqa: F401  (so that a missing package is reported before anything runs)
 from fsspec.asyn import get_loop, iothread
 
 from ckpt_harness import runtime
@@ -16,7 +16,7 @@ from ckpt_harness.injection.object_store import reach
 
 T = TypeVar("T")
 
-# The thread of fsspec's loop serves all ranks, so it must not be started by one of them; nor must the workers of the loop be taken for anybody's.
+# The thread of fsspec's event loop and the workers of that loop serve all ranks, so they must not belong to the rank that happens to start them.
 get_loop().set_default_executor(ThreadPoolExecutor(4, initializer=lambda: runtime.serves(threading.current_thread())))
 runtime.serves(iothread[0])
 
@@ -24,18 +24,18 @@ runtime.serves(iothread[0])
 class FsspecS3Engine(moto.MotoEngine):
     """DCP with fsspec's writer and reader on S3.
 
-    The client's patience is cut short, and nothing else about it: it waits two seconds for an answer, and tries four times in all.
+    Only the client's timeouts and retries are changed: it waits two seconds for an answer, and tries four times in total.
     """
 
     name = "fsspec-s3"
-    about = "DCP on fsspec's s3:// (s3fs), against moto's server"
+    about = "DCP on fsspec's s3:// (s3fs), with a local S3 server (moto)"
 
     def make_writer(self, place: str) -> FsspecWriter:
-        """A writer for the prefix; ``sync_files`` would call ``os.sync()`` for the whole host, since a key has no descriptor."""
+        """Makes a writer. Without ``sync_files``, which would call ``os.sync()`` for the whole host, since objects have no descriptor."""
         return _impatient(FsspecWriter(f"s3://{moto.Place.of(place).key}", sync_files=False, **_options(place)))
 
     def make_reader(self, place: str) -> FsspecReader:
-        """A reader for the prefix."""
+        """Makes a reader for the prefix."""
         return _impatient(FsspecReader(f"s3://{moto.Place.of(place).key}", **_options(place)))
 
 
@@ -50,7 +50,7 @@ def _options(place: str) -> dict[str, Any]:
 
 
 def _impatient(storage: T) -> T:
-    """The storage with two tries of s3fs's own, each of two tries of botocore's, where there would be five."""
+    """Reduces the tries of s3fs from five to two; each consists of two tries of botocore."""
     file_system: Any = storage
     file_system.fs.fs.retries = 2
     return storage

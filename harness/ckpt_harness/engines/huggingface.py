@@ -1,7 +1,7 @@
 """DCP in the safetensors format: ``HuggingFaceStorageWriter`` and its readers.
 
-Such storage holds tensors and nothing else, keeps no ``.metadata``, and reads (and consolidates) past the writer's file system, so that no fault
-below the storage could reach all of it. Not tried: ``fqn_to_index_mapping``, threads, and saving by rank 0 alone, which needs gathered tensors.
+This storage holds only tensors and has no ``.metadata``. It reads and consolidates without the writer's file system object, so faults at ``fs.`` sites
+would not reach all of its accesses. Not covered: ``fqn_to_index_mapping``, threads, and saves by rank 0 only, which need gathered tensors.
 """
 
 from __future__ import annotations
@@ -14,29 +14,28 @@ from types import MappingProxyType
 import torch
 import torch.distributed.checkpoint as dcp
 
-from ckpt_harness.engines.dcp import UNTOLD
+from ckpt_harness.engines.dcp import WITHOUT_ID
 from ckpt_harness.engines.filesystem import FileSystemEngine
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.workloads.workload import Holding
 
 if importlib.util.find_spec("safetensors") is None:
-    raise ImportError("DCP's storage needs the package safetensors: pip install 'ckpt-harness[huggingface]'")
+    raise ImportError("DCP's safetensors storage needs the package safetensors: pip install 'ckpt-harness[huggingface]'")
 
 _INDEX = "model.safetensors.index.json"
 _BLOCK = 2
-"""Rows and columns that share a scale: as small as the tensors of workloads are."""
+"""Rows and columns of a block that shares a scale; small, like the tensors of workloads."""
 
 
 class HuggingFaceEngine(FileSystemEngine):
-    """DCP in the safetensors format, each rank saving its own part.
+    """DCP in the safetensors format; each rank saves its own part.
 
-    Without collectives all ranks would write to the same file, since it is numbered by the global plan.
+    Saves without collectives are not supported: all ranks would write to the same file, since the global plan numbers the files.
 
     Args:
-        name: for the command line.
-        about: one line.
-        consolidated: whether the coordinator puts the parts together when all ranks have written theirs. Without, nothing is stored that would tell
-            whether a checkpoint is complete.
+        name: the name on the command line.
+        about: a description of one line.
+        consolidated: whether the coordinator merges the parts when all ranks have written them. Otherwise there is no commit marker.
     """
 
     usual: Mapping[str, str] = MappingProxyType({"workload": "tensors"})
@@ -48,54 +47,54 @@ class HuggingFaceEngine(FileSystemEngine):
         self.capabilities |= {Capability.COMMIT_MARKER} if consolidated else set()
         self._consolidated = consolidated
         if consolidated:
-            self.protocol = UNTOLD
-            self.cannot_hold = type(self).cannot_hold | {Holding.INTEGERS}  # it asks torch.finfo() of every dtype
-            # What is put together is taken for tensors: where there are pickled objects, it runs out of memory.
+            self.protocol = WITHOUT_ID
+            self.cannot_hold = type(self).cannot_hold | {Holding.INTEGERS}  # consolidation calls torch.finfo() for every dtype
+            # Consolidation treats everything as tensors: with pickled objects, it runs out of memory.
             self.planners = {name: about for name, about in self.planners.items() if name != "no-flatten"}
 
     def checkpoint_id(self, place: str) -> str | None:
-        """Nothing where parts are put together: told again where to write, the writer forgets that they go into a directory of their own.
+        """Returns None if parts are consolidated: after a ``reset``, the writer forgets that parts belong into a directory of their own.
 
-        Then the parts lie beside the whole, and both are read: the save has succeeded, and what it has left does not load.
+        The parts would then be next to the consolidated file, and the reader would read both: the save succeeds, and its checkpoint does not load.
         """
         return None if self._consolidated else place
 
     def make_writer(self, place: str) -> dcp.HuggingFaceStorageWriter:
-        """A writer for the directory; it does not fsync, as the other engines do not."""
+        """Makes a writer for the directory; without fsync, like the other engines."""
         writer = dcp.HuggingFaceStorageWriter(place, **self._writer_options)
         writer.sync_files = False
         return writer
 
     def make_reader(self, place: str) -> dcp.HuggingFaceStorageReader:
-        """A reader for the directory."""
+        """Makes a reader for the directory."""
         return dcp.HuggingFaceStorageReader(place)
 
     def committed(self, place: str, apart: int = 0) -> bool:
-        """Whether the index is there, which is written last; or any file of tensors, where there is no index."""
+        """Returns whether the index exists, which is written last; without consolidation, whether any file of tensors exists."""
         return (Path(place) / _INDEX).exists() if self._consolidated else any(Path(place).glob("*.safetensors"))
 
     def flaws(self, place: str) -> Sequence[str]:
-        """None: there is no metadata beside the files that could differ from them."""
+        """Returns nothing: there is no separate metadata that could contradict the files."""
         return ()
 
 
 class QuantizedEngine(HuggingFaceEngine):
-    """The same, consolidated, read by the reader that dequantizes: weights beside which scales are stored come back multiplied by them."""
+    """Consolidated, with the dequantizing reader: it multiplies weights by the scales that are stored beside them."""
 
     usual = MappingProxyType({"workload": "quantized"})
     cannot_hold = frozenset({Holding.OBJECTS})
 
     def make_reader(self, place: str) -> dcp.HuggingFaceStorageReader:
-        """A reader for the directory."""
+        """Makes a reader for the directory."""
         return dcp.QuantizedHuggingFaceStorageReader(place, target_dtype=torch.float64, block_size=_BLOCK)
 
 
-HUGGINGFACE = HuggingFaceEngine("huggingface", "DCP in the safetensors format, one file per rank", consolidated=False)
+HUGGINGFACE = HuggingFaceEngine("huggingface", "DCP in the safetensors format; one file per rank", consolidated=False)
 
 HUGGINGFACE_CONSOLIDATED = HuggingFaceEngine(
-    "huggingface-consolidated", "DCP in the safetensors format, consolidated into one file by the coordinator", consolidated=True
+    "huggingface-consolidated", "DCP in the safetensors format; the coordinator merges all files into one", consolidated=True
 )
 
 HUGGINGFACE_QUANTIZED = QuantizedEngine(
-    "huggingface-quantized", "DCP in the safetensors format, consolidated, with weights that are dequantized when they are read", consolidated=True
+    "huggingface-quantized", "DCP in the safetensors format; files merged; quantized weights are dequantized when read", consolidated=True
 )

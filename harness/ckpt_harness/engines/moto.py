@@ -1,9 +1,9 @@
-"""An S3 store of this machine's own for engines on object stores: moto's server, in a process of its own, on a free port of the loopback.
+"""A local S3 server for engines on object stores: moto's server, in a process of its own, on a free port of the loopback interface.
 
-It starts when the first place in it is asked for, and ends with the process that asked. It is no thread of that process, since a finalizer that asks the
-store for something can run on any thread, and one of the store's would wait for itself.
+The server starts at first use and ends with this process. It is not a thread of this process, because a finalizer may send it a request from any
+thread: on a thread of the server, that request would wait for itself.
 
-Not modelled: what distinguishes a real store from moto: eventual consistency, permissions, checks of signatures, and limits of rate.
+Not modelled: properties of real stores that moto lacks: eventual consistency, permissions, checks of signatures, and rate limits.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree as ET
 
-from ckpt_harness.engines.dcp import DCP_CAPABILITIES, UNTOLD, DcpCalls, markers
+from ckpt_harness.engines.dcp import DCP_CAPABILITIES, WITHOUT_ID, DcpCalls, markers
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.protocol import Capability, Protocol
 
 BUCKET = "ckpt-harness"
 REGION = "us-east-1"
 KEY = "harness"
-"""Both halves of the credentials: moto takes any."""
+"""Both access key and secret key; moto accepts any."""
 HEADERS = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/20200101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"}
-"""What a request by hand needs: moto wants to know who asks, and checks no signature."""
+"""Headers for requests without a client: moto needs an access key, and does not check the signature."""
 
 _numbers = itertools.count()
 _prefixes: dict[Path, int] = {}
@@ -55,20 +55,20 @@ else:
 
 @functools.cache
 def server() -> str:
-    """The address of the store, with the bucket made.
+    """Returns the address of the server; starts it and creates the bucket at first use.
 
     Raises:
-        UsageError: moto is not installed.
+        UsageError: moto is not installed, or its server does not start.
     """
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     running: subprocess.Popen[str] = subprocess.Popen([sys.executable, "-c", _PROGRAM], text=True, **pipes)
     assert running.stdout is not None
-    said = running.stdout.readline().strip()
+    address = running.stdout.readline().strip()
     atexit.register(_end, running)
-    if not said.startswith("http"):
-        raise UsageError(f"there is no store to run on: {said or 'moto did not start'}; pip install 'ckpt-harness[s3]'")
-    _asked("PUT", f"{said}/{BUCKET}")
-    return said
+    if not address.startswith("http"):
+        raise UsageError(f"the local S3 server (moto) does not start: {address or 'no output'}; valid: pip install 'ckpt-harness[s3]'")
+    _asked("PUT", f"{address}/{BUCKET}")
+    return address
 
 
 def _end(running: subprocess.Popen[str]) -> None:
@@ -80,16 +80,20 @@ def _end(running: subprocess.Popen[str]) -> None:
 
 
 def place(root: Path, name: str) -> str:
-    """Where a checkpoint lives: its address in the store. It is numbered, so that no path of the machine shows in what is stored or printed."""
+    """Returns the address of a checkpoint in the store. It contains a number in place of ``root``, so that no path of the machine is stored or printed."""
     return f"{server()}/{BUCKET}/{_prefixes.setdefault(root, next(_numbers))}/{name}"
 
 
 class Place(NamedTuple):
-    """A place taken apart.
+    """The parts of a checkpoint's address.
 
     Attributes:
-        store: the store's address.
+        store: the server's address.
         key: bucket and prefix.
+
+    Example:
+        >>> Place.of("http://127.0.0.1:5000/ckpt-harness/0/save-1")
+        Place(store='http://127.0.0.1:5000', key='ckpt-harness/0/save-1')
     """
 
     store: str
@@ -97,16 +101,16 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, place: str) -> Place:
-        """Takes it apart."""
+        """Splits an address into its parts."""
         parts = urlsplit(place)
         return cls(f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"))
 
 
 def keys(place: str) -> list[str]:
-    """The keys below a place, relative to it, sorted."""
+    """Returns the keys below a checkpoint's address, relative to it, sorted."""
     store, key = Place.of(place)
     bucket, _, prefix = key.partition("/")
-    return sorted(one.removeprefix(f"{prefix}/") for one in _listed(f"{store}/{bucket}", f"{prefix}/"))
+    return sorted(listed.removeprefix(f"{prefix}/") for listed in _listed(f"{store}/{bucket}", f"{prefix}/"))
 
 
 def _listed(bucket: str, prefix: str) -> Iterator[str]:
@@ -122,7 +126,7 @@ def _listed(bucket: str, prefix: str) -> Iterator[str]:
 
 
 def exists(place: str, name: str) -> bool:
-    """Whether there is an object of this name."""
+    """Returns whether an object with this name exists."""
     try:
         _asked("HEAD", f"{place}/{quote(name)}")
     except HTTPError as error:
@@ -133,45 +137,45 @@ def exists(place: str, name: str) -> bool:
 
 
 def fingerprint(place: str) -> Mapping[str, str]:
-    """Relative key -> SHA-256 of each object."""
+    """Returns the SHA-256 of each object, by relative key."""
     return {key: hashlib.sha256(_asked("GET", f"{place}/{quote(key)}")).hexdigest() for key in keys(place)}
 
 
 def discard(place: str) -> None:
-    """Removes every object below the place."""
+    """Removes every object below a checkpoint's address."""
     for key in keys(place):
         _asked("DELETE", f"{place}/{quote(key)}")
 
 
 def _asked(method: str, url: str) -> bytes:
-    """The body of the store's answer, asked for by other code than any client under test."""
+    """Sends a request without any client under test, and returns the body of the answer."""
     with urlopen(Request(url, method=method, headers=HEADERS), timeout=30) as answer:
         return bytes(answer.read())
 
 
 class MotoEngine(DcpCalls):
-    """DCP on a storage that reaches the store: all but its writer and reader. These make their clients with the address that ``ckpt_harness.reach`` gives."""
+    """DCP on the local S3 server: everything except writer and reader. These connect their clients to the address from ``ckpt_harness.reach``."""
 
-    protocol: Protocol = UNTOLD
+    protocol: Protocol = WITHOUT_ID
     capabilities = DCP_CAPABILITIES | {Capability.OBJECT_STORE}
 
     def checkpoint_id(self, place: str) -> None:
-        """Not told: it would be taken for a path, and the writer would forget how its store is reached."""
+        """Returns None: a ``reset`` would treat the address as a path, and the writer would lose the connection to its store."""
 
     def place(self, root: Path, name: str) -> str:
-        """An address in the store."""
+        """Returns an address in the store."""
         return place(root, name)
 
     def committed(self, place: str, apart: int = 0) -> bool:
-        """Whether ``.metadata`` is there, or that of each rank."""
+        """Returns whether ``.metadata`` exists, or for a save without collectives, that of each rank."""
         return all(exists(place, name) for name in markers(apart))
 
     def flaws(self, place: str) -> Sequence[str]:
-        """None: what the metadata promises is looked for by loading it."""
+        """Returns nothing: only loads check the metadata of this engine."""
         return ()
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
-        """Relative key -> SHA-256 of each object."""
+        """Returns the SHA-256 of each object, by relative key."""
         return fingerprint(place)
 
     def discard(self, place: str) -> None:

@@ -108,12 +108,12 @@ def find_engine(name: str) -> Engine:
         raise UsageError(f"{unknown('engine', name, named(), see=_SEE)}, {_ALSO}")
     if name in THIRD_PARTY and not _is_installed(THIRD_PARTY[name].module):
         package = THIRD_PARTY[name].package
-        raise UsageError(f"engine {name!r} needs a package that is not installed: pip install '{package}'; `{_SEE}` prints all engines")
+        raise UsageError(f"engine {name!r} needs a package that is not installed: pip install '{package}'")
     try:
         loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
         return cast(Engine, operator.attrgetter(attribute)(loaded))
     except (ImportError, AttributeError, OSError) as error:
-        raise UsageError(f"engine {quoted(name)} cannot be imported: {error}; `{_SEE}` prints all engines with a name") from error
+        raise UsageError(f"engine {quoted(name)} cannot be imported: {error}") from error
 
 
 def known_as(name: str) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def test_a_file_that_is_short_or_gone_is_told(saved: Path) -> None:
     told = sorted(flaws_of(str(saved)))
     assert len(told) == 2
     assert any("bytes long" in text for text in told)
-    assert any("which is not there" in text for text in told)
+    assert any("the file does not exist" in text for text in told)
 
 
 def test_metadata_that_cannot_be_read_is_not_judged(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Engines for packages that are not installed with the harness: one file each, none of which imports its package before it is used."""
+"""Engines for packages that are not dependencies of the harness. Each file imports its package only when the engine is used."""

@@ -1,10 +1,10 @@
 """accelerate's ``save_fsdp_model`` and ``load_fsdp_model``, with DCP's storage on a directory.
 
-They take a model and nest its state under a key, so the case's state is that of a module which is not sharded itself; what DCP would do with a ``Stateful`` the
-module's ``state_dict()`` and ``load_state_dict()`` do, before and after DCP. Everybody meets at a barrier before and after a load.
+These functions take a model and nest its state under a key. So the state of the case becomes the state of a module that is not sharded itself. A ``Stateful``
+is saved and loaded by the module's ``state_dict()`` and ``load_state_dict()``, before and after the call of DCP. A load has a barrier before and after.
 
-Not modelled: models of FSDP, whose state dicts need an accelerator; optimizers, which are saved by the same calls; ``use_dcp=False``. The accelerator is a
-stand-in: of the real one, which is one for a process and so for all simulated ranks, the functions need its barrier and three facts.
+Not modelled: models under FSDP, whose state dicts need an accelerator; optimizers, which are saved by the same calls; ``use_dcp=False``. The ``Accelerator``
+is a stand-in: the real class is a singleton of the process, and so of all simulated ranks; the functions need only its barrier and three properties.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ckpt_harness.engines.third_party.handing import handed
 from ckpt_harness.faults.protocol import DCP, Capability, Operation, Protocol
 
 _FOLDER = "pytorch_model_fsdp_0"
-"""Where, below the directory that it is given, accelerate puts its first model."""
+"""The sub-directory in which accelerate saves its first model."""
 
 
 def _called(operation: Operation, side: str) -> Operation:
-    """An operation before which the model has given its state, and whose storage knows its path and is not reset."""
+    """The protocol of an operation of accelerate: the state dict is taken first, and the storage is not reset."""
     return dataclasses.replace(operation, before=("state.state_dict", f"{side}.checkpoint_id"))
 
 
@@ -35,34 +35,34 @@ ACCELERATE_PROTOCOL = Protocol("accelerate", {"save": _called(DCP.operations["sa
 
 
 class AccelerateEngine(FileSystemEngine):
-    """What ``Accelerator.save_state`` and ``load_state`` call for a model with ``SHARDED_STATE_DICT``."""
+    """The functions that ``Accelerator.save_state`` and ``load_state`` call for a model with ``SHARDED_STATE_DICT``."""
 
     def __init__(self) -> None:
-        super().__init__("accelerate", "accelerate's save_fsdp_model, on a directory", sync_files=False)
+        super().__init__("accelerate", "accelerate: save_fsdp_model and load_fsdp_model, in a directory", sync_files=False)
         self.protocol = ACCELERATE_PROTOCOL
         self.capabilities = frozenset({Capability.COLLECTIVES, Capability.COMMIT_MARKER, Capability.FILE_SYSTEM})
 
     def make_writer(self, place: str) -> Any:
-        """DCP's, for the folder of the model."""
+        """Makes DCP's writer for the model's sub-directory."""
         return super().make_writer(str(Path(place) / _FOLDER))
 
     def make_reader(self, place: str) -> Any:
-        """DCP's, likewise."""
+        """Makes DCP's reader for the model's sub-directory."""
         return super().make_reader(str(Path(place) / _FOLDER))
 
     def committed(self, place: str, apart: int = 0) -> bool:
-        """Whether the model's folder holds ``.metadata``."""
+        """Returns whether the model's sub-directory contains ``.metadata``."""
         return super().committed(str(Path(place) / _FOLDER), apart)
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
-        """``save_fsdp_model``."""
+        """Calls ``save_fsdp_model``."""
         from accelerate.utils.fsdp_utils import save_fsdp_model
 
         with handed(call, storage_writer=writer, planner=planner):
             save_fsdp_model(_plugin(), _Accelerator(), _Model(state), place)
 
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
-        """``load_fsdp_model``."""
+        """Calls ``load_fsdp_model``."""
         from accelerate.utils.fsdp_utils import load_fsdp_model
 
         with handed(call, storage_reader=reader, planner=planner):
@@ -70,13 +70,13 @@ class AccelerateEngine(FileSystemEngine):
 
 
 class _Model(torch.nn.Module):
-    """A module whose state is a case's."""
+    """A module whose state is the state of a case."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         super().__init__()
         self._state = state
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # all of it, whatever prefix
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # prefixes are not used
         return {key: value.state_dict() if is_stateful(value) else value for key, value in self._state.items()}
 
     def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
@@ -88,7 +88,7 @@ class _Model(torch.nn.Module):
 
 
 class _Accelerator:
-    """What the functions ask of an ``Accelerator``."""
+    """The part of ``Accelerator`` that the functions use."""
 
     is_fsdp2 = True
 
@@ -106,11 +106,11 @@ class _Accelerator:
 
 
 def _plugin() -> Any:
-    """The settings of FSDP2, which wraps no modules."""
+    """Makes the settings of FSDP2."""
     from accelerate import PartialState
     from accelerate.utils import FullyShardedDataParallelPlugin
 
-    PartialState(cpu=True)  # without one, accelerate's logger refuses to log
+    PartialState(cpu=True)  # accelerate's logger needs it
     return FullyShardedDataParallelPlugin(fsdp_version=2, state_dict_type="SHARDED_STATE_DICT")
 
 

@@ -1,8 +1,8 @@
-"""Hands the storage of a case to a caller of DCP that never shows its own.
+"""Passes the storage of a case to DCP through code that has no parameter for it.
 
-A trainer that saves with ``dcp.save(state, checkpoint_id=path)`` has no parameter for a storage. Its engine calls it in a :func:`handed` block: the next call
-of DCP that the thread makes gets the storage, planner and group of the case beside whatever the trainer passes. All that the trainer does around that call
-(its barriers, its own files, what it does with the state) stays its own.
+A trainer that saves with ``dcp.save(state, checkpoint_id=path)`` has no parameter for a storage object. Its engine calls the trainer inside a :func:`handed`
+block: the thread's next call of DCP then gets the storage, planner and group of the case in addition to the trainer's arguments. Everything that the trainer
+does around that call (its barriers, its own files, its changes of the state) is unchanged.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ckpt_harness.engines.base import Call
 from ckpt_harness.injection.patching import SharedPatches
 
 _given: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("given", default=None)
-"""What the next call of DCP gets; each thread, and so each simulated rank, has its own."""
+"""Arguments for the next call of DCP; separate for each thread, and so for each simulated rank."""
 
 
 @contextlib.contextmanager
 def handed(call: Call, **storage_and_planner: Any) -> Iterator[None]:
-    """Gives the next call of DCP's ``save``, ``async_save`` or ``load`` on this thread what the case has for it.
+    """Adds arguments to this thread's next call of DCP's ``save``, ``async_save`` or ``load``.
 
     Args:
-        call: how the rank calls; what it leaves at None is the trainer's affair.
-        **storage_and_planner: by the names of DCP's parameters.
+        call: how the rank calls the operation. Fields that are None leave the trainer's arguments unchanged.
+        **storage_and_planner: arguments by the names of DCP's parameters.
     """
     of_call = {"process_group": call.group, "no_dist": call.no_dist or None, "async_stager": call.stager}
     _patches.take()
@@ -50,7 +50,7 @@ def _replacement(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         call = signature.bind(*args, **kwargs)
         call.arguments.update({name: value for name, value in given.items() if name in signature.parameters})
-        token = _given.set(None)  # an async save without threads calls save itself, with what it was given
+        token = _given.set(None)  # async_save may call save on this thread, with all arguments already
         try:
             return function(*call.args, **call.kwargs)
         finally:

@@ -1,10 +1,10 @@
-"""NVIDIA's resiliency extension: asynchronous saves, planned and committed beside DCP's own functions, on a directory.
+"""NVIDIA's resiliency extension: asynchronous saves with planning and commit of its own, in a directory.
 
-``save_state_dict_async_plan``, the writing, and ``save_state_dict_async_finalize`` follow each other here: the package says that the middle part can
-also be done synchronously. Objects with state have given it before, as by its callers. Loads are DCP's.
+Here ``save_state_dict_async_plan``, the writing, and ``save_state_dict_async_finalize`` follow each other directly; the package allows synchronous writing.
+State dicts of ``Stateful`` objects are taken before the call, as the package's callers do. Loads are DCP's.
 
-Not modelled: the processes that write, one for each file (the function that each would call is called by the rank instead); copies from a GPU;
-the queue of requests, which asks all ranks on the current CUDA device whether they are done; cached and decentralized plans.
+Not modelled: the writer processes, one for each file (the rank itself calls their function); copies from a GPU; the queue of requests, which asks all
+ranks on the current CUDA device whether they have finished; cached and decentralized plans.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ WRITTEN_APART = Protocol(
 
 
 class WrittenApartEngine(FileSystemEngine):
-    """A ``FileSystemWriterAsync`` under the two functions that plan and commit what it writes.
+    """A ``FileSystemWriterAsync`` with the functions that plan and commit its saves.
 
     Args:
-        name: for the command line.
-        about: one line.
-        package: where the modules ``filesystem_async`` and ``state_dict_saver`` are.
+        name: the name on the command line.
+        about: a description of one line.
+        package: the package of the modules ``filesystem_async`` and ``state_dict_saver``.
     """
 
     def __init__(self, name: str, about: str, package: str) -> None:
@@ -49,9 +49,9 @@ class WrittenApartEngine(FileSystemEngine):
         self.capabilities = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
 
     def make_writer(self, place: str) -> Any:
-        """A writer for the directory, of at most two files."""
+        """Makes a writer of at most two files."""
         module = self._module("filesystem_async")
-        module._results_queue = object()  # instead of one on a server process of its own; _write hands in what comes of each save
+        module._results_queue = object()  # in place of a queue in a server process; _write() passes on the results of each save
         return module.FileSystemWriterAsync(place, thread_count=2)
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
@@ -63,7 +63,7 @@ class WrittenApartEngine(FileSystemEngine):
         saver.save_state_dict_async_finalize(*planned)
 
     def planned(self, returned: Any) -> Any:
-        """What is to be handed to the function that commits, of what the one that plans has returned."""
+        """Selects the arguments of the function that commits from the values that the function that plans has returned."""
         return returned
 
     def _module(self, name: str) -> Any:
@@ -71,20 +71,20 @@ class WrittenApartEngine(FileSystemEngine):
 
 
 def _write(writer: Any) -> None:
-    """Writes each file as a process of its own would, and hands in what came of it as their parent would."""
+    """Writes each file as a writer process would, and puts the results on the queue as the parent of these processes would."""
     results: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
     started: queue.Queue[int] = queue.Queue()
     for number, bucket in enumerate(writer.write_buckets):
         started.put(number)
         writer.write_preloaded_data([writer.transforms], number, bucket, results, started, use_fsync=False)
-    came = [results.get() for _ in writer.write_buckets]
-    failed = next((result for _, result in came if isinstance(result, Exception)), None)
+    written = [results.get() for _ in writer.write_buckets]
+    failed = next((result for _, result in written if isinstance(result, Exception)), None)
     writer.results_queue = queue.SimpleQueue()
-    writer.results_queue.put(dict(came) if failed is None else failed)
+    writer.results_queue.put(dict(written) if failed is None else failed)
 
 
 NVIDIA_RESILIENCY_EXT = WrittenApartEngine(
     "nvidia-resiliency-ext",
-    "NVIDIA's FileSystemWriterAsync, planned and committed as its asynchronous saves are, written by the rank itself",
+    "NVIDIA's resiliency extension: FileSystemWriterAsync with its planning and commit; the rank itself writes",
     "nvidia_resiliency_ext.checkpointing.async_ckpt",
 )

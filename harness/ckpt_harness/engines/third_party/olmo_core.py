@@ -1,9 +1,9 @@
-"""OLMo-core's own storage, ``RemoteFileSystemWriter`` and ``RemoteFileSystemReader``, on a local directory.
+"""OLMo-core's own storage, ``RemoteFileSystemWriter`` and ``RemoteFileSystemReader``, in a local directory.
 
-They are written from DCP's abstract classes alone: one file for each writer thread, renamed into place, the metadata too. They know no ``FileSystemBase``,
-so no fault of a disk can strike them, and no parts of ranks that save without collectives.
+They implement DCP's abstract classes directly: one file for each writer thread; all files, and the metadata, are renamed into place. They use no
+``FileSystemBase``, so no faults at ``fs.`` sites are possible, and they do not support saves without collectives.
 
-Not modelled: remote URLs, to which whole files are uploaded; ``throttle_uploads`` and ``process_count``.
+Not modelled: uploads to remote URLs; ``throttle_uploads`` and ``process_count``.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ class OlmoCoreEngine(FileSystemEngine):
     """DCP with OLMo-core's writer and reader."""
 
     def __init__(self) -> None:
-        super().__init__("olmo-core", "OLMo-core's RemoteFileSystemWriter on a directory")
+        super().__init__("olmo-core", "OLMo-core: RemoteFileSystemWriter, in a directory")
         self.capabilities = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
 
     def make_writer(self, place: str) -> Any:
-        """A writer for the directory, with two threads wherever it runs: as many as the host has processors are its default."""
+        """Makes a writer with two threads, so that results do not depend on the host: by default, it has as many as there are processors."""
         from olmo_core.distributed.checkpoint.filesystem import RemoteFileSystemWriter
 
         return RemoteFileSystemWriter(place, thread_count=2)
 
     def make_reader(self, place: str) -> Any:
-        """A reader for the directory, likewise."""
+        """Makes a reader with two threads."""
         from olmo_core.distributed.checkpoint.filesystem import RemoteFileSystemReader
 
         return RemoteFileSystemReader(place, thread_count=2)

@@ -1,6 +1,6 @@
-"""Amazon's s3torchconnector: its S3 writer and reader for DCP, whose client is written in Rust, against moto's server (see :mod:`ckpt_harness.engines.moto`).
+"""Amazon's s3torchconnector: its S3 writer and reader for DCP, with a client in Rust, on a local S3 server (see :mod:`ckpt_harness.engines.moto`).
 
-Not modelled: its strategies for prefixes, its readers beside the one that it takes for DCP, and the patience that its client has by default.
+Not modelled: its prefix strategies, its readers for other purposes than DCP, and its client's default timeouts and retries.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from ckpt_harness.injection.object_store import reach
 
 
 class S3TorchConnectorEngine(moto.MotoEngine):
-    """DCP with the connector's writer and reader, which are DCP's own on a ``FileSystemBase`` that speaks S3. Each request is tried three times."""
+    """DCP with the connector's writer and reader: those of DCP, on a ``FileSystemBase`` for S3. The client tries each request three times."""
 
     name = "s3torchconnector"
-    about = "s3torchconnector's S3StorageWriter, against moto's server"
+    about = "Amazon's s3torchconnector: S3StorageWriter, with a local S3 server (moto)"
     capabilities = moto.MotoEngine.capabilities - {Capability.WITHOUT_COLLECTIVES}
 
     def make_writer(self, place: str) -> Any:
-        """A writer for the prefix."""
+        """Makes a writer for the prefix."""
         from s3torchconnector.dcp import S3StorageWriter
 
         return _reaching(place, S3StorageWriter)
 
     def make_reader(self, place: str) -> Any:
-        """A reader for the prefix."""
+        """Makes a reader for the prefix."""
         from s3torchconnector.dcp import S3StorageReader
 
         return _reaching(place, S3StorageReader)
 
 
 def _reaching(place: str, kind: Any) -> Any:
-    """A storage of the connector's, on a client that reaches the store where the calling rank does: its constructor takes no address."""
+    """Makes a storage object and replaces its client, since its constructor has no parameter for the server's address."""
     store, key = moto.Place.of(place)
     storage = kind(moto.REGION, f"s3://{key}", s3client_config=_settings())
     storage.fs._client = _client(reach(store))
@@ -44,7 +44,7 @@ def _reaching(place: str, kind: Any) -> Any:
 
 @functools.cache
 def _client(address: str) -> Any:
-    """A client of the package's; in a process that was forked since, it connects anew. It takes its credentials from the environment."""
+    """Makes a client of the package. It reads its credentials from the environment; in a forked process, it connects anew."""
     from s3torchconnector._s3client import S3Client
 
     os.environ.setdefault("AWS_ACCESS_KEY_ID", moto.KEY)

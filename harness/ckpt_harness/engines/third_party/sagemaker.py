@@ -1,9 +1,9 @@
-"""Amazon SageMaker's tiered storage, ``SageMakerTieredStorageWriter`` and ``SageMakerTieredStorageReader``, against a server in this process.
+"""Amazon SageMaker's tiered storage, ``SageMakerTieredStorageWriter`` and ``SageMakerTieredStorageReader``, with a server in this process.
 
-They are written from DCP's abstract classes alone, work on threads of their own, and keep checkpoints in the memory of a service of Amazon's clusters, which
-they reach by HTTP. The service here answers as the mock server does that comes with the sources of the package (and not with its wheel).
+They implement DCP's abstract classes directly, work on threads of their own, and keep checkpoints in the memory of a service in Amazon's clusters, which
+they reach by HTTP. The service here answers like the mock server in the package's sources, which is not in its wheel.
 
-Not modelled: the tier on S3, retention of old steps, and a service that fails.
+Not modelled: the tier on S3, retention of old steps, and failures of the service.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ from ckpt_harness.faults.protocol import DCP, Capability, Protocol
 
 _STEP = 1
 _RANKS = 4096
-"""The size of world that the client is told. The metadata are kept under this number, so who loads must be told the number that was saved with."""
+"""The world size that the client is configured with. The service stores the metadata under this number, so loads must use the same number as saves."""
 _SETTINGS = "settings"
 
 
 class SageMakerEngine(DcpCalls):
-    """DCP with SageMaker's writer and reader; a place is the address of a namespace of the service, which has one step."""
+    """DCP with SageMaker's writer and reader. The location of a checkpoint is a namespace of the service, which holds a single step."""
 
     name = "sagemaker"
-    about = "SageMaker's tiered storage, its memory tier, on a service of the harness"
+    about = "Amazon SageMaker's tiered storage: its memory tier, with a stand-in for its service"
     protocol: Protocol = DCP
     capabilities = frozenset({Capability.COLLECTIVES, Capability.ANY_COORDINATOR, Capability.COMMIT_MARKER})
-    usual: Mapping[str, str] = {"world": "processes"}  # its threads complete futures that simulated ranks cannot know the end of (SMC-002)
+    usual: Mapping[str, str] = {"world": "processes"}  # its threads complete futures, which simulated ranks cannot observe (SMC-002)
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
         self._roots: dict[Path, int] = {}
 
     def place(self, root: Path, name: str) -> str:
-        """A namespace of this process' service, by the address at which other processes reach it. No rank calls this, whose threads may be simulated."""
+        """Returns the address of a namespace in this process's service. No rank calls this method, since threads of simulated ranks are replaced."""
         return f"{_service().address}/ckpt-harness-{self._roots.setdefault(root, next(self._numbers))}-{name}"
 
     def make_writer(self, place: str) -> Any:
-        """A writer for the namespace."""
+        """Makes a writer for the namespace."""
         from amzn_sagemaker_checkpointing.checkpointing.filesystem import SageMakerTieredStorageWriter
 
         return _connected(SageMakerTieredStorageWriter(_config(place), step=_STEP), place)
 
     def make_reader(self, place: str) -> Any:
-        """A reader for the namespace."""
+        """Makes a reader for the namespace."""
         from amzn_sagemaker_checkpointing.checkpointing.filesystem import SageMakerTieredStorageReader
 
         return _connected(SageMakerTieredStorageReader(_config(place), step=_STEP), place)
 
     def committed(self, place: str, apart: int = 0) -> bool:
-        """Whether the metadata are there."""
+        """Returns whether the metadata exists."""
         return f"{_RANKS}/{_STEP}" in _service().stored.get(_namespace(place), {})
 
     def flaws(self, place: str) -> Sequence[str]:
-        """None: what the metadata promises is looked for by loading it."""
+        """Returns nothing: only loads check the metadata of this engine."""
         return ()
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
-        """``rank/step`` -> SHA-256 of what the rank stored."""
+        """Returns the SHA-256 of the data of each rank, by ``rank/step``."""
         stored = dict(_service().stored.get(_namespace(place), {}))
         return {key: hashlib.sha256(content).hexdigest() for key, (content, _) in sorted(stored.items()) if key != _SETTINGS}
 
@@ -86,7 +86,7 @@ def _config(place: str) -> Any:
 
 
 def _silent(namespace: str) -> logging.Logger:
-    """A logger that the package takes for one which writes its log below /var/log already, and which never opens that file."""
+    """Makes a logger with a handler for the file below /var/log that the package expects; the handler never opens the file."""
     logger = logging.getLogger(f"ckpt-harness.{namespace}")
     logger.setLevel(logging.CRITICAL + 1)
     if not logger.handlers:
@@ -95,7 +95,7 @@ def _silent(namespace: str) -> logging.Logger:
 
 
 def _connected(storage: Any, place: str) -> Any:
-    """The storage with a client that reaches the service of the place: there is no parameter for its address."""
+    """Configures the storage's client with the address of the service, since there is no parameter for the address."""
     from amzn_sagemaker_checkpointing.config.in_memory_client import InMemoryClientConfig
 
     storage.client.config = InMemoryClientConfig(base_url=place.rpartition("/")[0])
@@ -106,17 +106,17 @@ def _connected(storage: Any, place: str) -> Any:
 
 
 class _Service:
-    """What a process stores, and the thread that answers for it.
+    """The service of a process: its data, and a thread with a server.
 
     Attributes:
-        stored: namespace -> ``rank/step`` -> content and the header it came with; settings of the namespace among them.
-        address: URL.
+        stored: namespace -> ``rank/step`` -> content and header; the settings of the namespace are an entry too.
+        address: the server's URL.
     """
 
     def __init__(self) -> None:
         self.stored: dict[str, dict[str, tuple[bytes, str]]] = {}
         server = HTTPServer(("127.0.0.1", 0), _Handler)
-        server.stored = self.stored  # type: ignore[attr-defined]  # the handler's way to it
+        server.stored = self.stored  # type: ignore[attr-defined]  # read by the handler
         self.address = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, name="SageMaker memory service", daemon=True).start()
 
@@ -125,7 +125,7 @@ _services: dict[int, _Service] = {}
 
 
 def _service() -> _Service:
-    """That of this process: a forked one has no thread that answers."""
+    """Returns the service of this process. A forked process has no server thread, so it gets a new service."""
     process = os.getpid()
     if process not in _services:
         _services.clear()
@@ -134,7 +134,7 @@ def _service() -> _Service:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """The calls of the package's client, answered as its mock server does."""
+    """Answers requests of the package's client like the package's mock server."""
 
     def do_GET(self) -> None:
         kind, namespace, *key = self._asked()
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.stored  # type: ignore[attr-defined, no-any-return]
 
     def _asked(self) -> list[str]:
-        """Of ``/v1/cp/checkpoints/<namespace>/<rank>/<step>?...`` what follows ``cp``."""
+        """Returns the parts of the path ``/v1/cp/checkpoints/<namespace>/<rank>/<step>?...`` after ``cp``."""
         return self.path.partition("?")[0].split("/")[3:]
 
     def _answer(self, status: int, content: bytes, meta: str) -> None:
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *args: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 SAGEMAKER = SageMakerEngine()

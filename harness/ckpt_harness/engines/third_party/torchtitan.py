@@ -1,6 +1,6 @@
-"""torchtitan's ``CheckpointManager``: its ``dcp_save`` and ``dcp_load``, with DCP's storage on a directory.
+"""torchtitan's ``CheckpointManager``: its ``dcp_save`` and ``dcp_load``, in a directory.
 
-Not modelled: its Hugging Face formats, its purging of old checkpoints, and the group of its own that it makes for async saves.
+Not modelled: its Hugging Face formats, its removal of old checkpoints, and its separate process group for async saves.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from ckpt_harness.faults.protocol import Capability
 
 
 class TorchtitanEngine(FileSystemEngine):
-    """What torchtitan's trainer calls, with a manager that has no model: the state is the case's."""
+    """The methods that torchtitan's trainer calls. The manager has no model: the state is that of the case."""
 
     def __init__(self) -> None:
-        super().__init__("torchtitan", "torchtitan's CheckpointManager, on a directory", sync_files=False)
+        super().__init__("torchtitan", "torchtitan: CheckpointManager, in a directory", sync_files=False)
         self.capabilities = frozenset({Capability.COLLECTIVES, Capability.COMMIT_MARKER, Capability.FILE_SYSTEM})
 
     def save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> None:
-        """``CheckpointManager.dcp_save``."""
+        """Calls ``CheckpointManager.dcp_save``."""
         with handed(call, storage_writer=writer, planner=planner):
             _manager().dcp_save(state, place, "disabled")
 
     def async_save(self, state: dict[str, Any], writer: Any, planner: Any, place: str, call: Call) -> Saving:
-        """The same with ``AsyncMode.ASYNC``, or with that of DCP's process executor."""
+        """Calls ``CheckpointManager.dcp_save`` with ``AsyncMode.ASYNC``, or with the mode that uses DCP's process executor."""
         mode = "async_with_pinned_mem" if call.executor == "process" else "async"
         with handed(call, storage_writer=writer, planner=planner):
             response: Any = _manager().dcp_save(state, place, mode)
         return Saving(getattr(response, "upload_completion", response), getattr(response, "staging_completion", None))
 
     def load(self, state: dict[str, Any], reader: Any, planner: Any, place: str, call: Call) -> None:
-        """``CheckpointManager.dcp_load``."""
+        """Calls ``CheckpointManager.dcp_load``."""
         with handed(call, storage_reader=reader, planner=planner):
             _manager().dcp_load(state, place, from_hf=False, from_quantized=False)
 
