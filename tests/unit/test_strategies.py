@@ -16,7 +16,17 @@ from ckpt_harness.faults.effects import Delay, DiskError, Effect, FailFuture, Ha
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import BoundPlan, FaultPlan
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES, OperationKind
-from ckpt_harness.strategies import bound_plans, coordinators, effects_at, fault_plans, faults, load_profile, storage_sites, world_sizes
+from ckpt_harness.strategies import (
+    bound_plans,
+    coordinators,
+    effects_at,
+    fault_plans,
+    faults,
+    load_profile,
+    profiles,
+    storage_sites,
+    world_sizes,
+)
 
 T = TypeVar("T")
 PLANS = fault_plans(ranks=4)
@@ -142,14 +152,14 @@ def test_worlds_shrink_to_one_rank() -> None:
 @pytest.mark.parametrize(
     ("call", "kind", "told"),
     [
-        (lambda: storage_sites("dump"), UsageError, "unknown operation 'dump'; operations: save"),
-        (lambda: fault_plans(ranks=2, sites=["reader.reset"]), UsageError, "not called in 'save'; it is in: load"),
+        (lambda: storage_sites("dump"), UsageError, "unknown operation 'dump'; valid: save"),
+        (lambda: fault_plans(ranks=2, sites=["reader.reset"]), UsageError, "not called in 'save'; valid: load"),
         (lambda: fault_plans(ranks=2, sites=["writer.finnish"]), PlanError, "nearest: writer.finish"),
         (lambda: fault_plans(ranks=2, sites=["fs.rite"]), PlanError, "nearest: fs.write"),
         (lambda: fault_plans(ranks=2, coordinator=2), UsageError, "coordinator 2 is outside a world of 2; valid: 0 to 1"),
-        (lambda: fault_plans(ranks=2, sites=["writer.write_data.future"], effects=[Raise]), UsageError, "legal there: .*FailFuture"),
-        (lambda: effects_at("writer.storage_meta", [Skip]), UsageError, "legal there: Raise, "),
-        (lambda: load_profile("slow"), UsageError, "unknown profile 'slow'; profiles: quick, ci, soak"),
+        (lambda: fault_plans(ranks=2, sites=["writer.write_data.future"], effects=[Raise]), UsageError, "valid: .*FailFuture"),
+        (lambda: effects_at("writer.storage_meta", [Skip]), UsageError, "none of the effects is legal at writer.storage_meta; valid: Raise, "),
+        (lambda: load_profile("slow"), UsageError, "unknown profile 'slow'; valid: quick, ci, soak"),
     ],
 )
 def test_an_impossible_strategy_is_refused_at_once(call: Callable[[], object], kind: type[Exception], told: str) -> None:
@@ -192,7 +202,7 @@ def test_profiles_are_chosen_by_name_or_environment(monkeypatch: pytest.MonkeyPa
     assert load_profile("soak") == "soak"
     examples.append(settings.default.max_examples)
     assert examples == sorted(examples)
-    assert all(profile.deadline is None for profile in strategies._settings().values())
+    assert all(profile.deadline is None for profile in profiles._settings().values())
 
 
 @pytest.mark.usefixtures("profile_afterwards")
