@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT, BoundCase
+from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT
 from ckpt_harness.cases.observer import Observer
+from ckpt_harness.cases.prepare import Scene
 from ckpt_harness.cases.rank_program import Places, RankProgram, in_process
 from ckpt_harness.cases.surroundings import surroundings
 from ckpt_harness.cases.workspace import Workspace
@@ -15,33 +16,50 @@ from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.processes import ProcessWorld
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
-Look = Callable[[Sequence[RankResult]], None]
-"""Called with how each rank ended, while ranks that hang or died still are as they were."""
-Read = Callable[[], None]
-"""Called when nothing changes what is stored any more."""
+
+def _ignore(results: Sequence[RankResult]) -> None:
+    """Looks at nothing."""
 
 
-def act(bound: BoundCase, places: Places, observer: Observer, workspace: Workspace, look: Look, read_back: Read, *, fire_timers: bool = False) -> None:
+def act(
+    scene: Scene,
+    observer: Observer,
+    workspace: Workspace,
+    *,
+    all_have_ended: Callable[[], frozenset[int]] = frozenset,
+    world_is_over: Callable[[Sequence[RankResult]], None] = _ignore,
+    at_rest: Callable[[], None] = lambda: None,
+    fire_timers: bool = False,
+) -> None:
     """Runs the ranks of a case.
 
     Args:
-        bound: the case.
-        places: where each group saves to, or loads from, for each operation.
+        scene: the case and its places.
         observer: receives what the ranks report.
         workspace: where the case runs.
-        look: called first when the world is over.
-        read_back: called after ``look``.
+        all_have_ended: called once the operations have ended on all ranks, which wait; returns the ranks that try again. Not called if a rank
+            hangs or died.
+        world_is_over: called with how each rank ended, while ranks that hang or died are still as they were.
+        at_rest: called when nothing changes any more what is stored.
         fire_timers: whether simulated ranks that wait for ever time out in virtual time; otherwise the world ends at once.
     """
-    if bound.case.world == "simulated":
-        _on_simulated_ranks(bound, places, observer, look, read_back, fire_timers)
+    observer.after_the_attempt = all_have_ended
+    if scene.bound.case.world == "simulated":
+        _on_simulated_ranks(scene, observer, world_is_over, at_rest, fire_timers)
     else:
-        _on_processes(bound, places, observer, workspace, look)
-        read_back()
+        _on_processes(scene, observer, workspace, world_is_over)
+        at_rest()
 
 
-def _on_simulated_ranks(bound: BoundCase, places: Places, observer: Observer, look: Look, read_back: Read, fire_timers: bool) -> None:
+def _on_simulated_ranks(
+    scene: Scene,
+    observer: Observer,
+    world_is_over: Callable[[Sequence[RankResult]], None],
+    at_rest: Callable[[], None],
+    fire_timers: bool,
+) -> None:
     """All ranks share this process, and one injector."""
+    bound = scene.bound
     case = bound.case
     injector = Injector(
         case.plan, coordinators=bound.coordinators, history=observer.history, watch_disk=case.watches_disk, watch_network=case.watches_network
@@ -53,24 +71,27 @@ def _on_simulated_ranks(bound: BoundCase, places: Places, observer: Observer, lo
         on_deadlock="time_out" if fire_timers else "end",
         group=bound.in_process_group,
     )
-    program = RankProgram(bound, places)
+    program = RankProgram(bound, _places(scene))
     observer.watch(world)
 
     def when_over(results: Sequence[RankResult]) -> None:
         observer.close()
-        look(results)
+        world_is_over(results)
         injector.end_case()
         observer.fired = frozenset((firing.fault, firing.rank) for firing in injector.fired)
         observer.internal_errors = tuple(injector.internal_errors)
         # What was stored is read before ranks that hang or died are unwound: they would close the files that they have open, and so publish them.
-        read_back()
+        at_rest()
 
     with surroundings(injector, range(case.ranks)):
         world.run(lambda: program.run(injector, observer), faults=injector, judge=when_over)
 
 
-def _on_processes(bound: BoundCase, places: Places, observer: Observer, workspace: Workspace, look: Look) -> None:
+def _on_processes(
+    scene: Scene, observer: Observer, workspace: Workspace, world_is_over: Callable[[Sequence[RankResult]], None]
+) -> None:
     """Each rank is a process with an injector of its own, and reports each event as it happens."""
+    bound = scene.bound
     case = bound.case
     world: ProcessWorld | AttachedWorld
     if case.world == "attached":
@@ -82,10 +103,14 @@ def _on_processes(bound: BoundCase, places: Places, observer: Observer, workspac
 
     def when_over(results: Sequence[RankResult]) -> None:
         observer.close()
-        look(results)
+        world_is_over(results)
 
-    world.run(in_process, case, places, judge=when_over, hear=observer.history.append, answer=observer.answer)
+    world.run(in_process, case, _places(scene), judge=when_over, hear=observer.history.append, answer=observer.answer)
     history = observer.history
     history.events.sort(key=lambda event: event.time)  # heard rank by rank; the clocks of one machine agree on the order
     observer.fired = frozenset((event.detail, event.rank) for event in history.of_kind("fault"))
     observer.internal_errors = tuple(event.detail for event in history.of_kind("internal"))
+
+
+def _places(scene: Scene) -> Places:
+    return tuple(scene.places.values())

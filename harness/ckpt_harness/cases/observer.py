@@ -14,20 +14,15 @@ from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.worlds.base import RankResult, World
 
 
-def nobody_retries() -> frozenset[int]:
-    """The default of :class:`Observer`: no rank tries again."""
-    return frozenset()
-
-
 class Observer:
     """The :class:`ckpt_harness.cases.progress.Progress` of all ranks of one run.
 
     Args:
         bound: the case that runs.
         workspace: where it runs; the path of this directory is removed from errors.
-        after_the_attempt: called once all ranks have ended their operations; returns the ranks that try again.
 
     Attributes:
+        after_the_attempt: called once the operations have ended on all ranks; returns the ranks that try again. By default none does.
         history: what happened on each rank; closed when the world is over.
         endings: operation -> rank -> how the operation ended.
         retry_endings: rank -> how each operation of the second try ended.
@@ -36,12 +31,12 @@ class Observer:
         internal_errors: errors of the harness itself.
     """
 
-    def __init__(self, bound: BoundCase, workspace: Workspace, after_the_attempt: Callable[[], frozenset[int]] = nobody_retries) -> None:
+    def __init__(self, bound: BoundCase, workspace: Workspace) -> None:
         self._bound = bound
         self._workspace = workspace
-        self._after_the_attempt = after_the_attempt
         self._world: World | None = None
         self._over = False
+        self.after_the_attempt: Callable[[], frozenset[int]] = frozenset
         self.history = History()
         self.endings: dict[str, dict[int, RankEnding]] = {}
         self.retry_endings: dict[int, list[RankEnding]] = {}
@@ -98,7 +93,7 @@ class Observer:
 
     def all_have_ended(self) -> None:
         """All ranks have ended their operations, and wait: looks at what they left, and decides which ranks try again."""
-        self.retrying = self._after_the_attempt()
+        self.retrying = self.after_the_attempt()
 
     def is_to_retry(self, rank: int) -> bool:
         """Whether a rank tries again; known once all have ended."""

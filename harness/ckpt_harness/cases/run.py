@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from ckpt_harness.cases.act import act
 from ckpt_harness.cases.baseline import Baselines
@@ -21,27 +20,6 @@ from ckpt_harness.judging.trace import Trace
 from ckpt_harness.worlds.base import RankResult
 
 
-@dataclass
-class Notes:
-    """What one run finds, phase by phase.
-
-    Attributes:
-        storage: what each operation and group left on storage; None before the first look.
-        fingerprints: of all places when all operations had ended; empty if ranks tried again.
-        outcomes: operation -> rank -> how it ended.
-        retry: rank -> how its second try ended; None if no rank tried again.
-        retry_wrong: what is wrong with what the second try saved or loaded.
-        left: what went on, or lay about, though all operations had ended.
-    """
-
-    storage: Storage | None = None
-    fingerprints: Fingerprints = field(default_factory=dict)
-    outcomes: dict[str, dict[int, Outcome]] = field(default_factory=dict)
-    retry: dict[int, Outcome] | None = None
-    retry_wrong: list[str] = field(default_factory=list)
-    left: tuple[str, ...] = ()
-
-
 def run_case(bound: BoundCase, expected: Forecast, workspace: Workspace, baselines: Baselines) -> tuple[Evidence, History]:
     """Runs a case: prepare, act, look, heal and retry, read back, evidence.
 
@@ -57,29 +35,17 @@ def run_case(bound: BoundCase, expected: Forecast, workspace: Workspace, baselin
     with prepared(bound, workspace, baselines) as scene:  # 1. prepare
         if not scene.baseline.usable:
             return _evidence_of_no_baseline(scene), History()
-        notes = Notes()
-
-        def all_have_ended() -> frozenset[int]:
-            notes.storage = look_at_storage(scene, baselines, observer.history)  # 3. look
-            retrying = ranks_that_retry(bound, expected, observer.endings, notes.storage)  # 4. heal and retry
-            if not retrying:
-                notes.fingerprints = fingerprints(scene)
-            return retrying
-
-        def world_is_over(results: Sequence[RankResult]) -> None:
-            if notes.storage is None:  # a rank hangs or died, so that not all have ended
-                notes.storage = look_at_storage(scene, baselines, observer.history)
-            notes.outcomes = observer.outcomes(results)
-            notes.retry = observer.retry_outcomes(results) or None
-            notes.left = tuple(left_behind(scene, results, observer.history, observer.endings, notes.fingerprints))
-
-        def read_back() -> None:
-            _read_back(scene, workspace, observer, notes)  # 5. read back
-
-        observer = Observer(bound, workspace, all_have_ended)
-        stalls = any(expectation.ending is Ending.STALLS for expectation in expected.expectations)
-        act(bound, tuple(scene.places.values()), observer, workspace, world_is_over, read_back, fire_timers=stalls)  # 2. act
-    return _evidence(bound, expected, observer, notes), observer.history  # 6. evidence
+        run = _Run(scene, expected, workspace, baselines)
+        act(  # 2. act: every rank does the operation under the plan
+            scene,
+            run.observer,
+            workspace,
+            all_have_ended=run.look,  # 3. look; 4. heal and retry: the ranks that it returns do the operation again
+            world_is_over=run.look_at_the_end,
+            at_rest=run.read_back,  # 5. read back
+            fire_timers=run.stalls,
+        )
+    return run.evidence(), run.observer.history  # 6. evidence
 
 
 def fault_free_course(bound: BoundCase, workspace: Workspace, baselines: Baselines) -> Trace:
@@ -91,68 +57,113 @@ def fault_free_course(bound: BoundCase, workspace: Workspace, baselines: Baselin
         baselines: the committed checkpoints that cases find.
     """
     observer = Observer(bound, workspace)
-    with prepared(bound, workspace, baselines) as scene:
+    with prepared(bound, workspace, baselines) as scene:  # 1. prepare
         if scene.baseline.usable:
-            act(bound, tuple(scene.places.values()), observer, workspace, look=lambda results: None, read_back=lambda: None)
+            act(scene, observer, workspace)  # 2. act
             baselines.damage(bound)  # replaces a baseline that the course damaged, so that the case finds a whole one
     return Trace.of(observer.history)
+
+
+class _Run:
+    """The phases of one run, and what each finds.
+
+    Args:
+        scene: the case, ready to run.
+        expected: how its operations have to end.
+        workspace: where it runs.
+        baselines: the committed checkpoints that cases find.
+    """
+
+    def __init__(self, scene: Scene, expected: Forecast, workspace: Workspace, baselines: Baselines) -> None:
+        self._scene = scene
+        self._expected = expected
+        self._workspace = workspace
+        self._baselines = baselines
+        self._storage: Storage = {}
+        self._fingerprints: Fingerprints = {}
+        self._outcomes: dict[str, dict[int, Outcome]] = {}
+        self._retry: dict[int, Outcome] | None = None
+        self._retry_wrong: list[str] = []
+        self._left: tuple[str, ...] = ()
+        self.observer = Observer(scene.bound, workspace)
+
+    @property
+    def stalls(self) -> bool:
+        """Whether an operation must stall. Then timers fire, so that the oracles see how it ends after its timeout."""
+        return any(expectation.ending is Ending.STALLS for expectation in self._expected.expectations)
+
+    def look(self) -> frozenset[int]:
+        """All ranks have ended their operations: looks at what they left. Returns the ranks that try again."""
+        bound, observer = self._scene.bound, self.observer
+        self._storage = look_at_storage(self._scene, self._baselines, observer.history)
+        retrying = ranks_that_retry(bound, self._expected, observer.endings, self._storage)
+        if not retrying:
+            self._fingerprints = fingerprints(self._scene)
+        return retrying
+
+    def look_at_the_end(self, results: Sequence[RankResult]) -> None:
+        """The world is over: collects how each rank ended, and what was left behind."""
+        observer = self.observer
+        if not self._storage:  # a rank hangs or died, so that not all ranks ended their operations
+            self._storage = look_at_storage(self._scene, self._baselines, observer.history)
+        self._outcomes = observer.outcomes(results)
+        self._retry = observer.retry_outcomes(results) or None
+        self._left = tuple(left_behind(self._scene, results, observer.history, observer.endings, self._fingerprints))
+
+    def read_back(self) -> None:
+        """Reads back what each group saved: in its first try or, if it tried again and succeeded, in its second."""
+        for endings in self.observer.retry_endings.values():
+            for ending in endings:
+                self._retry_wrong += ending.wrong or ()
+        if not self._scene.bound.saves:
+            return
+        reader = ReadBack(self._scene, self._workspace)
+        for number, (operation, groups) in enumerate(self._storage.items()):
+            read = []
+            for group, seen in enumerate(groups):
+                tried_again = not self.observer.retrying.isdisjoint(seen.ranks)
+                if tried_again and self._recovered(seen.ranks):
+                    self._retry_wrong += reader.retry(number, group)
+                read.append(seen if tried_again else reader.attempt(number, group, seen))
+            self._storage[operation] = tuple(read)
+
+    def _recovered(self, ranks: Sequence[int]) -> bool:
+        """Whether the second try succeeded on all of some ranks."""
+        retry = self._retry or {}
+        return all(rank in retry and retry[rank].kind == "returned" for rank in ranks)
+
+    def evidence(self) -> Evidence:
+        """Returns everything that the oracles may look at."""
+        bound, observer, case = self._scene.bound, self.observer, self._scene.bound.case
+        loaded: dict[str, dict[int, tuple[str, ...]]] = {}
+        futures = {}
+        for operation, endings in observer.endings.items():
+            loaded[operation] = {rank: ending.wrong for rank, ending in endings.items() if ending.wrong is not None}
+            futures[operation] = {rank: ending.futures for rank, ending in endings.items() if ending.futures}
+        return Evidence(
+            forecast=self._expected,
+            outcomes=self._outcomes,
+            fired=observer.fired,
+            optional=frozenset(str(fault) for fault in case.plan if fault.optional),
+            storage=self._storage,
+            loaded={} if bound.saves else loaded,
+            futures=futures,
+            left=self._left,
+            retry=self._retry,
+            retry_mismatches=tuple(self._retry_wrong),
+            background=f"{case.executor} {case.staging} {case.overlap}",
+            internal_errors=observer.internal_errors,
+            timeout=bound.timeout,
+            capabilities=bound.engine.capabilities,
+            protocol=bound.protocol,
+            way=case.way,
+            planner=case.planner,
+            onto=case.onto,
+            history=observer.history,
+        )
 
 
 def _evidence_of_no_baseline(scene: Scene) -> Evidence:
     """The engine cannot save even without faults: a preparation that had to succeed, and did not."""
     expectation = Expectation("preparation", tuple(range(scene.bound.case.ranks)), Ending.SUCCEEDS)
     return Evidence(Forecast((expectation,), frozenset()), {"preparation": scene.baseline.outcomes}, timeout=VIRTUAL_TIMEOUT)
-
-
-def _read_back(scene: Scene, workspace: Workspace, observer: Observer, notes: Notes) -> None:
-    """Reads back what each group saved: in its first try or, if it tried again and succeeded, in its second."""
-    for endings in observer.retry_endings.values():
-        for ending in endings:
-            notes.retry_wrong += ending.wrong or ()
-    if not scene.bound.saves or notes.storage is None:
-        return
-    reader = ReadBack(scene, workspace)
-    for number, (operation, groups) in enumerate(notes.storage.items()):
-        read = []
-        for group, seen in enumerate(groups):
-            tried_again = not observer.retrying.isdisjoint(seen.ranks)
-            if tried_again and _all_returned(seen.ranks, notes.retry):
-                notes.retry_wrong += reader.retry(number, group)
-            read.append(seen if tried_again else reader.attempt(number, group, seen))
-        notes.storage[operation] = tuple(read)
-
-
-def _all_returned(ranks: Sequence[int], retry: dict[int, Outcome] | None) -> bool:
-    """Whether the second try succeeded on all of some ranks."""
-    return retry is not None and all(rank in retry and retry[rank].kind == "returned" for rank in ranks)
-
-
-def _evidence(bound: BoundCase, expected: Forecast, observer: Observer, notes: Notes) -> Evidence:
-    """Everything that the oracles may look at."""
-    case = bound.case
-    loaded: dict[str, dict[int, tuple[str, ...]]] = {}
-    futures = {}
-    for operation, endings in observer.endings.items():
-        loaded[operation] = {rank: ending.wrong for rank, ending in endings.items() if ending.wrong is not None}
-        futures[operation] = {rank: ending.futures for rank, ending in endings.items() if ending.futures}
-    return Evidence(
-        forecast=expected,
-        outcomes=notes.outcomes,
-        fired=observer.fired,
-        optional=frozenset(str(fault) for fault in case.plan if fault.optional),
-        storage=notes.storage or {},
-        loaded={} if bound.saves else loaded,
-        futures=futures,
-        left=notes.left,
-        retry=notes.retry,
-        retry_mismatches=tuple(notes.retry_wrong),
-        background=f"{case.executor} {case.staging} {case.overlap}",
-        internal_errors=observer.internal_errors,
-        timeout=bound.timeout,
-        capabilities=bound.engine.capabilities,
-        protocol=bound.protocol,
-        way=case.way,
-        planner=case.planner,
-        onto=case.onto,
-        history=observer.history,
-    )
