@@ -1,4 +1,4 @@
-"""Runs the scripts of ``launched/`` apart: in a mount namespace of their own, and leaves nothing of them."""
+"""Runs the scripts of ``launched/`` in a mount namespace of their own, so that their mounts vanish with them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from needs import LAUNCHED
 import ckpt_harness
 
 LIMIT = 110
-"""Seconds that a script may take."""
+"""Seconds until a script is ended."""
 
 
 def start(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
-    """Starts Python with a script, which may mount what it likes."""
+    """Starts a script in a new mount namespace."""
     path = os.pathsep.join([str(Path(ckpt_harness.__file__).parents[1]), str(LAUNCHED), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         ["unshare", "--mount", sys.executable, LAUNCHED / script, *arguments],
@@ -34,20 +34,29 @@ def start(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Ends a script, and all that it started; their mounts, and the devices below, go with them."""
+    """Ends a script and its children. Their mounts and loop devices vanish with the mount namespace."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
 def ask(module: str, question: Any, root: Path) -> Any:
-    """Has the function ``answer`` of a module called apart, with ``root``, an empty directory, for its files; returns what it returns."""
-    asked, told = root / "asked", root / "told"
-    asked.write_bytes(pickle.dumps(question))
-    process = start("answer.py", module, asked, told)
+    """Calls the function ``answer`` of a module of ``launched/`` in a mount namespace of its own.
+
+    Args:
+        module: name of the module.
+        question: the first argument of ``answer``; it is pickled.
+        root: an empty directory for files, the second argument of ``answer``.
+
+    Returns:
+        The result of ``answer``.
+    """
+    question_file, answer_file = root / "question", root / "answer"
+    question_file.write_bytes(pickle.dumps(question))
+    process = start("answer.py", module, question_file, answer_file)
     try:
-        said, _ = process.communicate(timeout=LIMIT)
+        output, _ = process.communicate(timeout=LIMIT)
     finally:
         end(process)
-    assert process.returncode == 0, said
-    return pickle.loads(told.read_bytes())
+    assert process.returncode == 0, output
+    return pickle.loads(answer_file.read_bytes())

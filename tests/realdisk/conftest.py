@@ -1,4 +1,4 @@
-"""Makes the helpers importable, and skips what cannot run here."""
+"""Makes the helper modules importable, and skips tests that cannot run here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "launched")
 
 @pytest.fixture(autouse=True)
 def what_it_needs(request: pytest.FixtureRequest) -> None:
-    """Skips a test whose module says ``NEEDS = "..."`` where that is missing."""
+    """Skips a test if the thing that its module names as ``NEEDS`` is missing."""
     from needs import missing
 
     reason = missing(request.module.NEEDS)

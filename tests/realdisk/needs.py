@@ -1,4 +1,4 @@
-"""What the tests of this directory need, and the reason where it is missing. As a program, says of each whether its tests run here."""
+"""The things that the tests of this directory need. Run as a program, prints for each thing whether its tests can run here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LAUNCHED = Path(__file__).parent / "launched"
 KINDS = ("ext4", "tmpfs", "strace")
 _TOOLS = {"ext4": ("unshare", "mount", "umount", "mkfs.ext4"), "tmpfs": ("unshare", "mount", "umount"), "strace": ("strace",)}
 _LIMIT = 60
-"""Seconds to try one out."""
+"""Seconds that a trial may take."""
 
 
 @functools.cache
 def missing(kind: str) -> str:
-    """Why there is no such thing here; "" if there is."""
+    """The reason why the thing cannot be used here; "" if it can."""
     if sys.platform != "linux":
         return "this is not Linux"
     if os.geteuid() != 0:
@@ -40,6 +40,6 @@ def missing(kind: str) -> str:
 
 
 if __name__ == "__main__":
-    for one in KINDS:
-        reason = missing(one)
-        print(f"tests/realdisk with {one}: {f'skipped: {reason}' if reason else 'run'}")
+    for kind in KINDS:
+        reason = missing(kind)
+        print(f"tests/realdisk with {kind}: {f'skipped: {reason}' if reason else 'run'}")

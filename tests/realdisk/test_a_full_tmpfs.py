@@ -1,4 +1,4 @@
-"""A disk that is really full does what ``nospace`` does."""
+"""The effect ``nospace`` behaves as a disk that is really full."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCENES = [Scene("filesystem", workload, ranks) for workload in ("mixed", "large"
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: f"{scene.workload}-{scene.ranks}")
 def test_a_full_tmpfs_is_as_simulated(scene: Scene, tmp_path: Path) -> None:
-    """At every size up to one that suffices: the same ranks fail, with the same errors, and the same files are left, none of them a commit marker."""
+    """For every size of the tmpfs up to the first that suffices: the same ranks fail with the same errors, and the same files are left, without a marker."""
     pairs: list[Pair] = ask("full_disks", scene, tmp_path)
     for pages, plan, real, simulated in pairs:
         assert real == simulated, (pages, plan)
@@ -25,8 +25,8 @@ def test_a_full_tmpfs_is_as_simulated(scene: Scene, tmp_path: Path) -> None:
     assert set(enough.real.outcomes) == {"returned"}
     assert len(full) > 1
     assert scene.workload == "mixed" or any(
-        "unexpected pos" in text for one in full for told in one.real.failures for _, _, text in told.values()
+        "unexpected pos" in text for pair in full for failures in pair.real.failures for _, _, text in failures.values()
     )
-    for one in full:
-        assert set(one.real.outcomes) == {"raised"}
-        assert not any(path.endswith("/.metadata") for path in one.real.sizes)
+    for pair in full:
+        assert set(pair.real.outcomes) == {"raised"}
+        assert not any(path.endswith("/.metadata") for path in pair.real.sizes)

@@ -1,4 +1,4 @@
-"""The models hold for programs of disk operations that no engine runs today."""
+"""The durability models hold for sequences of disk operations that no engine runs today."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def rename(path: str, to: str) -> DiskOp:
 
 
 class Program(NamedTuple):
-    """What was there, durable; what is done then; and whether what survives is a surprise.
+    """Disk operations before a power cut, and the files that survive the cut.
 
     Attributes:
-        before: steps that make what was there.
-        steps: what is done.
-        left: what survives, if nothing more than it must.
-        journalled: what survives, if all changes of directories and lengths do, and no more data.
+        before: steps that are durable.
+        steps: steps after them.
+        left: the files, if no more survives than has to.
+        journalled: the files, if all changes of directories and lengths survive, and no more data.
     """
 
     before: list[Step]
@@ -84,27 +84,27 @@ def outside(program: Sequence[list[Step]], left: Files) -> list[str]:
     for model in MODELS[1:]:
         states = states_after(steps, files_after(before), model, limit=LIMIT)
         if states.exhaustive and left not in [state.files for state in states.found]:
-            found.append(f"{model}: {[str(step) for step in program[0]]} then {[str(step) for step in program[1]]} left {told(left)}")
+            found.append(f"{model}: {[str(step) for step in program[0]]} then {[str(step) for step in program[1]]} left {summary(left)}")
     return found
 
 
-def told(files: Files) -> dict[str, str]:
+def summary(files: Files) -> dict[str, str]:
     return {path: f"{len(data)} bytes of {bytes(sorted(set(data)))!r}" for path, data in files.items()}
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_what_ext4_does(program: Program, tmp_path: Path) -> None:
-    """What the models were taught by a real disk is still so."""
+    """The behaviour of ext4 that the models are built on is unchanged."""
     parts = program.before, program.steps
     least, journalled = ask("disk_programs", [(*parts, "nothing more"), (*parts, "what was journalled")], tmp_path)
-    assert (told(least), told(journalled)) == (told(program.left), told(program.journalled))
+    assert (summary(least), summary(journalled)) == (summary(program.left), summary(program.journalled))
     assert outside(parts, least) == []
     assert outside(parts, journalled) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_programs_leave_what_the_models_allow(seed: int, tmp_path: Path) -> None:
-    """However files are made, written, overwritten, renamed, removed and synced, and whatever the system writes on its own in between."""
+    """Random sequences of file operations and syncs, with writes by the system in between, leave only files that the models allow."""
     rng = random.Random(seed)
     programs = [_program(rng) for _ in range(40)]
     tries = [(*program, survives) for program in programs for survives in POWER_CUTS]
@@ -135,7 +135,7 @@ def _step(rng: random.Random, sizes: dict[str, int], letter: int) -> Step:
         return write(path, offset, bytes([letter]) * size)
 
     def renamed() -> Step:
-        to = rng.choice([one for one in ("a", "b", "d/a", "d/b") if one != path])
+        to = rng.choice([name for name in ("a", "b", "d/a", "d/b") if name != path])
         sizes[to] = sizes.pop(path)
         return rename(path, to)
 

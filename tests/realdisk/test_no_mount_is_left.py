@@ -1,4 +1,4 @@
-"""What these tests mount goes away with them, however they end."""
+"""The mounts of these tests vanish with their processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from apart import end, start
 
 NEEDS = "ext4"
 LIMIT = 30
-"""Seconds for the kernel to detach a loop device, which it does a moment after the last mount is gone."""
+"""Seconds for the kernel to detach a loop device after the last mount is gone."""
 
 
 def devices(below: Path) -> list[str]:
-    """Loop devices whose image lies below a directory."""
+    """The loop devices whose image file lies below a directory."""
     found = []
     for attached in Path("/sys/block").glob("loop*/loop/backing_file"):
         try:
@@ -27,7 +27,7 @@ def devices(below: Path) -> list[str]:
 
 
 def test_a_script_that_is_killed_leaves_no_mount_and_no_device(tmp_path: Path) -> None:
-    """Not in our own namespace even while it runs, and nowhere once it was killed."""
+    """The mounts are invisible outside the script while it runs, and gone after it was killed."""
     process = start("lingering.py", tmp_path)
     try:
         assert process.stdout is not None

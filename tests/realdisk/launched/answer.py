@@ -1,4 +1,4 @@
-"""Asks the function ``answer`` of a module of this directory: ``answer.py MODULE QUESTION ANSWER``, both pickled files in a directory for its use."""
+"""``answer.py MODULE QUESTION ANSWER`` calls ``answer`` of a module of this directory. QUESTION and ANSWER are pickled files in a directory for its use."""
 
 import importlib
 import pickle
@@ -6,6 +6,6 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    module, asked, told = sys.argv[1:]
-    answer = importlib.import_module(module).answer(pickle.loads(Path(asked).read_bytes()), Path(told).parent)
-    Path(told).write_bytes(pickle.dumps(answer))
+    module, question, target = sys.argv[1:]
+    answer = importlib.import_module(module).answer(pickle.loads(Path(question).read_bytes()), Path(target).parent)
+    Path(target).write_bytes(pickle.dumps(answer))

@@ -1,4 +1,4 @@
-"""Runs small programs of disk operations on a real ext4, cuts the power after each, and tells what survived."""
+"""Runs short sequences of disk operations on a real ext4, cuts the power after each, and returns the surviving files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from real_disks import Ext4, ext4
 from ckpt_harness.disk.journal import DiskOp
 
 Step = DiskOp | str
-"""An operation; or ``sync`` or ``write back``, which the system may do at any time, and which no journal holds."""
+"""An operation of a process; or ``sync`` or ``write back``, which the system may do at any time and which no journal records."""
 
 
 class Machine:
-    """What acts on the disk, and keeps its files open, as a process does."""
+    """Runs operations on the disk, and keeps its files open, as a process does."""
 
     def __init__(self, disk: Ext4) -> None:
         self.disk = disk

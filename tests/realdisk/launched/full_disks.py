@@ -1,4 +1,4 @@
-"""Saves onto a tmpfs that is too small, with plain DCP; and again where the harness says that the disk is full."""
+"""Saves to a tmpfs that is too small, with plain DCP; and the same saves with the effect ``nospace``."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Ended(NamedTuple):
     """How a save ended.
 
     Attributes:
-        outcomes: of each rank.
-        failures: what each rank was told: rank -> type, errno and message.
-        sizes: of the files that are there.
+        outcomes: the outcome of each rank.
+        failures: for each rank, the failures that its exception names: rank -> type, errno and message.
+        sizes: path -> size of each file.
     """
 
     outcomes: list[str]
@@ -49,10 +49,10 @@ class Pair(NamedTuple):
     """One size of a disk.
 
     Attributes:
-        pages: its size.
-        plan: what the harness was told for it.
-        real: what happened on the tmpfs.
-        simulated: what happened with the harness.
+        pages: the size of the disk in pages.
+        plan: the plan that simulates the size.
+        real: the save on the tmpfs.
+        simulated: the save with the plan.
     """
 
     pages: int
@@ -62,17 +62,17 @@ class Pair(NamedTuple):
 
 
 def ended(results: Sequence[RankResult], root: Path) -> Ended:
-    failures = [{rank: _told(failure[0]) for rank, failure in getattr(one.error, "failures", {}).items()} for one in results]
+    failures = [{rank: _as_data(failure[0]) for rank, failure in getattr(result.error, "failures", {}).items()} for result in results]
     sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in sorted(root.rglob("*")) if path.is_file()}
-    return Ended([one.outcome for one in results], failures, sizes)
+    return Ended([result.outcome for result in results], failures, sizes)
 
 
-def _told(error: BaseException) -> tuple[str, int | None, str]:
+def _as_data(error: BaseException) -> tuple[str, int | None, str]:
     return type(error).__name__, getattr(error, "errno", None), str(error)
 
 
 def plainly(scene: Scene, root: Path) -> Sequence[RankResult]:
-    """Saves with nothing between DCP and the disk."""
+    """Saves with DCP alone."""
     engine: Any = find_engine(scene.engine)
     place = engine.place(root, "checkpoint")
 
@@ -84,7 +84,7 @@ def plainly(scene: Scene, root: Path) -> Sequence[RankResult]:
 
 
 def room(ops: Sequence[DiskOp], pages: int) -> dict[int, int]:
-    """What a disk of so many pages leaves to the ranks that it is too small for: rank -> bytes; a page belongs to one file."""
+    """The bytes that each failing rank can write on a disk of so many pages: rank -> bytes. A page belongs to one file."""
     held: dict[str, int] = {}
     written: dict[int, int] = {}
     failed: set[int] = set()
@@ -102,12 +102,12 @@ def room(ops: Sequence[DiskOp], pages: int) -> dict[int, int]:
 
 def answer(scene: Scene, where: Path) -> list[Pair]:
     quiet()
-    # Here and not above: the tests import this module too, and other tests draw from the workloads that there are.
+    # Here and not above, since the tests import this module, and other tests draw from all registered workloads.
     WORKLOADS["large"] = Workload("large", "a tensor that does not fit into the buffer of a stream", _large)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     uuid.uuid4 = lambda: uuid.UUID(int=4)
-    root = where / "disk"  # the same for all: a checkpoint holds its own path
+    root = where / "disk"  # the same path for all saves, since a checkpoint holds its path
     root.mkdir()
     ops = record(scene, root).ops
     shutil.rmtree(root)

@@ -1,4 +1,4 @@
-"""Saves with plain torch in real processes under strace: tells what the system was asked for, and what is left after a SIGKILL at each call."""
+"""Saves with plain torch in real processes under strace: records the system calls, and the files after a SIGKILL at each call."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from ckpt_harness.workloads.workload import find_workload
 
 CALLS = "mkdir,openat,write,fsync,rename,unlink"
 LIMIT = 30
-"""Seconds for a save that is traced, and for the survivors of a kill to notice."""
+"""Seconds until a rank that has not ended counts as hung."""
 
 
 class Call(NamedTuple):
     """A system call on a file of the checkpoint.
 
     Attributes:
-        name: of the call.
-        path: relative.
-        size: of a write.
-        to: of a rename.
+        name: name of the system call.
+        path: the file, relative to the disk.
+        size: bytes of a ``write``.
+        to: the new name of a ``rename``.
     """
 
     name: str
@@ -51,13 +51,13 @@ class Call(NamedTuple):
 
 
 class Death(NamedTuple):
-    """What is left after a SIGKILL.
+    """The files after a SIGKILL.
 
     Attributes:
-        rank: who was killed.
-        done: how many of its calls had acted.
-        files: what is left.
-        shown: what a reader gets of it.
+        rank: the killed rank.
+        done: number of its calls that had acted.
+        files: the files on the disk.
+        shown: what a reader gets.
     """
 
     rank: int
@@ -66,13 +66,13 @@ class Death(NamedTuple):
     shown: Shown
 
 
-class Told(NamedTuple):
-    """What was found out about a scene.
+class Observed(NamedTuple):
+    """The observations of one scene.
 
     Attributes:
-        calls: those of each rank, in order.
-        recording: the same save, as the harness sees it.
-        deaths: one for each call of each rank.
+        calls: the system calls of each rank, in order.
+        recording: the same save, recorded by the harness.
+        deaths: the files after a kill, for each call of each rank.
     """
 
     calls: list[list[Call]]
@@ -84,7 +84,7 @@ class Saving:
     """Saves in forked processes.
 
     Args:
-        scene: what is saved.
+        scene: the save.
         where: a directory for all files.
     """
 
@@ -102,8 +102,8 @@ class Saving:
         """Saves once.
 
         Args:
-            number: of the save.
-            tracing: rank -> arguments for strace; none where it is not traced.
+            number: the number of the save.
+            tracing: rank -> arguments for strace; no arguments for a rank without strace.
         """
         (self.where / "store").unlink(missing_ok=True)
         starts = [os.pipe() for _ in range(self.scene.ranks)]
@@ -125,7 +125,7 @@ class Saving:
             for tracer in tracers:
                 tracer.wait(LIMIT)
                 tracer.stderr.close()
-            for descriptor in (one for start in starts for one in start):
+            for descriptor in (descriptor for start in starts for descriptor in start):
                 os.close(descriptor)
 
     def _fork(self, rank: int, number: int, start: int) -> int:
@@ -159,38 +159,38 @@ class Saving:
         return tracer
 
     def traced(self) -> list[list[Call]]:
-        """The calls of each rank in a save that is let go on."""
+        """The system calls of each rank in a save without a kill."""
         self.prepare()
         outputs = [self.where / f"trace-{rank}" for rank in range(self.scene.ranks)]
         self.run(ATTEMPT, lambda rank: ["-o", str(outputs[rank])])
         return [[call for line in output.read_text().splitlines() if (call := self._call(line))] for output in outputs]
 
     def _call(self, line: str) -> Call | None:
-        """What a line of strace tells, if it tells of a call that changed something."""
+        """The call in a line of strace's output; None if the call changes no file."""
         found = re.search(r"(\w+)\((.*)\) += (\d+)", line)
         if not found:
             return None
         name, arguments, result = found.groups()
         paths = [
-            Path(one).relative_to(self.root).as_posix() for one in re.findall(rf'[<"]({re.escape(str(self.root))}[^>"]*)[>"]', arguments)
+            Path(path).relative_to(self.root).as_posix() for path in re.findall(rf'[<"]({re.escape(str(self.root))}[^>"]*)[>"]', arguments)
         ]
         if name == "openat":
             return Call(name, paths[0]) if "O_CREAT" in arguments else None
         return Call(name, paths[0], int(result) if name == "write" else 0, paths[1] if name == "rename" else "")
 
     def killed(self, rank: int, calls: list[Call], done: int) -> Death:
-        """Saves, and kills a rank on its way into a call."""
+        """Saves, and kills a rank when it enters a call."""
         self.prepare()
         name = calls[done].name
         nth = sum(call.name == name for call in calls[: done + 1])
         inject = ["-o", os.devnull, "-e", f"inject={name}:signal=SIGKILL:when={nth}"]
-        self.run(ATTEMPT, lambda one: inject if one == rank else [])
+        self.run(ATTEMPT, lambda traced: inject if traced == rank else [])
         files = {path.relative_to(self.root).as_posix(): path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file()}
         return Death(rank, done, files, shown_at(self.scene, self.root))
 
 
 def _await_end(pid: int) -> None:
-    """Waits until a process has ended; whoever still waits for a dead peer after the limit is taken to wait for ever."""
+    """Waits until a process has ended, or until the limit; then the process is taken to hang."""
     handle = os.pidfd_open(pid)
     try:
         select.select([handle], [], [], LIMIT)
@@ -198,14 +198,14 @@ def _await_end(pid: int) -> None:
         os.close(handle)
 
 
-def answer(scene: Scene, where: Path) -> Told:
+def answer(scene: Scene, where: Path) -> Observed:
     quiet()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     uuid.uuid4 = lambda: uuid.UUID(int=4)  # the same bytes in every save
     saving = Saving(scene, where)
     calls = saving.traced()
-    deaths = [saving.killed(rank, one, done) for rank, one in enumerate(calls) for done in range(len(one))]
+    deaths = [saving.killed(rank, of_rank, done) for rank, of_rank in enumerate(calls) for done in range(len(of_rank))]
     shutil.rmtree(saving.root)
     saving.root.mkdir()
-    return Told(calls, record(scene, saving.root), deaths)  # at the same path: a checkpoint holds its own
+    return Observed(calls, record(scene, saving.root), deaths)  # at the same path, since a checkpoint holds its path

@@ -1,4 +1,4 @@
-"""Has disks mounted until it is ended."""
+"""Mounts disks, and waits until it is ended."""
 
 from __future__ import annotations
 

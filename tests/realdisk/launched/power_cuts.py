@@ -1,4 +1,4 @@
-"""Saves on a real ext4 again and again, and cuts the power at another moment each time."""
+"""Saves on a real ext4 repeatedly, and cuts the power at another moment each time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ckpt_harness.disk.shown import Shown
 
 
 class Cut(NamedTuple):
-    """When the power was cut.
+    """The moment of a power cut.
 
     Attributes:
-        after: how many operations had acted; after the last, the save had returned.
-        survives: what still got to the disk.
-        aside: what the system had done on its own: ``sync``, ``write back`` or nothing.
-        at: after how many operations.
+        after: number of operations that had acted; after the last operation, the save had returned.
+        survives: what still reaches the disk, a key of ``POWER_CUTS``.
+        aside: what the system did by itself: ``sync``, ``write back`` or nothing.
+        at: number of operations after which the system did so.
     """
 
     after: int
@@ -38,12 +38,12 @@ class Cut(NamedTuple):
 
 
 class Survivors(NamedTuple):
-    """What was there after a cut.
+    """The files after a power cut.
 
     Attributes:
-        cut: when.
-        files: what survived.
-        shown: what a reader got of it, on the real disk.
+        cut: the moment of the cut.
+        files: the surviving files.
+        shown: what a reader got on the real disk.
     """
 
     cut: Cut
@@ -51,13 +51,13 @@ class Survivors(NamedTuple):
     shown: Shown
 
 
-class Told(NamedTuple):
-    """What was found out about a scene.
+class Observed(NamedTuple):
+    """The observations of one scene.
 
     Attributes:
-        ops: what a save does, if it is not cut.
-        before: the files that were there.
-        survivors: one for each cut.
+        ops: the operations of a save without a cut.
+        before: the files before the save.
+        survivors: the files after each cut.
     """
 
     ops: tuple[DiskOp, ...]
@@ -67,7 +67,7 @@ class Told(NamedTuple):
 
 @dataclass
 class WatchedJournal(Journal):
-    """One that calls after each operation."""
+    """A journal that calls a function after each operation."""
 
     then: Callable[[int], None] = lambda count: None
 
@@ -87,7 +87,7 @@ def uncut(scene: Scene, where: Path) -> tuple[tuple[DiskOp, ...], Files]:
     with ext4(where) as disk:
         before = prepared(scene, disk)
         journal = Journal(disk.root)
-        assert {one.outcome for one in save(scene, ATTEMPT, journal)} == {"returned"}
+        assert {result.outcome for result in save(scene, ATTEMPT, journal)} == {"returned"}
         return tuple(journal.ops), before
 
 
@@ -102,7 +102,7 @@ def survivors(scene: Scene, where: Path, cut: Cut, ops: tuple[DiskOp, ...]) -> S
                 disk.cut(cut.survives)
 
         journal = WatchedJournal(disk.root, then=then)
-        ended = {one.outcome for one in save(scene, ATTEMPT, journal)}
+        ended = {result.outcome for result in save(scene, ATTEMPT, journal)}
         if cut.after == len(ops):
             assert ended == {"returned"}, ended
             disk.cut(cut.survives)
@@ -114,7 +114,7 @@ def survivors(scene: Scene, where: Path, cut: Cut, ops: tuple[DiskOp, ...]) -> S
 
 
 def cuts(ops: tuple[DiskOp, ...]) -> list[Cut]:
-    """Every point and kind of cut; and for each point, that the system wrote something on its own at the last change before, or half way, by turns."""
+    """Every crash point with every kind of cut; and for each crash point, cuts after the system has written by itself at an earlier point."""
     points = [end for end, op in enumerate(ops, 1) if op.kind not in ("flush", "close")]
     plain = [Cut(after, survives) for after in points for survives in POWER_CUTS]
     asides = [
@@ -126,15 +126,15 @@ def cuts(ops: tuple[DiskOp, ...]) -> list[Cut]:
     return plain + asides
 
 
-def answer(question: tuple[Scene, bool], where: Path) -> Told:
-    """Of a scene; at every point, or only after the save has returned."""
+def answer(question: tuple[Scene, bool], where: Path) -> Observed:
+    """Cuts the power at every crash point of a scene, or only after the save has returned."""
     scene, returned = question
     quiet()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     uuid.uuid4 = lambda: uuid.UUID(int=4)  # the same bytes in every save
-    disk = where / "disk"  # the same path too: a checkpoint holds its own
+    disk = where / "disk"  # the same path too, since a checkpoint holds its path
     ops, before = uncut(scene, disk)
     gc.collect()
-    gc.freeze()  # what is imported need not be looked at again after each cut
-    return Told(ops, before, [survivors(scene, disk, cut, ops) for cut in cuts(ops) if not returned or cut.after == len(ops)])
+    gc.freeze()  # so that collections after each cut skip the imported modules
+    return Observed(ops, before, [survivors(scene, disk, cut, ops) for cut in cuts(ops) if not returned or cut.after == len(ops)])

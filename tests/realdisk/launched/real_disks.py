@@ -1,6 +1,6 @@
-"""Real disks for a moment: an ext4 in a file whose power can be cut, and a tmpfs of a limited size.
+"""Temporary real disks: an ext4 in a file whose power can be cut, and a tmpfs of a limited size.
 
-Whoever uses them runs in a mount namespace of its own, so that whatever it mounted goes away with it, even if it is killed.
+Scripts that use them run in a mount namespace of their own, so that the mounts vanish with the script, even if it is killed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 POWER_CUTS = {"nothing more": 2, "what was journalled": 1, "all": 0}
-"""What still gets to the disk -> the flag of the ioctl: NOLOGFLUSH, LOGFLUSH (but no data), DEFAULT."""
+"""What still reaches the disk -> the flag of the ioctl: NOLOGFLUSH, LOGFLUSH (but no data), DEFAULT."""
 
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 _WRITE_AND_WAIT = 7  # SYNC_FILE_RANGE_WAIT_BEFORE | _WRITE | _WAIT_AFTER
 _LIMIT = 60
-"""Seconds for a command."""
+"""Seconds that a command may take."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,10 +34,10 @@ def run(*command: str | Path) -> None:
 
 
 class Ext4:
-    """A file system of 16 MiB with the block size and the options of any large one.
+    """An ext4 of 16 MiB, with the block size and the options of a large ext4.
 
     Args:
-        where: an empty directory, for the image and the mount point.
+        where: an empty directory for the image and the mount point.
     """
 
     def __init__(self, where: Path) -> None:
@@ -49,24 +49,24 @@ class Ext4:
         self.mount()
 
     def mount(self) -> None:
-        run("mount", "-o", "loop", self._image, self.root)  # the loop device goes away with the mount
+        run("mount", "-o", "loop", self._image, self.root)  # the loop device vanishes with the mount
 
     def unmount(self) -> None:
         run("umount", self.root)
 
     def sync(self) -> None:
-        """Makes everything on it durable, as the system does now and then."""
+        """Makes everything durable, as the system does from time to time."""
         with self._opened(self.root) as directory:
             _checked(_libc.syncfs(directory))
 
     def write_back(self) -> None:
-        """Writes the bytes of all files, but commits no change of directories or lengths: what the system may do at any time."""
+        """Writes the bytes of all files, but commits no change of directories or lengths. The system may do so at any time."""
         for path in self.files():
             with self._opened(self.root / path) as file:
                 _checked(_libc.sync_file_range(file, ctypes.c_long(0), ctypes.c_long(0), _WRITE_AND_WAIT))
 
     def cut(self, survives: str) -> None:
-        """Cuts the power: from now on nothing else gets there, and every call fails."""
+        """Cuts the power: from now on nothing reaches the disk, and every call fails."""
         with self._opened(self.root) as directory:
             fcntl.ioctl(directory, _SHUTDOWN, struct.pack("I", POWER_CUTS[survives]))
 
@@ -85,7 +85,7 @@ class Ext4:
 
 @contextlib.contextmanager
 def ext4(where: Path) -> Iterator[Ext4]:
-    """A new one; what it took is given back."""
+    """A new ext4; it is unmounted and removed at the end of the block."""
     where.mkdir()
     disk = Ext4(where)
     try:
@@ -97,7 +97,7 @@ def ext4(where: Path) -> Iterator[Ext4]:
 
 @contextlib.contextmanager
 def tmpfs(where: Path, size: int) -> Iterator[Path]:
-    """A directory with room for so many bytes."""
+    """A tmpfs with room for ``size`` bytes; it is unmounted at the end of the block."""
     where.mkdir()
     run("mount", "-t", "tmpfs", "-o", f"size={size}", "none", where)
     try:
@@ -113,7 +113,7 @@ def _checked(status: int) -> None:
 
 
 def try_out(kind: str, where: Path) -> None:
-    """Fails with the reason where there is no such disk."""
+    """Raises OSError with the reason if such a disk cannot be made here."""
     if kind == "tmpfs":
         with tmpfs(where / "tmpfs", 1 << 20):
             pass
