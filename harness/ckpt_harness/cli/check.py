@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ckpt_harness.cli.console import processors, progress_bar
-from ckpt_harness.cli.options import Numbers, jobs_option, json_option, register_option
+from ckpt_harness.cli.options import Numbers, example, jobs_option, json_option, register_option
 
 if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(epilog="Example: ckpt-harness check my_storage.py:ENGINE --every 10")
+@click.command(short_help="Tries everything on an engine; prints what is wrong.", epilog=example("check my_storage.py:ENGINE --every 10"))
 @click.argument("engine")
 @click.option("--ranks", "sizes", type=Numbers(), default="2", show_default=True, help="Numbers of ranks, tried in turn.")
 @jobs_option("Processes that share the states after crashes. Default: all processors.")

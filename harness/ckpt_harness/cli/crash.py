@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ckpt_harness.cli.console import console, header, processors, progress_bar
-from ckpt_harness.cli.options import engine_option, jobs_option, json_option, register_option
+from ckpt_harness.cli.options import engine_option, example, jobs_option, json_option, register_option
 from ckpt_harness.disk.durability import LIMIT, MODELS
 
 if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(epilog="Example: ckpt-harness crash --overwrite --model kill")
+@click.command(short_help="Loads every state that a crash during a save may leave.", epilog=example("crash --overwrite --model kill"))
 @click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of ranks that save, and that load what is left.")
 @click.option("--overwrite", is_flag=True, help="Save onto a committed checkpoint, instead of into an empty directory.")
 @click.option(
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     type=click.Choice(MODELS),
     default="posix",
     show_default=True,
-    help="What survives: a killed job (kill), or a power cut on a disk that keeps (ordered) or loses (posix) the order of writes. See docs/how-to/crashes.md.",
+    help="What survives. kill: the job was killed. ordered: power cut on a file system like ext4. posix: power cut, with what POSIX promises of fsync.",
 )
 @engine_option("filesystem-synced")
 @click.option("--workload", default="mixed", show_default=True, metavar="NAME", help="State that is saved.")

@@ -7,10 +7,10 @@ import sys
 import click
 
 from ckpt_harness.cli.console import console
-from ckpt_harness.cli.options import engine_option
+from ckpt_harness.cli.options import engine_option, example
 
 
-@click.command(epilog="Example: ckpt-harness damage --engine filesystem --ranks 3")
+@click.command(short_help="Damages each file of a checkpoint in turn, and loads it.", epilog=example("damage --engine filesystem --ranks 3"))
 @engine_option("filesystem")
 @click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of ranks that save, and load.")
 def damage(engine: str, ranks: int) -> None:

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ckpt_harness.cli.options import example
 from ckpt_harness.cli.replay import case_of, replay
 
 if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(params=replay.params, epilog="Example: ckpt-harness export 'writer.write_data@1=raise(unpicklable)' > report.py")
+@click.command(
+    params=replay.params,
+    short_help="Writes one case as a script that needs plain torch only.",
+    epilog=example("export 'writer.finish@0=raise(unpicklable)' > report.py"),
+)
 def export(register: Register, **options: Any) -> None:
     """Writes a stand-alone script that shows the same as `replay` does with the same options.
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ckpt_harness.cli.console import console
-from ckpt_harness.cli.options import page_option, register_option
+from ckpt_harness.cli.options import example, page_option, register_option
 
 if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(epilog="Example: ckpt-harness findings")
+@click.command(short_help="Prints the known findings: violations that are expected.", epilog=example("findings"))
 @register_option
 @page_option("Write the whole register as a Markdown page, instead of the table.")
 def findings(register: Register, write: Path | None) -> None:

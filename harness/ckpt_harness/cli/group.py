@@ -45,7 +45,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    epilog="Start with: ckpt-harness sweep --ranks 2",
+    epilog="\b\nStart with: ckpt-harness sweep --ranks 2",
 )
 @click.version_option(__version__, prog_name="ckpt-harness")
 def main() -> None:

@@ -24,6 +24,15 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 Decorator = Callable[[_Command], _Command]
 
 
+def example(line: str) -> str:
+    """The example that ends the help of a command, as click keeps it on one line.
+
+    Args:
+        line: what follows ``ckpt-harness``.
+    """
+    return f"\b\nExample: ckpt-harness {line}"
+
+
 # -- kinds of values
 
 

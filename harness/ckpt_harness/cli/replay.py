@@ -12,6 +12,7 @@ from ckpt_harness.cli.options import (
     MOST_RANKS,
     async_save_options,
     engine_option,
+    example,
     onto_option,
     planner_option,
     register_option,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(epilog="Example: ckpt-harness replay 'writer.write_data@1=raise(OSError:EIO)' --ranks 2")
+@click.command(short_help="Runs one case, and tells its story rank by rank.", epilog=example("replay 'writer.write_data@1=raise(OSError:EIO)'"))
 @click.argument("plan")
 @click.option("--op", "operation", type=click.Choice(OPERATION_KINDS), default="save", show_default=True, help="Operation that the ranks do.")
 @click.option(

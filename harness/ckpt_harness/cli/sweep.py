@@ -17,6 +17,7 @@ from ckpt_harness.cli.options import (
     async_save_options,
     coordinators,
     engine_option,
+    example,
     jobs_option,
     json_option,
     onto_option,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(epilog="Example: ckpt-harness sweep --ranks 2,3 --op save --engine filesystem-threads")
+@click.command(short_help="Fails every call of real saves and loads; prints a matrix.", epilog=example("sweep --ranks 2,3 --engine filesystem-threads"))
 @click.option(
     "--ranks", "sizes", type=Numbers(), callback=world_sizes, help="Numbers of ranks, swept in turn. Default: 2,3,4; under a launcher, its ranks."
 )

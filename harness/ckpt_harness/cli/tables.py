@@ -7,38 +7,49 @@ from typing import TYPE_CHECKING
 import click
 
 from ckpt_harness.cli.console import console
+from ckpt_harness.cli.options import example
 
 if TYPE_CHECKING:
     from ckpt_harness.faults.effects import Effect
 
 
-@click.command(epilog="Example: ckpt-harness sites")
+@click.command(short_help="Prints the sites: the points where a fault can strike.", epilog=example("sites"))
 def sites() -> None:
-    """Prints the sites: the named points where an engine calls something that can be made to fail."""
+    """Prints the sites: the named points where an engine calls something that can be made to fail.
+
+    A site is guarded if DCP catches an error there, and reports the error to every rank.
+    """
+    from rich.markup import escape
     from rich.table import Column, Table
 
     from ckpt_harness.faults.sites import SITES
 
-    table = Table(Column("site", no_wrap=True), "phase", "in", "called by", "guarded", "what it is", box=None, header_style="bold")
+    table = Table(Column("site", no_wrap=True), Column("what it is", overflow="fold"), box=None, header_style="bold")
     for site in SITES.values():
-        table.add_row(site.name, site.phase, ", ".join(site.operations), site.callers, "yes" if site.guarded else "no", site.about)
+        guarded = "guarded" if site.guarded else "not guarded"
+        where = f"{site.phase} phase of {', '.join(site.operations)}; called by {site.callers}; {guarded}"
+        table.add_row(site.name, f"{escape(site.about)}\n[dim]{where}[/dim]")
     console().print(table)
 
 
-@click.command(epilog="Example: ckpt-harness effects")
+@click.command(short_help="Prints the effects: what can go wrong at a site.", epilog=example("effects"))
 def effects() -> None:
-    """Prints the effects, that is what can go wrong at a site, and the errors that can be raised."""
+    """Prints the effects, that is what can go wrong at a site, and the errors that can be raised.
+
+    Where the column !after says yes, the effect can also strike after the call has acted: SITE@RANKS!after=EFFECT.
+    """
     from rich.table import Column, Table
 
     from ckpt_harness.faults.effects import EFFECTS
     from ckpt_harness.faults.error_specs import ZOO
 
     screen = console()
-    table = Table(Column("effect", no_wrap=True), "what goes wrong", "!after", "legal at", box=None, header_style="bold")
+    columns = (Column("effect", no_wrap=True), Column("what goes wrong", overflow="fold"), "!after", Column("legal at", overflow="fold"))
+    table = Table(*columns, box=None, header_style="bold")
     for name, kind in EFFECTS.items():
         table.add_row(name, kind.about, "yes" if kind.can_be_after else "no", _legal_at(kind))
     screen.print(table, "")
-    errors = Table(Column("error", no_wrap=True), "special in that it is", box=None, header_style="bold")
+    errors = Table(Column("error", no_wrap=True), "what is special", box=None, header_style="bold")
     errors.add_row("ValueError, ...", "any builtin exception that takes a message")
     errors.add_row("OSError:ENOSPC", "an OSError with an errno")
     errors.add_row("mypackage.errors.SlowDown", "a class of yours")

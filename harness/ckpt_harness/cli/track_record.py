@@ -7,11 +7,15 @@ from pathlib import Path
 import click
 
 from ckpt_harness.cli.console import progress_bar
-from ckpt_harness.cli.options import page_option
+from ckpt_harness.cli.options import example, page_option
 from ckpt_harness.cli.replay import case_of_line
 
 
-@click.command(name="track-record", epilog="Example: ckpt-harness track-record --write docs/TRACK_RECORD.md")
+@click.command(
+    name="track-record",
+    short_help="Runs the line of every known public report of a failure.",
+    epilog=example("track-record --write docs/TRACK_RECORD.md"),
+)
 @page_option("Write the page to a file, instead of printing it.")
 def track_record(write: Path | None) -> None:
     """Runs the replay line of every public report that is known, and prints what each shows, as a Markdown page."""

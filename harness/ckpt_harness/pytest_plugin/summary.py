@@ -44,11 +44,13 @@ def _parts(session: Session) -> Iterator[object]:
     for record in session.records:
         summary.add(record)
     operations = tuple(kind for kind in OPERATION_KINDS if any(square.operation == kind for square in summary.squares))
+    if session.records:
+        yield legend()
+        yield ""
     for operation in operations:
         yield matrix(summary, operation)
         yield ""
     if session.records:
-        yield legend()
         yield from totals(summary, operations, sum(record.seconds for record in session.records))
     for reason, number in sorted(session.elsewhere.items()):
         yield f"{number} cases ran on simulated ranks of rank 0: {reason}"

@@ -9,39 +9,32 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ckpt_harness.campaigns.crashes import UNSAFE, Crashes, Point
+from ckpt_harness.campaigns.crashes import UNSAFE, Crashes
+from ckpt_harness.campaigns.recording import PLACE
 from ckpt_harness.campaigns.shortest import Example
 from ckpt_harness.disk.shown import SHOWN, Shown
 from ckpt_harness.engines.names import find_engine
-
-_STYLES: dict[Shown, str] = {"new": "green", "old": "green", "nothing": "yellow", "error": "yellow"}
-_ABOUT: dict[Shown, str] = {
-    "new": "the new checkpoint",
-    "old": "the old checkpoint",
-    "nothing": "no checkpoint: there is no commit marker",
-    "error": "a clean error on every rank, though there is a commit marker",
-    "mixture": "success, with values of two saves",
-    "wrong": "success, with values of no save",
-    "disagreement": "success on some ranks, an error on others",
-    "hang": "no end",
-}
+from ckpt_harness.report.shown import ABOUT, legend, style_of
+from ckpt_harness.report.terminal import say
 
 
 def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], seconds: float) -> int:
-    """Prints what was found.
+    """Prints what crashes leave.
 
     Args:
-        console: where.
+        console: where to print.
         found: the crashes.
         known: what readers may get that is a known finding -> its id.
-        seconds: how long it took.
+        seconds: how long the command took.
 
     Returns:
-        The exit status: 1 if a claim is violated, and that is not known.
+        The exit status: 1 if a claim is violated, and the violation is not known.
     """
+    say(console, [Text("what a reader may get after a crash", style="italic"), *legend(found.shown), Text()])
     console.print(_points(found))
+    console.print()
     for example in found.examples:
-        console.print(Text("\n").join(_example(example)))
+        say(console, _example(example))
         console.print()
     status = 0
     capabilities = find_engine(found.scene.engine).capabilities
@@ -49,38 +42,42 @@ def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], s
         claimed = capability is None or capability in capabilities
         fails = claimed and kind not in known
         verdict = f"known ({known[kind]})" if kind in known else "VIOLATED" if claimed else "not claimed"
-        wanted = "" if capability is None else f" [{capability.value}]"
-        console.print(Text.assemble((f"{verdict}: ", "bold red" if fails else "dim"), f"{claim}{wanted}: {_ABOUT[kind]}"))
+        needed = "" if capability is None else f" [{capability.value}]"
+        line = Text.assemble((f"{verdict}: ", "bold red" if fails else "dim"), f"{claim}{needed}; a reader may get: {ABOUT[kind]}")
+        say(console, [line])
         status = 1 if fails else status
-    how = "every state that the model allows" if found.exhaustive else "a sample of the states (see the points marked ~)"
-    onto = "overwrite" if found.scene.overwrite else "fresh directory"
-    console.print(
-        f"{found.scene.ranks} ranks, {onto}, model {found.model}: {len(found.points)} points, {found.judged} different states loaded, {how}, {seconds:.1f} s"
-    )
+    say(console, [_totals(found, seconds)])
     return status
 
 
+def _totals(found: Crashes, seconds: float) -> Text:
+    extent = "every state that the model allows" if found.exhaustive else "a sample of the states (see the points marked ~)"
+    onto = "overwrite" if found.scene.overwrite else "fresh directory"
+    save = f"{found.scene.ranks} ranks, {onto}, model {found.model}"
+    return Text(f"{save}: {len(found.points)} points, {found.judged} different states loaded, {extent}, {seconds:.1f} s")
+
+
 def _points(found: Crashes) -> Table:
+    """A line for each point: after how many operations, the last operation, and how many of the states show a reader what."""
     kinds = [kind for kind in SHOWN if found.shown[kind]]
-    table = Table(title="after a crash, a reader may get", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("after", justify="right")
     table.add_column("operation", overflow="fold")
     for kind in kinds:
-        table.add_column(kind, justify="right")
-    table.add_column("states", justify="right")
+        table.add_column(kind, justify="right", no_wrap=True)
+    table.add_column("states", justify="right", no_wrap=True)
     for point in found.points:
-        cells = [Text(str(point.shown[kind]) if kind in point.shown else "", style=_STYLES.get(kind, "bold red")) for kind in kinds]
-        table.add_row(str(point.number), str(point.op or "(nothing yet)"), *cells, _possible(point))
+        cells = [Text(str(point.shown[kind]) if kind in point.shown else "", style=style_of(kind)) for kind in kinds]
+        operation = "(nothing yet)" if point.op is None else str(point.op).replace(f"{PLACE}/", "")
+        table.add_row(str(point.number), operation, *cells, f"{'' if point.exhaustive else '~'}{point.possible}")
     return table
 
 
-def _possible(point: Point) -> str:
-    return f"{'' if point.exhaustive else '~'}{point.possible}"
-
-
 def _example(example: Example) -> Iterator[Text]:
-    style = _STYLES.get(example.shown, "bold red")
-    yield Text.assemble((f"{example.shown}", style), f": {_ABOUT[example.shown]}; a crash after {example.number} operations, of which these matter:")
+    """The shortest way to what a reader may get."""
+    several = f"{example.number} operations, of which these matter"
+    when = f"a crash after {'1 operation' if example.number == 1 else several}:"
+    yield Text.assemble((example.shown, style_of(example.shown)), f": {ABOUT[example.shown]}; {when}")
     yield from (Text(f"  {op}") for op in example.ops)
     if not example.ops:
         yield Text("  (none)")
@@ -89,7 +86,15 @@ def _example(example: Example) -> Iterator[Text]:
 
 
 def as_json(found: Crashes, known: Mapping[Shown, str]) -> dict[str, Any]:
-    """What was found as plain data: the scene, the points in order, the shortest way to each thing that readers may get, and the claims that break."""
+    """What crashes leave, as plain data.
+
+    Args:
+        found: the crashes.
+        known: what readers may get that is a known finding -> its id.
+
+    Returns:
+        The scene, the points in order, the shortest way to each thing that readers may get, and the broken claims.
+    """
     return {
         "scene": {"engine": found.scene.engine, "workload": found.scene.workload, "ranks": found.scene.ranks, "overwrite": found.scene.overwrite},
         "seed": found.scene.seed,
@@ -107,7 +112,8 @@ def as_json(found: Crashes, known: Mapping[Shown, str]) -> dict[str, Any]:
             for point in found.points
         ],
         "examples": [
-            {"shown": one.shown, "after": one.number, "ops": [str(op) for op in one.ops], "left": list(one.left)} for one in found.examples
+            {"shown": example.shown, "after": example.number, "ops": [str(op) for op in example.ops], "left": list(example.left)}
+            for example in found.examples
         ],
         "violated": [
             {"claim": claim, "shown": kind, "capability": None if needed is None else needed.value, "known": known.get(kind)}

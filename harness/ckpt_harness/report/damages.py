@@ -6,36 +6,51 @@ from collections import Counter
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ckpt_harness.campaigns.damage import Damages
 from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS
 from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.engines.names import find_engine
+from ckpt_harness.report.shown import legend, style_of
+from ckpt_harness.report.terminal import say
 
 
 def show_damages(console: Console, found: Damages) -> int:
-    """Prints what was found.
+    """Prints what readers get of damaged checkpoints.
 
     Args:
-        console: where.
-        found: what a reader gets of each damage.
+        console: where to print.
+        found: what a reader gets after each damage.
 
     Returns:
         The exit status: 1 if a claim is violated.
     """
-    counts = {kind: Counter(one.shown for one in found.found if one.kind == kind) for kind in DAMAGE_KINDS}
-    kinds = [shown for shown in SHOWN if any(count[shown] for count in counts.values())]
-    table = Table(title="with a file damaged, a reader gets", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("", *kinds):
-        table.add_column(name, justify="right" if name else "left")
-    for kind, count in counts.items():
-        table.add_row(kind, *(str(count[shown] or "") for shown in kinds))
-    console.print(table)
+    kinds = {damaged.shown for damaged in found.found}
+    say(console, [Text("what a reader gets if a file is damaged", style="italic"), *legend(kinds, new="the whole checkpoint, as it was saved"), Text()])
+    console.print(_table(found))
+    console.print()
     capabilities = find_engine(found.engine).capabilities
     status = 0
-    for one in found.broken():
-        counts_against = one.needs is None or one.needs in capabilities
-        verdict = "VIOLATED" if counts_against else "not claimed"
-        console.print(f"{verdict}: {one.claim}{f' [{one.needs.value}]' if one.needs else ''}: {one.what}: {one.shown}", markup=False)
-        status = 1 if counts_against else status
+    for damaged in found.broken():
+        counts = damaged.needs is None or damaged.needs in capabilities
+        verdict = "VIOLATED" if counts else "not claimed"
+        needed = f" [{damaged.needs.value}]" if damaged.needs else ""
+        style = "bold red" if counts else "dim"
+        say(console, [Text.assemble((f"{verdict}: ", style), f"{damaged.claim}{needed}; with {damaged.what}, a reader gets: {damaged.shown}")])
+        status = 1 if counts else status
+    say(console, [Text(f"engine {found.engine}, {found.ranks} ranks: {len(found.found)} damaged checkpoints loaded")])
     return status
+
+
+def _table(found: Damages) -> Table:
+    """A line for each kind of damage: how many damaged checkpoints show a reader what."""
+    shown = [kind for kind in SHOWN if any(damaged.shown == kind for damaged in found.found)]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("damage")
+    for kind in shown:
+        table.add_column(kind, justify="right", style=style_of(kind))
+    for damage in DAMAGE_KINDS:
+        counts = Counter(damaged.shown for damaged in found.found if damaged.kind == damage)
+        table.add_row(damage, *(str(counts[kind] or "") for kind in shown))
+    return table

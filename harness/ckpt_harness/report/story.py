@@ -1,7 +1,8 @@
-"""One case, told rank by rank."""
+"""The story of one case: what was planned, what each rank did and saw, what is on storage, and what each oracle says."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -11,61 +12,117 @@ from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.findings.signatures import observed
 from ckpt_harness.history import Event
-from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.judging.oracles import claim_of
+from ckpt_harness.judging.verdict import Judgement, Verdict
+from ckpt_harness.report.parts import retry_of, stored, with_part
 from ckpt_harness.report.terminal import mark_of, say
+
+_INDENT = " " * 9
+"""As wide as the longest name of a verdict, and a space."""
 
 
 def story(console: Console, result: CaseResult) -> None:
-    """Prints what was planned, what was owed, what each rank did and saw, and what the oracles say."""
-    say(console, [*_setting(result), *_ranks(result), Text(), *_judgements(result), Text()])
-    say(console, [Text.assemble(("again ", "dim"), result.replay_line())])
+    """Prints the story of a case; the last line runs the case again.
+
+    Args:
+        console: where to print.
+        result: the case, and what came of it.
+    """
+    say(console, _setting(result))
+    say(console, _ranks(result))
+    say(console, _storage(result))
+    say(console, [Text()])
+    for judgement in result.judgements:
+        say(console, _judgement(judgement, console.width))
+    say(console, _signatures(result))
+    say(console, [Text(), _verdict(result), Text.assemble(("again ", "dim"), result.replay_line())])
 
 
 def _setting(result: CaseResult) -> Iterator[Text]:
-    case, expectation = result.case, result.expectation
-    whom = f"coordinator {case.coordinator}" if case.way == "together" else f"way {case.way} ({case.call_style.about})"
-    unusual = "".join(f", {name} {getattr(case, name)}" for name in ("planner", "executor", "staging", "overlap") if getattr(case, name) != getattr(Case, name))
-    on = f"engine {case.engine}, workload {case.workload}{unusual}, seed {case.seed}"
-    setting = f"{expectation.operation} on {case.ranks} rank(s), {whom}, {on}"
+    case = result.case
+    grouping = f"coordinator {case.coordinator}" if case.way == "together" else f"way {case.way} ({case.call_style.about})"
+    parts = [f"{result.expectation.operation} on {case.ranks} rank(s)", grouping, f"engine {case.engine}", f"workload {case.workload}"]
+    unusual = [name for name in ("planner", "executor", "staging", "overlap", "onto") if getattr(case, name) != getattr(Case, name)]
+    parts += [f"{name} {getattr(case, name)}" for name in unusual]
     yield Text.assemble(("plan  ", "dim"), str(case.plan) or "(no faults)")
-    yield Text.assemble(("case  ", "dim"), setting)
+    yield Text.assemble(("case  ", "dim"), ", ".join([*parts, f"seed {case.seed}"]))
     yield from (Text.assemble(("owed  ", "dim"), owed) for owed in result.owed())
+    if case.world == "simulated":
+        yield Text.assemble(("time  ", "dim"), "seconds of a virtual clock, which moves only while all ranks wait")
 
 
 def _ranks(result: CaseResult) -> Iterator[Text]:
-    for rank in sorted(rank for one in result.expectations for rank in one.ranks):
+    case, evidence = result.case, result.evidence
+    for rank in sorted(rank for expectation in result.expectations for rank in expectation.ranks):
         yield Text(f"\nrank {rank}", style="bold")
-        yield from (line for event in result.history.of_rank(rank) for line in _event(event))
-        yield from (Text(f"  => {text}", style="bold") for text in result.endings(rank))
-        if result.evidence.retry is not None and rank in result.evidence.retry:
-            yield Text(f"  => healed, tried again: {result.evidence.retry[rank]}")
+        for event in result.history.of_rank(rank):
+            yield from _event(case, event)
+        for operation, outcomes in evidence.outcomes.items():
+            yield Text(f"  => {with_part(case, operation)}: {outcomes.get(rank, 'no outcome')}", style="bold")
+        if evidence.retry is not None and rank in evidence.retry:
+            yield Text(f"  => {retry_of(case)}, without faults: {evidence.retry[rank]}", style="bold")
 
 
-def _event(event: Event) -> Iterator[Text]:
+def _event(case: Case, event: Event) -> Iterator[Text]:
     when = f"  {event.time:10.3f} s  "
     if event.kind == "fault":
         yield Text(f"{when}FAULT {event.detail}", style="red")
     elif event.kind == "raised":
         yield Text(f"{when}{event.site} raised {event.detail}")
     elif event.kind in ("begin", "end"):
-        yield Text(f"{when}{event.kind} {event.operation}")
+        yield Text(f"{when}{event.kind} {with_part(case, event.operation)}")
     elif event.kind == "recorder":
         yield Text(f"{when}torch's flight recorder: {event.detail}", style="dim")
     elif event.kind == "enter":
         file = f"({event.detail})" if event.detail else ""
-        yield Text(f"{when}{event.site}{file}{f' #{event.nth}' if event.nth > 1 else ''}", style="dim")
+        nth = f" #{event.nth}" if event.nth > 1 else ""
+        yield Text(f"{when}{event.site}{file}{nth}", style="dim")
 
 
-def _judgements(result: CaseResult) -> Iterator[Text]:
-    for judgement in result.judgements:
-        name = "KNOWN" if judgement.known else judgement.verdict.name
-        note = f" ({judgement.known})" if judgement.known else "" if judgement.claimed else " (not claimed by the engine)"
-        yield Text.assemble(mark_of(name), " " * (9 - len(name)), f"{judgement.oracle}{note}  ", (judgement.reason, "dim"))
+def _storage(result: CaseResult) -> Iterator[Text]:
+    lines = list(stored(result))
+    if lines:
+        yield Text("\nstorage", style="bold")
+        yield from (Text(f"  {line}") for line in lines)
+
+
+def _judgement(judgement: Judgement, width: int) -> Iterator[Text]:
+    """The verdict and the claim of an oracle, and why the claim does not hold."""
+    name = "KNOWN" if judgement.known else judgement.verdict.name
+    note = ""
+    if judgement.known:
+        note = f" ({judgement.known})"
+    elif not judgement.claimed:
+        note = " (not claimed by the engine)"
+    head = f"{name:<{len(_INDENT)}}{judgement.oracle}{note}"
+    lines = textwrap.wrap(f"{head}: {claim_of(judgement.oracle)}", max(width, 40), subsequent_indent=_INDENT, break_on_hyphens=False)
+    yield Text.assemble(mark_of(name), lines[0][len(name) : len(head)], (lines[0][len(head) :], "dim"))
+    yield from (Text(line, style="dim") for line in lines[1:])
+    if judgement.reason:
+        yield Text(f"{_INDENT}{judgement.reason}")
+
+
+def _signatures(result: CaseResult) -> Iterator[Text]:
+    """How the ranks ended, as a register of known findings describes it."""
     for expectation in result.expectations:
-        if any(one.verdict is Verdict.VIOLATED and one.is_about(expectation.operation, expectation.ranks) for one in result.judgements):
-            struck, evidence = {one.rank for one in expectation.decisive}, result.evidence
-            for what, ended in (("", evidence.of(expectation)), (", of the retry", evidence.retried(expectation))):
-                if ended:
-                    yield Text(f"\nas a signature of the findings register{what}", style="dim")
-                    roles = observed(expectation, ended, struck)
-                    yield from (Text(f"  {role}: {' | '.join(sorted(endings))}", style="dim") for role, endings in roles.items())
+        if not _is_violated(result, expectation.operation, expectation.ranks):
+            continue
+        struck = {acting.rank for acting in expectation.decisive}
+        for operation, outcomes in (
+            (expectation.operation, result.evidence.of(expectation)),
+            (retry_of(result.case), result.evidence.retried(expectation)),
+        ):
+            if outcomes:
+                yield Text(f"\nhow the ranks ended in {operation}, as a signature for a register of known findings", style="dim")
+                for role, endings in observed(expectation, outcomes, struck).items():
+                    yield Text(f"  {role}: {' | '.join(sorted(endings))}", style="dim")
+
+
+def _is_violated(result: CaseResult, operation: str, ranks: tuple[int, ...]) -> bool:
+    return any(judgement.verdict is Verdict.VIOLATED and judgement.is_about(operation, ranks) for judgement in result.judgements)
+
+
+def _verdict(result: CaseResult) -> Text:
+    """The verdict that counts, and the known findings that do not."""
+    known = f", with known findings: {', '.join(result.known)}" if result.known else ""
+    return Text.assemble(("verdict ", "dim"), mark_of(result.verdict.name), known)

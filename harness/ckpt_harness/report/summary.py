@@ -1,4 +1,4 @@
-"""What a campaign amounts to: verdicts counted, cells covered, findings gathered, and the exit status."""
+"""The sum of a campaign: verdicts counted, cells covered, findings gathered, and the exit status."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ckpt_harness.findings.register import Register
 from ckpt_harness.judging.verdict import Verdict
 
 _PLAIN = (Raise(), FailFuture())
+"""Effects of plain errors."""
 
 EXIT = {Verdict.HOLDS: 0, Verdict.VIOLATED: 1, Verdict.VACUOUS: 3, Verdict.UNKNOWN: 3}
 """Exit status by the worst verdict; 2 is for usage errors."""
-
 
 
 class Square(NamedTuple):
@@ -29,8 +29,8 @@ class Square(NamedTuple):
         operation: the kind of operation.
         site: where the fault was.
         ranks: size of the world.
-        rank: on which rank.
-        plain: whether the fault was a plain error, or anything else.
+        rank: the rank that the fault struck.
+        plain: True for a plain error, False for all other errors and effects.
     """
 
     operation: OperationKind
@@ -48,8 +48,8 @@ class Summary:
         register: the known findings.
         coverage: the fault space; None where the campaign did not discover one.
         records: all records, in the order in which they came.
-        squares: verdicts of the cases whose first fault lies in a square, all occurrences and coordinators together.
-        known: finding id -> records that showed it.
+        squares: square -> how many cases of each verdict have their first fault there, over all occurrences and coordinators.
+        known: finding id -> the records that showed the finding.
     """
 
     register: Register
@@ -60,7 +60,7 @@ class Summary:
     _covered: set[str] = field(default_factory=set)
 
     def add(self, record: Record) -> None:
-        """Takes one record."""
+        """Adds the record of a case."""
         self.records.append(record)
         self._covered |= set(record.covered)
         for name in record.known:
@@ -80,16 +80,20 @@ class Summary:
         return Counter(record.verdict for record in self.records)
 
     def bad(self) -> list[Record]:
-        """The records that count against the run, the worst first, then the simplest plan first."""
-        wrong = [record for record in self.records if record.verdict is not Verdict.HOLDS]
-        return sorted(wrong, key=_simplicity)
+        """The records that count against the run: the worst first, and among equals the simplest plan first."""
+        return sorted((record for record in self.records if record.verdict is not Verdict.HOLDS), key=_simplicity)
 
     def gone(self) -> list[str]:
-        """Findings that this run covered and that did not show: fixed, perhaps."""
+        """Findings that this run should have shown and did not. They may be fixed."""
         return sorted(self._covered - set(self.known))
 
     def exit_status(self) -> int:
-        """0 all hold or are known; 1 violated, or a finding recorded for this version is gone; 3 vacuous or unknown."""
+        """The exit status of the command.
+
+        Returns:
+            0 if every claim holds or its violation is known; 1 if a claim is violated, or a finding that was recorded for the installed version did
+            not show; 3 if a case never fired, or has no verdict.
+        """
         worst = Verdict.worst(record.verdict for record in self.records)
         if worst is Verdict.VIOLATED or any(self.register.recorded_here(name) for name in self.gone()):
             return 1
@@ -102,7 +106,14 @@ def _simplicity(record: Record) -> tuple[int, ...]:
 
 
 def distinct(records: Iterable[Record]) -> list[tuple[Record, int]]:
-    """One record for each distinct way to go wrong, with how many share it: the same sites and oracles, whatever the effect and the rank."""
+    """One record for each distinct way to go wrong: the same sites and the same oracles, whatever the effect and the rank.
+
+    Args:
+        records: in the order of preference.
+
+    Returns:
+        Pairs of a record and the number of records that went wrong in the same way.
+    """
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         sites = tuple(fault.site for fault in record.case.plan)

@@ -1,4 +1,4 @@
-"""The report on a terminal: a site x rank matrix per operation, a legend, totals, findings with their replay lines."""
+"""The report of a campaign on a terminal: the legend, a matrix of sites and ranks for each operation, totals, and findings with their replay lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ckpt_harness.campaigns.compare_worlds import Difference
+from ckpt_harness.cases.record import Record
 from ckpt_harness.faults.sites import PHASES, SITES, OperationKind
 from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.report.summary import Square, Summary, distinct
@@ -23,10 +24,18 @@ _MARKS: dict[str, tuple[str, str, str]] = {
 }
 """Mark of the worst case of a square, the worst first; its style; what it means."""
 _MOST_SHOWN = 20
+"""Kinds of complaints, or differences, that are printed."""
+_COUNTED = {Verdict.VIOLATED: "violated", Verdict.UNKNOWN: "without a verdict", Verdict.VACUOUS: "never fired", Verdict.HOLDS: "hold"}
+"""What the totals call the cases of each verdict."""
 
 
 def matrix(summary: Summary, operation: OperationKind) -> Table:
-    """The failure matrix of an operation: sites by phase, and for each size of world its ranks."""
+    """The failure matrix of an operation: sites by phase, and for each size of world its ranks.
+
+    Args:
+        summary: the records of the campaign.
+        operation: the kind of operation.
+    """
     squares = {square: marks for square, marks in summary.squares.items() if square.operation == operation}
     columns = sorted({(square.ranks, square.rank) for square in squares})
     table = Table(title=f"{operation}: who learned what", title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim")
@@ -38,7 +47,10 @@ def matrix(summary: Summary, operation: OperationKind) -> Table:
     for phase in PHASES:
         sites = [name for name, site in SITES.items() if site.phase == phase and any(square.site == name for square in squares)]
         for number, name in enumerate(sites):
-            row = [Text("").join(_mark(squares.get(Square(operation, name, *column, plain))) for plain in (True, False)) for column in columns]
+            row = []
+            for size, rank in columns:
+                plain, others = (squares.get(Square(operation, name, size, rank, is_plain)) for is_plain in (True, False))
+                row.append(Text.assemble(_mark(plain), _mark(others)))
             table.add_row(phase if number == 0 else "", name, *row, end_section=number == len(sites) - 1)
     return table
 
@@ -51,38 +63,56 @@ def _mark(marks: Counter[str] | None) -> Text:
 
 
 def legend() -> Text:
-    """What the marks mean."""
+    """What the rows, the columns and the marks of a matrix mean. It stands before the first matrix."""
     text = Text()
     for mark, style, meaning in reversed(_MARKS.values()):
         text.append(f" {mark} ", style=style)
         text.append(f"{meaning} ", style="dim")
-    text.append("\n In each square: a plain error first, then all other errors and effects.", "dim")
-    return text.append("\n Blank: the rank never calls the site, or that was not tried.", "dim")
+    for line in (
+        "Rows: where the fault strikes. Columns: the rank that it strikes, of 2, 3, ... ranks.",
+        "In each square: a plain error first, then all other errors and effects.",
+        "Blank: the rank never calls the site, or nothing was tried there.",
+    ):
+        text.append(f"\n {line}", "dim")
+    return text
 
 
 def show(console: Console, summary: Summary, operations: tuple[OperationKind, ...], seconds: float) -> None:
-    """Prints the whole report."""
+    """Prints the whole report of a campaign.
+
+    Args:
+        console: where to print.
+        summary: the records of the campaign.
+        operations: the kinds of operation that were swept.
+        seconds: how long the campaign took.
+    """
     console.print()
+    say(console, [legend(), Text()])
     for operation in operations:
         if any(square.operation == operation for square in summary.squares):
             console.print(matrix(summary, operation), "")
-    console.print(legend(), "")
     say(console, [*totals(summary, operations, seconds), *findings(summary), *complaints(summary)])
 
 
 def say(console: Console, lines: Iterable[Text]) -> None:
-    """Prints lines as they are, however narrow the terminal: one that is broken where it was not can no longer be copied into a shell."""
+    """Prints lines without wrapping them, however narrow the terminal: a replay line with a line break in it cannot be copied into a shell."""
     for line in lines:
         console.print(line, soft_wrap=True)
 
 
 def totals(summary: Summary, operations: tuple[OperationKind, ...], seconds: float) -> Iterator[Text]:
-    """Counts, coverage, and the sites that nothing reached."""
+    """The numbers of cases by verdict, the coverage, and the sites that no case reached.
+
+    Args:
+        summary: the records of the campaign.
+        operations: the kinds of operation that were swept.
+        seconds: how long the campaign took.
+    """
     verdicts = summary.verdicts
     known = sum(1 for record in summary.records if record.known and record.verdict is Verdict.HOLDS)
     shown = [verdict for verdict in sorted(Verdict, reverse=True) if verdicts[verdict] or verdict is Verdict.VIOLATED]
-    counts = ", ".join(f"{verdicts[verdict]} {verdict.name.lower()}" for verdict in shown)
-    yield Text.assemble((f"{len(summary.records)} cases", "bold"), f" in {seconds:.1f} s: {counts} (of which {known} show a known finding)")
+    counts = ", ".join(f"{verdicts[verdict]} {_COUNTED[verdict]}" for verdict in shown)
+    yield Text.assemble((f"{len(summary.records)} cases", "bold"), f" in {seconds:.1f} s: {counts} ({known} of them with a known finding)")
     if summary.coverage is not None:
         hit, reachable = len(summary.coverage.hit & summary.coverage.reachable), len(summary.coverage.reachable)
         yield Text(f"coverage: {hit} of {reachable} reachable cells (site, rank, occurrence) failed")
@@ -92,44 +122,58 @@ def totals(summary: Summary, operations: tuple[OperationKind, ...], seconds: flo
 
 
 def findings(summary: Summary) -> Iterator[Text]:
-    """The known findings that the run showed, and those that it should have shown and did not."""
+    """The known findings that the run showed, and the findings that the run should have shown and did not."""
     titles = {entry.id: entry.title for entry in summary.register.entries}
     gone = summary.gone()
     if summary.known or gone:
         yield Text("\nknown findings", style="bold")
     for name, records in sorted(summary.known.items()):
-        simplest = min(records, key=lambda record: (record.case.ranks, record.case.coordinator, len(str(record.case.plan))))
-        yield Text.assemble((name, "cyan"), f" {titles[name]} ({len(records)} cases)")
-        yield Text(f"    {simplest.replay_line()}", style="dim")
+        yield Text.assemble((name, "cyan"), f" {titles[name]} ({len(records)} {'case' if len(records) == 1 else 'cases'})")
+        yield Text(f"    {min(records, key=_length).replay_line()}", style="dim")
     for name in gone:
-        here = "on the version it was recorded for: fixed? The register must be mended" if summary.register.recorded_here(name) else "on another version"
-        yield Text.assemble((name, "yellow"), f" {titles[name]}: covered, and did not happen, {here}")
+        if summary.register.recorded_here(name):
+            where = "on the version that it was recorded for: fixed? If so, remove it from the register"
+        else:
+            where = "on another version than it was recorded for"
+        yield Text.assemble((name, "yellow"), f" {titles[name]}: this run should have shown it, and did not, {where}")
+
+
+def _length(record: Record) -> tuple[int, int, int, str]:
+    """Orders records by what there is to read in their replay lines."""
+    plan = str(record.case.plan)
+    return record.case.ranks, record.case.coordinator, len(plan), plan
 
 
 def complaints(summary: Summary) -> Iterator[Text]:
-    """What counts against the run: each distinct way to go wrong once, simplest plan first, with the line that replays it."""
-    found = distinct(summary.bad())
-    if found:
+    """What counts against the run: each distinct way to go wrong once, the simplest plan first, with the line that replays it."""
+    distinct_ways = distinct(summary.bad())
+    if distinct_ways:
         yield Text("\nwhat counts against the run", style="bold")
-    for record, count in found[:_MOST_SHOWN]:
+    for record, count in distinct_ways[:_MOST_SHOWN]:
         others = f" (and {count - 1} more like it)" if count > 1 else ""
         yield Text.assemble(mark_of(record.verdict.name), " ", str(record.case.plan) or "no fault at all", others)
         yield from (Text(f"    {complaint}") for complaint in record.complaints)
         yield Text(f"    {record.replay_line()}", style="bold")
-    if len(found) > _MOST_SHOWN:
-        yield Text(f"... and {len(found) - _MOST_SHOWN} more kinds; --json has all")
+    if len(distinct_ways) > _MOST_SHOWN:
+        yield Text(f"... and {len(distinct_ways) - _MOST_SHOWN} more kinds; --json has all")
 
 
-def disagreements(compared: int, found: Sequence[Difference]) -> Iterator[Text]:
-    """Whether simulated ranks show what processes do: how many cases were compared, and each that differs, with the lines that replay it in either."""
-    yield Text(f"\n{compared} cases ran on simulated ranks and on processes: {len(found) or 'none'} of them differ", style="bold")
-    for difference in found[:_MOST_SHOWN]:
+def disagreements(compared: int, differences: Sequence[Difference]) -> Iterator[Text]:
+    """Whether simulated ranks show what processes show.
+
+    Args:
+        compared: how many cases ran in both worlds.
+        differences: the cases that differ; each is printed with the lines that replay it in either world.
+    """
+    number = len(differences) or "none"
+    yield Text(f"\n{compared} cases ran on simulated ranks and on processes: {number} of them differ", style="bold")
+    for difference in differences[:_MOST_SHOWN]:
         yield Text(f"{difference.simulated.case.plan}: {', '.join(difference.what)}")
         for record in (difference.simulated, difference.real):
             yield Text(f"    {record.case.world}: {record.verdict.name}; {'; '.join(record.outcomes)}")
             yield Text(f"    {record.replay_line()}", style="dim")
-    if len(found) > _MOST_SHOWN:
-        yield Text(f"... and {len(found) - _MOST_SHOWN} more; --json has all")
+    if len(differences) > _MOST_SHOWN:
+        yield Text(f"... and {len(differences) - _MOST_SHOWN} more; --json has all")
 
 
 def mark_of(name: str) -> Text:

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ckpt_harness.campaigns.space import Coverage
+from ckpt_harness.cases.binding import BoundCase
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.record import Record
 from ckpt_harness.cli import main
@@ -116,6 +117,33 @@ def test_the_exit_status_of_a_replay(line: str, status: int, words: str) -> None
     assert result.output.rstrip().splitlines()[-1].startswith("again ckpt-harness replay ")
 
 
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_the_help_of_a_command_ends_in_an_example_that_is_understood(name: str) -> None:
+    """On one line, at 80 columns too."""
+    helped = _run(f"{name} --help", columns=80).output.rstrip().splitlines()
+    before, _, example = helped[-1].partition("Example: ckpt-harness ")
+    assert not before.strip()
+    words = shlex.split(example.partition(" > ")[0])
+    main.commands[words[0]].make_context(words[0], words[1:])
+    assert words[0] == name
+    assert len(helped[-1]) <= 80
+
+
+def test_the_list_of_commands_says_what_each_is_for() -> None:
+    """In a sentence that is not cut, at 80 columns."""
+    listed = _run("--help", columns=80).output.partition("Commands:")[2].partition("Start with:")[0].split("\n  ")
+    assert len(listed) - 1 >= len(main.commands)
+    assert all(line.rstrip().endswith(".") and not line.rstrip().endswith("...") for line in listed if line.strip())
+
+
+@pytest.mark.parametrize("line", ["sweep --op {}", "sweep --ranks {}", "sweep --engine {}", "replay {}", "replay '' --way {}", "crash --workload {}", "{}"])
+def test_a_long_value_does_not_make_a_long_message(line: str) -> None:
+    """It is cut, and the message stays a line of less than 200 characters."""
+    result = _run(line.format("x" * 5000))
+    [message] = [text for text in result.output.splitlines() if text.startswith("Error: ")]
+    assert (result.exit_code, len(message) < 200) == (2, True), message
+
+
 def test_a_replay_line_becomes_an_export_by_one_word() -> None:
     """The options are the same; what comes out, and nothing beside, is a script that names the case."""
     assert main.commands["export"].params == main.commands["replay"].params
@@ -150,6 +178,8 @@ CASES = [
     ),
     Case(FaultPlan.parse("writer.stage@0=raise(unicode)"), "async_save", retry=False),
     Case(FaultPlan(), "load", 1, way="alone"),
+    Case(FaultPlan(), watch_disk=True),
+    Case(FaultPlan(), engine="fsspec-s3", watch_network=True),
 ]
 
 
@@ -160,8 +190,8 @@ def test_a_replay_line_says_all_of_a_case(case: Case, monkeypatch: pytest.Monkey
 
     seen = []
 
-    def run(self: Rig, case: Case) -> None:
-        seen.append(case)
+    def run(self: Rig, bound: BoundCase) -> None:
+        seen.append(bound.case)
         raise SystemExit(0)
 
     monkeypatch.setattr(Rig, "run", run)

@@ -114,7 +114,7 @@ def test_the_report_says_it_all() -> None:
     assert "save: who learned what" in text
     assert "load: who learned what" in text
     assert re.search(r"setup +writer\.reset +k +X", text)
-    assert "4 cases in 1.0 s: 1 violated, 3 holds (of which 1 show a known finding)" in text
+    assert "4 cases in 1.0 s: 1 violated, 3 hold (1 of them with a known finding)" in text
     assert "DCP-004" in text
     assert "VIOLATED writer.reset@1=raise" in text
     assert "bounded VIOLATED: rank 1 hung" in text
