@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, NoReturn, Protocol
 
+from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.history import History
 
 
@@ -67,11 +68,15 @@ class RealRuntime:
         self._started = time.monotonic()
 
     def rank(self) -> int:
-        """The rank of the default process group, else the launcher's ``RANK``, else 0."""
-        distributed = sys.modules.get("torch.distributed")
-        if distributed is not None and distributed.is_available() and distributed.is_initialized():
-            return int(distributed.get_rank())
-        return int(os.environ.get("RANK", "0"))
+        """The rank that a plan means by ``@1``: that of the default process group, else ``RANK``, else 0.
+
+        A process that a launcher numbered keeps its number while it has no process group: before the group is formed, after the group is destroyed, or
+        where the program never forms one. The engine takes itself for rank 0 then.
+        """
+        group = _default_group()
+        if group is not None:
+            return int(group.get_rank())
+        return launched_rank() or 0
 
     def now(self) -> float:
         """Seconds of the monotonic clock since this object was created."""
@@ -106,12 +111,45 @@ class RealRuntime:
         """Does nothing: a real wait needs no scheduler."""
 
 
-def known_world_size() -> int | None:
-    """The size of the default process group, else the launcher's ``WORLD_SIZE``, else None: not known yet."""
+def _default_group() -> Any:
+    """The module ``torch.distributed`` if the process has a default process group; else None. Never imports torch."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_world_size())
-    return int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
+        return distributed
+    return None
+
+
+def launched_rank() -> int | None:
+    """The number that a launcher gave this process in the variable ``RANK``; None without a launcher.
+
+    Raises:
+        UsageError: the variable holds no number.
+    """
+    return _number_in("RANK")
+
+
+def stands_alone() -> bool:
+    """Whether this process belongs to no world of the harness and has no process group, so that the engine saves for it alone, as rank 0 of 1."""
+    return type(current()) is RealRuntime and _default_group() is None
+
+
+def known_world_size() -> int | None:
+    """The size of the default process group, else the launcher's ``WORLD_SIZE``, else None: not known yet.
+
+    Raises:
+        UsageError: the variable holds no number.
+    """
+    group = _default_group()
+    return _number_in("WORLD_SIZE") if group is None else int(group.get_world_size())
+
+
+def _number_in(variable: str) -> int | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise UsageError(f"environment variable {variable}={quoted(text)} is not a number; a launcher sets RANK and WORLD_SIZE")
+    return int(text)
 
 
 _installed: list[Runtime] = [RealRuntime()]

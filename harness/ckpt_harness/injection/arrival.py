@@ -10,6 +10,7 @@ from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from ckpt_harness import runtime
 from ckpt_harness.faults.effects import Effect
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import FaultPlan
@@ -89,7 +90,9 @@ class Arrivals:
         """Whether ``fault`` is addressed to ``rank``, as far as the coordinator is known."""
         if isinstance(fault.ranks, tuple):
             return rank in fault.ranks
-        coordinates = self._coordinates.get(rank, rank in self._coordinators)
+        coordinates = self._coordinates.get(rank)
+        if coordinates is None:  # the engine has not said yet; a process without a group coordinates its own save, whatever its launcher's number is
+            coordinates = rank in self._coordinators or runtime.stands_alone()
         return {"all": True, "coordinator": coordinates, "others": not coordinates}[fault.ranks]
 
     # -- operations

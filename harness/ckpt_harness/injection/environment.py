@@ -5,6 +5,8 @@ With ``CKPT_HARNESS_PLAN="writer.write_data@0=raise"`` in its environment, a pro
 
     CKPT_HARNESS_PLAN="save[3]/writer.finish@0=raise(OSError:EIO)" torchrun --nproc-per-node 4 train.py
 
+Ranks of the plan are ranks of the world: ``@1`` is the process with this rank in the default process group, or with ``RANK=1`` while it has no group.
+
 At the end of a process in which no fault fired although one could have, a line on stderr says so.
 """
 

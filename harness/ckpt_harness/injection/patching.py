@@ -34,7 +34,8 @@ def inject(plan: FaultPlan | str) -> Iterator[Injector]:
     """Injects the faults of ``plan`` into everything that DCP saves and loads until the end of the ``with`` block.
 
     The block is active on every thread of the process; entered by one rank of a simulated world, it is active for this rank only. A name without its
-    side, such as ``write_data``, means the writer or the reader. A fault with ``save[3]/`` strikes in the rank's third save since the block began. The
+    side, such as ``write_data``, means the writer or the reader. Ranks are ranks of the default process group; a process without a group has the number
+    that its launcher gave it (``RANK``), else 0. A fault with ``save[3]/`` strikes in the rank's third save since the block began. The
     save that an ``async_save`` runs on its executor belongs to ``async_save[n]``, also while it uploads after the end of the block.
 
     Args:

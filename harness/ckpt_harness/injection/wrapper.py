@@ -206,7 +206,9 @@ def check_world(plan: FaultPlan) -> None:
 
     Raises:
         PlanError: a fault addresses a rank outside the world, or nobody, or raises an error type that cannot be imported.
+        UsageError: the launcher's variables hold no numbers.
     """
+    runtime.launched_rank()  # refuses a RANK that is no number now, and not at the first call
     size = runtime.known_world_size()
     for fault in plan:
         if isinstance(fault.effect, (Raise, FailFuture)):

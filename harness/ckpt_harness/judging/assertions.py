@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from ckpt_harness.errors import OracleViolation, quoted
-from ckpt_harness.faults.plan import FaultPlan, as_plan
+from ckpt_harness.errors import OracleViolation, PlanError, quoted
+from ckpt_harness.faults.plan import BoundPlan, FaultPlan, as_plan
+from ckpt_harness.faults.protocol import Group
 from ckpt_harness.faults.sites import OPERATION_KINDS
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging.evidence import Outcome
-from ckpt_harness.judging.expectation import Ending
+from ckpt_harness.judging.expectation import Ending, Expectation
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.oracles.attribution import misattributed
 from ckpt_harness.judging.oracles.base import one_line
 from ckpt_harness.judging.trace import Trace
-from ckpt_harness.runtime import known_world_size
+from ckpt_harness.runtime import known_world_size, launched_rank, stands_alone
 
 _MOST_OPERATIONS = 64
 """A plan that strikes a later operation or occurrence is judged as if it struck this one: the error is the same."""
@@ -38,19 +39,47 @@ def assert_propagated(error: BaseException, plan: FaultPlan | str, *, world_size
         ckpt_harness.errors.OracleViolation: raised OSError(disk full) instead of a CheckpointException
     """
     plan = as_plan(plan)
-    bound = plan.bind(world_size or known_world_size() or _named(plan), coordinator)
-    kinds = [kind for kind in OPERATION_KINDS if any(kind in ([f.operation.kind] if f.operation else f.at.operations[:1]) for f in plan)]
-    # The caller does not say which operation raised the error, so every operation that the plan may strike is considered.
-    count = max((fault.operation.index or 1 if fault.operation else fault.nth for fault in plan), default=1)
-    operations = [f"{kind}[{number}]" for number in range(1, min(count, _MOST_OPERATIONS) + 1) for kind in kinds]
-    trace = Trace.nominal(operations, bound.groups, bound.protocol)
-    expected = [expectation for expectation in forecast(bound, trace).expectations if expectation.ending is Ending.FAILS]
+    expected = [
+        expectation for bound, rank in _bindings(plan, world_size, coordinator) for expectation in _failures(bound) if rank in (None, *expectation.ranks)
+    ]
     raised = ErrorRecord.of(error)
     if not expected:
         raise OracleViolation(one_line([f"plan {quoted(str(plan))} injects no error that every rank must report, but this was raised: {raised}"]))
     wrong = [misattributed(expectation, Outcome("raised", raised)) for expectation in expected]
     if all(wrong):
         raise OracleViolation(one_line([wrong[0]])) from error
+
+
+def _bindings(plan: FaultPlan, world_size: int | None, coordinator: int) -> list[tuple[BoundPlan, int | None]]:
+    """The plan, bound to each world that the caller may have been in, with the only rank whose error counts there; None for any rank.
+
+    A process that a launcher numbered, and that has no process group, saved in a group that it has left, or alone. Alone, it is rank 0 of 1 for the
+    engine, while its faults are addressed to the launcher's number.
+    """
+    size, rank = world_size or known_world_size() or _named(plan), launched_rank()
+    if rank is None or not stands_alone():
+        return [(plan.bind(size, coordinator), None)]
+    size = max(size, rank + 1)
+    bindings: list[tuple[BoundPlan, int | None]] = []
+    refusals: list[PlanError] = []
+    for groups, only in ((None, None), (tuple(Group((number,), number) for number in range(size)), rank)):
+        try:
+            bindings.append((plan.bind(size, coordinator, groups=groups), only))
+        except PlanError as error:
+            refusals.append(error)
+    if not bindings:
+        raise refusals[0]
+    return bindings
+
+
+def _failures(bound: BoundPlan) -> list[Expectation]:
+    """The failures that a plan must lead to. The caller does not say which operation raised its error, so all that the plan may strike are considered."""
+    plan = bound.plan
+    kinds = [kind for kind in OPERATION_KINDS if any(kind in ([f.operation.kind] if f.operation else f.at.operations[:1]) for f in plan)]
+    count = max((fault.operation.index or 1 if fault.operation else fault.nth for fault in plan), default=1)
+    operations = [f"{kind}[{number}]" for number in range(1, min(count, _MOST_OPERATIONS) + 1) for kind in kinds]
+    trace = Trace.nominal(operations, bound.groups, bound.protocol)
+    return [expectation for expectation in forecast(bound, trace).expectations if expectation.ending is Ending.FAILS]
 
 
 def _named(plan: FaultPlan) -> int:
