@@ -108,7 +108,7 @@ def find_engine(name: str) -> Engine:
         raise UsageError(f"{unknown('engine', name, named(), see=_SEE)}, {_ALSO}")
     if name in THIRD_PARTY and not _is_installed(THIRD_PARTY[name].module):
         package = THIRD_PARTY[name].package
-        raise UsageError(f"engine {name!r} needs a package that is not installed: pip install '{package}'")
+        raise UsageError(f"engine {name!r} needs {package}, which is not installed: pip install '{package}'")
     try:
         loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
         return cast(Engine, operator.attrgetter(attribute)(loaded))

@@ -1,23 +1,23 @@
-"""What each rank of a collective needs from which other, and when its data has moved.
+"""Collectives of a group: which ranks each rank needs, and when its call ends.
 
-A collective is matched by (group, sequence number) like gloo's, and every transfer is a rendezvous: a sender is done when its receiver has posted
-the receive, and a receiver when its sender has sent. Seen with gloo of torch 2.13 (four processes, one of them absent, late or killed):
+Calls are matched by (group, sequence number), as in gloo. Every transfer is a rendezvous: a send ends when the receiver has posted the receive, and a
+receive ends when the sender has sent. The rules were observed with gloo in torch 2.13 (four processes, one of them absent, late or killed):
 
-* ``gather`` and ``scatter`` are stars: the root needs everybody, everybody else needs the root only.
-* ``broadcast`` is a binomial tree: a rank needs the ranks on its way to the root, and its own children. Others may be absent.
-* all other collectives need everybody.
-* A rank whose timer fires closes all its connections of that group. Later collectives fail on it at once ("Application timeout caused pair
-  closure"), and on every peer that talks to it directly ("Connection closed by peer").
-* The connections of a dead rank are closed the same way. Only its direct neighbours see that: in a ring (``all_gather``, ``all_reduce``,
-  ``reduce``) a rank that is no neighbour of the dead one waits on, for the neighbours that failed, until its own timer fires.
+* ``gather`` and ``scatter`` are stars: the root needs all ranks; the other ranks need the root only.
+* ``broadcast`` is a binomial tree: a rank needs the ranks between itself and the root, and its own children. Other ranks may be absent.
+* All other collectives need all ranks.
+* A rank whose timer fires closes all its connections of that group. Later collectives fail at once on this rank ("Application timeout caused pair
+  closure") and on every rank that communicates with it directly ("Connection closed by peer").
+* The connections of a dead rank close in the same way. Only its direct neighbours notice: in a ring (``all_gather``, ``all_reduce``, ``reduce``), a
+  rank that is no neighbour of the dead rank waits for the neighbours that failed, until its own timer fires.
 
-A rank that comes with another operation, root, type or size than the first to arrive does not take part: it waits, like its peers, until the
-timer or the proof of the deadlock ends it, and what it waits in names both operations. (gloo: different operations hang in the same way. With
-different roots or sizes some ranks pair by accident, and may even return wrong data; here none does, so that the mistake shows.)
+If a rank calls another operation, root, type or size than the first rank to arrive, it takes no part: it waits, like the other ranks, until its timer
+fires or the deadlock is proved, and the report names both operations. (gloo: different operations hang in the same way. With different roots or sizes, some
+ranks of gloo match by accident, and may even return wrong data. Here none matches, so that the mistake shows.)
 
-Not modelled: the bandwidth and latency of a network; which of several simultaneous failures a real rank reports; gloo's ``reduce`` letting some
-ranks go without the root; the step-by-step progress inside a ring or a dissemination barrier after a failure (a rank fails when any of its
-neighbours in the whole algorithm is gone).
+Not modelled: bandwidth and latency of a network; which of several simultaneous failures a real rank reports; that gloo's ``reduce`` lets some ranks
+finish without the root; the stepwise progress inside a ring or a dissemination barrier after a failure (a rank fails as soon as any of its neighbours
+in the whole algorithm has closed its connections).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from ckpt_harness.worlds.simulated.scheduler import Scheduler
 
 
 class GroupState:
-    """What the ranks of one process group share.
+    """The shared state of a process group.
 
     Attributes:
         ranks: the members, as ranks of the world, in group order.
-        closed: ranks in the group whose connections are closed, because they timed out or died.
+        closed: ranks in the group whose connections are closed, because of a timeout or a death.
     """
 
     def __init__(self, scheduler: Scheduler, ranks: Sequence[int], notices_closure: bool) -> None:
@@ -44,7 +44,7 @@ class GroupState:
         self._notices_closure = notices_closure
 
     def enter(self, number: int, call: Call, pattern: type[Slot], move: Move) -> None:
-        """Takes ``call`` into the collective ``number``; it may be over at once."""
+        """Adds ``call`` to the collective ``number``; it may end at once."""
         slot = self.slots.get(number)
         if slot is None:
             slot = self.slots[number] = pattern(self, number, call.operation, move)
@@ -60,7 +60,7 @@ class GroupState:
         slot.arrive(call)
 
     def meet(self, tag: int, call: Call, move: Move) -> None:
-        """Takes in a ``send`` or ``recv``, and ends it with its counterpart if that is there already."""
+        """Adds a ``send`` or ``recv``; ends it together with its counterpart, if that has arrived already."""
         for pair in self.pairs:
             other = next(iter(pair.calls.values()))
             if pair.number == tag and _correspond(call, other):
@@ -93,26 +93,26 @@ class GroupState:
                     call.fail(closed_by_peer())
 
     def describe(self, call: Call) -> tuple[str, tuple[int, ...]]:
-        """What a waiting call is in, and the ranks of the world it waits for."""
+        """Returns what a waiting call waits in, and the ranks of the world that it waits for."""
         slot, name = call.slot, call.operation.name
         if slot is None:
             return name, ()
         if call.against:
             return f"{name} ({call.against})", (self.ranks[slot.first],)
         others = [
-            f"rank {self.ranks[rank]} is in {call.operation.differs_as(one.operation)}" for rank, one in sorted(slot.mismatched.items())
+            f"rank {self.ranks[rank]} is in {call.operation.differs_as(other.operation)}" for rank, other in sorted(slot.mismatched.items())
         ]
         what = f"{name} ({', '.join(others)})" if others else name
         return what, tuple(sorted(self.ranks[rank] for rank in slot.missing(call.rank)))
 
 
-def _correspond(one: Call, other: Call) -> bool:
-    """Whether two calls are a send and the receive for it."""
-    if {one.operation.name, other.operation.name} != {"send", "recv"}:
+def _correspond(first: Call, second: Call) -> bool:
+    """Whether two calls are a send and its receive."""
+    if {first.operation.name, second.operation.name} != {"send", "recv"}:
         return False
-    return one.operation.root in (None, other.rank) and other.operation.root in (None, one.rank)
+    return first.operation.root in (None, second.rank) and second.operation.root in (None, first.rank)
 
 
 def closed_by_peer() -> RuntimeError:
-    """What gloo raises when the connection to a peer is gone."""
+    """Returns the error that gloo raises when another rank has closed its connection."""
     return RuntimeError("Connection closed by peer (simulated gloo). This is typically caused by a remote worker crashing.")

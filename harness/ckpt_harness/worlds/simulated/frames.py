@@ -1,4 +1,4 @@
-"""Where a thread waits: the innermost source line that says something to a reader."""
+"""Where a thread waits: the innermost source line outside the harness and torch's wrappers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
-_MACHINERY = (
+_MACHINERY = (  # modules whose frames are skipped
     "ckpt_harness.worlds.simulated",
     "ckpt_harness.runtime",
     "torch.distributed.distributed_c10d",
@@ -24,7 +24,7 @@ _MACHINERY = (
 
 
 def stack_of(ident: int | None) -> Iterator[FrameType]:
-    """The frames of the thread ``ident``, innermost first; none when it has ended."""
+    """Yields the frames of the thread ``ident``, innermost first; nothing if it has ended."""
     frame = sys._current_frames().get(ident) if ident is not None else None
     while frame is not None:
         yield frame
@@ -32,9 +32,9 @@ def stack_of(ident: int | None) -> Iterator[FrameType]:
 
 
 def innermost(frames: Iterator[FrameType]) -> str:
-    """The first line outside the harness and the wrappers around waiting, as ``package/file.py:line in function``.
+    """Returns the first line outside the harness and the wrappers around waits, as ``package/file.py:line in function``.
 
-    Where everything is the harness's own, as in a body of ``ckpt_harness.worlds.contract``, the first line outside this package.
+    If all frames belong to the harness, as for a body in ``ckpt_harness.worlds.contract``, this is the first line outside the simulated world.
     """
     own = ""
     for frame in frames:
@@ -53,7 +53,7 @@ def _within(module: str, packages: tuple[str, ...]) -> bool:
 
 
 def _relative(frame: FrameType, module: str) -> str:
-    """The file below the place its top package was imported from: the same on every machine."""
+    """The path of the file relative to the directory of its top package, which is the same on every machine."""
     path = os.path.normpath(frame.f_code.co_filename).replace(os.sep, "/")
     parts = path.split("/")
     depth = module.count(".") + (2 if parts[-1] == "__init__.py" else 1)

@@ -1,11 +1,11 @@
 """A process group whose ranks are threads of one world.
 
-``dist`` and the functional collectives call the methods of :class:`SimulatedGroup`; each becomes a :class:`~.collectives.Call` of one rank, and
-waiting for it is a scheduler point. What a rank needs from whom is in :mod:`~ckpt_harness.worlds.simulated.collectives`, how data moves in
-:mod:`~ckpt_harness.worlds.simulated.transfers`.
+``dist`` and the functional collectives call the methods of :class:`SimulatedGroup`. Each call becomes a :class:`~.patterns.Call` of a rank, and waiting
+for it is a scheduler point. :mod:`~ckpt_harness.worlds.simulated.collectives` defines which ranks a rank needs, and
+:mod:`~ckpt_harness.worlds.simulated.transfers` how data moves.
 
-Not modelled: devices (every tensor is on the CPU, under ``backend="nccl"`` too); a collective that was started with ``async_op=True`` and is never
-waited for does not time out; NCCL's default of ending the process when its watchdog fires (here the waiting call raises, as with
+Not modelled: devices (every tensor is on the CPU, with ``backend="nccl"`` too); timeouts of collectives that were started with ``async_op=True`` and are
+never waited for; that NCCL by default ends the process when its watchdog fires (here the waiting call raises, as with
 ``TORCH_NCCL_BLOCKING_WAIT``).
 """
 
@@ -28,7 +28,7 @@ from ckpt_harness.worlds.simulated.tasks import Waiting, current_task
 Backend = Literal["gloo", "nccl"]
 
 if TYPE_CHECKING:
-    # torch's stub declares overloads for calls by hand; dist and the C++ side call with option objects only, and these methods mirror that.
+    # torch's type stub declares overloads that dist and the C++ code never use; the methods here accept only the calls that occur.
     class _ProcessGroup:
         def __init__(self, rank: int, size: int) -> None: ...
 else:
@@ -38,12 +38,12 @@ _SITES = {"gather", "scatter", "broadcast", "all_gather", "barrier"}
 
 
 class Fabric:
-    """What connects the ranks of one world: the groups they made, and the store they meet at.
+    """The process groups of a world.
 
     Args:
-        scheduler: of the world.
-        backend: whose behaviour on timeouts and deaths is shown.
-        faults: consulted around the collectives that are sites.
+        scheduler: the world's scheduler.
+        backend: the backend whose behaviour on timeouts and deaths is modelled.
+        faults: consulted before collectives that are sites.
     """
 
     def __init__(self, scheduler: Scheduler, backend: Backend, faults: Faults | None) -> None:
@@ -53,7 +53,7 @@ class Fabric:
         self._made: dict[tuple[str, tuple[int, ...], int], int] = {}
 
     def join(self, name: str, ranks: tuple[int, ...], rank: int) -> GroupState:
-        """The shared state of a group, from the point of view of a member that creates it (perhaps again, after destroying it)."""
+        """Returns the shared state of a group for a member that creates it; the member may have destroyed an earlier group of that name."""
         mine = (name, ranks, rank)
         generation = self._made[mine] = self._made.get(mine, 0) + 1
         key = (name, ranks, generation)
@@ -64,7 +64,7 @@ class Fabric:
         return self._groups[key]
 
     def die(self, rank: int) -> None:
-        """Tells the peers of a dead rank what the backend lets them see."""
+        """Closes the connections of a dead rank, if the backend's ranks notice closed connections."""
         self.dead.add(rank)
         for state in self._groups.values():
             if rank in state.ranks:
@@ -72,7 +72,7 @@ class Fabric:
 
 
 class SimulatedWork(dist.Work):
-    """What a started collective returns; :meth:`wait` is the scheduler point."""
+    """The work object of a started collective. :meth:`wait` is the scheduler point."""
 
     def __init__(self, group: SimulatedGroup, call: Call) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class SimulatedWork(dist.Work):
         return self._group.state.describe(self._call)
 
     def wait(self, timeout: dt.timedelta | None = None) -> bool:
-        """Parks the calling task until the collective is over; raises what it failed with."""
+        """Parks the calling task until the collective has ended; raises its error if it failed."""
         call = self._call
         self._group.forget(self)
         if not call.done:
@@ -96,7 +96,7 @@ class SimulatedWork(dist.Work):
         call, scheduler = self._call, self._group.state.scheduler
         me = current_task()
         if me is None or me.scheduler is not scheduler:
-            raise RuntimeError("a collective of a simulated world can only be waited for by a thread of one of its ranks")
+            raise RuntimeError("only a thread of a rank of a simulated world can wait for its collectives")
         call.waiters.append(me)
         try:
             while not call.done:
@@ -128,7 +128,7 @@ class SimulatedWork(dist.Work):
     source_rank = _source_rank
 
     def get_future(self) -> torch.futures.Future[Any]:
-        """A future that is completed where the collective ends."""
+        """Returns a future that completes when the collective ends."""
         future: torch.futures.Future[Any] = torch.futures.Future()
 
         def settle() -> None:
@@ -151,17 +151,17 @@ def _seconds(timeout: dt.timedelta | None) -> float:
 def _flat(value: Any) -> list[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         return [value]
-    return [tensor for one in value or () for tensor in _flat(one)]
+    return [tensor for item in value or () for tensor in _flat(item)]
 
 
 class SimulatedGroup(_ProcessGroup):
-    """One rank's view of one process group.
+    """A process group on a rank.
 
     Args:
-        fabric: of the world.
-        name: the group's, the same on every member.
+        fabric: the world's process groups.
+        name: the name of the group, the same on every member.
         ranks: the members, as ranks of the world, in group order.
-        rank: this member, in the group.
+        rank: this member's rank in the group.
         seconds: timeout of each collective, in virtual seconds.
     """
 
@@ -174,7 +174,7 @@ class SimulatedGroup(_ProcessGroup):
         self._timed_out = False
         self._pending: set[SimulatedWork] = set()
 
-    # --- what torch asks of a group ------------------------------------------------------------------------------
+    # --- methods that torch requires ------------------------------------------------------------------------------
 
     def rank(self) -> int:
         return self._my_rank
@@ -182,7 +182,7 @@ class SimulatedGroup(_ProcessGroup):
     def size(self) -> int:
         return len(self.state.ranks)
 
-    def getBackendName(self) -> str:  # noqa: N802  (torch calls it so)
+    def getBackendName(self) -> str:  # noqa: N802  (the name that torch requires)
         return _torch.SIMULATED_BACKEND
 
     def name(self) -> str:
@@ -206,17 +206,17 @@ class SimulatedGroup(_ProcessGroup):
         self.seconds = _seconds(timeout)
 
     def shutdown(self) -> None:
-        """Nothing to close."""
+        """Does nothing."""
 
     def abort(self) -> None:
-        """Closes this rank's side of the group."""
+        """Closes this rank's connections of the group."""
         self._timed_out = True
         self.state.close(self._my_rank)
 
     def __repr__(self) -> str:
         return f"SimulatedGroup({self._name!r}, rank {self._my_rank} of {self.size()})"
 
-    # --- one collective ------------------------------------------------------------------------------------------
+    # --- a collective ------------------------------------------------------------------------------------------
 
     def _collective(
         self,
@@ -229,13 +229,13 @@ class SimulatedGroup(_ProcessGroup):
         root: int | None = None,
         unit: tuple[Any, ...] | None = None,
     ) -> Any:
-        """Starts a collective; waits for it too unless it was asked for asynchronously."""
+        """Starts a collective, and waits for it unless ``async_op`` is set."""
 
         def act() -> SimulatedWork:
             work = self._start(Operation(name, root, unit), pattern, move, inputs, outputs)
             asynchronous = getattr(opts, "asyncOp", False)
             if asynchronous:
-                self._pending.add(work)  # C++ may keep only its own half of it
+                self._pending.add(work)  # C++ may hold only its own half of the object
             if asynchronous or work.is_completed():
                 self.state.scheduler.pause()
             if not asynchronous:
@@ -262,7 +262,7 @@ class SimulatedGroup(_ProcessGroup):
         return work
 
     def forget(self, work: SimulatedWork) -> None:
-        """Somebody waits for ``work``, and so holds it."""
+        """A task waits for ``work`` and holds a reference, so the group need not."""
         self._pending.discard(work)
 
     def _skipped(self, outputs: Any) -> SimulatedWork:
@@ -271,7 +271,7 @@ class SimulatedGroup(_ProcessGroup):
         return SimulatedWork(self, call)
 
     def time_out(self, call: Call, seconds: float) -> None:
-        """The timer of ``call`` fired: this rank's side of the group is broken from now on."""
+        """The timer of ``call`` fired: from now on, this rank's connections of the group are closed."""
         what, _ = self.state.describe(call)
         milliseconds = int(seconds * 1000)
         if self._fabric.backend == "nccl":
@@ -297,7 +297,7 @@ class SimulatedGroup(_ProcessGroup):
         return self._collective("broadcast", opts, Tree, transfers.copy_from_source, tensors, tensors, root, transfers.unit_of(tensors))
 
     def _check_size(self, what: str, given: Any, kind: str) -> None:
-        """Gloo refuses a list of another length than the group's before it sends anything, so that the caller fails alone."""
+        """Gloo checks the length of the list before it sends anything, so a wrong length fails this rank only."""
         if given and len(given[0]) != self.size():
             sizes = f"Incorrect {kind} list size {len(given[0])}. {kind.capitalize()} list size should be {self.size()}"
             raise RuntimeError(f"ProcessGroupGloo::{what}: {sizes}, same as size of the process group.")
@@ -318,7 +318,7 @@ class SimulatedGroup(_ProcessGroup):
         return self._collective("all_gather", opts, Everybody, transfers.all_gather, inputs, outputs, unit=transfers.unit_of(inputs))
 
     def allgather_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-        per_input = [[one[place] for one in outputs] for place in range(len(inputs))]
+        per_input = [[output[place] for output in outputs] for place in range(len(inputs))]
         return self._collective("all_gather", opts, Everybody, transfers.all_gather, inputs, per_input, unit=transfers.unit_of(inputs))
 
     def all_gather_single(self, output: Any, source: Any, opts: Any = None) -> Any:
@@ -326,7 +326,7 @@ class SimulatedGroup(_ProcessGroup):
 
     def all_gather_single_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
         parts = [[*output.detach().view(-1).chunk(self.size())] if output.numel() else [] for output in outputs]
-        flat = [one.detach().reshape(-1) for one in inputs]
+        flat = [tensor.detach().reshape(-1) for tensor in inputs]
         return self._collective("all_gather", opts, Everybody, transfers.all_gather, flat, parts, unit=transfers.unit_of(inputs))
 
     _allgather_base = all_gather_single
@@ -354,8 +354,8 @@ class SimulatedGroup(_ProcessGroup):
         return self.reduce_scatter_single_coalesced([output], [source], opts)
 
     def reduce_scatter_single_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> Any:
-        flat = [one.detach().view(-1) for one in outputs]
-        parts = [[*one.detach().reshape(-1).chunk(self.size())] for one in inputs]
+        flat = [output.detach().view(-1) for output in outputs]
+        parts = [[*tensor.detach().reshape(-1).chunk(self.size())] for tensor in inputs]
         return self._collective(
             "reduce_scatter", opts, Mesh, transfers.reduce_scattering(opts), parts, flat, unit=transfers.unit_of(outputs, opts)
         )
@@ -399,11 +399,11 @@ class SimulatedGroup(_ProcessGroup):
 
 
 def create_group(options: Any, _: Any = None) -> SimulatedGroup:
-    """What ``dist`` calls to make a group of the simulated backend on the calling rank."""
+    """Called by ``dist`` to make a group of the simulated backend on the calling rank."""
     task = current_task()
     if task is None:
-        raise RuntimeError(f"the {_torch.SIMULATED_BACKEND!r} backend works on the ranks of a simulated world only")
-    if not task.scheduler.tasks[-1].main:  # bodies come first, so there are threads that the ranks started
+        raise RuntimeError(f"backend {_torch.SIMULATED_BACKEND!r} works only on ranks of a simulated world")
+    if not task.scheduler.tasks[-1].main:  # the tasks of bodies come first, so here ranks have started threads
         for other in task.scheduler.tasks:
             other.stale = other.stale or (other.rank == task.rank and other is not task)
     fabric: Fabric = task.scheduler.owner.fabric

@@ -1,11 +1,11 @@
-"""Locks and queues for the threads of a world, usable by any other thread, in the world and after it.
+"""Locks and queues for the threads of a world. Other threads can use them too, during and after the run.
 
-A lock is a real lock with a list of tasks that want it.
+A lock is a real lock with a list of the tasks that wait for it.
 
-Who can end a wait (see :class:`~ckpt_harness.worlds.simulated.tasks.Claim`) is decided when nothing else can run, from what the task waits on: a mutex
-that another task holds, the end of a task, a future of an executor whose workers are tasks: owned. Any other event, condition, queue or future
-may be in the hands of a client library's thread, even if a rank made it (fsspec hands each event it waits on to its own loop), so a rank that
-waits on one is never called deadlocked.
+What can end a wait (:class:`~ckpt_harness.worlds.simulated.tasks.Claim`) is decided when no task can run. The scheduler owns waits for a mutex that another
+task holds, for the end of a task, and for a future of an executor whose workers are tasks. Every other event, condition, queue or future may be set by
+a thread of a client library, even if a rank created it (fsspec passes each event that it waits for to its own loop). A rank that waits for such an object
+is never called deadlocked.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _real_monotonic = time.monotonic
 
 
 def _served_by_fsspec() -> bool:
-    """Whether the calling thread waits for an answer that fsspec's own thread gives it, whatever other ranks do.
+    """Whether the calling thread waits for an answer of fsspec's own thread, which does not depend on other ranks.
 
-    Giving the baton away meanwhile would let the outside's speed decide who runs next.
+    If it handed the baton over, the speed of that thread would decide which task runs next.
     """
     asyn = sys.modules.get("fsspec.asyn")
     frame: FrameType | None = sys._getframe(1)
@@ -48,7 +48,7 @@ def _served_by_fsspec() -> bool:
 
 
 _DEPTH = 8
-"""Frames between ``fsspec.asyn.sync`` and the lock of the event that it waits for, and some more."""
+"""Frames to search: those between ``fsspec.asyn.sync`` and the lock of the event that it waits for, and some more."""
 
 
 def _wake(waiter: Task | LockType) -> None:
@@ -60,9 +60,9 @@ def _wake(waiter: Task | LockType) -> None:
 
 
 class WorldLock:
-    """A mutex whose waiters from a world give the baton away.
+    """A mutex. A task that waits for it hands the baton over.
 
-    The truth is a real lock, so that threads outside and signal handlers see a lock as they know it.
+    Its state is a real lock, so that it works for threads outside the world and for signal handlers.
     """
 
     __slots__ = ("__weakref__", "_raw", "_waiters", "holder")
@@ -89,10 +89,10 @@ class WorldLock:
         return self._wait(me, None if timeout == -1 else timeout)
 
     def _hold(self, me: Task, timeout: float) -> bool:
-        """Waits with the baton in hand, as one who blocks in native code does."""
-        found = self._raw.acquire(True, timeout)
+        """Waits without handing the baton over, like a thread that blocks in native code."""
+        acquired = self._raw.acquire(True, timeout)
         me.scheduler.check()
-        return found
+        return acquired
 
     def _wait(self, me: Task, timeout: float | None) -> bool:
         scheduler = me.scheduler
@@ -117,7 +117,7 @@ class WorldLock:
         return True
 
     def release(self) -> None:
-        """Gives the lock back and wakes the first task that wants it."""
+        """Releases the lock and wakes the first task that waits for it."""
         self.holder = None
         self._raw.release()
         if self._waiters:
@@ -125,7 +125,7 @@ class WorldLock:
                 _wake(self._waiters.popleft())
 
     def locked(self) -> bool:
-        """Whether somebody holds it."""
+        """Returns whether the lock is held."""
         return self._raw.locked()
 
     def __enter__(self) -> bool:
@@ -140,7 +140,7 @@ class WorldLock:
 
 
 class LockPerRank:
-    """Stands in for a mutex that a library keeps per process, and simulated ranks must not share: one that dies would take it along."""
+    """Replaces a library's mutex per process, which simulated ranks must not share: a rank that dies would hold it for ever."""
 
     def __init__(self) -> None:
         self._locks: weakref.WeakKeyDictionary[Any, dict[int, WorldLock]] = weakref.WeakKeyDictionary()
@@ -160,7 +160,7 @@ class LockPerRank:
 
 
 class WorldQueue:
-    """``queue.SimpleQueue`` whose waiters from a world give the baton away; ``put`` may be called from anywhere, even while collecting garbage."""
+    """A ``queue.SimpleQueue``. A task that waits for it hands the baton over. ``put`` may be called anywhere, even during garbage collection."""
 
     __slots__ = ("__weakref__", "_items", "_waiters", "executor")
 
@@ -218,7 +218,7 @@ class WorldQueue:
                 self._waiters.remove(waiter)
 
     def _dismiss(self) -> None:
-        """Sends a worker of an executor home the way the executor itself does: an exception here would be logged as critical."""
+        """Ends a worker of an executor as the executor itself does, since an exception here would be logged as critical."""
         executor = self.executor() if self.executor is not None else None
         if executor is not None:
             executor._shutdown = True
@@ -228,11 +228,11 @@ class WorldQueue:
         return self.get(False)
 
     def qsize(self) -> int:
-        """How many items there are."""
+        """Returns the number of items."""
         return len(self._items)
 
     def empty(self) -> bool:
-        """Whether there is none."""
+        """Returns whether the queue is empty."""
         return not self._items
 
 
@@ -240,7 +240,7 @@ def _now(me: Task | None) -> float:
     return me.scheduler.now if me is not None else _real_monotonic()
 
 
-# --- who can end a wait ------------------------------------------------------------------------------------------------
+# --- what can end a wait ------------------------------------------------------------------------------------------------
 
 
 def _claim_on_lock(lock: WorldLock, task: Task) -> Claim:
@@ -250,8 +250,8 @@ def _claim_on_lock(lock: WorldLock, task: Task) -> Claim:
         mutex = holder is not None and holder is not task and holder.scheduler is task.scheduler
         return Claim.OWNED if mutex else _shared(frames, task)
     futures = next((_futures_in(frame) for frame in frames if frame.f_code in _FUTURE_WAITS), [])
-    ours = bool(futures) and all(getattr(future, "_harness_scheduler", None) is task.scheduler for future in futures)
-    return Claim.OWNED if ours else _shared(frames, task)
+    owned = bool(futures) and all(getattr(future, "_harness_scheduler", None) is task.scheduler for future in futures)
+    return Claim.OWNED if owned else _shared(frames, task)
 
 
 def _frames(task: Task) -> list[FrameType]:
@@ -278,7 +278,7 @@ def _claim_on_something(task: Task) -> Claim:
 
 
 def _shared(frames: list[FrameType], task: Task) -> Claim:
-    """A wait on what others may hold counts for a verdict when a rank depends on it."""
+    """The claim of a wait that something outside may end. It matters only if a rank depends on it."""
     at_work = any(frame.f_code is _WORK_ITEM for frame in frames)
     if not task.main and not task.joiners and not at_work:
         return Claim.IDLE
@@ -290,17 +290,17 @@ _WORK_ITEM: Any = concurrent.futures.thread._WorkItem.run.__code__
 
 
 def waiting_outside(what: str) -> Waiting:
-    """A wait that something outside the world may end."""
+    """Returns a wait that something outside the world may end."""
     return Waiting(what, _claim_on_something)
 
 
 def wait_outside(what: str, subscribe: Callable[[Callable[[], None]], None], done: Callable[[], bool]) -> None:
-    """Parks the calling task until something outside the world says so.
+    """Parks the calling task until something outside the world ends the wait.
 
     Args:
-        what: for the report.
-        subscribe: is given a function that any thread may call when the wait may be over.
-        done: whether it is over.
+        what: name of the wait, for reports.
+        subscribe: receives a function that any thread may call when the wait may have ended.
+        done: returns whether the wait has ended.
     """
     me = current_task()
     assert me is not None

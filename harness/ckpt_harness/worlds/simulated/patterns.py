@@ -1,4 +1,4 @@
-"""The patterns of communication: who has come to a collective, and whom that lets go."""
+"""Communication patterns: which ranks have arrived at a collective, and which of them can finish."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Operation(NamedTuple):
-    """What must agree between the ranks of one collective.
+    """The properties of a collective that must be equal on all ranks.
 
     Attributes:
         name: such as ``all_gather``.
         root: rank in the group, or None.
-        unit: element type and count that each pair of ranks exchanges, or None where they may differ.
+        unit: element type and count that each pair of ranks exchanges; None if they may differ.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Operation(NamedTuple):
     unit: tuple[Any, ...] | None = None
 
     def differs_as(self, other: Operation) -> str:
-        """How ``other`` is called where it is told apart from this one."""
+        """Returns the name of ``other``, with the property in which it differs."""
         if self.name != other.name:
             return other.name
         if self.root != other.root:
@@ -35,16 +35,16 @@ class Operation(NamedTuple):
 
 
 class Call:
-    """One rank's part in one collective.
+    """A rank's call of a collective.
 
     Attributes:
         rank: rank in the group.
-        operation: what it came for.
-        inputs: what it gives.
-        outputs: where its results go.
-        began: virtual seconds.
-        done: whether it is over, with ``error`` set if it failed.
-        against: what it does not match, if it came with something else than the others.
+        operation: the operation that the rank called.
+        inputs: the tensors that it sends.
+        outputs: the tensors that it receives into.
+        began: when the call began, in virtual seconds.
+        done: whether the call has ended; ``error`` is set if it failed.
+        against: if the call does not match those of other ranks, what they called.
         source: for a receive, the rank in the group that sent.
     """
 
@@ -61,7 +61,7 @@ class Call:
         self.listeners: list[Callable[[], None]] = []
 
     def finish(self, error: Exception | None = None) -> None:
-        """Ends the call and lets those who wait for it look."""
+        """Ends the call and wakes the tasks that wait for it."""
         if self.done:
             return
         self.done, self.error = True, error
@@ -72,18 +72,18 @@ class Call:
         self.inputs = self.outputs = None
 
     def fail(self, error: Exception) -> None:
-        """Ends the call without its having taken part: its messages will never come."""
+        """Ends the call with an error; it takes no part in the collective, and sends nothing."""
         if self.slot is not None and not self.done:
             self.slot.drop(self)
         self.finish(error)
 
 
 Move = Callable[[Sequence[Call]], None]
-"""Moves data between calls that are all present, given in rank order (star, tree and pair: source first)."""
+"""Moves data between calls, given in rank order (star, tree and pair: source first)."""
 
 
 class Slot:
-    """One collective of one group: who has come, and whom that lets go. Subclasses are the patterns of communication."""
+    """A collective of a group: which ranks have arrived, and which can finish. Subclasses are the communication patterns."""
 
     def __init__(self, state: GroupState, number: int, operation: Operation, move: Move) -> None:
         self.state, self.number, self.operation, self._move = state, number, operation, move
@@ -93,7 +93,7 @@ class Slot:
         self.first = -1
 
     def arrive(self, call: Call) -> None:
-        """Adds a call, and ends those that now have all they need."""
+        """Adds a call, and ends all calls that now have what they need."""
         if self.first < 0:
             self.first = call.rank
         self.calls[call.rank] = call
@@ -102,45 +102,45 @@ class Slot:
             del self.state.slots[self.number]
 
     def drop(self, call: Call) -> None:
-        """Forgets a call that failed."""
+        """Removes a failed call."""
         self.calls.pop(call.rank, None)
 
     def _connect(self, call: Call) -> None:
         raise NotImplementedError
 
     def neighbours(self, rank: int) -> Iterable[int]:
-        """Ranks whose closed connection the waiting ``rank`` notices."""
+        """The ranks whose closed connections the waiting ``rank`` notices."""
         raise NotImplementedError
 
     def missing(self, rank: int) -> Iterable[int]:
-        """Ranks that have not come and that ``rank`` waits for."""
+        """The ranks that ``rank`` waits for and that have not arrived."""
         return (other for other in range(self.size) if other not in self.calls)
 
     def exchange(self, *calls: Call) -> None:
-        """Moves data; an argument that does not fit fails the ranks concerned, as it would in their own processes."""
+        """Moves data. A tensor that does not fit fails the ranks concerned, as it would in real processes."""
         try:
             self._move(calls)
-        except Exception as error:  # noqa: BLE001  (a user's tensor may refuse in any way, and its rank must be told)
+        except Exception as error:  # noqa: BLE001  (a tensor may raise any error, which belongs to its rank)
             for call in calls:
                 call.finish(error)
 
 
 class Everybody(Slot):
-    """All need all, connected as a ring."""
+    """Each rank needs all ranks; connected as a ring."""
 
     def _connect(self, call: Call) -> None:
         if len(self.calls) == self.size:
             calls = [self.calls[rank] for rank in range(self.size)]
             self.exchange(*calls)
-            for one in calls:
-                one.finish()
+            for arrived in calls:
+                arrived.finish()
 
     def neighbours(self, rank: int) -> Iterable[int]:
         return {(rank - 1) % self.size, (rank + 1) % self.size}
 
 
 class Dissemination(Everybody):
-    """All need all; messages go to the ranks at distances 1, 2, 4, ..."""
+    """Each rank needs all ranks; messages go to the ranks at distances 1, 2, 4, ..."""
 
     def neighbours(self, rank: int) -> Iterable[int]:
         distances = [1 << bit for bit in range(max(self.size - 1, 1).bit_length())]
@@ -148,14 +148,14 @@ class Dissemination(Everybody):
 
 
 class Mesh(Everybody):
-    """All need all, and all talk to all."""
+    """Each rank needs all ranks, and communicates with each directly."""
 
     def neighbours(self, rank: int) -> Iterable[int]:
         return range(self.size)
 
 
 class Star(Slot):
-    """The root needs all, the others need the root."""
+    """The root needs all ranks; the other ranks need the root."""
 
     def _connect(self, call: Call) -> None:
         root = self.operation.root
@@ -181,7 +181,7 @@ class Star(Slot):
 
 
 class Tree(Slot):
-    """Binomial, as gloo's broadcast: rank r (counted from the root) hears from r without its highest bit."""
+    """A binomial tree, as in gloo's broadcast: rank r (counted from the root) receives from r without its highest bit."""
 
     def __init__(self, state: GroupState, number: int, operation: Operation, move: Move) -> None:
         super().__init__(state, number, operation, move)
@@ -204,13 +204,13 @@ class Tree(Slot):
     def _serve(self, rank: int) -> None:
         pending = deque([rank])
         while pending:
-            one = pending.popleft()
-            parent = self._parent(one)
+            served = pending.popleft()
+            parent = self._parent(served)
             if parent is not None:
-                self.exchange(self.calls[parent], self.calls[one])
-            self._served.add(one)
-            pending.extend(child for child in self._children(one) if child in self.calls)
-            self._settle(one)
+                self.exchange(self.calls[parent], self.calls[served])
+            self._served.add(served)
+            pending.extend(child for child in self._children(served) if child in self.calls)
+            self._settle(served)
             if parent is not None:
                 self._settle(parent)
 
@@ -235,14 +235,14 @@ class Tree(Slot):
 
 
 class Pair(Slot):
-    """A send, or a receive, that waits for its counterpart; ``root`` of the operation is the peer."""
+    """A send or receive that waits for its counterpart. ``root`` of the operation is the other rank."""
 
     def arrive_alone(self, call: Call) -> None:
-        """The first of the two is there."""
+        """Adds the first of the two calls."""
         self.calls[call.rank] = call
 
     def drop(self, call: Call) -> None:
-        """Forgets a call that failed."""
+        """Removes a failed call."""
         super().drop(call)
         self.state.pairs.remove(self)
 

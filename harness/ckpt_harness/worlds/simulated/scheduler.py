@@ -1,18 +1,19 @@
-"""One thread at a time, in an order drawn from a seed, in virtual time; and the proof that nobody can go on.
+"""The scheduler: runs one thread at a time, in an order drawn from a seed, in virtual time, and proves deadlocks.
 
-Every thread of every rank is a :class:`~ckpt_harness.worlds.simulated.tasks.Task`. Exactly one of them holds the baton and runs; it hands the baton
-over only at *scheduler points*: where it waits, sleeps, or yields. Who runs next is drawn from ``random.Random(seed)`` among those that can, and
-from nothing else, so the same seed gives the same order in every process.
+Every thread of every rank is a :class:`~ckpt_harness.worlds.simulated.tasks.Task`. Exactly one task holds the baton and runs. It hands the baton over only at
+*scheduler points*: where it waits, sleeps or yields. The next task is drawn by ``random.Random(seed)`` from the tasks that can run, and depends on nothing
+else, so the same seed gives the same order in every process.
 
-When no task can run, what the waiting ones wait for decides (:class:`~ckpt_harness.worlds.simulated.tasks.Claim`):
+When no task can run, the waits of all tasks decide (:class:`~ckpt_harness.worlds.simulated.tasks.Claim`):
 
-* only things that this scheduler owns, and no event to come but timers of collectives: nobody can ever go on. That is the proof of a deadlock.
-* an event is still to come (a delay ends): virtual time jumps to it. Timers of collectives that lie before it fire on the way.
-* somebody waits for something outside: real time passes, up to ``external_limit`` seconds, and then the verdict is "unknown".
+* All waits are for things that this scheduler owns, and no event is pending except timers of collectives: no task can ever run again. This is the proof
+  of a deadlock.
+* An event is pending, for example the end of a delay: virtual time jumps to it. Timers of collectives that are due earlier fire first.
+* A task waits for something outside the world: real time passes, up to ``external_limit`` seconds; then the outcome is "unknown".
 
-Not modelled: pre-emption between two scheduler points (a data race inside the engine's own Python code is not explored); the duration of
-computing (only sleeps, delays and timeouts take virtual time). A thread that blocks in native code keeps the baton: nothing else runs until it
-returns, and after ``external_limit`` real seconds without a scheduler point the world gives up on it.
+Not modelled: pre-emption between two scheduler points (data races in the engine's own Python code are not explored); the duration of computations (only
+sleeps, delays and timeouts take virtual time). A thread that blocks in native code keeps the baton: no other task runs until it returns, and after
+``external_limit`` real seconds without a scheduler point, the world gives up.
 """
 
 from __future__ import annotations
@@ -30,28 +31,29 @@ from typing import Any, Literal, NoReturn, TypeVar
 from ckpt_harness.worlds.simulated.tasks import Claim, DeadlineKind, State, Task, Unwind, Waiting, become, current_task
 
 GRACE = 0.25
-"""Real seconds that a wait which the outside or another task may end gets before virtual time moves on, so that the other task can."""
+"""If a wait may be ended by something outside or by another task: real seconds to wait before virtual time advances, so that the other task can run."""
 
 T = TypeVar("T")
 
 _monotonic = time.monotonic
 
 End = Literal["done", "deadlock", "outside", "stuck"]
-"""Why a world ended: all bodies ended; proved; the outside did not answer in time; a thread never came back to a scheduler point."""
+"""Why a world ended. ``done``: all bodies ended. ``deadlock``: proved. ``outside``: something outside did not answer in time. ``stuck``: a thread did not
+return to a scheduler point."""
 
 
 class Scheduler:
     """Runs tasks one at a time.
 
     Args:
-        seed: of the order.
-        on_deadlock: ``end`` ends the world where only timers of collectives are left; ``time_out`` lets them fire.
-        external_limit: real seconds that an external wait may take.
-        begin: called on a task's thread before it runs anything, and again whenever it has become stale; it holds the baton.
-        end: called on a task's thread after its last line; it holds the baton.
+        seed: seed of the order.
+        on_deadlock: ``end`` ends the world when only timers of collectives are pending; ``time_out`` lets them fire.
+        external_limit: limit in real seconds for waits for something outside.
+        begin: called on a task's thread, with the baton, before its body, and again whenever the task has become stale.
+        end: called on a task's thread, with the baton, after its body.
 
     Attributes:
-        owner: whatever the layer above wants to find from a task.
+        owner: the run that uses this scheduler, so that it can be found from a task.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Scheduler:
     # --- tasks ----------------------------------------------------------------------------------------------------
 
     def add(self, rank: int, main: bool = False) -> Task:
-        """A new task, ready to run. Its thread must call :meth:`live`."""
+        """Makes a new task, ready to run. Its thread must call :meth:`live`."""
         task = Task(self, len(self.tasks), rank, main)
         self.tasks.append(task)
         self._ready.append(task)
@@ -98,7 +100,7 @@ class Scheduler:
         return task
 
     def live(self, task: Task, body: Callable[[], None]) -> None:
-        """The life of a task's thread: waits for the baton, runs ``body``, hands the baton on."""
+        """The main function of a task's thread: waits for the baton, runs ``body``, hands the baton over."""
         become(task)
         task.baton.acquire()
         try:
@@ -129,12 +131,12 @@ class Scheduler:
     # --- scheduler points -------------------------------------------------------------------------------------------
 
     def park(self, waiting: Waiting, deadline: float | None = None, kind: DeadlineKind = "event") -> bool:
-        """Gives the baton away until somebody wakes the calling task, or ``deadline`` (virtual seconds) passes.
+        """Hands the baton over until the calling task is woken or ``deadline`` (virtual seconds) passes.
 
-        A task may be woken for nothing: callers look again at what they wait for.
+        A task may be woken without a reason, so callers must check their condition again.
 
         Returns:
-            False when the deadline passed.
+            False if the deadline passed.
         """
         me = self._me()
         me.waiting, me.deadline, me.deadline_kind, me.expired = waiting, deadline, kind, False
@@ -146,7 +148,7 @@ class Scheduler:
         return not me.expired
 
     def pause(self) -> None:
-        """Lets somebody else run, if the seed says so."""
+        """Lets another task run, if the seed chooses it."""
         me = self._me()
         if self._ready or self._inbox:
             me.state = State.READY
@@ -161,7 +163,7 @@ class Scheduler:
             pass
 
     def step_out(self, waiting: Waiting, act: Callable[[], T]) -> T:
-        """Gives the baton away while the calling task blocks in ``act``, natively; ``act`` must return soon once ``unwinding`` is set."""
+        """Hands the baton over while the calling task blocks in native code in ``act``, which must return soon after ``unwinding`` is set."""
         me = self._me()
         me.waiting, me.deadline, me.state = waiting, None, State.WAITING
         chosen = self._choose() if self.ended is None else None
@@ -178,13 +180,13 @@ class Scheduler:
                 raise Unwind
 
     def hang(self, what: str) -> NoReturn:
-        """Waits for nothing, which is provable."""
+        """Waits for ever; the proof of a deadlock takes this into account."""
         waiting = Waiting(what)
         while True:
             self.park(waiting)
 
     def die(self, rank: int) -> NoReturn:
-        """Parks the calling task and every other one of ``rank`` for good; nothing of them runs until the world unwinds."""
+        """Parks the calling task and all other tasks of ``rank`` for good; they do not run until the world unwinds."""
         me = self._me()
         for task in self.tasks:
             if task.rank == rank and task.state is not State.DONE:
@@ -197,7 +199,7 @@ class Scheduler:
             self._hand_over(me)
 
     def join(self, task: Task, timeout: float | None = None) -> bool:
-        """Waits for another task to end; True when it has."""
+        """Waits for the end of another task; returns whether it has ended."""
         me = self._me()
         deadline = None if timeout is None else self.now + timeout
         waiting = Waiting("thread join")
@@ -211,7 +213,7 @@ class Scheduler:
         return True
 
     def wake(self, task: Task) -> None:
-        """Lets a parked task look again. May be called by any thread."""
+        """Makes a parked task check its condition again. May be called from any thread."""
         if self.running is not None and current_task() is self.running:
             self._make_ready(task)
         else:
@@ -220,15 +222,15 @@ class Scheduler:
             self._ring()
 
     def progress(self) -> None:
-        """Says that something really happened: the clock of external waits starts afresh."""
+        """Notes that something outside made progress: the limit for waits for something outside starts again."""
         self._stalled_since = None
 
     def pass_time(self, until: float) -> None:
-        """Virtual time has reached ``until``: the calling task has waited in real time."""
+        """Advances virtual time to ``until``, after the calling task has waited in real time."""
         self.now = max(self.now, until)
 
     def check(self) -> None:
-        """Raises in a thread whose world is being unwound."""
+        """Raises :class:`Unwind` if the world is unwinding."""
         self._me()
 
     # --- handing over -----------------------------------------------------------------------------------------------
@@ -253,7 +255,7 @@ class Scheduler:
             self._begin(me)
 
     def _choose(self) -> Task | None:
-        """Takes the next task to run; None when nobody can now (the controller has been told)."""
+        """Takes the next task to run. Returns None if no task can run now; the controller is then notified."""
         while True:
             while self._inbox:
                 self._make_ready(self._inbox.popleft())
@@ -278,10 +280,10 @@ class Scheduler:
             task.state = State.READY
             self._ready.append(task)
 
-    # --- when nobody can run ----------------------------------------------------------------------------------------
+    # --- when no task can run ----------------------------------------------------------------------------------------
 
     def _advance(self) -> bool:
-        """Nobody is ready. Makes time pass, or ends the world, or leaves it idle for the outside; True when somebody is ready."""
+        """No task is ready. Advances time, ends the world, or leaves it idle for something outside. Returns whether a task is ready now."""
         waiting = [task for task in self.tasks if task.state is State.WAITING]
         if not self._bodies:
             waiting = [task for task in waiting if task.thread is not None and not task.thread.daemon]
@@ -305,13 +307,13 @@ class Scheduler:
         return False
 
     def _lingers(self) -> bool:
-        """All bodies have ended, and threads they left behind still sleep: a process would wait for them, a test cannot do so for ever."""
+        """All bodies have ended, and threads that they left behind still sleep. A process would wait for them; a test waits for a limited time."""
         if self._lingering_since is None:
             self._lingering_since = _monotonic()
         return _monotonic() > self._lingering_since + self._external_limit
 
     def _fire(self, waiting: list[Task]) -> None:
-        """Moves virtual time to the earliest deadline. All that are due then expire together, so that none sees another's end first."""
+        """Advances virtual time to the earliest deadline. All tasks that are due then expire together, so that none sees another's end first."""
         dated = [(task.deadline, task) for task in waiting if task.deadline is not None]
         self.now = max(self.now, min(deadline for deadline, _ in dated))
         for deadline, task in dated:
@@ -319,8 +321,8 @@ class Scheduler:
                 task.expired = True
                 self._make_ready(task)
 
-    def _wait_outside(self, how: Literal["grace", "limit"]) -> bool:
-        self._idle, self._idle_since = how, _monotonic()
+    def _wait_outside(self, limit: Literal["grace", "limit"]) -> bool:
+        self._idle, self._idle_since = limit, _monotonic()
         if self._stalled_since is None:
             self._stalled_since = self._idle_since
         return False
@@ -328,7 +330,7 @@ class Scheduler:
     # --- the controller: the thread that called run -----------------------------------------------------------------
 
     def run(self) -> End:
-        """Lets the tasks run until the world ends. Called once, by the thread that owns the world."""
+        """Runs the tasks until the world ends. Called once, by the thread that owns the world."""
         first = self._choose()
         if first is not None:
             first.baton.release()
@@ -352,7 +354,7 @@ class Scheduler:
             self._bell.release()
 
     def _tend(self) -> None:
-        """The world is idle: waits for the outside, for a polling wait's timeout, or for patience to end."""
+        """The world is idle: waits for something outside, for the timeout of a polling wait, or for the limit."""
         stalled_since = self._idle_since if self._stalled_since is None else self._stalled_since
         polls = [task for task in self.tasks if task.state is State.WAITING and task.deadline is not None and task.deadline_kind == "poll"]
         limit = self._idle_since + GRACE if self._idle == "grace" else stalled_since + self._external_limit
@@ -381,10 +383,10 @@ class Scheduler:
             chosen.baton.release()
 
     def unwind(self, patience: float = 5.0) -> list[Task]:
-        """Ends every thread that is left, one after the other, by raising :class:`Unwind` where it is parked.
+        """Ends all remaining threads, one after the other, by raising :class:`Unwind` where they are parked.
 
         Returns:
-            The tasks whose threads did not end within ``patience`` real seconds each: they sit in native code. They are daemons.
+            The tasks whose threads did not end within ``patience`` real seconds each, because they are in native code. Their threads are daemons.
         """
         self.unwinding = True
         left = []
@@ -403,7 +405,7 @@ class Scheduler:
 
 
 def _interrupt(thread: threading.Thread) -> None:
-    """Has a thread that is left behind end at its first line of Python, so that it cannot act on what comes after its world."""
+    """Makes a thread in native code end when it returns to Python, so that it cannot affect anything after its world has ended."""
     if thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Unwind))
 

@@ -1,4 +1,4 @@
-"""The key-value store at which simulated ranks meet; waiting for a key is a scheduler point."""
+"""The key-value store of simulated ranks. Waiting for a key is a scheduler point."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ckpt_harness.worlds.simulated.tasks import Task, Waiting, current_task
 
 
 class SimulatedStore(dist.Store):
-    """A dict shared by the ranks of one world.
+    """A dictionary that the ranks of a world share.
 
-    A wait that times out raises ``TimeoutError`` rather than torch's ``DistStoreError``, since torch's barrier over a store retries the latter
-    until real time has passed.
+    A wait that times out raises ``TimeoutError``, not torch's ``DistStoreError``: after the latter, torch's barrier over a store retries until
+    real time has passed.
 
     Args:
-        scheduler: of the world.
+        scheduler: the world's scheduler.
         seconds: longest wait for a key, in virtual seconds.
     """
 
@@ -69,7 +69,7 @@ class SimulatedStore(dist.Store):
         me = current_task()
         if me is None:
             if not self.check(keys):
-                raise RuntimeError("only a rank of the world can wait for a key of its store")
+                raise RuntimeError("only a rank of a simulated world can wait for a key of its store")
             return
         deadline = self._scheduler.now + self._seconds
         waiting = Waiting(f"store key {keys[0]}")

@@ -1,4 +1,4 @@
-"""What runs in a world: one task a thread, what it waits for, and who could end that wait."""
+"""Tasks: the threads of a world, what each waits for, and what could end that wait."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _local = threading.local()
 
 
 class Unwind(BaseException):
-    """Raised in a parked thread when its world is over, so that the thread can end. Never seen by a verdict."""
+    """Raised in a parked thread when its world has ended, so that the thread ends. No verdict depends on it."""
 
 
 class Claim(enum.Enum):
-    """Who can end a wait."""
+    """What can end a wait."""
 
     OWNED = "owned"
     """Only a task or an event of this scheduler."""
     IDLE = "idle"
-    """As good as nobody: a worker that waits for work, and that no rank waits for."""
+    """Nothing needs to: an idle worker thread that no rank waits for."""
     SHARED = "shared"
-    """Perhaps something outside, perhaps another task of the rank that still waits for an event of this scheduler."""
+    """Either something outside the world, or another task of the rank, which itself waits for an event of this scheduler."""
     OUTSIDE = "outside"
-    """Only something outside the world: no other task of the rank is left that could."""
+    """Only something outside the world: no other task of the rank could."""
 
 
 class Waiting:
@@ -36,8 +36,8 @@ class Waiting:
 
     Attributes:
         what: name of the operation, such as ``gather`` or ``sleep``.
-        claim: who can end it, or a function that finds out when it matters, given the task.
-        tell: for an operation with peers: its description and the ranks it waits for, as of now.
+        claim: what can end the wait, or a function of the task that finds out when needed.
+        tell: for a collective: returns its description and the ranks that it currently waits for.
     """
 
     __slots__ = ("claim", "tell", "what")
@@ -54,7 +54,7 @@ class Waiting:
 
 
 class State(enum.Enum):
-    """What a task is doing."""
+    """The state of a task."""
 
     READY = "ready"
     RUNNING = "running"
@@ -64,20 +64,20 @@ class State(enum.Enum):
 
 
 DeadlineKind = Literal["event", "poll", "timer"]
-"""``event``: virtual time jumps to it. ``poll``: the timeout of a wait that the outside may end; it passes in real time.
-``timer``: of a collective; it cannot save anybody from a deadlock."""
+"""Kinds of deadlines. ``event``: virtual time jumps to it. ``poll``: the timeout of a wait that something outside may end; it passes in real time.
+``timer``: the timeout of a collective; it does not prevent the proof of a deadlock."""
 
 
 class Task:
-    """One thread of one rank.
+    """A thread of a rank.
 
     Attributes:
-        index: position in order of creation, which is the same in every run.
-        rank: the rank it belongs to.
+        index: position in the order of creation, which is the same in every run.
+        rank: the rank that it belongs to.
         main: whether it runs the rank's body.
         thread: the native thread, once started.
-        joiners: tasks that wait for this one to end.
-        stale: whether what its thread knows of its rank must be made anew before it runs on.
+        joiners: tasks that wait for the end of this task.
+        stale: whether the thread-local state of its rank must be set again before it runs on.
     """
 
     __slots__ = (
@@ -113,7 +113,7 @@ class Task:
 
     @property
     def claim(self) -> Claim:
-        """Who can end what this task waits for."""
+        """What can end this task's wait."""
         if self.waiting is None:
             return Claim.OWNED
         claim = self.waiting.claim
@@ -121,10 +121,10 @@ class Task:
 
 
 def current_task() -> Task | None:
-    """The task that the calling thread is, or None for a thread of no world."""
+    """Returns the task of the calling thread, or None for a thread outside all worlds."""
     return getattr(_local, "task", None)
 
 
 def become(task: Task | None) -> None:
-    """Makes the calling thread ``task``, or nobody's again."""
+    """Assigns ``task`` to the calling thread; None: no task."""
     _local.task = task

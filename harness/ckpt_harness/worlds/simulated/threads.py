@@ -1,12 +1,12 @@
-"""The standard library's waits as scheduler points, for the threads of a world only.
+"""Makes the waits of the standard library scheduler points, for the threads of a world only.
 
-While at least one world runs, :func:`installed` replaces the factories of locks and queues, ``Thread.start`` and ``join``, ``sleep`` and the
-clocks that timeouts are measured with. Each replacement asks whether the calling thread is a task of a world; any other thread gets what it
-always got. A thread that a task starts becomes a task of the same rank.
+While a world runs, :func:`installed` replaces the factories of locks and queues, ``Thread.start`` and ``join``, ``sleep``, and the clocks of timeouts. Each
+replacement checks whether the calling thread is a task of a world; for other threads, nothing changes. A thread that a task starts becomes a task of
+the same rank.
 
-Not modelled: a lock that was made before the world ran, or through a name imported from ``threading`` at import time, blocks natively. When a
-task that is parked holds such a lock and another wants it, the world ends as "unknown" after ``external_limit`` seconds. A
-``ThreadPoolExecutor`` made before the world keeps native threads: what runs on them belongs to no rank.
+Not modelled: a lock that was created before the run, or by a name that was imported from ``threading``, blocks in native code. If a parked task holds such
+a lock and another task waits for it, the world ends as "unknown" after ``external_limit`` seconds. A ``ThreadPoolExecutor`` that was created before
+the run keeps its native threads: work on them belongs to no rank.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _worker: Any = getattr(concurrent.futures.thread, "_worker", None)
 
 
 class _NativeEvent:
-    """What ``Thread._started`` needs of an event, without a scheduler point in it."""
+    """A replacement of the event ``Thread._started`` that is no scheduler point."""
 
     def __init__(self) -> None:
         self._set = False
@@ -64,17 +64,17 @@ class _NativeEvent:
 
 
 def start(thread: threading.Thread, task: Task) -> None:
-    """Starts ``thread`` as ``task``: it runs when it gets the baton, and its end is a scheduler event."""
+    """Starts ``thread`` as ``task``: it runs when it gets the baton."""
     task.thread = thread
     thread.run = functools.partial(_live, task, thread, thread.run)  # type: ignore[method-assign]
     _start_native(thread)
 
 
 def _start_native(thread: Any) -> None:
-    """Starts without a scheduler point: the parent waits natively until the thread exists, and no longer.
+    """Starts a thread without a scheduler point: the parent waits in native code until the thread exists.
 
-    The native thread is a daemon, so that one that is stuck in native code cannot keep the interpreter from exiting; the code that runs sees
-    the flag that was asked for, and its own threads inherit it.
+    The native thread is a daemon, so that a thread stuck in native code does not prevent the interpreter's exit. Code on the thread sees the
+    ``daemon`` flag that was requested, and its own threads inherit that flag.
     """
     thread._started = _NativeEvent()
     wanted, thread._daemonic = thread._daemonic, True
@@ -90,11 +90,11 @@ def _live(task: Task, thread: Any, run: Callable[[], None]) -> None:
             run()
         except (Unwind, SystemExit):
             pass
-        except BaseException:  # noqa: BLE001  (whatever escapes a thread goes to the hook, as in threading itself)
-            if not task.scheduler.unwinding:  # a lock that unwinding could not take back may be released in vain
+        except BaseException:  # noqa: BLE001  (exceptions of a thread go to the hook, as in threading itself)
+            if not task.scheduler.unwinding:  # while unwinding, a lock may be released that is not held
                 thread._invoke_excepthook(thread)
 
-    # One that was interrupted late, since its world could not wait for it, may meet that anywhere in here.
+    # A thread that did not end in time was interrupted, and Unwind may be raised anywhere in here.
     with contextlib.suppress(Unwind):
         task.scheduler.live(task, body)
     thread.__dict__.pop("run", None)
@@ -115,7 +115,7 @@ def _start(self: threading.Thread) -> None:
 
 
 def _serves_the_process(thread: Any) -> bool:
-    """Whether a thread works for an executor or an event loop that outlives the world, though a rank happens to start it."""
+    """Whether a thread belongs to an executor or an event loop that outlives the world, although a rank starts it."""
     target = getattr(thread, "_target", None)
     if target is _worker:
         return not any(isinstance(argument, WorldQueue) for argument in thread._args)
@@ -123,7 +123,7 @@ def _serves_the_process(thread: Any) -> bool:
 
 
 def _selecting(real: Callable[..., Any]) -> Callable[..., Any]:
-    """A selector's ``select`` for tasks: an event loop that a rank runs itself waits for descriptors without the baton."""
+    """Replaces a selector's ``select``: a task that runs an event loop hands the baton over while it waits for descriptors."""
 
     def select(self: Any, timeout: float | None = None) -> Any:
         me = current_task()
@@ -150,7 +150,7 @@ def _selecting(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _SLICE = 0.05
-"""Real seconds after which a task that selects looks whether its world is over."""
+"""Real seconds after which a task in ``select`` checks whether its world has ended."""
 
 
 def _task_of(thread: threading.Thread, scheduler: Scheduler) -> Task | None:
@@ -170,7 +170,7 @@ def _join(self: threading.Thread, timeout: float | None = None) -> None:
 
 
 def _join_outside(thread: threading.Thread, timeout: float | None) -> None:
-    """A helper thread waits for the foreign one, so that the task can be unwound where it waits."""
+    """Joins a thread outside the world. A helper thread does the join, so that the task can be unwound while it waits."""
     if (timeout is not None and timeout <= 0) or not _real_is_alive(thread):
         _real_join(thread, timeout)
         return
@@ -194,7 +194,7 @@ def _is_alive(self: threading.Thread) -> bool:
 
 
 def own(future: Any, scheduler: Scheduler) -> None:
-    """Notes that only tasks of a world complete a future, so that a wait for it can be proved to be in vain."""
+    """Marks a future as completed by tasks of a world only, so that a wait for it can be part of a proved deadlock."""
     future._harness_scheduler = scheduler
 
 
@@ -263,7 +263,7 @@ _undo: list[tuple[Any, str, Any]] = []
 
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
-    """Replaces the standard library's waits for as long as a world runs; worlds may nest."""
+    """Replaces the standard library's waits inside the ``with`` block; blocks may nest."""
     if _undo:
         yield
         return

@@ -1,7 +1,7 @@
-"""How the data of a collective moves, between calls of all ranks that take part.
+"""Data transfers of collectives, between the calls of the participating ranks.
 
-Each function is a :data:`~ckpt_harness.worlds.simulated.patterns.Move`. Data is copied when both sides are present, which is when real ranks would
-have exchanged it, so nobody sees a tensor that its owner changed later.
+Each function is a :data:`~ckpt_harness.worlds.simulated.patterns.Move`. Data is copied when both sides have arrived, which is when real ranks exchange
+it. So no rank receives values that the sender wrote later.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from ckpt_harness.worlds.simulated.patterns import Call, Move
 
 
 def unit_of(tensors: Any, opts: Any = None) -> tuple[Any, ...]:
-    """What must agree about the data: element type, number of elements, and reduction if there is one."""
+    """Returns what must be equal on all ranks: element type, number of elements, and the reduction, if any."""
     first = tensors[0] if tensors else None
     reduction = str(_kind(opts.reduceOp)) if opts is not None and hasattr(opts, "reduceOp") else ""
-    return (str(first.dtype), sum(one.numel() for one in tensors), reduction) if first is not None else ("nothing", 0, reduction)
+    return (str(first.dtype), sum(tensor.numel() for tensor in tensors), reduction) if first is not None else ("nothing", 0, reduction)
 
 
 def _copy(target: torch.Tensor, source: torch.Tensor) -> None:
-    """Detached, since collectives write to tensors behind autograd's back."""
+    """Copies without autograd, which does not track collectives."""
     target = target.detach()
     target.copy_(source.detach() if source.shape == target.shape else source.detach().reshape(target.shape))
 
 
 def _each(calls: Sequence[Call], deliver: Callable[[Call], None]) -> None:
-    """Delivers to every rank; one whose output does not fit fails alone."""
+    """Delivers to every rank. A rank whose output tensor does not fit fails alone."""
     for call in calls:
         try:
             deliver(call)
-        except Exception as error:  # noqa: BLE001  (whatever a tensor refuses with belongs to the rank that passed it)
+        except Exception as error:  # noqa: BLE001  (any error of a tensor belongs to the rank that passed it)
             call.finish(error)
 
 
@@ -44,29 +44,29 @@ def nothing(calls: Sequence[Call]) -> None:
 
 @torch.no_grad()
 def copy_from_source(calls: Sequence[Call]) -> None:
-    """From the first call to the second: one edge of a broadcast, or a send."""
+    """From the first call to the second: an edge of a broadcast tree, or a send."""
     source, target = calls
-    for ours, theirs in zip(target.outputs, source.inputs, strict=True):
-        _copy(ours, theirs)
+    for output, given in zip(target.outputs, source.inputs, strict=True):
+        _copy(output, given)
 
 
 @torch.no_grad()
 def gather(calls: Sequence[Call]) -> None:
-    """From one sender to the root."""
+    """From a sender to the root."""
     root, sender = calls
     _copy(root.outputs[0][sender.rank], sender.inputs[0])
 
 
 @torch.no_grad()
 def scatter(calls: Sequence[Call]) -> None:
-    """From the root to one receiver."""
+    """From the root to a receiver."""
     root, receiver = calls
     _copy(receiver.outputs[0], root.inputs[0][receiver.rank])
 
 
 @torch.no_grad()
 def all_gather(calls: Sequence[Call]) -> None:
-    """Everybody's inputs to everybody; ``outputs[i]`` is the list, over ranks, for the i-th input."""
+    """The inputs of all ranks to all ranks; ``outputs[i]`` is the list, over ranks, for the i-th input."""
     sources = [[call.inputs[place].detach() for call in calls] for place in range(len(calls[0].inputs))]
 
     def deliver(call: Call) -> None:
@@ -74,8 +74,8 @@ def all_gather(calls: Sequence[Call]) -> None:
             if outputs and outputs[0].shape == given[0].shape and len(outputs) == len(given):
                 _torch.copy_all([output.detach() for output in outputs], given)
             else:
-                for output, one in zip(outputs, given, strict=True):
-                    _copy(output, one)
+                for output, source in zip(outputs, given, strict=True):
+                    _copy(output, source)
 
     _each(calls, deliver)
 
@@ -120,7 +120,7 @@ def _reduce(tensors: Sequence[torch.Tensor], operation: Any) -> torch.Tensor:
 
 
 def reducing(operation: Any, everybody: bool) -> Move:
-    """Reduces the i-th inputs of all ranks into the i-th output, on everybody or on the root."""
+    """Reduces the i-th inputs of all ranks into the i-th output, on all ranks or on the root."""
     operation = dist.ReduceOp.SUM if operation is None else operation
 
     @torch.no_grad()
@@ -138,13 +138,13 @@ def reducing(operation: Any, everybody: bool) -> Move:
 
 
 def reduce_scattering(opts: Any) -> Move:
-    """Reduces what all ranks have for rank r into the output of rank r."""
+    """Reduces the inputs that all ranks have for rank r into the output of rank r."""
 
     @torch.no_grad()
     def move(calls: Sequence[Call]) -> None:
         def deliver(call: Call) -> None:
             for place, output in enumerate(call.outputs):
-                _copy(output, _reduce([one.inputs[place][call.rank] for one in calls], opts.reduceOp))
+                _copy(output, _reduce([source.inputs[place][call.rank] for source in calls], opts.reduceOp))
 
         _each(calls, deliver)
 
