@@ -1,4 +1,4 @@
-"""The protocol that an engine runs: which sites are called in which protocol step, by whom, in which order.
+"""The protocol of an engine: which sites it calls in which protocol step, on which ranks, and in which order.
 
 The tables are those of ``torch/distributed/checkpoint/state_dict_saver.py`` and ``state_dict_loader.py``, torch 2.13.
 """
@@ -12,36 +12,41 @@ from ckpt_harness.faults.sites import OperationKind
 
 
 class Capability(enum.Enum):
-    """What an engine says of itself. A claim that an oracle needs and the engine does not make is reported as not claimed."""
+    """What an engine claims. A violation of a claim that the engine does not make is reported as not claimed.
+
+    Example:
+        >>> Capability("checksums").name
+        'CHECKSUMS'
+    """
 
     COLLECTIVES = "collectives"
     """Ranks learn of each other's failures through collectives."""
     ANY_COORDINATOR = "any coordinator"
     """A rank other than 0 can coordinate."""
     COMMIT_MARKER = "commit marker"
-    """Whether a checkpoint is complete can be read from storage."""
+    """Storage shows whether a checkpoint is complete."""
     WITHOUT_COLLECTIVES = "without collectives"
-    """Ranks can save without collectives: each commits its own part, and the storage keeps the parts apart."""
+    """Ranks can save without collectives: each rank commits its own part, and the storage keeps the parts apart."""
     DETECTS_LIES = "detects lies"
-    """A storage call that says yes and did nothing, or hands back something else, is noticed."""
+    """The engine notices a storage call that reports success and did nothing, or that returns a wrong result."""
     FILE_SYSTEM = "file system"
-    """Writer and reader reach the disk through a ``FileSystemBase`` in their attribute ``fs``, where disk faults can strike."""
+    """Writer and reader reach the disk through a ``FileSystemBase`` in their attribute ``fs``: disk faults strike there."""
     OBJECT_STORE = "object store"
     """Writer and reader reach an object store by HTTP at the address that ``ckpt_harness.reach`` returns, where HTTP faults can strike."""
     CHECKSUMS = "checksums"
-    """Bytes that were damaged, on their way to storage, there, or on their way back, are detected by whoever loads them."""
+    """A load detects bytes that were damaged on their way to storage, in storage, or on their way back."""
     ATOMIC_OVERWRITE = "atomic overwrite"
-    """A save onto a checkpoint leaves the old one or the new one, whole, whatever breaks and whenever."""
+    """A save onto a checkpoint leaves the whole old or the whole new checkpoint, whatever breaks at any time."""
     DURABLE_COMMIT = "durable commit"
     """Once a save has reported success, a power cut cannot take the checkpoint away."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A protocol step: a map on every rank, then a reduce on the coordinator, then the result told to all.
+    """A protocol step: a map on every rank, then a reduce on the coordinator, whose result all ranks receive.
 
     Attributes:
-        name: what a ``CheckpointException`` calls it: ``plan``, ``write`` or ``read``.
+        name: the step's name in a ``CheckpointException``: ``plan``, ``write`` or ``read``.
         map: sites that every rank calls, in order.
         reduce: sites that the coordinator calls once every map succeeded, in order.
     """
@@ -53,12 +58,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Operation:
-    """The course of one kind of operation.
+    """The calls of one kind of operation.
 
     Attributes:
         before: unguarded sites ahead of the first step, in order.
         steps: the guarded part.
-        after: unguarded sites that hold nobody up: behind the last step, or beside the steps.
+        after: unguarded sites for which no rank waits: behind the last step, or beside the steps.
     """
 
     before: tuple[str, ...]
@@ -67,18 +72,22 @@ class Operation:
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """All that it calls, in order."""
+        """All sites that the operation calls, in order."""
         return (*self.before, *(site for step in self.steps for site in (*step.map, *step.reduce)), *self.after)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """The courses of all kinds of operation of an engine.
+    """The calls of all kinds of operation of an engine.
 
     Attributes:
         name: for messages.
-        operations: by kind.
-        collectives: False where no rank learns of another by the protocol: each coordinates itself, and raises its own errors.
+        operations: kind -> the operation's calls.
+        collectives: whether collectives join the ranks. Without them each rank coordinates itself and raises its own errors.
+
+    Example:
+        >>> DCP.step_of("writer.finish", "save")
+        'write'
     """
 
     name: str
@@ -93,16 +102,16 @@ class Protocol:
         return ""
 
     def in_reduce(self, site: str, kind: OperationKind) -> bool:
-        """Whether only the coordinator calls ``site``."""
+        """Whether ``site`` belongs to a reduce, which only the coordinator runs."""
         return any(site in step.reduce for step in self.operations[kind].steps)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Ranks that do an operation with each other.
+    """Ranks that do an operation together.
 
     Attributes:
-        ranks: of the world, in the order of their ranks within the group.
+        ranks: ranks of the world, ordered by their rank within the group.
         coordinator: the rank of the world that coordinates.
     """
 
@@ -110,12 +119,17 @@ class Group:
     coordinator: int
 
     def within(self, rank: int) -> int:
-        """A rank of the world as the group counts: what ``failures`` is keyed by."""
+        """The rank within the group of a rank of the world: the key of ``CheckpointException.failures``.
+
+        Example:
+            >>> Group((1, 3, 5), coordinator=1).within(5)
+            2
+        """
         return self.ranks.index(rank)
 
 
 def groups_of(world_size: int, coordinator: int, protocol: Protocol) -> tuple[Group, ...]:
-    """Who does an operation with whom where nothing else is said: all ranks together or, without collectives, each for itself."""
+    """The default groups: all ranks together or, without collectives, each rank for itself."""
     if protocol.collectives:
         return (Group(tuple(range(world_size)), coordinator),)
     return tuple(Group((rank,), rank) for rank in range(world_size))
@@ -128,7 +142,7 @@ NESTED: dict[str, str] = {
     "load_planner.resolve_tensor": "reader.read_data",
     "load_planner.commit_tensor": "reader.read_data",
 }
-"""Sites that are called from within another site's call."""
+"""Sites that are called during the call of another site: inner site -> outer site."""
 
 _SAVE_STEPS = (
     Step(
@@ -193,4 +207,4 @@ DCP = Protocol(
 )
 
 DCP_ALONE = Protocol("DCP without a process group", DCP.operations, collectives=False)
-"""``no_dist``: each rank is its own one-rank operation, coordinator and key 0."""
+"""``no_dist``: each rank is an operation of one rank, with coordinator 0 and key 0."""

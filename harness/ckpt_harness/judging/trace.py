@@ -1,6 +1,6 @@
-"""Which sites an engine calls, on which rank, in which order, when nothing goes wrong: the course that faults divert.
+"""Which sites an engine calls, on which rank and in which order, when nothing goes wrong.
 
-A trace is read from the history of a fault-free run, or made from the protocol alone where no run is at hand.
+A trace is read from the history of a fault-free run or, where there is no run, made from the protocol alone.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Moment(NamedTuple):
 
     Attributes:
         site: full name.
-        nth: which call of it on this rank within the operation, from 1.
-        after: False where the call begins, True where it has acted.
-        fails: whether the call fails though nothing is wrong: the engine asks, and goes on if it is told no.
-        file: at sites of files and objects, the name.
+        nth: which call of the site on this rank within the operation, from 1.
+        after: False when the call begins, True when it has acted.
+        fails: whether the call fails although nothing is wrong. Example: the engine asks for an object that does not exist yet, and goes on.
+        file: the name of the file or object, at sites of files and objects.
     """
 
     site: str
@@ -37,24 +37,29 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace:
-    """The course of a case's operations.
+    """The calls of a case's operations.
 
     Attributes:
-        moments: for each operation, in order, and each rank, the moments in order.
+        moments: operation -> rank -> moments, all in order.
     """
 
     moments: Mapping[str, Mapping[int, tuple[Moment, ...]]]
 
     @classmethod
     def of(cls, history: History) -> Trace:
-        """Reads the trace from the history of a run without faults."""
+        """Reads the trace from the history of a run without faults.
+
+        Args:
+            history: calls outside of an operation are left out.
+        """
         moments: dict[str, dict[int, list[Moment]]] = {}
         begun: dict[tuple[str, int, str, int], int] = {}
         for event in history:
             if event.kind == "begin":
                 moments.setdefault(event.operation, {}).setdefault(event.rank, [])
             elif event.kind in ("enter", "exit", "raised") and event.operation in moments:
-                calls, call = moments[event.operation][event.rank], (event.operation, event.rank, event.site, event.nth)
+                calls = moments[event.operation][event.rank]
+                call = (event.operation, event.rank, event.site, event.nth)
                 if event.kind == "enter":
                     begun[call] = len(calls)
                     calls.append(Moment(event.site, event.nth, after=False, file=event.detail))
@@ -62,33 +67,44 @@ class Trace:
                     calls.append(calls[begun[call]]._replace(after=True))
                 else:
                     calls[begun[call]] = calls[begun[call]]._replace(fails=True)
-        return cls({name: {rank: tuple(found) for rank, found in sorted(ranks.items())} for name, ranks in moments.items()})
+        return cls({operation: {rank: tuple(calls) for rank, calls in sorted(by_rank.items())} for operation, by_rank in moments.items()})
 
     @classmethod
     def nominal(cls, operations: Iterable[str], groups: Iterable[Group], protocol: Protocol) -> Trace:
-        """The trace that the protocol alone promises: every site once, in order. How often a per-item site is called it cannot know."""
-        coordinators = {rank: rank == group.coordinator for group in groups for rank in group.ranks}
-        made: dict[str, dict[int, tuple[Moment, ...]]] = {}
-        for name in operations:
-            course = protocol.operations[cast(OperationKind, name.partition("[")[0])]
-            guarded = [site for step in course.steps for site in (*step.map, *step.reduce)]
-            made[name] = {
-                rank: tuple(
-                    Moment(site, 1, after)
-                    for site in (*course.before, *guarded, *course.after)
-                    if SITES[site].callers == "every rank" or coordinates or not protocol.collectives
-                    for after in (False, True)
-                )
-                for rank, coordinates in sorted(coordinators.items())
-            }
-        return cls(made)
+        """The trace that the protocol alone promises: every site once, in order. It does not know how often a per-item site is called.
 
-    def calls(self, operation: str, rank: int, site: str, glob: str | None) -> int:
-        """How often a rank calls a site in an operation; at disk sites, for files that a pattern describes."""
+        Args:
+            operations: such as ``save[1]``.
+            groups: the ranks that do the operations together.
+            protocol: the engine's protocol.
+
+        Example:
+            >>> from ckpt_harness.faults.protocol import DCP
+            >>> trace = Trace.nominal(["save[1]"], [Group((0, 1), coordinator=0)], DCP)
+            >>> trace.calls("save[1]", 0, "writer.finish"), trace.calls("save[1]", 1, "writer.finish")
+            (1, 0)
+        """
+        coordinates = {rank: rank == group.coordinator for group in groups for rank in group.ranks}
+        moments: dict[str, dict[int, tuple[Moment, ...]]] = {}
+        for operation in operations:
+            sites = protocol.operations[cast(OperationKind, operation.partition("[")[0])].sites
+            of_every_rank = [site for site in sites if SITES[site].callers == "every rank" or not protocol.collectives]
+            moments[operation] = {rank: _once_each(sites if coordinates[rank] else of_every_rank) for rank in sorted(coordinates)}
+        return cls(moments)
+
+    def calls(self, operation: str, rank: int, site: str, glob: str | None = None) -> int:
+        """How often a rank calls a site in an operation.
+
+        Args:
+            operation: such as ``save[1]``.
+            rank: the rank.
+            site: full name.
+            glob: at sites of files and objects, count only calls with names that match this pattern.
+        """
         if glob is None:
             return self.counts[operation, rank, site]
         moments = self.moments[operation].get(rank, ())
-        return sum(one.site == site and not one.after and fnmatchcase(one.file, glob) for one in moments)
+        return sum(moment.site == site and not moment.after and fnmatchcase(moment.file, glob) for moment in moments)
 
     @cached_property
     def counts(self) -> Counter[tuple[str, int, str]]:
@@ -104,3 +120,8 @@ class Trace:
     def reached(self) -> frozenset[str]:
         """The sites that were called at all."""
         return frozenset(site for _, _, site in self.counts)
+
+
+def _once_each(sites: Iterable[str]) -> tuple[Moment, ...]:
+    """Each site is called once: the beginning and the end of the call."""
+    return tuple(Moment(site, 1, after) for site in sites for after in (False, True))

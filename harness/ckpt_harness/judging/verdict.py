@@ -1,4 +1,4 @@
-"""Verdicts: what an oracle says of a case."""
+"""Verdicts: how an oracle judges a case."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ from dataclasses import dataclass
 
 
 class Verdict(enum.IntEnum):
-    """The worst wins. "Known" and "not claimed" are annotations, not verdicts."""
+    """How an oracle judges a case; the worst verdict wins. "Known" and "not claimed" are annotations, not verdicts.
+
+    Example:
+        >>> Verdict.worst([Verdict.HOLDS, Verdict.UNKNOWN]).name
+        'UNKNOWN'
+    """
 
     HOLDS = 0
+    """The claim holds."""
     VACUOUS = 1
+    """A planned fault never fired: the case shows nothing."""
     UNKNOWN = 2
+    """The claim could not be checked."""
     VIOLATED = 3
+    """The claim does not hold."""
 
     @staticmethod
     def worst(verdicts: Iterable[Verdict]) -> Verdict:
-        """The worst of some verdicts; HOLDS if there are none."""
+        """The worst of several verdicts; HOLDS if there are none."""
         return max(verdicts, default=Verdict.HOLDS)
 
 
@@ -26,13 +35,13 @@ class Judgement:
     """What one oracle says.
 
     Attributes:
-        oracle: its name.
-        verdict: what it found.
-        reason: the evidence, for everything but HOLDS.
-        operation: the operation it is about, or "".
-        ranks: the ranks whose operation it was; none where it is about all of them.
+        oracle: the oracle's name.
+        verdict: the verdict.
+        reason: the evidence in one line; "" if the claim holds.
+        operation: the operation that is judged, or "".
+        ranks: the ranks whose operation is judged; empty for all ranks.
         known: id of the register's entry that describes this violation, or None.
-        claimed: False where the engine does not claim what the oracle checks.
+        claimed: whether the engine claims what the oracle checks.
     """
 
     oracle: str
@@ -44,10 +53,10 @@ class Judgement:
     claimed: bool = True
 
     def is_about(self, operation: str, ranks: Iterable[int]) -> bool:
-        """Whether it is about an operation of some ranks."""
+        """Whether an operation of any of ``ranks`` is judged."""
         return operation == self.operation and (not self.ranks or not set(self.ranks).isdisjoint(ranks))
 
     @property
     def counts(self) -> Verdict:
-        """The verdict as the run's result sees it: a known finding and an unclaimed oracle hold."""
+        """The verdict as it counts for the run: a known finding and an unclaimed claim count as HOLDS."""
         return Verdict.HOLDS if self.known is not None or not self.claimed else self.verdict
