@@ -118,7 +118,7 @@ class Fault:
 
     @property
     def label(self) -> str:
-        """The fault as error messages show it: its text, cut in the middle if it is long.
+        """The fault's text as error messages show it, cut in the middle if it is long.
 
         Example:
             >>> from ckpt_harness.faults.effects import Hang
