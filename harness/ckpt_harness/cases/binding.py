@@ -154,7 +154,7 @@ def _check_world(case: Case, engine: Engine) -> None:
     if case.world == "attached":
         launched = Launch.needed().size
         if case.ranks > launched:
-            raise UsageError(f"{case.ranks} ranks, where the launcher started {launched}; valid: 1 to {launched}")
+            raise UsageError(f"{case.ranks} ranks, but the launcher started {launched}; valid: 1 to {launched}")
         check_survivable(case.plan)
     if case.world != "simulated" and engine.one_process:
         raise UsageError(f"engine {engine.name!r} lives in one process, which ranks of world {case.world!r} do not share; valid: world 'simulated'")

@@ -58,7 +58,7 @@ def test_a_case_that_fits_runs_on_the_launchers_ranks() -> None:
     ("case", "words"),
     [
         (Case(FaultPlan.parse("writer.write_data@1=kill")), "kill ends a rank, and a launcher ends all ranks then"),
-        (Case(ranks=3), "3 ranks, where the launcher started 2"),
+        (Case(ranks=3), "3 ranks, but the launcher started 2"),
         (Case(engine="fsspec-memory"), "engine 'fsspec-memory' lives in one process, which ranks of world 'attached' do not share"),
     ],
     ids=["kill", "too many", "one process"],
