@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from ckpt_harness.export.struck import Struck
 from ckpt_harness.faults.effects import Raise
-
-if TYPE_CHECKING:
-    from ckpt_harness.export.faults import Struck
 
 PROCESS = "PROCESS = dcp._async_process_executor._AsyncCheckpointProcess"
 MAIN = "MAIN = PROCESS._checkpointing_subprocess"
@@ -31,10 +28,10 @@ def processes(methods: Mapping[str, Sequence[Struck]], starting: Callable[[Struc
         lines = body(methods["save"], _SAVE, f"return {_SAVE}", "")
         blocks.append("\n".join(["def save(*args, **kwargs):", *(f"    {line}" for line in lines)]))
     lines = ["def start(info, pipe):"]
-    for one in methods.get("start", ()):
+    for struck in methods.get("start", ()):
         ended = ["os._exit(1)  # whatever the error is, all that is seen of it is that the process ends"]
-        does = ended if isinstance(one.fault.effect, Raise) else starting(one)
-        whom = f"== {one.ranks[0]}" if len(one.ranks) == 1 else f"in {one.ranks}"
+        does = ended if isinstance(struck.fault.effect, Raise) else starting(struck)
+        whom = f"== {struck.ranks[0]}" if len(struck.ranks) == 1 else f"in {struck.ranks}"
         lines += [f"    if info.global_rank {whom}:", *(f"        {line}" for line in does)]
     lines += ["    PROCESS._execute_save = save"] * ("save" in methods)
     return [*blocks, "\n".join([*lines, "    MAIN(info, pipe)"])]

@@ -24,15 +24,15 @@ _OF_TORCH = {
 
 
 def fill(template: str, *, faults: Faults, **pieces: object) -> str:
-    """A template with its pieces, and with the imports that they turn out to need.
+    """Fills a template, and adds the imports that the pieces turn out to need.
 
     Args:
         template: its file.
-        faults: what strikes.
-        pieces: the rest.
+        faults: the faults of the script.
+        pieces: the other pieces, by the name that the template gives them.
     """
     made = _template(template)
-    pieces |= {"healed": faults.told, "blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
+    pieces |= {"healed": faults.heals, "blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
     code = made.render(imports=[], of_torch=[], **pieces).split('"""', 2)[2]
     homes = {found.partition(".")[0] for found in re.findall(r"(?<![\w.\"'/])[a-z]\w*(?=\.\w)", code)} & ({*_STANDARD} | _homes(faults))
     names = [f"from {home} import {name}" for home, name in _NAMES.items() if re.search(rf"\b{name}\b", code)]
@@ -42,12 +42,12 @@ def fill(template: str, *, faults: Faults, **pieces: object) -> str:
 
 def _homes(faults: Faults) -> set[str]:
     """Modules of the standard library whose errors are raised."""
-    errors = {getattr(one.fault.effect, "error", "") for one in faults.struck}
+    errors = {getattr(struck.fault.effect, "error", "") for struck in faults.struck}
     return {home for home, dot, _ in (error.partition(".") for error in errors) if dot and home in sys.stdlib_module_names}
 
 
 @cache
 def _template(name: str) -> jinja2.Template:
     loader = jinja2.PackageLoader("ckpt_harness.export", "")
-    found = jinja2.Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False)
-    return found.get_template(name)
+    environment = jinja2.Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False)
+    return environment.get_template(name)

@@ -18,9 +18,11 @@ from ckpt_harness.cases.rig import Rig
 from ckpt_harness.errors import UsageError
 from ckpt_harness.export import calling, executors, observed
 from ckpt_harness.export.errors import raising
-from ckpt_harness.export.faults import LATEST, Faults, Struck
+from ckpt_harness.export.faults import LATEST, Faults
 from ckpt_harness.export.filling import fill
-from ckpt_harness.faults.effects import Delay, FailFuture, Raise, Skip, Stop, WrongResult
+from ckpt_harness.export.state import EMPTY, FULL, State, written
+from ckpt_harness.export.struck import Struck
+from ckpt_harness.faults.effects import Delay, FailFuture, Raise, Stop
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.findings.register import Register
 from ckpt_harness.judging.verdict import Verdict
@@ -38,16 +40,6 @@ _PATIENCE_WITH_PROCESSES = 30
 """The same where ranks start processes, which import torch anew."""
 _PATIENCE_WITH_TWO = 30
 """Seconds, beside those that ranks are late, after which a save of two that has not ended is not waited for any more."""
-_ITEMS = {
-    "save_planner.resolve_data": "weight",  # or "note", see _written
-    "load_planner.load_bytes": "note",
-    "load_planner.resolve_bytes": "note",
-    "load_planner.resolve_tensor": "weight",
-    "load_planner.commit_tensor": "weight",
-}
-"""Site that is called once an item -> what kind of item."""
-_FULL = {"weight": "torch.ones(4)", "note": '"saved"'}
-_EMPTY = {"weight": "torch.zeros(4)", "note": '"empty"'}
 _HAPPENS = {
     "raise": "fails", "failfuture": "fails", "nevercomplete": "never completes", "delay": "is late", "hang": "hangs", "kill": "is killed",
     "stop": "is stopped", "exit": "exits", "skip": "does nothing", "wrong": "returns something else",
@@ -77,7 +69,7 @@ def export(case: Case, register: Register) -> str:
 def run(case: Case, rig: Rig) -> CaseResult:
     """Runs what a script is to show: the operation, and a second try if that is all that goes wrong."""
     once = rig.run(dataclasses.replace(case, retry=False))
-    if not case.retry or any(one.verdict is not Verdict.HOLDS for one in once.judgements):
+    if not case.retry or any(judgement.verdict is not Verdict.HOLDS for judgement in once.judgements):
         return once
     twice = rig.run(case)
     return twice if observed.fails_again(twice) else once
@@ -118,7 +110,7 @@ def _late(fault: Fault) -> float:
 
 
 def _lateness(struck: list[Struck]) -> float:
-    return sum(_late(one.fault) * (one.fault.times or 1) for one in struck)
+    return sum(_late(strike.fault) * (strike.fault.times or 1) for strike in struck)
 
 
 def write(result: CaseResult, case: Case, register: Register) -> str:
@@ -166,9 +158,9 @@ def _of_one(result: CaseResult, case: Case, register: Register) -> str:
     saw, committed = observed.saw(result, max(_COMPARED)), observed.committed(result)
     contents, loads = "loaded" in saw, case.operation == "load"
     staged = _STAGED * observed.tells_of_staging(result)
-    flat = [text for one in saw for text in ([one] if isinstance(one, str) else one)]
-    state = _State(struck, _written(flat), 4 if case.engine == "filesystem-threads" else 1)
-    full, empty = state.text(_FULL), state.text(_EMPTY)
+    flat = [text for ending in saw for text in ([ending] if isinstance(ending, str) else ending)]
+    state = State(struck, written(flat), 4 if case.engine == "filesystem-threads" else 1)
+    full, empty = state.text(FULL), state.text(EMPTY)
     return fill(
         "script.py.jinja",
         faults=faults,
@@ -183,13 +175,13 @@ def _of_one(result: CaseResult, case: Case, register: Register) -> str:
         again=calling.storage(case, faults) if again else "",
         healing=executors.HEALING if faults.names("executor") else "",
         by_process=by_process,
-        before=calling.saved_before(case, state.text(_FULL, model='{{"weight": {weight}, "step": {step}}}')),
+        before=calling.saved_before(case, state.text(FULL, model='{{"weight": {weight}, "step": {step}}}')),
         target=empty if contents else "",
         patience=(_PATIENCE_WITH_PROCESSES if by_process else _PATIENCE) + round(_lateness(struck)),
         longest=2 * _PATIENCE_WITH_PROCESSES if by_process else 30,
-        hung=any(one.startswith("hung in") for one in flat),
-        lost=any("exit code" in one or one == observed.LEFT for one in saw),
-        told=any("CheckpointException" in one for one in flat),
+        hung=any(text.startswith("hung in") for text in flat),
+        lost=any("exit code" in ending or ending == observed.LEFT for ending in saw),
+        told=any("CheckpointException" in text for text in flat),
         call=calling.call(case, faults, "state" if contents else empty if loads else full),
         awaited=calling.awaited(case),
         staged=staged,
@@ -197,7 +189,7 @@ def _of_one(result: CaseResult, case: Case, register: Register) -> str:
         committed=committed,
         storage="" if committed is None else _on_storage(calling.markers(case), committed),
         unloadable=observed.unloadable(result),
-        read_back=state.text(_EMPTY, str(struck[0].ranks[0]) if struck else "0"),
+        read_back=state.text(EMPTY, str(struck[0].ranks[0]) if struck else "0"),
         conclusion=conclusion,
     )
 
@@ -241,63 +233,10 @@ def _struck(result: CaseResult) -> list[Struck]:
 
 
 def _on_threads(result: CaseResult) -> bool | None:
-    """Whether what struck did so on a writer thread, where there are any: on the others' own, the rank would have been told."""
+    """Whether the fault struck on a writer thread, where there are any: an error on the rank's own thread would have been raised on the rank."""
     if result.case.engine != "filesystem-threads":
         return None
     return all(result.outcomes[rank].kind != "raised" for _, rank in result.evidence.fired)
-
-
-def _written(saw: list[str]) -> str:
-    """What kind of item ``resolve_data`` was called for: the engine writes objects first, and elsewhere than tensors, and what came of it tells which."""
-    marks = ("hung in _write_files_from_queue", "BYTE_IO", "StopIteration('")
-    return "note" if any(mark in text for text in saw for mark in marks) else "weight"
-
-
-@dataclasses.dataclass(frozen=True)
-class _State:
-    """The smallest state that the faults can strike as they did: for some, each rank needs items of its own.
-
-    Attributes:
-        struck: the faults.
-        written: kind of the items that ``resolve_data`` is called for.
-        least: number of items that a rank has if it has any of its own.
-    """
-
-    struck: list[Struck]
-    written: str
-    least: int
-
-    def text(self, values: dict[str, str], rank: str = "{rank}", model: str = "Model(weight={weight}, step={step})") -> str:
-        """The state as an expression.
-
-        Args:
-            values: what items of each kind hold.
-            rank: whose it is; by default that of the variable ``rank``.
-            model: how a ``Stateful`` is made; a dictionary is stored alike.
-        """
-        if any(one.fault.at.side == "state" for one in self.struck):
-            return f'{{"model": {model.format(weight=values["weight"], step=int(values is _FULL))}}}'
-        f = "f" * (rank == "{rank}")
-        items = [
-            f'{{{f}"{kind} of rank {rank}": {values[kind]}}}'
-            if count == 1
-            else f'{{f"{kind} {{number}} of rank {rank}": {values[kind]} for number in range({count})}}'
-            for kind, count in self._counts().items()
-        ]
-        return " | ".join(items) or f'{{"weight": {values["weight"]}}}'
-
-    def _counts(self) -> dict[str, int]:
-        """Kind of item -> how many a rank needs."""
-        counts: dict[str, int] = {}
-        for one in self.struck:
-            kind, count = _ITEMS.get(one.fault.site, ""), one.fault.nth + min(one.fault.times or 1, 2) - 1
-            if one.fault.site == "save_planner.resolve_data":
-                kind = self.written
-            elif not kind and isinstance(one.fault.effect, (Skip, WrongResult)):
-                kind, count = "weight", 1
-            if kind:
-                counts[kind] = max(counts.get(kind, self.least), count)
-        return counts
 
 
 def _title(result: CaseResult, struck: list[Struck], register: Register) -> str:
@@ -307,5 +246,8 @@ def _title(result: CaseResult, struck: list[Struck], register: Register) -> str:
         return f"{known[0].id}: {known[0].title}."
     case = result.case
     what = f"dcp.{case.operation}" if case.overlap == "none" else f"Two of dcp.{case.operation} at once"
-    told = [f"{one.fault.site} {_HAPPENS[one.fault.effect.name]} on rank{'s' * (len(one.ranks) > 1)} {', '.join(map(str, one.ranks))}" for one in struck]
-    return f"{what} on {case.ranks} rank{'s' * (case.ranks > 1)}{', where ' * bool(told)}{', and '.join(told)}."
+    failures = []
+    for strike in struck:
+        ranks = f"rank{'s' * (len(strike.ranks) > 1)} {', '.join(map(str, strike.ranks))}"
+        failures.append(f"{strike.fault.site} {_HAPPENS[strike.fault.effect.name]} on {ranks}")
+    return f"{what} on {case.ranks} rank{'s' * (case.ranks > 1)}{', where ' * bool(failures)}{', and '.join(failures)}."

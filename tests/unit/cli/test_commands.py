@@ -136,7 +136,7 @@ def test_the_list_of_commands_says_what_each_is_for() -> None:
     assert all(line.rstrip().endswith(".") and not line.rstrip().endswith("...") for line in listed if line.strip())
 
 
-@pytest.mark.parametrize("line", ["sweep --op {}", "sweep --ranks {}", "sweep --engine {}", "replay {}", "replay '' --way {}", "crash --workload {}", "{}"])
+@pytest.mark.parametrize("line", ["sweep --op {}", "sweep --ranks {}", "sweep --engine {}", "replay {}", "replay '' --way {}", "{}"])
 def test_a_long_value_does_not_make_a_long_message(line: str) -> None:
     """It is cut, and the message stays a line of less than 200 characters."""
     result = _run(line.format("x" * 5000))

@@ -8,8 +8,9 @@ import pytest
 
 from ckpt_harness.cases.case import Case
 from ckpt_harness.errors import UsageError
-from ckpt_harness.export.faults import Faults, Struck
+from ckpt_harness.export.faults import Faults
 from ckpt_harness.export.script import check
+from ckpt_harness.export.struck import Struck
 from ckpt_harness.faults.plan import FaultPlan
 
 
