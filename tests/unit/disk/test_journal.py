@@ -1,4 +1,4 @@
-"""The journal, and the files that it says there are."""
+"""The journal, and the files that result from its operations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ckpt_harness.disk.journal import DiskOp, Journal, files_after
 from ckpt_harness.errors import HarnessError
 
 
-def test_files_are_what_the_operations_made_of_them() -> None:
-    """A truncation empties, a gap reads as zeros, a rename replaces, a removal removes."""
+def test_files_result_from_the_operations() -> None:
+    """A truncation empties a file, a gap reads as zeros, a rename replaces, and a removal removes."""
     ops = [
         DiskOp(0, "create", "a"),
         DiskOp(0, "write", "a", 0, b"one"),
@@ -23,14 +23,14 @@ def test_files_are_what_the_operations_made_of_them() -> None:
     assert files_after(ops, {"old": b"before", "gone": b"x", "b": b"y"}) == {"old": b"", "b": b"one\0\0two"}
 
 
-def test_a_directory_is_renamed_with_all_that_is_in_it() -> None:
-    """As engines do that write beside and move at the end."""
+def test_a_directory_is_renamed_with_its_content() -> None:
+    """Engines do this that write into a temporary directory and rename it at the end."""
     ops = [DiskOp(0, "create", "tmp/x/a"), DiskOp(0, "rename", "tmp", to="final")]
     assert files_after(ops, {"tmpfile": b"1"}) == {"tmpfile": b"1", "final/x/a": b""}
 
 
 def test_paths_are_relative_to_the_root(tmp_path: Path) -> None:
-    """A journal reads the same wherever it was recorded; what lies outside is refused."""
+    """So a journal does not depend on its location; paths outside the root are refused."""
     journal = Journal(tmp_path)
     journal.add(1, "rename", tmp_path / "d" / "a", to=tmp_path / "d" / "b")
     journal.add(1, "write", tmp_path / "d" / "b", offset=4, data=b"xyz")

@@ -1,4 +1,4 @@
-"""Engines as values: what is usual with each, what each cannot hold, and what one says that cannot run here."""
+"""Engines: preferred values of each, content that each cannot hold, and the error if an engine cannot run here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_an_engine_has_the_name_by_which_it_is_found(name: str) -> None:
-    """And a case that names it alone can be bound, in the world that it runs in."""
+    """A case with that name can be bound, in the world that the engine runs in."""
     engine = find_engine(name)
     assert engine.name == name
     Case(engine=name, world="processes" if engine.usual.get("world") else "simulated").bind()
@@ -24,13 +24,13 @@ def test_an_engine_has_the_name_by_which_it_is_found(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_usual_workload_of_an_engine_is_one_that_it_can_hold(name: str) -> None:
-    """What a sweep runs on where nobody names a workload."""
+    """A sweep uses this workload by default."""
     engine, kinds = find_engine(name), {**WORKLOADS, **PARALLEL}
     assert not kinds[engine.usual.get("workload", Case.workload)].holds & engine.cannot_hold
 
 
-def test_what_a_case_leaves_at_its_default_is_as_usual_with_its_engine() -> None:
-    """The kind of save, to which the plan is readdressed, what does it, the way of calling and the workload; what a case says stays."""
+def test_default_fields_of_a_case_take_the_engines_preferred_values() -> None:
+    """This holds for the operation (and the plan's addresses), executor, way and workload; fields that the case sets are kept."""
     plan = FaultPlan.parse("save/writer.write_data@1=raise; load/reader.read_data@0=raise")
     saved = Case(plan, engine="async-process").settled()
     assert (saved.operation, saved.executor) == ("async_save", "process")
@@ -42,14 +42,14 @@ def test_what_a_case_leaves_at_its_default_is_as_usual_with_its_engine() -> None
     assert saved.settled() == saved
 
 
-def test_a_replay_line_says_what_is_not_usual() -> None:
-    """So that it leads to the same case."""
+def test_a_replay_line_has_the_fields_that_differ_from_the_preferred_values() -> None:
+    """So it leads to the same case."""
     assert Case(engine="async-process", world="processes").settled().replay_line() == "ckpt-harness replay '' --op async_save --ranks 2 --engine async-process"
     assert Case(engine="huggingface", workload="nested").replay_line().endswith("--engine huggingface --workload nested")
 
 
 @pytest.mark.parametrize(
-    ("case", "told"),
+    ("case", "words"),
     [
         (Case(engine="huggingface", workload="objects"), "workload 'objects' holds objects, which engine 'huggingface' cannot store; valid: rep"),
         (Case(engine="filesystem-no-collectives", workload="dtensor"), "way 'no_collectives' cannot load workload 'dtensor'"),
@@ -67,15 +67,15 @@ def test_a_replay_line_says_what_is_not_usual() -> None:
         (Case(FaultPlan.parse("fs.write@0=nospace(0)"), engine="huggingface"), "does not claim 'file system'"),
     ],
 )
-def test_what_an_engine_is_not_for_is_refused(case: Case, told: str) -> None:
-    """Before anything runs, with what would be right."""
-    with pytest.raises(UsageError, match=told) if "file system" not in told else pytest.raises(Exception, match=told):
+def test_what_an_engine_does_not_support_is_refused(case: Case, words: str) -> None:
+    """Before anything runs, with the valid choices."""
+    with pytest.raises(UsageError, match=words) if "file system" not in words else pytest.raises(Exception, match=words):
         case.bind()
 
 
 @pytest.mark.parametrize(("name", "module", "package"), [("huggingface", "ckpt_harness.engines.huggingface", "safetensors")])
-def test_an_engine_that_lacks_a_package_says_so_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, name: str, module: str, package: str) -> None:
-    """It is listed as one that does not run here, with what to install."""
+def test_an_engine_without_its_package_is_listed_as_such(monkeypatch: pytest.MonkeyPatch, name: str, module: str, package: str) -> None:
+    """The list says that the engine cannot run here and what to install; the other engines are not affected."""
     monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UsageError, match=f"needs the package {package}: pip install 'ckpt-harness"):

@@ -1,4 +1,4 @@
-"""What does not fit together in a checkpoint on files."""
+"""Contradictions inside a checkpoint on a file system."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def test_a_whole_checkpoint_has_no_flaws(saved: Path) -> None:
     assert flaws_of(str(saved)) == []
 
 
-def test_a_file_that_is_short_or_gone_is_told(saved: Path) -> None:
-    """With the entry, where it should be, and what is there."""
+def test_a_short_or_missing_file_is_reported(saved: Path) -> None:
+    """The text has the entry, its expected place, and the state of the file."""
     first, second = sorted(saved.glob("*.distcp"))
     first.write_bytes(first.read_bytes()[:-1])
     second.unlink()
-    told = sorted(flaws_of(str(saved)))
-    assert len(told) == 2
-    assert any("bytes long" in text for text in told)
-    assert any("the file does not exist" in text for text in told)
+    flaws = sorted(flaws_of(str(saved)))
+    assert len(flaws) == 2
+    assert any("bytes long" in text for text in flaws)
+    assert any("the file does not exist" in text for text in flaws)
 
 
 def test_metadata_that_cannot_be_read_is_not_judged(tmp_path: Path) -> None:
-    """Whether it can be read is for a load to say."""
+    """Unreadable metadata is reported by loads."""
     (tmp_path / ".metadata").write_bytes(b"no pickle")
     assert flaws_of(str(tmp_path)) == []

@@ -1,4 +1,4 @@
-"""Tags: every element of a checkpoint says whose it is."""
+"""Tags: every element of a checkpoint identifies its save, rank, entry and index."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_different_elements_differ(one: Tag, other: Tag) -> None:
 
 @pytest.mark.parametrize("noise", [math.nan, math.inf, -math.inf, -1.0, 0.5, float(1 << 53), 1e300])
 def test_noise_is_no_tag(noise: float) -> None:
-    """What no save wrote is recognised: never filled, fractions, negatives, too large."""
+    """Values that no save wrote are recognised: NaN, fractions, negative numbers, numbers that are too large."""
     assert Tag.decode(noise) is None
 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_part_out_of_range_is_refused(name: str) -> None:
-    """Instead of spilling into the part next to it."""
+    """An error is raised; the value does not overflow into the next part."""
     for value in (-1, LIMITS[name]):
         with pytest.raises(ValueError, match=f"{name} {value} is out of range; valid: 0 to {LIMITS[name] - 1}"):
             replace(Tag(0, 0, 0, 0), **{name: value}).encode()

@@ -1,4 +1,4 @@
-"""Workloads: what is saved is recognisable element by element, and what is not filled is seen."""
+"""Workloads: saved values are recognised element by element, and unfilled entries are noticed."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ def test_a_state_equals_itself_and_no_other_save(name: str) -> None:
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_an_empty_target_holds_nothing_of_a_save(name: str) -> None:
-    """Tensors start as NaN and objects as a sentinel, so that what a load leaves out shows."""
-    told = find_workload(name).mismatches(find_workload(name).make(EMPTY), ALONE)
-    assert all("never filled" in line or UNFILLED in line for line in told)
+    """Tensors start as NaN and objects as a sentinel, so that entries show that a load does not fill."""
+    lines = find_workload(name).mismatches(find_workload(name).make(EMPTY), ALONE)
+    assert all("never filled" in line or UNFILLED in line for line in lines)
 
 
-def test_what_is_wrong_is_told_in_words() -> None:
-    """How many elements, and what the first holds instead: another save's value, another rank's, noise, or nothing at all."""
+def test_a_mismatch_is_described() -> None:
+    """The text has the number of wrong elements and what the first holds instead: a value of another save or rank, noise, or nothing."""
     workload = find_workload("replicated")
     state = workload.make(ALONE)
     tensor = state["replicated"]
 
-    def told() -> str:
+    def shown() -> str:
         (line,) = workload.mismatches(state, ALONE)
         return line
 
     tensor[1] = float("nan")
-    assert told().startswith("replicated: 1 of 5 elements, first NaN (never filled) instead of Tag(save=2, rank=0, key=1, index=1)")
+    assert shown().startswith("replicated: 1 of 5 elements, first NaN (never filled) instead of Tag(save=2, rank=0, key=1, index=1)")
     tensor[1] = Tag(1, 0, 1, 1).encode()
-    assert "first Tag(save=1, rank=0, key=1, index=1) instead of" in told()
+    assert "first Tag(save=1, rank=0, key=1, index=1) instead of" in shown()
     tensor[1] = 0.5
-    assert "first 0.5 instead of" in told()
+    assert "first 0.5 instead of" in shown()
     state["replicated"] = tensor[:3]
-    assert "instead of (5,)" in told()
+    assert "instead of (5,)" in shown()
     state["replicated"] = tensor.to(torch.float32)
-    assert "Tensor" in told()
+    assert "Tensor" in shown()
     state["replicated"] = None
-    assert "NoneType" in told()
+    assert "NoneType" in shown()
 
 
-def test_an_entry_that_is_gone_is_told() -> None:
-    """A loaded state with fewer entries is not equal to the whole one."""
+def test_a_missing_entry_is_reported() -> None:
+    """A loaded state with fewer entries is not equal."""
     workload = find_workload("nested")
     state = workload.make(ALONE)
     del state["model"]["layer"]
@@ -66,25 +66,25 @@ def test_an_entry_that_is_gone_is_told() -> None:
     assert find_workload("mixed").mismatches({}, ALONE) != []
 
 
-def test_an_entry_too_many_is_told() -> None:
-    """A loaded state with more entries is not equal either."""
+def test_an_unexpected_entry_is_reported() -> None:
+    """A loaded state with more entries is not equal."""
     workload = find_workload("objects")
     assert workload.mismatches({**workload.make(ALONE), "surplus": 1}, ALONE) != []
 
 
 def test_alone_the_sharded_entry_is_the_whole() -> None:
-    """Without a group it holds all the elements of the ranks that saved it."""
+    """Without a process group, the entry holds the elements of all ranks that saved it."""
     assert find_workload("sharded").make(ALONE)["sharded"].shape == (9,)
 
 
 def test_an_unknown_workload_is_refused_with_the_choices() -> None:
-    """One line, with the value and what is valid."""
+    """The message is a line with the value and the valid names."""
     with pytest.raises(UsageError, match="unknown workload 'huge'; valid: replicated, divergent, sharded, nested, kinds, objects, stateful, mixed"):
         find_workload("huge")
 
 
 def test_diverged_values_come_back_as_some_rank_had_them() -> None:
-    """Wholly: of which rank is the engine's choice, and a mixture of two is none."""
+    """Each entry must be that of a single rank, of the engine's choice; a mixture of two ranks is a mismatch."""
     workload = find_workload("divergent")
     theirs = workload.make(dataclasses.replace(ALONE, rank=2))
     assert workload.mismatches(theirs, ALONE) == []
@@ -95,16 +95,16 @@ def test_diverged_values_come_back_as_some_rank_had_them() -> None:
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_a_state_tells_of_its_save_and_of_no_other(name: str) -> None:
-    """Tensors by their tags, objects by their numbers; an empty target tells of none."""
+def test_a_state_shows_its_save_and_no_other(name: str) -> None:
+    """Tensors by their tags, objects by their numbers; an empty target shows no save."""
     workload = find_workload(name)
     assert workload.saves(workload.make(ALONE)) == {2}
     assert workload.saves(workload.make(EMPTY)) == set()
 
 
 @pytest.mark.parametrize("name", PARALLEL)
-def test_a_state_that_is_loaded_otherwise_than_it_was_saved_is_compared_as_loaded(name: str) -> None:
-    """It equals what it should be, no other save, and no empty target."""
+def test_a_state_with_another_layout_for_loads_is_compared_as_loaded(name: str) -> None:
+    """It equals its own save, and no other save or empty target."""
     workload, other = find_workload(name), dataclasses.replace(ALONE, save=3)
     loaded = workload.make(dataclasses.replace(ALONE, loading=True))
     assert workload.mismatches(loaded, ALONE) == []
@@ -113,7 +113,7 @@ def test_a_state_that_is_loaded_otherwise_than_it_was_saved_is_compared_as_loade
 
 
 def test_a_weight_that_was_not_multiplied_by_its_scales_is_seen() -> None:
-    """What is stored of it differs in each element from what is to be loaded, and float32 holds both."""
+    """The stored weight differs from the loaded one in every element, and float32 holds both exactly."""
     workload = find_workload("quantized")
     stored = workload.make(ALONE)
     del stored["layer.weight_scale_inv"]

@@ -1,4 +1,4 @@
-"""When what ranks leave in cycles is finalized."""
+"""When objects in reference cycles of ranks are finalized."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 class Stream:
-    """Acts when it is collected, as a stream does that is closed by its finalizer."""
+    """Acts when it is collected, like a stream that its finalizer closes."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
         self.act = act
@@ -26,12 +26,12 @@ class Stream:
 
 
 def litter() -> None:
-    """More new objects than the collector lets pass."""
+    """Creates more objects than the threshold of the collector."""
     assert [{} for _ in range(3 * gc.get_threshold()[0])]
 
 
 def test_no_garbage_is_collected_while_ranks_run() -> None:
-    """It goes when all bodies have ended, on the thread of nobody's rank, before the judge looks."""
+    """It is collected when all bodies have ended, on a thread of no rank, before the judge looks."""
     collected: list[str] = []
 
     def body() -> int:
@@ -40,15 +40,15 @@ def test_no_garbage_is_collected_while_ranks_run() -> None:
         return len(collected)
 
     def judge(results: Sequence[RankResult]) -> None:
-        assert [one.value for one in results] == [0, 0]
+        assert [result.value for result in results] == [0, 0]
         assert collected == [threading.current_thread().name] * 2
 
     SimulatedWorld(2).run(body, judge=judge)
     assert len(collected) == 2
 
 
-def test_what_a_dead_rank_holds_outlives_the_judgement() -> None:
-    """A killed process finalizes nothing; in a world of threads that comes after everybody has looked, but before the world returns."""
+def test_objects_of_a_dead_rank_are_finalized_after_the_judge() -> None:
+    """A killed process finalizes nothing. In the simulated world, objects are finalized after the judge, before the world returns."""
     collected: list[str] = []
 
     def body() -> None:
@@ -66,7 +66,7 @@ def test_what_a_dead_rank_holds_outlives_the_judgement() -> None:
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_collector_is_left_as_it_was(enabled: bool) -> None:
-    """On or off, whatever the body does."""
+    """It is on or off as before, whatever the body does."""
     before = gc.isenabled()
     try:
         (gc.enable if enabled else gc.disable)()

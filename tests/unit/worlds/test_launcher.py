@@ -1,4 +1,4 @@
-"""What a launcher says in the environment, and where a case runs that is wanted on its ranks."""
+"""The launcher's environment variables, and where a case runs under a launcher."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_launcher_is_what_sets_the_four_variables() -> None:
-    """As torch reads them."""
+    """They are the variables that torch reads."""
     assert Launch.here(TORCHRUN) == Launch(1, 2, "head", 29500)
 
 
 @pytest.mark.parametrize("missing", VARIABLES)
 def test_without_one_of_them_there_is_no_launcher(missing: str) -> None:
-    """A lone RANK, as some tools leave it, is none."""
+    """Some tools set RANK alone; that is no launcher."""
     assert Launch.here({name: value for name, value in TORCHRUN.items() if name != missing}) is None
 
 
 @pytest.mark.parametrize(("name", "value", "words"), [("RANK", "2", "valid: 0 to 1"), ("RANK", "one", "'one'"), ("MASTER_PORT", "http", "'http'")])
-def test_a_variable_that_makes_no_sense_is_refused(name: str, value: str, words: str) -> None:
-    """With the value."""
+def test_an_invalid_variable_is_refused(name: str, value: str, words: str) -> None:
+    """The message has the value."""
     with pytest.raises(UsageError, match=f"{name}=.*{words}|{words}"):
         Launch.here({**TORCHRUN, name: value})
 
 
 def test_the_attached_world_is_refused_without_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With how to start one."""
+    """The message says how to start a launcher."""
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(UsageError, match="torchrun --nproc-per-node 4 -m ckpt_harness"):
         Case(world="attached").bind()
@@ -47,7 +47,7 @@ def test_the_attached_world_is_refused_without_a_launcher(monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("launched")
 def test_a_case_that_fits_runs_on_the_launchers_ranks() -> None:
-    """And its replay line starts a launcher of its size."""
+    """Its replay line starts a launcher of the same size."""
     case, why = placed(Case(FaultPlan.parse("writer.write_data@1=hang")))
     assert (case.world, why) == ("attached", "")
     assert case.replay_line().startswith("torchrun --nproc-per-node 2 -m ckpt_harness replay writer.write_data@1=hang")
@@ -70,20 +70,20 @@ def test_a_case_that_does_not_fit_runs_on_simulated_ranks_and_says_why(case: Cas
 
 @pytest.mark.usefixtures("launched")
 def test_a_case_that_fits_nowhere_is_refused() -> None:
-    """As it would be without a launcher."""
+    """The same as without a launcher."""
     with pytest.raises(PlanError, match="rank 5 is outside a world of 2"):
         placed(Case(FaultPlan.parse("writer.write_data@5=raise")))
 
 
 @pytest.mark.parametrize("effect", ["kill", "exit", "stop"])
-def test_what_ends_a_rank_is_not_survivable(effect: str) -> None:
-    """With the choices."""
+def test_effects_that_end_a_rank_are_not_survivable(effect: str) -> None:
+    """The message has the valid effects."""
     with pytest.raises(PlanError, match=rf"{effect} ends a rank.*raise.*stop\(SECONDS\)"):
         check_survivable(FaultPlan.parse(f"writer.write_data@1={effect}"))
 
 
-def test_all_else_is_survivable() -> None:
-    """Hangs too, since those can be let go; and a stop that has an end."""
+def test_all_other_effects_are_survivable() -> None:
+    """This includes hangs, which can be released, and a stop with an end."""
     future = "writer.write_data.future"
     site = {"failfuture": future, "nevercomplete": future, "wrong": "writer.prepare_global_plan", "skip": "writer.finish"}
     site |= {"diskerror": "fs.write", "nospace": "fs.write", "shortwrite": "fs.write", "tornwrite": "fs.write"}

@@ -1,4 +1,4 @@
-"""How many ranks may run at once, over processes that share a directory."""
+"""Turns: how many ranks may run at the same time, in processes that share a directory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ sys.stdin.read()
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has to wait says so at once."""
+    """A process that has to wait reports it at once."""
     monkeypatch.setattr(turns, "_PATIENCE", 0.0)
 
 
@@ -35,18 +35,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     ("processors", "memory", "ranks"),
     [(2, 1 << 40, 8), (64, 1 << 40, 256), (64, 10 * RANK_MEMORY, 10), (1, 0, 1)],
 )
-def test_processors_and_memory_bear_so_many_ranks(processors: int, memory: int, ranks: int) -> None:
-    """Whichever is scarcer; one rank always runs."""
+def test_processors_and_memory_limit_the_number_of_ranks(processors: int, memory: int, ranks: int) -> None:
+    """The scarcer resource decides; a single rank always runs."""
     assert bearable(processors, memory) == ranks
 
 
 def test_some_memory_is_available() -> None:
-    """Read from this machine."""
+    """The value is read from this machine."""
     assert available_memory() > RANK_MEMORY
 
 
 def test_turns_are_taken_while_there_is_room(tmp_path: Path) -> None:
-    """And given back."""
+    """Ended turns make room again."""
     mine, others = Turns(tmp_path, 4), Turns(tmp_path, 4)
     first, second = mine.take(2), others.take(2)
     with pytest.raises(HarnessError, match="no turn for 1 ranks"):
@@ -57,8 +57,8 @@ def test_turns_are_taken_while_there_is_room(tmp_path: Path) -> None:
     mine.take(4).end()
 
 
-def test_a_world_larger_than_the_machine_bears_runs_alone(tmp_path: Path) -> None:
-    """It takes all there is."""
+def test_a_world_larger_than_the_limit_runs_alone(tmp_path: Path) -> None:
+    """It takes all locks."""
     turns = Turns(tmp_path, 4)
     turn = turns.take(9)
     with pytest.raises(HarnessError, match="no turn"):
@@ -67,8 +67,8 @@ def test_a_world_larger_than_the_machine_bears_runs_alone(tmp_path: Path) -> Non
     turns.take(1).end()
 
 
-def test_who_could_not_get_all_holds_nothing(tmp_path: Path) -> None:
-    """Or two that wait would wait for one another."""
+def test_a_turn_that_failed_holds_no_locks(tmp_path: Path) -> None:
+    """Otherwise two waiting processes could wait for each other."""
     turns = Turns(tmp_path, 4)
     turn = turns.take(3)
     with pytest.raises(HarnessError, match="no turn for 2 ranks"):
@@ -78,7 +78,7 @@ def test_who_could_not_get_all_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_gives_its_turn_back(tmp_path: Path) -> None:
-    """The kernel sees to that."""
+    """The kernel releases its locks."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
