@@ -95,10 +95,10 @@ def _on_processes(
     case = bound.case
     world: ProcessWorld | AttachedWorld
     if case.world == "attached":
-        workspace.check_hosts()
+        workspace.check_visible_on_all_hosts()
         world = AttachedWorld(case.ranks, timeout=bound.timeout, group=bound.in_process_group)
     else:
-        workspace.outlive()
+        workspace.remove_if_killed()
         world = ProcessWorld(case.ranks, timeout=bound.timeout, group=bound.in_process_group)
 
     def when_over(results: Sequence[RankResult]) -> None:

@@ -47,7 +47,17 @@ class Reading:
         return (*failures, *self.differences[save])
 
     def shows(self, old: int, new: int) -> Shown:
-        """Returns what the place shows of two saves that it may hold. It does not ask whether the place is committed."""
+        """Returns what the place shows of two saves that it may hold. It does not ask whether the place is committed.
+
+        Args:
+            old: number of the save before.
+            new: number of the save that replaces it.
+
+        Example:
+            >>> differences = {1: ("rank 0: weight: save 2 instead of save 1",), 2: ()}
+            >>> Reading({}, hung=False, differences=differences, saves=(2,), later=(), ranks=1).shows(old=1, new=2)
+            'new'
+        """
         if self.hung:
             return "hang"
         if self.failed:

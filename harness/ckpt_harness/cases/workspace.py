@@ -42,14 +42,14 @@ class Workspace:
         if self._temporary:
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def outlive(self) -> None:
+    def remove_if_killed(self) -> None:
         """Has the forkserver remove a temporary directory if this process is killed."""
         server = shared().server()
         if self._temporary and self._forkserver is not server:
             server.adopt(str(self.root))
             self._forkserver = server
 
-    def check_hosts(self) -> None:
+    def check_visible_on_all_hosts(self) -> None:
         """Makes sure that all hosts of a launcher see the directory: rank 0 judges what the other ranks store.
 
         Raises:
