@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ckpt_harness import strategies
 from ckpt_harness.errors import OracleViolation, PlanError, UsageError
-from ckpt_harness.faults import error_specs as zoo
+from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects import Delay, DiskError, Effect, FailFuture, Hang, Raise, Skip, WrongResult
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import BoundPlan, FaultPlan
@@ -129,7 +129,7 @@ def test_the_simplest_effect_is_a_plain_error(site: str, effect: Effect) -> None
     assert minimal(effects_at(site, [Delay, Hang]), lambda _: True) == Delay()
 
 
-@pytest.mark.parametrize("name", ["OSError:EIO", "SystemExit", *zoo.ZOO])
+@pytest.mark.parametrize("name", ["OSError:EIO", "SystemExit", *error_specs.ZOO])
 def test_the_whole_zoo_is_drawn(name: str) -> None:
     """Every special error is drawn, and builtin errors too; the simplest error is a builtin."""
     assert minimal(strategies.errors(), lambda error: error == name) == name
@@ -150,7 +150,7 @@ def test_worlds_shrink_to_one_rank() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "kind", "told"),
+    ("call", "kind", "words"),
     [
         (lambda: storage_sites("dump"), UsageError, "unknown operation 'dump'; valid: save"),
         (lambda: fault_plans(ranks=2, sites=["reader.reset"]), UsageError, "not called in 'save'; valid: load"),
@@ -162,9 +162,9 @@ def test_worlds_shrink_to_one_rank() -> None:
         (lambda: load_profile("slow"), UsageError, "unknown profile 'slow'; valid: quick, ci, soak"),
     ],
 )
-def test_an_impossible_strategy_is_refused_at_once(call: Callable[[], object], kind: type[Exception], told: str) -> None:
+def test_an_impossible_strategy_is_refused_at_once(call: Callable[[], object], kind: type[Exception], words: str) -> None:
     """The call that makes the strategy refuses the value, with the value and the choices; not the first draw."""
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=words):
         call()
 
 

@@ -28,7 +28,7 @@ from ckpt_harness.faults.protocol import DCP, Group
 )
 def test_ranks_are_split_into_groups(way: str, ranks: int, coordinator: int, groups: list[tuple[tuple[int, ...], int]]) -> None:
     """The coordinator is named by its rank within the group, and known by that in the world."""
-    assert find_call_style(way).groups(ranks, coordinator) == tuple(Group(*one) for one in groups)
+    assert find_call_style(way).groups(ranks, coordinator) == tuple(Group(*group) for group in groups)
 
 
 @pytest.mark.parametrize(

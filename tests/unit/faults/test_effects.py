@@ -60,7 +60,7 @@ def test_blanks_do_not_matter(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("rais", "unknown effect 'rais'; nearest: raise"),
         ("@", "unknown effect '@'; valid: raise, failfuture, nevercomplete, ...; all: `ckpt-harness effects`"),
@@ -77,9 +77,9 @@ def test_blanks_do_not_matter(text: str) -> None:
         ("raise(Nonsense)", "unknown error 'Nonsense'"),
     ],
 )
-def test_a_text_that_is_no_effect_is_refused(text: str, told: str) -> None:
+def test_a_text_that_is_no_effect_is_refused(text: str, words: str) -> None:
     """With the value and the choices."""
-    with pytest.raises(PlanError, match=told):
+    with pytest.raises(PlanError, match=words):
         parse_effect(text)
 
 
@@ -107,7 +107,7 @@ def test_nobody_can_skip_what_must_give_something_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effect", "site", "after", "told"),
+    ("effect", "site", "after", "words"),
     [
         (Raise(), "writer.write_data.future", False, "illegal at writer.write_data.future; legal there: failfuture, nevercomplete"),
         (FailFuture(), "writer.finish", False, "illegal at writer.finish; legal there: raise, delay, hang, kill"),
@@ -119,9 +119,9 @@ def test_nobody_can_skip_what_must_give_something_back() -> None:
         (Hang(), "writer.write_data.future", True, "'!after' at writer.write_data.future"),
     ],
 )
-def test_an_effect_that_means_nothing_there_is_refused(effect: Effect, site: str, after: bool, told: str) -> None:
+def test_an_effect_that_means_nothing_there_is_refused(effect: Effect, site: str, after: bool, words: str) -> None:
     """With the choices, for the site and for the effect."""
-    with pytest.raises(PlanError, match=told):
+    with pytest.raises(PlanError, match=words):
         check_legal(effect, SITES[site], after=after)
 
 

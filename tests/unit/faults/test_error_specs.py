@@ -10,7 +10,7 @@ import types
 import pytest
 
 from ckpt_harness.errors import InjectedFault, PlanError
-from ckpt_harness.faults import error_specs as zoo
+from ckpt_harness.faults import error_specs
 
 MESSAGE = "injected at writer.write_data on rank 2"
 
@@ -18,19 +18,19 @@ MESSAGE = "injected at writer.write_data on rank 2"
 def test_unpicklable_cannot_be_pickled() -> None:
     """``dumps`` fails."""
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
-        pickle.dumps(zoo.make("unpicklable", MESSAGE))
+        pickle.dumps(error_specs.make("unpicklable", MESSAGE))
 
 
 def test_unloadable_pickles_and_cannot_be_unpickled() -> None:
     """``dumps`` succeeds and ``loads`` fails."""
-    data = pickle.dumps(zoo.make("unloadable", MESSAGE))
+    data = pickle.dumps(error_specs.make("unloadable", MESSAGE))
     with pytest.raises(TypeError):
         pickle.loads(data)
 
 
 def test_local_is_of_a_class_that_pickle_cannot_find() -> None:
     """Its class has no importable name."""
-    error = zoo.make("local", MESSAGE)
+    error = error_specs.make("local", MESSAGE)
     assert "<locals>" in type(error).__qualname__
     with pytest.raises((pickle.PicklingError, AttributeError)):
         pickle.dumps(error)
@@ -38,41 +38,41 @@ def test_local_is_of_a_class_that_pickle_cannot_find() -> None:
 
 def test_control_is_no_exception() -> None:
     """``except Exception`` lets it through, and it crosses ranks."""
-    error = zoo.make("control", MESSAGE)
+    error = error_specs.make("control", MESSAGE)
     assert not isinstance(error, Exception)
     assert str(pickle.loads(pickle.dumps(error))) == MESSAGE
 
 
 def test_caused_has_a_cause() -> None:
     """It was raised from another error."""
-    cause = zoo.make("caused", MESSAGE).__cause__
+    cause = error_specs.make("caused", MESSAGE).__cause__
     assert isinstance(cause, OSError)
     assert cause.errno == errno.EIO
 
 
 def test_huge_has_a_message_of_a_megabyte() -> None:
     """Exactly, and it starts with what it is about."""
-    text = str(zoo.make("huge", MESSAGE))
-    assert (len(text), text.startswith(MESSAGE)) == (zoo.HUGE, True)
+    text = str(error_specs.make("huge", MESSAGE))
+    assert (len(text), text.startswith(MESSAGE)) == (error_specs.HUGE, True)
 
 
 def test_unicode_has_text_that_ascii_cannot_hold() -> None:
     """And it survives pickling."""
-    error = zoo.make("unicode", MESSAGE)
+    error = error_specs.make("unicode", MESSAGE)
     assert not str(error).isascii()
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-@pytest.mark.parametrize("name", zoo.ZOO)
+@pytest.mark.parametrize("name", error_specs.ZOO)
 def test_every_member_says_where_it_was_injected(name: str) -> None:
-    """So that the right error can be told from a wrong one."""
-    assert MESSAGE in str(zoo.make(name, MESSAGE))
+    """So that the right error can be distinguished from a wrong error."""
+    assert MESSAGE in str(error_specs.make(name, MESSAGE))
 
 
 @pytest.mark.parametrize("spec", ["InjectedFault", "ValueError", "SystemExit", "KeyboardInterrupt", "StopIteration", "OSError"])
 def test_plain_errors_cross_ranks(spec: str) -> None:
     """An error by its own name is of that type, and comes back from pickle as it was."""
-    error = zoo.make(spec, MESSAGE)
+    error = error_specs.make(spec, MESSAGE)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert (type(error).__name__, again.args) == (spec, (MESSAGE,))
@@ -80,7 +80,7 @@ def test_plain_errors_cross_ranks(spec: str) -> None:
 
 def test_an_os_error_has_the_errno_asked_for() -> None:
     """With the system's words and the place."""
-    error = zoo.make("OSError:ENOSPC", MESSAGE)
+    error = error_specs.make("OSError:ENOSPC", MESSAGE)
     assert isinstance(error, OSError)
     assert error.errno == errno.ENOSPC
     assert MESSAGE in str(error)
@@ -89,17 +89,17 @@ def test_an_os_error_has_the_errno_asked_for() -> None:
 
 def test_a_class_of_the_users_is_found_by_its_path() -> None:
     """``raise(my.module.Error)`` raises it."""
-    assert type(zoo.make("ckpt_harness.errors.InjectedFault", MESSAGE)) is InjectedFault
+    assert type(error_specs.make("ckpt_harness.errors.InjectedFault", MESSAGE)) is InjectedFault
 
 
-@pytest.mark.parametrize("spec", ["InjectedFault", "OSError:EIO", "ValueError", "somewhere.Else", *zoo.SWEPT])
+@pytest.mark.parametrize("spec", ["InjectedFault", "OSError:EIO", "ValueError", "somewhere.Else", *error_specs.SWEPT])
 def test_an_error_that_can_be_raised_is_accepted(spec: str) -> None:
     """Syntax alone: a path is not imported before a world is there."""
-    zoo.check(spec)
+    error_specs.check(spec)
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "words"),
     [
         ("OSError:ENOPE", "unknown errno 'ENOPE'; nearest: ENO"),
         ("ValueError:EIO", "only OSError takes an errno"),
@@ -110,25 +110,25 @@ def test_an_error_that_can_be_raised_is_accepted(spec: str) -> None:
         ("", "unknown error ''"),
     ],
 )
-def test_an_error_that_cannot_be_raised_is_refused(spec: str, told: str) -> None:
+def test_an_error_that_cannot_be_raised_is_refused(spec: str, words: str) -> None:
     """With the value and the choices."""
-    with pytest.raises(PlanError, match=told):
-        zoo.check(spec)
+    with pytest.raises(PlanError, match=words):
+        error_specs.check(spec)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "words"),
     [
         ("Missing", "cannot be imported"),
         ("NoError", "is not an exception class"),
         ("Demanding", "cannot be made from a message alone"),
     ],
 )
-def test_a_class_that_cannot_be_raised_is_refused_before_anything_runs(name: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not there, no error, or one whose constructor wants more: known before the first rank starts."""
+def test_a_class_that_cannot_be_raised_is_refused_before_anything_runs(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not there, no error, or a constructor that needs more arguments: known before the first rank starts."""
     module = types.ModuleType("users_errors")
     module.NoError = int
     module.Demanding = type("Demanding", (Exception,), {"__init__": lambda self, code, *, response: None})
     monkeypatch.setitem(sys.modules, "users_errors", module)
-    with pytest.raises(PlanError, match=told):
-        zoo.check(f"users_errors.{name}", load=True)
+    with pytest.raises(PlanError, match=words):
+        error_specs.check(f"users_errors.{name}", load=True)

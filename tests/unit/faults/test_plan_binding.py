@@ -23,7 +23,7 @@ def test_words_mean_ranks_of_the_world() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "world_size", "coordinator", "told"),
+    ("text", "world_size", "coordinator", "words"),
     [
         ("write_data@4=raise", 4, 0, "rank 4 is outside a world of 4; valid: 0 to 3"),
         ("write_data@others=raise", 1, 0, "strikes no rank: all ranks of a world of 1 coordinate"),
@@ -38,9 +38,9 @@ def test_words_mean_ranks_of_the_world() -> None:
         ("write_data.future@0=failfuture(wait,ckpt_harness.faults.plan.FaultPlan)", 1, 0, "not an exception class"),
     ],
 )
-def test_a_plan_that_does_not_fit_the_world_is_refused(text: str, world_size: int, coordinator: int, told: str) -> None:
+def test_a_plan_that_does_not_fit_the_world_is_refused(text: str, world_size: int, coordinator: int, words: str) -> None:
     """Before anything runs, with the value and the choices."""
-    with pytest.raises(PlanError, match=told):
+    with pytest.raises(PlanError, match=words):
         FaultPlan.parse(text).bind(world_size, coordinator)
 
 

@@ -158,7 +158,7 @@ def test_the_dictionaries_of_dcps_own_tests_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conf", "side", "told"),
+    ("conf", "side", "words"),
     [
         ({"fail_wirte_data": [0]}, "writer", "unknown writer key 'fail_wirte_data'; nearest: fail_write_data, "),
         ({"fail_read_data": [0]}, "writer", "unknown writer key 'fail_read_data'"),
@@ -169,7 +169,7 @@ def test_the_dictionaries_of_dcps_own_tests_are_read() -> None:
         ({}, "planner", "valid: writer, reader"),
     ],
 )
-def test_a_dictionary_that_means_nothing_is_refused(conf: dict[str, object], side: str, told: str) -> None:
+def test_a_dictionary_that_means_nothing_is_refused(conf: dict[str, object], side: str, words: str) -> None:
     """With the value and the choices."""
-    with pytest.raises(PlanError, match=told):
+    with pytest.raises(PlanError, match=words):
         FaultPlan.from_fail_conf(conf, side=side)

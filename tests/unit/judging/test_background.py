@@ -23,7 +23,7 @@ STALLS = Expectation(NAME, (0, 1), Ending.STALLS)
 
 
 def _verdict(oracle: str, evidence: Evidence) -> Verdict:
-    return Verdict.worst(one.verdict for one in ORACLES[oracle](evidence))
+    return Verdict.worst(judgement.verdict for judgement in ORACLES[oracle](evidence))
 
 
 def _evidence(expectation: Expectation, *outcomes: Outcome, **more: object) -> Evidence:
@@ -46,7 +46,7 @@ def _evidence(expectation: Expectation, *outcomes: Outcome, **more: object) -> E
     ],
 )
 def test_a_future_completes_and_says_the_truth(expectation: Expectation, outcome: Outcome, futures: dict[str, Outcome], verdict: Verdict) -> None:
-    """On the rank that staged in vain the staging future fails; elsewhere it does not; the upload's says what its waiter was told."""
+    """The staging future fails exactly on the rank whose staging failed; the upload future reports what its waiter saw."""
     assert _verdict("futures", _evidence(expectation, RETURNED, outcome, futures={NAME: {1: futures}})) is verdict
 
 
@@ -63,7 +63,7 @@ def test_what_is_saved_is_what_was_staged(later: tuple[str, ...], verdict: Verdi
 
 
 def test_a_checkpoint_that_nobody_read_shows_no_isolation() -> None:
-    """Nor does one of a plain save, whose state nobody touches meanwhile."""
+    """Nor does the checkpoint of a plain save, whose state does not change meanwhile."""
     unread = _evidence(SUCCEEDS, RETURNED, RETURNED, storage={NAME: [StorageEvidence(committed=False)]})
     plain = replace(unread, storage={"save[1]": [StorageEvidence(committed=True, mismatches={"2 rank(s)": ()}, later=("weight",))]})
     assert [*ORACLES["isolation"](unread), *ORACLES["isolation"](plain)] == []
@@ -83,4 +83,4 @@ def test_nothing_goes_on_once_all_has_ended(
     expectation: Expectation, outcomes: tuple[Outcome, ...], left: tuple[str, ...], verdicts: list[Verdict]
 ) -> None:
     """Where a rank hangs, or somebody was lost, what goes on is a part of that."""
-    assert [one.verdict for one in ORACLES["hygiene"](_evidence(expectation, *outcomes, left=left))] == verdicts
+    assert [judgement.verdict for judgement in ORACLES["hygiene"](_evidence(expectation, *outcomes, left=left))] == verdicts

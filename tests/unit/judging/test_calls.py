@@ -31,65 +31,65 @@ RETURNED, DEAD, UNKNOWN = Outcome("returned"), Outcome("dead"), Outcome("unknown
 HUNG = Outcome("hung", where="gather, waiting for rank 1, at utils.py:1 in gather_object")
 
 
-def _told(failures: Mapping[int, ErrorRecord], step: str = "write", text: str = "") -> Outcome:
+def _checkpoint_exception(failures: Mapping[int, ErrorRecord], step: str = "write", text: str = "") -> Outcome:
     kind = "torch.distributed.checkpoint.api.CheckpointException"
     return Outcome("raised", ErrorRecord(kind, failures=failures, step=step, message=text))
 
 
-TOLD = _told({1: ERROR})
+BLAMED = _checkpoint_exception({1: ERROR})
 PLAIN = Outcome("raised", ERROR)
 
 
 def _evidence(expectation: Expectation, *outcomes: Outcome, **more: object) -> Evidence:
-    told = {expectation.operation: dict(enumerate(outcomes))}
-    evidence = Evidence(Forecast((expectation,), frozenset()), told, fired=frozenset({(FAULT, 1)}))
+    by_rank = {expectation.operation: dict(enumerate(outcomes))}
+    evidence = Evidence(Forecast((expectation,), frozenset()), by_rank, fired=frozenset({(FAULT, 1)}))
     return replace(evidence, **more)  # type: ignore[arg-type]  # fields of Evidence
 
 
 def _verdict(oracle: str, evidence: Evidence) -> Verdict:
-    return Verdict.worst(one.verdict for one in ORACLES[oracle](evidence))
+    return Verdict.worst(judgement.verdict for judgement in ORACLES[oracle](evidence))
 
 
 @pytest.mark.parametrize(
     ("oracle", "expectation", "outcomes", "verdict"),
     [
         ("bounded", SUCCEEDS, (RETURNED, RETURNED), Verdict.HOLDS),
-        ("bounded", FAILS, (TOLD, PLAIN), Verdict.HOLDS),
+        ("bounded", FAILS, (BLAMED, PLAIN), Verdict.HOLDS),
         ("bounded", SUCCEEDS, (replace(RETURNED, finished_at=1799.0), RETURNED), Verdict.HOLDS),
         ("bounded", SUCCEEDS, (replace(RETURNED, finished_at=1800.0), RETURNED), Verdict.VIOLATED),
         ("bounded", replace(SUCCEEDS, delayed=60.0), (replace(RETURNED, finished_at=1859.0), RETURNED), Verdict.HOLDS),
         ("bounded", replace(SUCCEEDS, delayed=60.0), (replace(RETURNED, finished_at=1860.0), RETURNED), Verdict.VIOLATED),
-        ("bounded", FAILS, (TOLD, HUNG), Verdict.VIOLATED),
-        ("bounded", FAILS, (TOLD, DEAD), Verdict.VIOLATED),
+        ("bounded", FAILS, (BLAMED, HUNG), Verdict.VIOLATED),
+        ("bounded", FAILS, (BLAMED, DEAD), Verdict.VIOLATED),
         ("bounded", STALLS, (HUNG, DEAD), Verdict.HOLDS),
-        ("bounded", UNDETERMINED, (HUNG, TOLD), Verdict.HOLDS),
-        ("bounded", FAILS, (TOLD, UNKNOWN), Verdict.UNKNOWN),
+        ("bounded", UNDETERMINED, (HUNG, BLAMED), Verdict.HOLDS),
+        ("bounded", FAILS, (BLAMED, UNKNOWN), Verdict.UNKNOWN),
         ("bounded", STALLS, (UNKNOWN, UNKNOWN), Verdict.UNKNOWN),
-        ("bounded", FAILS, (TOLD,), Verdict.UNKNOWN),
+        ("bounded", FAILS, (BLAMED,), Verdict.UNKNOWN),
         ("agreement", SUCCEEDS, (RETURNED, RETURNED), Verdict.HOLDS),
-        ("agreement", FAILS, (TOLD, PLAIN), Verdict.HOLDS),
-        ("agreement", FAILS, (TOLD, RETURNED), Verdict.VIOLATED),
-        ("agreement", SUCCEEDS, (RETURNED, TOLD), Verdict.VIOLATED),
-        ("agreement", FAILS, (TOLD, HUNG), Verdict.VIOLATED),
-        ("agreement", UNDETERMINED, (TOLD, RETURNED), Verdict.VIOLATED),
-        ("agreement", replace(UNDETERMINED, agreement=False), (TOLD, RETURNED), Verdict.HOLDS),
-        ("agreement", STALLS, (HUNG, TOLD), Verdict.HOLDS),
+        ("agreement", FAILS, (BLAMED, PLAIN), Verdict.HOLDS),
+        ("agreement", FAILS, (BLAMED, RETURNED), Verdict.VIOLATED),
+        ("agreement", SUCCEEDS, (RETURNED, BLAMED), Verdict.VIOLATED),
+        ("agreement", FAILS, (BLAMED, HUNG), Verdict.VIOLATED),
+        ("agreement", UNDETERMINED, (BLAMED, RETURNED), Verdict.VIOLATED),
+        ("agreement", replace(UNDETERMINED, agreement=False), (BLAMED, RETURNED), Verdict.HOLDS),
+        ("agreement", STALLS, (HUNG, BLAMED), Verdict.HOLDS),
         ("agreement", STALLS, (PLAIN, DEAD), Verdict.HOLDS),
         ("agreement", STALLS, (RETURNED, DEAD), Verdict.VIOLATED),
         ("attribution", SUCCEEDS, (RETURNED, RETURNED), Verdict.HOLDS),
-        ("attribution", SUCCEEDS, (RETURNED, TOLD), Verdict.VIOLATED),
-        ("attribution", FAILS, (TOLD, TOLD), Verdict.HOLDS),
+        ("attribution", SUCCEEDS, (RETURNED, BLAMED), Verdict.VIOLATED),
+        ("attribution", FAILS, (BLAMED, BLAMED), Verdict.HOLDS),
         ("attribution", FAILS, (RETURNED, RETURNED), Verdict.VIOLATED),
-        ("attribution", FAILS, (TOLD, PLAIN), Verdict.VIOLATED),
-        ("attribution", FAILS, (TOLD, HUNG), Verdict.HOLDS),
-        ("attribution", FAILS, (_told({0: ERROR}), TOLD), Verdict.VIOLATED),
-        ("attribution", FAILS, (_told({0: ERROR, 1: ERROR}), TOLD), Verdict.VIOLATED),
-        ("attribution", FAILS, (_told({}), TOLD), Verdict.VIOLATED),
-        ("attribution", FAILS, (_told({1: OTHER}), TOLD), Verdict.VIOLATED),
-        ("attribution", FAILS, (_told({1: replace(ERROR, errno=None)}), TOLD), Verdict.VIOLATED),
-        ("attribution", FAILS, (_told({1: ERROR}, step="plan"), TOLD), Verdict.VIOLATED),
-        ("attribution", FAILS, (_told({1: ERROR}, text="it failed"), TOLD), Verdict.VIOLATED),
-        ("attribution", replace(FAILS, step=""), (_told({1: ERROR}, step="setup"), TOLD), Verdict.HOLDS),
+        ("attribution", FAILS, (BLAMED, PLAIN), Verdict.VIOLATED),
+        ("attribution", FAILS, (BLAMED, HUNG), Verdict.HOLDS),
+        ("attribution", FAILS, (_checkpoint_exception({0: ERROR}), BLAMED), Verdict.VIOLATED),
+        ("attribution", FAILS, (_checkpoint_exception({0: ERROR, 1: ERROR}), BLAMED), Verdict.VIOLATED),
+        ("attribution", FAILS, (_checkpoint_exception({}), BLAMED), Verdict.VIOLATED),
+        ("attribution", FAILS, (_checkpoint_exception({1: OTHER}), BLAMED), Verdict.VIOLATED),
+        ("attribution", FAILS, (_checkpoint_exception({1: replace(ERROR, errno=None)}), BLAMED), Verdict.VIOLATED),
+        ("attribution", FAILS, (_checkpoint_exception({1: ERROR}, step="plan"), BLAMED), Verdict.VIOLATED),
+        ("attribution", FAILS, (_checkpoint_exception({1: ERROR}, text="it failed"), BLAMED), Verdict.VIOLATED),
+        ("attribution", replace(FAILS, step=""), (_checkpoint_exception({1: ERROR}, step="setup"), BLAMED), Verdict.HOLDS),
         ("attribution", STALLS, (PLAIN, DEAD), Verdict.HOLDS),
         ("attribution", UNDETERMINED, (PLAIN, PLAIN), Verdict.HOLDS),
     ],
@@ -104,27 +104,27 @@ def test_who_ends_how(oracle: str, expectation: Expectation, outcomes: tuple[Out
     [
         (RETURNED, "reported success"),
         (PLAIN, "raised OSError([Errno 28] No space left on device) instead of a CheckpointException"),
-        (_told({0: ERROR}), "it blames ranks [0]; faults were injected on ranks [1]"),
-        (_told({1: OTHER}), "for rank 1 it reports InjectedFault(elsewhere); injected was OSError([Errno 28] No space left on device)"),
-        (_told({1: replace(ERROR, errno=None)}), "different errno"),
-        (_told({1: replace(ERROR, message="[Errno 28]")}), "different message"),
-        (_told({1: replace(ERROR, args=("28",))}), "different args"),
-        (_told({1: ERROR}, step="plan"), "it reports protocol step 'plan'; the fault was in step 'write'"),
-        (_told({1: ERROR}, text="it failed"), "its text does not mention every failed rank and error: 'it failed'"),
-        (TOLD, ""),
+        (_checkpoint_exception({0: ERROR}), "it blames ranks [0]; faults were injected on ranks [1]"),
+        (_checkpoint_exception({1: OTHER}), "for rank 1 it reports InjectedFault(elsewhere); injected was OSError([Errno 28] No space left on device)"),
+        (_checkpoint_exception({1: replace(ERROR, errno=None)}), "different errno"),
+        (_checkpoint_exception({1: replace(ERROR, message="[Errno 28]")}), "different message"),
+        (_checkpoint_exception({1: replace(ERROR, args=("28",))}), "different args"),
+        (_checkpoint_exception({1: ERROR}, step="plan"), "it reports protocol step 'plan'; the fault was in step 'write'"),
+        (_checkpoint_exception({1: ERROR}, text="it failed"), "its text does not mention every failed rank and error: 'it failed'"),
+        (BLAMED, ""),
     ],
 )
 def test_what_is_wrong_with_an_attribution_is_said(outcome: Outcome, words: str) -> None:
     """The difference, in words that name both sides."""
-    told = misattributed(FAILS, outcome)
-    assert words in told
-    assert bool(words) == bool(told)
+    difference = misattributed(FAILS, outcome)
+    assert words in difference
+    assert bool(words) == bool(difference)
 
 
 def test_a_fault_that_never_fired_makes_a_case_vacuous() -> None:
     """Unless it is optional; what broke in the harness itself makes it unknown."""
-    assert _verdict("fired", _evidence(FAILS, TOLD, TOLD)) is Verdict.HOLDS
-    silent = _evidence(FAILS, TOLD, TOLD, fired=frozenset())
+    assert _verdict("fired", _evidence(FAILS, BLAMED, BLAMED)) is Verdict.HOLDS
+    silent = _evidence(FAILS, BLAMED, BLAMED, fired=frozenset())
     assert _verdict("fired", silent) is Verdict.VACUOUS
     assert _verdict("fired", replace(silent, fired=frozenset({(FAULT, 0)}))) is Verdict.VACUOUS
     assert _verdict("fired", replace(silent, optional=frozenset({FAULT}))) is Verdict.HOLDS
@@ -140,16 +140,16 @@ def test_a_fault_that_never_fired_makes_a_case_vacuous() -> None:
         (SUCCEEDS, (RETURNED, RETURNED), StorageEvidence(True, True, {}, {"2 ranks": ()}), Verdict.HOLDS),
         (SUCCEEDS, (RETURNED, RETURNED), StorageEvidence(False, True), Verdict.VIOLATED),
         (SUCCEEDS, (RETURNED, RETURNED), StorageEvidence(True, True, {}, {"2 ranks": (), "1 rank": ("x: NaN",)}), Verdict.VIOLATED),
-        (FAILS, (TOLD, TOLD), StorageEvidence(False, False), Verdict.HOLDS),
-        (FAILS, (TOLD, TOLD), StorageEvidence(True, False), Verdict.VIOLATED),
+        (FAILS, (BLAMED, BLAMED), StorageEvidence(False, False), Verdict.HOLDS),
+        (FAILS, (BLAMED, BLAMED), StorageEvidence(True, False), Verdict.VIOLATED),
         (STALLS, (HUNG, DEAD), StorageEvidence(True, False), Verdict.VIOLATED),
-        (FAILS, (TOLD, TOLD), StorageEvidence(True, True, {}, {"2 ranks": ()}), Verdict.HOLDS),
-        (FAILS, (TOLD, TOLD), StorageEvidence(True, True, {}, {"2 ranks": ("x: NaN",)}), Verdict.VIOLATED),
-        (FAILS, (TOLD, TOLD), StorageEvidence(False, False, {"previous": ".metadata is gone"}), Verdict.VIOLATED),
+        (FAILS, (BLAMED, BLAMED), StorageEvidence(True, True, {}, {"2 ranks": ()}), Verdict.HOLDS),
+        (FAILS, (BLAMED, BLAMED), StorageEvidence(True, True, {}, {"2 ranks": ("x: NaN",)}), Verdict.VIOLATED),
+        (FAILS, (BLAMED, BLAMED), StorageEvidence(False, False, {"previous": ".metadata is gone"}), Verdict.VIOLATED),
         (SUCCEEDS, (RETURNED, RETURNED), StorageEvidence(True, True, {"previous": "x is new"}), Verdict.VIOLATED),
-        (UNDETERMINED, (TOLD, TOLD), StorageEvidence(True, False), Verdict.HOLDS),
+        (UNDETERMINED, (BLAMED, BLAMED), StorageEvidence(True, False), Verdict.HOLDS),
         (replace(SUCCEEDS, operation="load[1]"), (RETURNED, RETURNED), StorageEvidence(None), Verdict.HOLDS),
-        (replace(FAILS, operation="load[1]"), (TOLD, TOLD), StorageEvidence(None, damaged={"previous": "x is gone"}), Verdict.VIOLATED),
+        (replace(FAILS, operation="load[1]"), (BLAMED, BLAMED), StorageEvidence(None, damaged={"previous": "x is gone"}), Verdict.VIOLATED),
     ],
 )
 def test_what_is_committed(expectation: Expectation, outcomes: tuple[Outcome, ...], storage: StorageEvidence, verdict: Verdict) -> None:
@@ -162,21 +162,21 @@ def test_a_load_that_reports_success_is_filled() -> None:
     load = replace(SUCCEEDS, operation="load[1]")
     wrong = {"load[1]": {0: (), 1: ("x: 5 of 5 elements, first NaN",)}}
     assert _verdict("filled", _evidence(load, RETURNED, RETURNED, loaded=wrong)) is Verdict.VIOLATED
-    assert _verdict("filled", _evidence(load, RETURNED, TOLD, loaded=wrong)) is Verdict.HOLDS
+    assert _verdict("filled", _evidence(load, RETURNED, BLAMED, loaded=wrong)) is Verdict.HOLDS
     assert _verdict("filled", _evidence(load, RETURNED, RETURNED, loaded={"load[1]": {0: (), 1: ()}})) is Verdict.HOLDS
     assert _verdict("filled", _evidence(load, RETURNED, RETURNED)) is Verdict.HOLDS
 
 
 def test_the_same_ranks_can_try_again() -> None:
-    """Healed, all of them succeed, and what they then stored is right; where nobody tried, nothing is owed."""
-    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD)) is Verdict.HOLDS
-    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: RETURNED})) is Verdict.HOLDS
-    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: HUNG})) is Verdict.VIOLATED
-    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: TOLD, 1: TOLD})) is Verdict.VIOLATED
-    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: UNKNOWN})) is Verdict.UNKNOWN
-    assert _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: TOLD, 1: UNKNOWN})) is Verdict.VIOLATED
+    """Healed, all of them succeed, and what they then stored is right; without a second attempt nothing is owed."""
+    assert _verdict("recovery", _evidence(FAILS, BLAMED, BLAMED)) is Verdict.HOLDS
+    assert _verdict("recovery", _evidence(FAILS, BLAMED, BLAMED, retry={0: RETURNED, 1: RETURNED})) is Verdict.HOLDS
+    assert _verdict("recovery", _evidence(FAILS, BLAMED, BLAMED, retry={0: RETURNED, 1: HUNG})) is Verdict.VIOLATED
+    assert _verdict("recovery", _evidence(FAILS, BLAMED, BLAMED, retry={0: BLAMED, 1: BLAMED})) is Verdict.VIOLATED
+    assert _verdict("recovery", _evidence(FAILS, BLAMED, BLAMED, retry={0: RETURNED, 1: UNKNOWN})) is Verdict.UNKNOWN
+    assert _verdict("recovery", _evidence(FAILS, BLAMED, BLAMED, retry={0: BLAMED, 1: UNKNOWN})) is Verdict.VIOLATED
     assert (
-        _verdict("recovery", _evidence(FAILS, TOLD, TOLD, retry={0: RETURNED, 1: RETURNED}, retry_mismatches=("x: NaN",)))
+        _verdict("recovery", _evidence(FAILS, BLAMED, BLAMED, retry={0: RETURNED, 1: RETURNED}, retry_mismatches=("x: NaN",)))
         is Verdict.VIOLATED
     )
 
@@ -193,29 +193,29 @@ def _of_groups(outcomes: tuple[Outcome, ...], **more: object) -> Evidence:
 
 
 def _by_group(oracle: str, evidence: Evidence) -> dict[tuple[int, ...], Verdict]:
-    return {one.ranks: one.verdict for one in ORACLES[oracle](evidence)}
+    return {judgement.ranks: judgement.verdict for judgement in ORACLES[oracle](evidence)}
 
 
 def test_groups_are_judged_one_by_one() -> None:
-    """One may fail as it should while the other succeeds; a judgement says whose operation it is about."""
-    fine = (TOLD, RETURNED, TOLD, RETURNED)
+    """A group may fail as it should while the other succeeds; a judgement says which ranks it is about."""
+    fine = (BLAMED, RETURNED, BLAMED, RETURNED)
     for oracle in ("bounded", "agreement", "attribution"):
         assert _by_group(oracle, _of_groups(fine)) == {(0, 2): Verdict.HOLDS, (1, 3): Verdict.HOLDS}
-    leaked = _of_groups((TOLD, TOLD, TOLD, TOLD))
+    leaked = _of_groups((BLAMED, BLAMED, BLAMED, BLAMED))
     assert _by_group("agreement", leaked) == {(0, 2): Verdict.HOLDS, (1, 3): Verdict.HOLDS}
     assert _by_group("attribution", leaked) == {(0, 2): Verdict.HOLDS, (1, 3): Verdict.VIOLATED}
-    assert _by_group("bounded", _of_groups((TOLD, RETURNED, HUNG, RETURNED))) == {(0, 2): Verdict.VIOLATED, (1, 3): Verdict.HOLDS}
+    assert _by_group("bounded", _of_groups((BLAMED, RETURNED, HUNG, RETURNED))) == {(0, 2): Verdict.VIOLATED, (1, 3): Verdict.HOLDS}
 
 
 def test_a_failed_rank_is_named_as_its_group_counts() -> None:
-    """Rank 2 of the world is rank 1 of ranks 0 and 2; whoever says 2 confuses the two."""
-    told = _told({2: ERROR})
-    assert _by_group("attribution", _of_groups((told, RETURNED, told, RETURNED)))[0, 2] is Verdict.VIOLATED
+    """Rank 2 of the world is rank 1 of the group of ranks 0 and 2; an exception that names rank 2 confuses the two."""
+    raised = _checkpoint_exception({2: ERROR})
+    assert _by_group("attribution", _of_groups((raised, RETURNED, raised, RETURNED)))[0, 2] is Verdict.VIOLATED
 
 
 def test_each_group_commits_for_itself() -> None:
     """A marker that one owes is none that the other may have."""
-    fine = (TOLD, RETURNED, TOLD, RETURNED)
+    fine = (BLAMED, RETURNED, BLAMED, RETURNED)
     left = StorageEvidence(False, False, ranks=(0, 2)), StorageEvidence(True, True, ranks=(1, 3))
     assert _by_group("commitment", _of_groups(fine, storage={"save[1]": left})) == {(0, 2): Verdict.HOLDS, (1, 3): Verdict.HOLDS}
     swapped = StorageEvidence(True, False, ranks=(0, 2)), StorageEvidence(False, True, ranks=(1, 3))
@@ -224,9 +224,9 @@ def test_each_group_commits_for_itself() -> None:
 
 def test_only_groups_that_tried_again_are_asked_for_it() -> None:
     """The one that succeeded has nothing to recover from."""
-    fine = (TOLD, RETURNED, TOLD, RETURNED)
+    fine = (BLAMED, RETURNED, BLAMED, RETURNED)
     assert _by_group("recovery", _of_groups(fine, retry={0: RETURNED, 2: RETURNED})) == {(0, 2): Verdict.HOLDS}
-    assert _by_group("recovery", _of_groups(fine, retry={0: RETURNED, 2: TOLD})) == {(0, 2): Verdict.VIOLATED}
+    assert _by_group("recovery", _of_groups(fine, retry={0: RETURNED, 2: BLAMED})) == {(0, 2): Verdict.VIOLATED}
 
 
 APART = replace(FAILS, step="", agreement=False, apart=True)
@@ -239,7 +239,7 @@ APART = replace(FAILS, step="", agreement=False, apart=True)
         ("attribution", (PLAIN, PLAIN), Verdict.HOLDS),
         ("attribution", (RETURNED, RETURNED), Verdict.VIOLATED),
         ("attribution", (RETURNED, Outcome("raised", OTHER)), Verdict.VIOLATED),
-        ("attribution", (RETURNED, TOLD), Verdict.VIOLATED),
+        ("attribution", (RETURNED, BLAMED), Verdict.VIOLATED),
         ("attribution", (RETURNED, HUNG), Verdict.HOLDS),
         ("agreement", (RETURNED, PLAIN), Verdict.HOLDS),
         ("bounded", (RETURNED, PLAIN), Verdict.HOLDS),
@@ -268,14 +268,14 @@ def test_a_crashing_oracle_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError("oops")
 
     monkeypatch.setitem(oracles.ORACLES, "agreement", broken)
-    found = {one.oracle: one for one in judge(_evidence(FAILS, RETURNED, RETURNED))}
+    found = {judgement.oracle: judgement for judgement in judge(_evidence(FAILS, RETURNED, RETURNED))}
     assert found["agreement"].verdict is Verdict.UNKNOWN
     assert "the oracle crashed: ZeroDivisionError: oops" in found["agreement"].reason
     assert found["attribution"].verdict is Verdict.VIOLATED
 
 
 def test_every_oracle_is_asked_and_says_what_it_found() -> None:
-    """Whatever is violated comes with a reason, and what holds without one."""
+    """A violation comes with a reason, and a claim that holds without a reason."""
     load = replace(FAILS, operation="load[1]")
     found = judge(
         _evidence(
@@ -292,8 +292,8 @@ def test_every_oracle_is_asked_and_says_what_it_found() -> None:
     flip = Acting(FaultPlan.parse("fs.read@1=bitflip").bind(2, 0).faults[0], 1)
     found += judge(_evidence(replace(load, ending=Ending.UNDETERMINED, decisive=(flip,)), RETURNED, RETURNED, loaded={"load[1]": {0: ("x",)}}))
     found += judge(_evidence(replace(SUCCEEDS, operation="async_save[1]"), RETURNED, RETURNED, futures=upload, storage=stored, left=("a thread",)))
-    assert {one.oracle for one in found} == set(ORACLES)
-    assert all(bool(one.reason) == (one.verdict is not Verdict.HOLDS) for one in found)
+    assert {judgement.oracle for judgement in found} == set(ORACLES)
+    assert all(bool(judgement.reason) == (judgement.verdict is not Verdict.HOLDS) for judgement in found)
 
 
 def test_the_worst_verdict_wins() -> None:
@@ -332,6 +332,6 @@ def test_what_the_engine_does_not_claim_is_said_and_does_not_count(
     evidence = _evidence(
         replace(SUCCEEDS, deceived=deceived), RETURNED, RETURNED, storage={"save[1]": [storage]}, capabilities=frozenset(capabilities)
     )
-    (found,) = [one for one in judge(evidence) if one.oracle == "commitment"]
+    (found,) = [judgement for judgement in judge(evidence) if judgement.oracle == "commitment"]
     assert found.verdict is Verdict.VIOLATED
     assert (found.counts is Verdict.VIOLATED) == counts == found.claimed

@@ -27,7 +27,7 @@ def _owed(text: str, operation: str = "save[1]", coordinator: int = 0) -> Expect
 
 
 def _acting(owed: Expectation) -> list[tuple[str, int]]:
-    return sorted((str(one.bound.fault), one.rank) for one in owed.decisive)
+    return sorted((str(acting.bound.fault), acting.rank) for acting in owed.decisive)
 
 
 def test_nothing_planned_succeeds() -> None:
@@ -99,8 +99,8 @@ def test_before_and_after_a_call_are_two_moments() -> None:
         {
             "save[1]": {
                 0: tuple(
-                    Moment(*one)
-                    for one in (
+                    Moment(*fields)
+                    for fields in (
                         ("writer.write_data", 1, False),
                         ("save_planner.resolve_data", 1, False),
                         ("save_planner.resolve_data", 1, True),
@@ -134,7 +134,7 @@ def test_before_and_after_a_call_are_two_moments() -> None:
     ],
 )
 def test_lateness_is_measured_against_the_others(text: str, kind: Ending, delayed: float) -> None:
-    """Within the group's timeout (100 s here) a late rank is waited for, beyond it not, and close to it either is right; nobody is late if all are."""
+    """Within the group's timeout (100 s here) a late rank is waited for, beyond it not, and close to it either is right; no rank is late if all are."""
     (owed,) = _forecast(text, timeout=100.0).expectations
     assert (owed.ending, owed.delayed) == (kind, delayed)
 
@@ -142,7 +142,7 @@ def test_lateness_is_measured_against_the_others(text: str, kind: Ending, delaye
 @pytest.mark.parametrize("effect", ["hang", "kill"])
 @pytest.mark.parametrize("site", ["writer.reset@1", "writer.storage_meta@1", "writer.write_data@1", "writer.finish@0"])
 def test_a_lost_rank_stalls_its_peers(site: str, effect: str) -> None:
-    """They may wait as long as the backend does; nobody succeeds."""
+    """They may wait as long as the backend does; no rank succeeds."""
     owed = _owed(f"{site}={effect}")
     assert (owed.ending, owed.agreement, owed.failures) == (Ending.STALLS, True, {})
 
@@ -154,14 +154,14 @@ def test_a_future_that_never_completes_stalls() -> None:
 
 
 def test_a_stall_outweighs_an_error_beside_it() -> None:
-    """The error is never told, since the exchange never takes place."""
+    """The error is never reported, since the exchange never takes place."""
     owed = _owed("writer.write_data@1=raise; writer.write_data@2=hang")
     assert owed.ending is Ending.STALLS
     assert _acting(owed) == [("writer.write_data@2=hang", 2)]
 
 
 def test_a_stall_behind_the_last_collective_concerns_nobody_else() -> None:
-    """The others have been told of success by then."""
+    """The other ranks have received the success by then."""
     owed = _owed("state.load_state_dict@1=hang", "load[1]")
     assert (owed.ending, owed.agreement) == (Ending.UNDETERMINED, False)
 
@@ -224,7 +224,7 @@ def test_a_rank_lost_in_the_exchange_itself(text: str, kind: Ending) -> None:
 
 
 def test_a_late_collective_is_late_like_anything_else() -> None:
-    """A delay there loses nobody."""
+    """A delay there loses no rank."""
     (owed,) = forecast(FaultPlan.parse("pg.gather@1=delay(5)").bind(2), _with_collectives(0)).expectations
     assert owed.ending is Ending.SUCCEEDS
 
@@ -233,9 +233,9 @@ def test_a_late_collective_is_late_like_anything_else() -> None:
 
 
 def test_alone_each_rank_owes_for_itself() -> None:
-    """Without collectives the failing rank fails, naming itself 0, and nobody else is concerned."""
+    """Without collectives the failing rank fails, naming itself 0, and no other rank is concerned."""
     found = _forecast("writer.write_data@1=raise", ranks=2, protocol=DCP_ALONE).expectations
-    assert [(one.ranks, one.ending, set(one.failures), one.coordinator) for one in found] == [
+    assert [(owed.ranks, owed.ending, set(owed.failures), owed.coordinator) for owed in found] == [
         ((0,), Ending.SUCCEEDS, set(), 0),
         ((1,), Ending.FAILS, {0}, 1),
     ]
@@ -243,21 +243,21 @@ def test_alone_each_rank_owes_for_itself() -> None:
 
 def test_alone_a_late_rank_makes_nobody_wait() -> None:
     """There is no timeout without a group."""
-    assert {one.ending for one in _forecast("writer.write_data@0=delay(9999)", ranks=2, protocol=DCP_ALONE).expectations} == {Ending.SUCCEEDS}
+    assert {owed.ending for owed in _forecast("writer.write_data@0=delay(9999)", ranks=2, protocol=DCP_ALONE).expectations} == {Ending.SUCCEEDS}
 
 
 # -- groups
 
 
 def _in_way(text: str, way: str, ranks: int, operation: OperationKind = "save", coordinator: int = 0, **options: float) -> tuple[Expectation, ...]:
-    how = find_call_style(way)
-    protocol = how.protocol(DCP, operation)
-    bound = FaultPlan.parse(text).bind(ranks, coordinator, protocol, how.groups(ranks, coordinator))
+    style = find_call_style(way)
+    protocol = style.protocol(DCP, operation)
+    bound = FaultPlan.parse(text).bind(ranks, coordinator, protocol, style.groups(ranks, coordinator))
     return forecast(bound, Trace.nominal([f"{operation}[1]"], bound.groups, protocol), **options).expectations
 
 
 def test_in_a_group_ranks_are_named_as_it_counts() -> None:
-    """Rank 2 of the world is the second of ranks 1 to 3; whoever coordinates is known by the world's rank."""
+    """Rank 2 of the world is the second of ranks 1 to 3; the coordinator is given as a rank of the world."""
     (owed,) = _in_way("writer.write_data@2=raise; writer.write_data@3=raise(ValueError)", "subgroup", 4, coordinator=2)
     assert (owed.ranks, owed.coordinator, owed.ending) == ((1, 2, 3), 3, Ending.FAILS)
     assert {rank: error.short_name for rank, error in owed.failures.items()} == {1: "InjectedFault", 2: "ValueError"}
@@ -278,7 +278,7 @@ def test_in_a_group_ranks_are_named_as_it_counts() -> None:
 def test_what_befalls_one_group_is_nothing_to_another(text: str, even: Ending, odd: Ending) -> None:
     """Each owes for its own faults."""
     found = _in_way(text, "groups", 4, timeout=100.0)
-    assert [(one.ranks, one.ending) for one in found] == [((0, 2), even), ((1, 3), odd)]
+    assert [(owed.ranks, owed.ending) for owed in found] == [((0, 2), even), ((1, 3), odd)]
 
 
 # -- without collectives
@@ -318,7 +318,7 @@ def test_without_collectives_a_rank_goes_no_further_than_its_own_failure() -> No
 
 
 def test_what_was_saved_without_collectives_is_loaded_with_them() -> None:
-    """The whole claim is owed, since nobody asked for less."""
+    """The whole claim is owed, since the plan does not ask for less."""
     (owed,) = _in_way("reader.read_data@1=raise", "no_collectives", 2, "load")
     assert (owed.ending, owed.step, set(owed.failures), owed.agreement, owed.apart) == (Ending.FAILS, "read", {1}, True, False)
 
@@ -356,14 +356,14 @@ def test_a_call_that_fails_anyway_may_fail_in_another_way() -> None:
 def test_occurrences_are_counted(text: str, failing: list[str]) -> None:
     """Over the case, or within the operation that a fault is addressed to."""
     found = _forecast(text, ("save[1]", "save[2]", "save[3]"))
-    assert [one.operation for one in found.expectations if one.ending is Ending.FAILS] == failing
+    assert [owed.operation for owed in found.expectations if owed.ending is Ending.FAILS] == failing
     assert bool(found.unreachable) == (not failing)
 
 
 def test_a_call_that_a_failure_prevents_is_not_counted() -> None:
     """The second save's write is the first that takes place, if the first save already failed at planning."""
     found = _forecast("writer.storage_meta@0=raise; writer.write_data@1#2=raise", ("save[1]", "save[2]", "save[3]"))
-    assert [(one.operation, set(one.failures)) for one in found.expectations] == [("save[1]", {0}), ("save[2]", set()), ("save[3]", {1})]
+    assert [(owed.operation, set(owed.failures)) for owed in found.expectations] == [("save[1]", {0}), ("save[2]", set()), ("save[3]", {1})]
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_what_strikes_no_call_is_said(text: str, unreachable: set[int]) -> None:
 
 
 def _of_requests(text: str) -> Expectation:
-    """A save in which rank 1 asks its store twice, and is told no the second time, as it expects."""
+    """A save in which rank 1 asks its store twice; the second answer is a refusal, as the rank expects."""
     asked = [Moment("http.put", 1, after=False, file="1.bin"), Moment("http.put", 1, after=True, file="1.bin"), Moment("http.head", 1, after=False, fails=True)]
     around = [Moment("writer.write_data", 1, after=False), *asked, Moment("writer.write_data", 1, after=True)]
     bound = FaultPlan.parse(text).bind(2, 0)
@@ -393,7 +393,7 @@ def _of_requests(text: str) -> Expectation:
 @pytest.mark.parametrize("effect", ["status(503)", "reset", "hang"])
 @pytest.mark.parametrize("when", ["", "!after"])
 def test_a_refused_request_is_some_error_or_none(effect: str, when: str) -> None:
-    """What a client makes of it is its own affair: all ranks are told of some error of that rank, or it tries again and all succeed."""
+    """The client decides what follows: all ranks report some error of that rank, or the client tries again and all succeed."""
     owed = _of_requests(f"http.put@1{when}={effect}")
     assert (owed.ending, owed.step, owed.failures, owed.maskable, owed.lasting) == (Ending.FAILS, "write", {1: SOME_ERROR}, True, False)
     assert owed.decisive[0].where == "writer.write_data"

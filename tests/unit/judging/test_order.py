@@ -46,7 +46,7 @@ def _reason(calls: Calls, expectation: Expectation = SUCCEEDS, protocol: Protoco
 
 
 def _moved(call: tuple[int, str], before: tuple[int, str]) -> Calls:
-    calls = [one for one in GOOD if one != call]
+    calls = [other for other in GOOD if other != call]
     calls.insert(calls.index(before), call)
     return calls
 
@@ -120,5 +120,5 @@ def test_who_reports_success_has_made_every_call() -> None:
         history.append(Event(0.0, 0, "enter", "load[1]", site, 1))
     owed = Expectation("load[1]", (0,), Ending.SUCCEEDS)
     evidence = Evidence(Forecast((owed,), frozenset()), {"load[1]": {0: Outcome("returned")}}, history=history)
-    assert [one.reason for one in course(evidence)] == ["rank 0 never calls load_planner.finish_plan"]
-    assert [one.reason for one in course(replace(evidence, outcomes={"load[1]": {0: Outcome("raised")}}))] == [""]
+    assert [judgement.reason for judgement in course(evidence)] == ["rank 0 never calls load_planner.finish_plan"]
+    assert [judgement.reason for judgement in course(replace(evidence, outcomes={"load[1]": {0: Outcome("raised")}}))] == [""]

@@ -41,7 +41,7 @@ def _evidence(expectation: Expectation, outcome: Outcome, *storage: StorageEvide
 
 
 def _verdict(oracle: str, evidence: Evidence) -> Verdict:
-    return Verdict.worst(one.verdict for one in ORACLES[oracle](evidence))
+    return Verdict.worst(judgement.verdict for judgement in ORACLES[oracle](evidence))
 
 
 @pytest.mark.parametrize(("saves", "verdict"), [((2,), Verdict.HOLDS), ((1,), Verdict.HOLDS), ((1, 2), Verdict.VIOLATED)])
@@ -51,11 +51,11 @@ def test_purity_wants_the_values_of_one_save(saves: tuple[int, ...], verdict: Ve
 
 
 def test_filled_wants_no_holes_from_who_may_be_refused() -> None:
-    """Fewer ranks may be told that they cannot load what was saved without collectives, but not that they have."""
+    """Fewer ranks may be refused when they load what was saved without collectives, but must not succeed with holes."""
     succeeds = Expectation("save[1]", (0, 1), Ending.SUCCEEDS)
-    told = StorageEvidence(committed=True, mismatches={"2 rank(s)": ()}, refusable={"1 rank(s)": ()})
-    assert _verdict("filled", _evidence(succeeds, RETURNED, told)) is Verdict.HOLDS
-    holes = replace(told, refusable={"1 rank(s)": ("rank 0: weight: NaN",)})
+    refused = StorageEvidence(committed=True, mismatches={"2 rank(s)": ()}, refusable={"1 rank(s)": ()})
+    assert _verdict("filled", _evidence(succeeds, RETURNED, refused)) is Verdict.HOLDS
+    holes = replace(refused, refusable={"1 rank(s)": ("rank 0: weight: NaN",)})
     assert _verdict("filled", _evidence(succeeds, RETURNED, holes)) is Verdict.VIOLATED
     assert _verdict("commitment", _evidence(succeeds, RETURNED, holes)) is Verdict.HOLDS
 
@@ -86,10 +86,10 @@ def test_integrity_says_nothing_where_nothing_was_damaged() -> None:
 
 
 def test_integrity_is_claimed_by_engines_with_checksums() -> None:
-    """For others it is told, and does not count."""
+    """For others it is reported, and does not count."""
     bad = StorageEvidence(committed=True, silent={"2 rank(s)": ("rank 0: weight: wrong",)})
     for capabilities, claimed in ((frozenset({Capability.CHECKSUMS}), True), (frozenset(), False)):
-        (judgement,) = [one for one in judge(_evidence(FLIPPED, RETURNED, bad, capabilities=capabilities)) if one.oracle == "integrity"]
+        (judgement,) = [judgement for judgement in judge(_evidence(FLIPPED, RETURNED, bad, capabilities=capabilities)) if judgement.oracle == "integrity"]
         assert (judgement.claimed, judgement.verdict) == (claimed, Verdict.VIOLATED)
 
 
@@ -124,7 +124,7 @@ def test_a_failed_overwrite_leaves_the_old_or_the_new(shown: str, verdict: Verdi
     evidence = _evidence(FAILS, RAISED, StorageEvidence(committed=False, replaced={"2 rank(s)": shown}), history=WROTE)
     assert _verdict("commitment", evidence) is verdict
     for capabilities in (frozenset[Capability](), frozenset({Capability.ATOMIC_OVERWRITE})):
-        (judgement,) = [one for one in judge(replace(evidence, capabilities=capabilities)) if one.oracle == "commitment"]
+        (judgement,) = [judgement for judgement in judge(replace(evidence, capabilities=capabilities)) if judgement.oracle == "commitment"]
         assert judgement.claimed is bool(capabilities)
 
 
@@ -138,11 +138,11 @@ def test_a_failed_overwrite_leaves_the_old_or_the_new(shown: str, verdict: Verdi
     ],
 )
 def test_what_an_overwrite_owes_depends_on_how_it_ended(expectation: Expectation, outcome: Outcome, needed: set[Capability]) -> None:
-    """What was reported as saved is owed by all that have a commit marker, the old checkpoint by those that overwrite atomically; and no lie may be told."""
+    """What was reported as saved is owed by all that have a commit marker, the old checkpoint by those that overwrite atomically; and lies must be detected."""
     lost = StorageEvidence(committed=True, mismatches={"2 rank(s)": ("wrong",)}, replaced={"2 rank(s)": "error"})
     for missing in Capability:
         evidence = _evidence(expectation, outcome, lost, capabilities=frozenset(Capability) - {missing}, history=WROTE)
-        (judgement,) = [one for one in judge(evidence) if one.oracle == "commitment"]
+        (judgement,) = [judgement for judgement in judge(evidence) if judgement.oracle == "commitment"]
         assert judgement.claimed is (missing not in needed)
 
 
@@ -150,7 +150,7 @@ def test_until_somebody_writes_the_old_checkpoint_is_owed_by_all() -> None:
     """Overwriting in place is no reason to lose it to an error of planning."""
     lost = _evidence(FAILS, RAISED, StorageEvidence(committed=False, replaced={"2 rank(s)": "error"}), capabilities=frozenset({Capability.COMMIT_MARKER}))
     for history, claimed in ((History(), True), (WROTE, False)):
-        (judgement,) = [one for one in judge(replace(lost, history=history)) if one.oracle == "commitment"]
+        (judgement,) = [judgement for judgement in judge(replace(lost, history=history)) if judgement.oracle == "commitment"]
         assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, claimed)
 
 
@@ -158,7 +158,7 @@ def test_a_mixture_that_damage_made_is_owed_by_engines_with_checksums() -> None:
     """Elsewhere a mixture counts against every engine."""
     mixed = StorageEvidence(committed=True, saves={"2 rank(s)": (1, 2)})
     for expectation, claimed in ((FLIPPED, False), (FAILS, True)):
-        (judgement,) = [one for one in judge(_evidence(expectation, RETURNED, mixed, capabilities=frozenset())) if one.oracle == "purity"]
+        (judgement,) = [judgement for judgement in judge(_evidence(expectation, RETURNED, mixed, capabilities=frozenset())) if judgement.oracle == "purity"]
         assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, claimed)
 
 
@@ -182,5 +182,5 @@ def test_alone_a_refused_rank_owes_some_error_of_its_own() -> None:
 def test_an_engine_that_cannot_even_be_prepared_is_judged_by_its_error_alone() -> None:
     """No oracle breaks on a case that never began."""
     prepared = Expectation("preparation", (0, 1), Ending.SUCCEEDS)
-    verdicts = {one.oracle: one.verdict for one in judge(_evidence(prepared, RAISED)) if one.verdict is not Verdict.HOLDS}
+    verdicts = {judgement.oracle: judgement.verdict for judgement in judge(_evidence(prepared, RAISED)) if judgement.verdict is not Verdict.HOLDS}
     assert verdicts == {"attribution": Verdict.VIOLATED}

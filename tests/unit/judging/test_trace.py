@@ -55,19 +55,19 @@ def test_calls_are_counted_and_returns_are_not() -> None:
 def test_the_protocol_promises_a_course() -> None:
     """Every site once, in order; what the coordinator alone calls on the coordinator alone."""
     moments = Trace.nominal(["save[1]"], groups_of(3, 2, DCP), DCP).moments["save[1]"]
-    assert [[one.site for one in moments[rank] if one.site == "writer.finish" and not one.after] for rank in range(3)] == [
+    assert [[moment.site for moment in moments[rank] if moment.site == "writer.finish" and not moment.after] for rank in range(3)] == [
         [],
         [],
         ["writer.finish"],
     ]
-    sites = [one.site for one in moments[2] if not one.after]
+    sites = [moment.site for moment in moments[2] if not moment.after]
     assert (
         sites.index("writer.reset") < sites.index("writer.storage_meta") < sites.index("writer.write_data") < sites.index("writer.finish")
     )
-    assert [one.after for one in moments[0][:2]] == [False, True]
+    assert [moment.after for moment in moments[0][:2]] == [False, True]
 
 
 def test_alone_every_rank_coordinates_itself() -> None:
     """Without collectives each rank plans and commits for itself."""
     moments = Trace.nominal(["save[1]"], groups_of(2, 0, DCP_ALONE), DCP_ALONE).moments["save[1]"]
-    assert all(any(one.site == "writer.finish" for one in moments[rank]) for rank in range(2))
+    assert all(any(moment.site == "writer.finish" for moment in moments[rank]) for rank in range(2))
