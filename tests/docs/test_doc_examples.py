@@ -11,12 +11,18 @@ import re
 import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 from doc_pages import PAGES, ROOT, Block, blocks, commands, every_block, name, pattern
+from torch.distributed.checkpoint import CheckpointException
 
 import ckpt_harness
+from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.rig import Rig
+from ckpt_harness.errors import OracleViolation
+from ckpt_harness.faults.plan import FaultPlan
 
 LIMIT = 240
 """Seconds that one command may take on a machine that runs other tests beside it."""
@@ -97,3 +103,20 @@ def test_every_python_block_runs(block: Block, shell: Path) -> None:
     following = after[after.index(block) + 1 :][:1]
     if following and following[0].comment == "output":
         assert pattern(following[0].text).fullmatch(ran.stdout), ran.stdout
+
+
+def test_the_readme_shows_a_violation_as_it_is_printed(silence: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The complaints and the replay line of the case that it names."""
+    monkeypatch.chdir(ROOT)
+    with Rig() as rig:
+        result = rig.run(Case(FaultPlan.parse("writer.finish@0=raise"), "save", ranks=2, engine="tests/plugin/broken_engines.py:SECRETIVE"))
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert [line for line in (*result.complaints(), result.case.replay_line()) if f"    {line}\n" not in readme] == []
+
+
+def test_the_page_on_adopting_shows_the_message_of_a_wrong_rank() -> None:
+    """An exception that names rank 0, where the fault was on rank 1."""
+    blamed = CheckpointException("write", {0: (OSError(28, "No space left on device"), traceback.StackSummary())})
+    with pytest.raises(OracleViolation) as caught:
+        ckpt_harness.assert_propagated(blamed, "writer.write_data@1=raise(OSError:ENOSPC)")
+    assert f"ckpt_harness.errors.OracleViolation: {caught.value}\n" in (ROOT / "docs/how-to/adopt.md").read_text("utf-8")

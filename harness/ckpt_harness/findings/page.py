@@ -22,7 +22,7 @@ has a stand-alone script that shows the finding with plain torch, or with torch 
 ## How to read an entry
 
 - *Faults* lists the effects and sites that show the finding ([fault tables](FAULTS.md)), the engines, and the calls: way of calling,
-  operation and planner ([ways of calling](reference/calling.md)). All are shell patterns.
+  operation and planner ([call styles](reference/calling.md)). All are shell patterns.
 - *Claims broken* names [oracles](explanation/claims.md#oracles).
 - *Newer releases* says whether the script was run with another release, or only its source was compared.
 - The replay line shows the finding with the harness; the script shows it without.
