@@ -1,11 +1,11 @@
-"""Whether simulated ranks and processes show the same of the same cases, record by record.
+"""Whether simulated ranks and processes show the same results of the same cases, record by record.
 
-What must agree: the verdict, every complaint, the known findings, what was owed, and how each rank ended: word for word, as long as no rank is lost.
+The verdict, every complaint, the known findings, the expectation, and how each rank ended must agree, word for word, as long as no rank is lost.
 
-Where a plan takes a rank out of a collective (it dies, hangs or stops, or the collective itself fails on it), its peers wait in vain, and worlds differ
-in what ends that: in simulated ranks the timers of collectives fire in virtual time, and they raise; among processes a verdict does not wait for timers,
-and they are hung, or told by a closed connection in the backend's own words. That either way nobody succeeded, who died, and what a
-``CheckpointException`` said, must agree there too.
+A plan may take a rank out of a collective: the rank dies, hangs or stops, or the collective itself fails on it. Then its peers wait in vain, and worlds
+differ in what ends the wait. On simulated ranks, the timers of collectives fire in virtual time, and the peers raise. Among processes, a verdict does
+not wait for timers: the peers hang, or raise the error of a closed connection. Even then, the worlds must agree that no peer succeeded, which ranks died,
+and what each ``CheckpointException`` said.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Difference(NamedTuple):
 
     Attributes:
         simulated: its record on simulated ranks.
-        real: and on processes.
+        real: its record on processes.
         what: the names of what differs, such as ``verdict`` or ``rank 1``.
     """
 
@@ -38,7 +38,11 @@ class Difference(NamedTuple):
 
 
 def simulated_twins(cases: Iterable[Case]) -> list[Case]:
-    """Those of ``cases`` that simulated ranks can run, as they run them."""
+    """The cases that simulated ranks can run, in world ``simulated``.
+
+    Args:
+        cases: cases of any world.
+    """
     return [replace(case, world="simulated") for case in cases if _simulable(case.plan)]
 
 
@@ -50,31 +54,57 @@ def _simulable(plan: FaultPlan) -> bool:
     return True
 
 
-def shown(record: Record) -> dict[str, object]:
-    """What of a record is the same in every world, by name."""
-    lost = any(isinstance(fault.effect, _LOST) or fault.at.side == "pg" for fault in record.case.plan)
-    endings = {f"rank {rank}": _in_vain(told) if lost else told for rank, told in enumerate(record.outcomes)}
-    return {"verdict": record.verdict, "complaints": len(record.complaints), "known": record.known, "owed": record.expected, **endings}
+def comparable(record: Record) -> dict[str, object]:
+    """What must be equal in every world: name -> value.
+
+    Args:
+        record: of a case in one of the worlds.
+    """
+    loses_a_rank = any(isinstance(fault.effect, _LOST) or fault.at.side == "pg" for fault in record.case.plan)
+    shown: dict[str, object] = {
+        "verdict": record.verdict,
+        "complaints": len(record.complaints),
+        "known": record.known,
+        "owed": record.expected,
+    }
+    for rank, outcome in enumerate(record.outcomes):
+        shown[f"rank {rank}"] = _without_what_ends_a_wait(outcome) if loses_a_rank else outcome
+    return shown
 
 
-def _in_vain(told: str) -> str:
-    kind, _, rest = told.partition(" ")
-    return "waits in vain" if kind in ("hung", "raised") and not rest.startswith("CheckpointException") else told
+def _without_what_ends_a_wait(outcome: str) -> str:
+    kind, _, rest = outcome.partition(" ")
+    return "waits in vain" if kind in ("hung", "raised") and not rest.startswith("CheckpointException") else outcome
 
 
-def differing(one: Record, other: Record) -> tuple[str, ...]:
-    """The names of what two records of a case show differently; none, if they agree."""
-    first, second = shown(one), shown(other)
+def differing(record: Record, other: Record) -> tuple[str, ...]:
+    """The names of what two records of a case show differently; empty if they agree.
+
+    Args:
+        record: of the case in one world.
+        other: of the case in another world.
+    """
+    first, second = comparable(record), comparable(other)
     return tuple(name for name in first if first[name] != second.get(name))
 
 
 def differences(records: Sequence[Record]) -> tuple[int, list[Difference]]:
-    """Compares the records of simulated ranks with those of processes.
+    """Compares the records of simulated ranks with the records of processes.
+
+    Args:
+        records: of cases in either world, in any order.
 
     Returns:
-        How many cases ran in both, and those that differ, in the order of ``records``.
+        The number of cases that ran in both worlds, and the cases that differ, in the order of ``records``.
     """
-    real = {replace(record.case, world="simulated"): record for record in records if record.case.world == "processes"}
-    both = [(record, real[record.case]) for record in records if record.case.world == "simulated" and record.case in real]
-    compared = (Difference(one, other, differing(one, other)) for one, other in both)
-    return len(both), [difference for difference in compared if difference.what]
+    of_processes = {replace(record.case, world="simulated"): record for record in records if record.case.world == "processes"}
+    compared = 0
+    found = []
+    for record in records:
+        if record.case.world == "simulated" and record.case in of_processes:
+            compared += 1
+            real = of_processes[record.case]
+            what = differing(record, real)
+            if what:
+                found.append(Difference(record, real, what))
+    return compared, found

@@ -1,4 +1,4 @@
-"""Processes that share the work of one command, and how each of them is set up."""
+"""Processes that share the work of one command, and how each process is set up."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def workers(count: int, preload: str) -> ProcessPoolExecutor:
-    """A pool whose processes are quiet, stay on a processor each, and end with the process that started them.
+    """A pool of processes. Each is quiet, stays on one processor, and ends with the process that started the pool.
 
     Args:
         count: number of processes.
-        preload: module that is imported once, by the server that they are forked from; it should import torch.
+        preload: module that the server which forks the processes imports once; it should import torch.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
@@ -33,7 +33,7 @@ def _start(started: Synchronized[int]) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """A pool's process waits for work for ever where the one that hands it out was killed: the queue stays open, since its sisters hold it."""
+    """Ends a process of the pool once its parent is gone. It would wait for work for ever: its sisters keep the queue open."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -43,10 +43,10 @@ def _end_with_the_parent() -> None:
 def stay_on_one_processor(number: int) -> None:
     """Binds the calling process to one of its processors.
 
-    Simulated ranks run one at a time and hand over from thread to thread, which is half as fast again where no other processor has to wake up.
+    Simulated ranks run one at a time and hand over from thread to thread. That is half as fast again if no other processor has to wake up.
 
     Args:
-        number: which processor, counted round those that the process may use: processes side by side take successive numbers.
+        number: which of the processors that the process may use, counted in a circle. Processes side by side take successive numbers.
     """
     if hasattr(os, "sched_setaffinity"):
         processors = sorted(os.sched_getaffinity(0))
@@ -54,7 +54,7 @@ def stay_on_one_processor(number: int) -> None:
 
 
 def quiet() -> None:
-    """Silences what engines log and warn about faults that were injected on purpose, and keeps torch to one thread a process."""
+    """Silences the logs and warnings of engines about injected faults, and keeps torch to one thread in this process."""
     import logging
     import warnings
 

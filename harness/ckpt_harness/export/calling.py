@@ -1,4 +1,4 @@
-"""How a script calls the operation of a case: with which storage, planner and stager, and who with whom."""
+"""How a script calls the operation of a case: with which storage, planner and stager, and in which group."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from ckpt_harness.export.faults import IN_BACKGROUND, PLACE_OF_SAVE, STAGERS, Fa
 from ckpt_harness.faults.effects import Delay
 
 ENGINES = {"filesystem": "", "filesystem-threads": ", thread_count=4", "filesystem-no-collectives": "", "async-thread": "", "async-process": ""}
-"""Engine -> what a script's writer is made with, beside the place. How it is called is said by the case, once it is settled."""
+"""Engine -> the arguments of a script's writer beside the place. The settled case says how the engine is called."""
 _WAYS = ("together", "alone", "no_collectives")
 _KNOWN = frozenset("plan operation ranks coordinator engine workload seed way retry world staging planner executor overlap".split())
-"""The fields of a case that a script can say, or need not."""
+"""The fields of a case that a script can express, or can leave out."""
 _PLACE = 'f"{place}/checkpoint"'
 _OF_TWO = ("way", "staging", "executor")
-"""What must be the usual where two saves are under way at once."""
+"""Fields that must have their default where two saves are under way at once."""
 
 
 _PLANNERS = {"default": "", "plan-caching": "enable_plan_caching=True"}
-"""Kind of planner -> what that of a save is made with."""
+"""Kind of planner -> the arguments of the save planner."""
 _BY_PROCESS = ", async_checkpointer_type=dcp.state_dict_saver.AsyncCheckpointerType.PROCESS"
 
 
 def check(case: Case) -> None:
-    """Refuses a case that is called in a way that no script knows.
+    """Refuses a case whose call no script can express.
 
     Raises:
         UsageError: with the value, and the choices.
@@ -40,14 +40,14 @@ def check(case: Case) -> None:
         why = "its store lives in one process" if case.engine == "fsspec-memory" else "stand-alone scripts know torch only"
         raise UsageError(f"engine {case.engine!r} cannot be exported: {why}; engines: {', '.join(ENGINES)}")
     own = [str(fault) for fault in case.plan if fault.at.side == "writer"] or [f"engine={case.engine!r}"] * bool(ENGINES[case.engine])
-    if case.staging == "engine" and own:  # the engine takes any writer that is given to it for a stager, if it can be one
+    if case.staging == "engine" and own:  # the engine uses any writer as its stager, if the writer can be one
         raise UsageError(f"{own[0]} with staging 'engine' cannot be exported: a script's own writer is its own stager; valid: staging 'writer'")
     if case.overlap != "none":
         _check_two(case)
 
 
 def _check_two(case: Case) -> None:
-    """Refuses two saves at once of which a script could not say what is owed: that both succeed."""
+    """Refuses two saves at once, unless both must succeed: a script can claim nothing else."""
     with_it = f"with overlap {case.overlap!r}"
     if case.overlap != "shared":
         raise UsageError(f"overlap {case.overlap!r} cannot be exported yet; valid: none, shared")
@@ -56,7 +56,7 @@ def _check_two(case: Case) -> None:
             raise UsageError(f"{name} {getattr(case, name)!r} {with_it} cannot be exported yet; valid: {getattr(Case, name)!r}")
     for fault in case.plan:
         if not isinstance(fault.effect, Delay):
-            raise UsageError(f"fault {fault} {with_it} cannot be exported: where one save fails, what is told of either is up to chance; valid: delay")
+            raise UsageError(f"fault {fault} {with_it} cannot be exported: if a save fails, chance decides what either save reports; valid: delay")
         if fault.at.side != "writer" or fault.operation is None or fault.operation.index is None:
             valid = "faults of one save's writer, such as async_save[1]/writer.storage_meta@1=delay"
             raise UsageError(f"fault {fault} {with_it} cannot be exported: a script tells two saves apart by their writers; valid: {valid}")
@@ -72,12 +72,12 @@ def grouped(case: Case) -> bool:
 
 
 def markers(case: Case) -> list[str]:
-    """The files that a save commits by: one for all or, without collectives, one of each rank."""
+    """The commit markers of a save: one for all ranks or, without collectives, one of each rank."""
     return [".metadata"] if case.call_style.use_collectives else [f"__{rank}.metadata" for rank in range(case.ranks)]
 
 
 def saved_before(case: Case, state: str) -> str:
-    """The save of what is then loaded."""
+    """The save that makes the checkpoint which is then loaded."""
     return f"dcp.save({state}, checkpoint_id={_PLACE}{_joined(case)})"
 
 
@@ -93,7 +93,7 @@ def storage(case: Case, faults: Faults) -> str:
 
 
 def call(case: Case, faults: Faults, state: str) -> str:
-    """The operation, which returns what there is to wait for; with the storage in a variable if it is done again, since that is done with the same."""
+    """The call of the operation. The storage is in a variable if there is a retry, since the retry uses the same object."""
     loads = case.operation == "load"
     kind = "reader" if loads else "writer"
     stored = "storage" if faults.again else storage(case, faults)
@@ -122,7 +122,7 @@ def _stager(case: Case, faults: Faults) -> str:
 
 
 def awaited(case: Case) -> str:
-    """What is called on what the operation returns."""
+    """The call that waits for the result of an async save; "" for other operations."""
     if case.operation != "async_save":
         return ""
     return ".upload_completion.result()" if case.staging == "background" else ".result()"

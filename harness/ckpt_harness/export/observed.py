@@ -17,13 +17,13 @@ from ckpt_harness.judging.expectation import Ending, Expectation
 from ckpt_harness.judging.verdict import Verdict
 
 CLAIM_AGAIN = "ranks whose operation failed can do it again once the cause is gone"
-"""What is owed to those that try again."""
+"""The claim about ranks that try again."""
 HOLDS = "the claim holds"
 """What a script says where nothing is wrong."""
 BROKEN_TOGETHER = "wrong: two saves under way at once did not both succeed and hold what was saved"
 """What a script of two saves says, whatever became of them."""
 Saw = str | tuple[str, ...]
-"""How what a rank says begins; several where it is up to chance."""
+"""How the text of a rank begins; several texts where chance decides."""
 
 _BROKEN = {
     "bounded": "a rank hangs",
@@ -37,15 +37,15 @@ _BROKEN = {
 }
 """Oracle -> what its violation means."""
 _SILENT: dict[Effect, str] = {Kill(): "exit code -9", Exit(): "exit code 1", Stop(): "exit code None"}
-"""Effect after which a rank says no more -> what is said of it: how its process ended, or that it has not."""
+"""Effect after which a rank says nothing more -> the text about its process: how it ended, or that it has not ended."""
 _UNSTABLE = re.compile(r"<root>|'(?:Default|FileSystem)\w+'|0x|\[/|'[^' ]*<locals>|harness\.|(?<=Can't )(?:pickle|get)")
-"""Where a message begins to tell of the machine, of the harness, of a class that scripts derive from, or of one version of Python."""
+"""Where a message begins to depend on the machine, the harness, a class that scripts derive from, or the version of Python."""
 _LOST = ("Connection closed by peer", "Connection reset by peer", "gloo/transport")
-"""What gloo says of a peer that is gone."""
+"""What gloo says about a peer that is gone."""
 LEFT = ("raised RuntimeError", "hung in ")
-"""What a rank says whose peer is gone."""
+"""The text of a rank whose peer is gone."""
 _DEAD = ("raised RuntimeError: Checkpoint background process is dead", "raised BrokenPipeError")
-"""What a rank says whose process executor has lost its process: one, or the other where that has not been noticed yet."""
+"""The text of a rank whose process executor has lost its process: the second, where the executor has not noticed the loss yet."""
 
 
 def saw(result: CaseResult, characters: int) -> list[Saw]:
@@ -53,14 +53,14 @@ def saw(result: CaseResult, characters: int) -> list[Saw]:
 
     Args:
         result: the case.
-        characters: of an error that are compared.
+        characters: how many characters of an error are compared.
 
     Raises:
-        UsageError: nobody can tell how a rank ended.
+        UsageError: it is unknown how a rank ended.
     """
     effects = {str(fault): fault.effect for fault in result.case.plan if fault.at.side != "executor"}  # those end another process
     silent = {rank: _SILENT[effects[text]] for text, rank in sorted(result.evidence.fired) if effects.get(text) in _SILENT}
-    ended = {rank: one for outcomes in result.evidence.outcomes.values() for rank, one in outcomes.items()}
+    ended = {rank: outcome for outcomes in result.evidence.outcomes.values() for rank, outcome in outcomes.items()}
     if fails_again(result):
         ended, silent = {**(result.evidence.retry or {})}, {}
     loaded = next(iter(result.evidence.loaded.values()), {})
@@ -69,11 +69,11 @@ def saw(result: CaseResult, characters: int) -> list[Saw]:
         silent.get(rank) or _ended(ended[rank], loaded.get(rank, ()), result.evidence.timeout, characters, staged.get(rank, ""))
         for rank in sorted(ended)
     ]
-    return [_of_process(one) for one in seen] if result.case.executor == "process" else seen
+    return [_of_process(text) for text in seen] if result.case.executor == "process" else seen
 
 
 def _of_process(seen: Saw) -> Saw:
-    """What a rank says whose process executor ended so: not the rank itself hangs, or loses its peers."""
+    """The text of a rank whose process executor ended in this way: it is not the rank itself that hangs, or loses its peers."""
     if seen == LEFT:
         return "raised RuntimeError"
     if isinstance(seen, str) and seen.startswith("hung in"):
@@ -82,31 +82,31 @@ def _of_process(seen: Saw) -> Saw:
 
 
 def fails_again(result: CaseResult) -> bool:
-    """Whether all that goes wrong is that ranks which tried again failed."""
-    violated = {one.oracle for one in result.judgements if one.verdict is Verdict.VIOLATED}
+    """Whether the failure of the retry is all that goes wrong."""
+    violated = {judgement.oracle for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED}
     retry = result.evidence.retry or {}
-    return violated == {"recovery"} and len(retry) == result.case.ranks and any(one.kind != "returned" for one in retry.values())
+    return violated == {"recovery"} and len(retry) == result.case.ranks and any(outcome.kind != "returned" for outcome in retry.values())
 
 
 def tells_of_staging(result: CaseResult) -> bool:
-    """Whether a future does not say the truth, so that ranks tell first what that of the staging says."""
-    return any(one.oracle == "futures" and one.verdict is Verdict.VIOLATED for one in result.judgements)
+    """Whether a future does not say the truth; then each rank says first what the future of the staging says."""
+    return any(judgement.oracle == "futures" and judgement.verdict is Verdict.VIOLATED for judgement in result.judgements)
 
 
 def _staged(result: CaseResult) -> dict[int, str]:
-    """What ranks that do not hang say first of their staging, if they tell of it.
+    """What ranks that do not hang say first about their staging, if they do.
 
     Raises:
-        UsageError: a script would wait for it in vain, or has no such future.
+        UsageError: a script would wait in vain for the future, or has no such future.
     """
     if not tells_of_staging(result):
         return {}
-    said = {rank: futures.get("staging") for told in result.evidence.futures.values() for rank, futures in told.items()}
+    said = {rank: futures.get("staging") for of_ranks in result.evidence.futures.values() for rank, futures in of_ranks.items()}
     for rank, outcome in result.outcomes.items():
-        one = said.get(rank)
-        if outcome.kind != "hung" and (one is None or one.kind == "hung"):
-            raise UsageError(f"the case cannot be exported: scripts tell of futures of stagings that are over, and that of rank {rank} is not")
-    return {rank: f"{'not ' * (one.kind == 'raised')}staged, then " for rank, one in said.items() if one is not None}
+        future = said.get(rank)
+        if outcome.kind != "hung" and (future is None or future.kind == "hung"):
+            raise UsageError(f"the case cannot be exported: a script reports stagings that are over, and the staging of rank {rank} is not")
+    return {rank: f"{'not ' * (future.kind == 'raised')}staged, then " for rank, future in said.items() if future is not None}
 
 
 def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters: int, staged: str) -> Saw:
@@ -118,7 +118,7 @@ def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters:
         raise UsageError(f"the case cannot be exported: how a rank ended is unknown ({outcome})")
     if outcome.finished_at >= timeout:
         return "hung in "
-    if any(one in outcome.error.message for one in _LOST):
+    if any(words in outcome.error.message for words in _LOST):
         return LEFT
     return f"{staged}raised {_said(outcome.error)[:characters]}"
 
@@ -127,8 +127,8 @@ def _said(error: ErrorRecord) -> str:
     if error.failures is None:
         text = f"{error.short_name}: {error.message}"
     else:
-        told = ", ".join(f"{rank}: {_repr(one)}" for rank, one in sorted(error.failures.items()))
-        text = f"{error.short_name} of ranks {sorted(error.failures)}: {{{told}}}"
+        failures = ", ".join(f"{rank}: {_repr(failure)}" for rank, failure in sorted(error.failures.items()))
+        text = f"{error.short_name} of ranks {sorted(error.failures)}: {{{failures}}}"
     text = as_scripts_say(text)
     for name in ("InjectedFault", "Unpicklable"):
         text = text.replace(f"{name}:", "RuntimeError:")
@@ -161,26 +161,21 @@ def conclusion(result: CaseResult) -> str:
     for judgement in result.judgements:
         if judgement.counts in (Verdict.VACUOUS, Verdict.UNKNOWN):
             raise UsageError(f"the case cannot be exported, since it shows nothing: {judgement.oracle} {judgement.verdict.name}: {judgement.reason}")
-    violated = [one for one in result.judgements if one.verdict is Verdict.VIOLATED]
-    meant = dict.fromkeys(_BROKEN.get(one.oracle, f"{one.oracle} is violated") for one in violated)
-    if not meant:
+    violated = [judgement for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED]
+    meanings = dict.fromkeys(_BROKEN.get(judgement.oracle, f"{judgement.oracle} is violated") for judgement in violated)
+    if not meanings:
         return HOLDS
-    return ("wrong: " if any(one.claimed for one in violated) else "no claim is broken, but: ") + "; ".join(meant)
+    claimed = any(judgement.claimed for judgement in violated)
+    return ("wrong: " if claimed else "no claim is broken, but: ") + "; ".join(meanings)
 
 
 def committed(result: CaseResult) -> bool | None:
-    """Whether a save left a commit marker; None for a load, and where it is of a first try."""
+    """Whether a save left a commit marker; None for a load, and for a script that is about the retry."""
     if fails_again(result):
         return None
-    return next((one.committed for places in result.evidence.storage.values() for one in places), None)
+    return next((storage.committed for _, storage in result.evidence.places()), None)
 
 
 def unloadable(result: CaseResult) -> bool:
     """Whether what a save committed cannot be loaded."""
-    return any(
-        "raised" in text
-        for places in result.evidence.storage.values()
-        for one in places
-        for texts in one.mismatches.values()
-        for text in texts
-    )
+    return any("raised" in text for _, storage in result.evidence.places() for texts in storage.mismatches.values() for text in texts)

@@ -208,13 +208,13 @@ def _list(result: CaseResult) -> str:
     """What the ranks saw as a list, in the first form that fits a line; else one line a rank."""
     ranks = result.case.ranks
     for characters in _COMPARED:
-        literals = [_literal(one) for one in observed.saw(result, characters)]
+        literals = [_literal(ending) for ending in observed.saw(result, characters)]
         runs = [(one, len(list(same))) for one, same in groupby(literals)]
         repeated = " + ".join(f"[{one}]{f' * {count}' * (count > 1)}" for one, count in runs)
         for form in (repeated,) if len(runs) == 1 else (f"[{', '.join(literals)}]", repeated):
             if len(f"RANKS, SAW = {ranks}, {form}") <= _WIDEST:
                 return form
-    return "".join(["[\n", *(f"    {one},\n" for one in literals), "]"])
+    return "".join(["[\n", *(f"    {literal},\n" for literal in literals), "]"])
 
 
 def _literal(one: observed.Saw) -> str:

@@ -38,9 +38,12 @@ def render(reports: Sequence[Mapping[str, Any]]) -> str:
 def _oracles(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"| engine | torch | cases | {' | '.join(ORACLES)} |"
     yield "|" + "---|" * (len(ORACLES) + 3)
-    for one in reports:
-        extent = f"{one['cases']} + {one['crashes']} crashes + {one['damages']} damaged" if one["crashes"] or one["damages"] else str(one["cases"])
-        yield f"| {one['engine']} | {one['torch']} | {extent} | {' | '.join(_cell(one['oracles'].get(oracle, {})) for oracle in ORACLES)} |"
+    for report in reports:
+        extent = str(report["cases"])
+        if report["crashes"] or report["damages"]:
+            extent += f" + {report['crashes']} crashes + {report['damages']} damaged"
+        verdicts = " | ".join(_cell(report["oracles"].get(oracle, {})) for oracle in ORACLES)
+        yield f"| {report['engine']} | {report['torch']} | {extent} | {verdicts} |"
 
 
 def _cell(counts: Mapping[str, int]) -> str:
@@ -49,16 +52,16 @@ def _cell(counts: Mapping[str, int]) -> str:
 
 
 def _claims(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield f"| engine | {' | '.join(one.value for one in Capability)} |"
+    yield f"| engine | {' | '.join(capability.value for capability in Capability)} |"
     yield "|" + "---|" * (len(Capability) + 1)
-    for one in reports:
-        yield f"| {one['engine']} | {' | '.join(one['claims'].get(capability.value, '') for capability in Capability)} |"
+    for report in reports:
+        yield f"| {report['engine']} | {' | '.join(report['claims'].get(capability.value, '') for capability in Capability)} |"
 
 
 def _findings(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from ("## Findings that showed", "", "| engine | findings |", "|---|---|")
-    for one in reports:
-        yield f"| {one['engine']} | {', '.join(one['known'])} |"
-    for one in reports:
-        if one["wrong"]:
-            yield from ("", f"## What counts against {one['engine']}", "", "```text", *one["wrong"], "```")
+    for report in reports:
+        yield f"| {report['engine']} | {', '.join(report['known'])} |"
+    for report in reports:
+        if report["wrong"]:
+            yield from ("", f"## What counts against {report['engine']}", "", "```text", *report["wrong"], "```")

@@ -22,7 +22,7 @@ def render() -> str:
         "## Sites",
         _sites(),
         "## Phases",
-        "Where one plan is wanted, a phase means its principal site; `FaultPlan.expand` gives one plan for each site of the phase.",
+        "A phase in a plan means its principal site; `FaultPlan.expand` gives one plan for each site of the phase.",
         _phases(),
         "## Effects",
         _effects(),
@@ -74,9 +74,10 @@ def _effects() -> str:
 
 
 def _errors() -> str:
+    builtins = ", ".join(f"`{error}`" for error in SWEPT if error not in ZOO and ":" not in error)
     rows = [
         ("`InjectedFault`", "the plain error; pickles and unpickles", "yes"),
-        ("`ValueError`, ...", "any builtin exception that takes a message", ", ".join(f"`{one}`" for one in SWEPT if one not in ZOO and ":" not in one)),
+        ("`ValueError`, ...", "any builtin exception that takes a message", builtins),
         ("`OSError:ENOSPC`, ...", "an `OSError` with an errno", "`OSError:ENOSPC`"),
         ("`mypackage.errors.SlowDown`", "a class of yours, by dotted path; made with one message", "no"),
         *((f"`{name}`", about, "yes" if name in SWEPT else "no") for name, (about, _) in ZOO.items()),

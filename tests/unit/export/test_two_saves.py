@@ -25,7 +25,7 @@ def _two(plan: str, **options: Any) -> Case:
         (_two("", way="no_collectives"), "way 'no_collectives' with overlap 'shared'.*valid: 'together'"),
         (_two("", staging="blocking", workload="stateful"), "staging 'blocking' with overlap.*valid: 'writer'"),
         (_two("", executor="process", world="processes"), "executor 'process' with overlap.*valid: 'thread'"),
-        (_two("async_save[1]/writer.write_data@1=raise"), "where one save fails.*valid: delay"),
+        (_two("async_save[1]/writer.write_data@1=raise"), "if a save fails.*valid: delay"),
         (_two("writer.write_data@1=delay"), "tells two saves apart by their writers; valid: .*async_save.1./writer"),
         (_two("async_save/writer.write_data@1=delay"), "tells two saves apart by their writers"),
         (_two("async_save[1]/save_planner.finish_plan@1=delay"), "tells two saves apart by their writers"),
