@@ -10,7 +10,7 @@ import pytest
 
 from ckpt_harness.cases.case import Case, usual_world
 from ckpt_harness.engines.names import find_engine
-from ckpt_harness.errors import PlanError, UsageError, unknown
+from ckpt_harness.errors import PlanError, UsageError, quoted, unknown
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.pytest_plugin.names import NEEDS
 from ckpt_harness.pytest_plugin.session import Session
@@ -49,7 +49,7 @@ def check_needs(item: pytest.Item, name: str) -> None:
     for mark in item.iter_markers(NEEDS):
         if mark.kwargs or not mark.args:
             raise pytest.UsageError(
-                f"{NEEDS} takes capabilities, as in @pytest.mark.{NEEDS}({valid[0]!r}); got {mark.kwargs or 'nothing'!r}"
+                f"{NEEDS} takes capabilities, as in @pytest.mark.{NEEDS}({valid[0]!r}); got {quoted(mark.kwargs or None)}"
             )
         for capability in mark.args:
             if capability not in valid:

@@ -36,7 +36,9 @@ def ckpt_world(request: pytest.FixtureRequest, ckpt_worlds: Callable[[int], Ckpt
     if mark is None:
         return ckpt_worlds(_RANKS)
     if len(mark.args) != 1 or mark.kwargs or not isinstance(mark.args[0], int) or mark.args[0] < 1:
-        raise pytest.UsageError(f"ckpt_ranks takes a number of ranks, at least 1, as in @pytest.mark.ckpt_ranks(4); got {mark.args!r}")
+        from ckpt_harness.errors import quoted
+
+        raise pytest.UsageError(f"ckpt_ranks takes a number of ranks, at least 1, as in @pytest.mark.ckpt_ranks(4); got {quoted(mark.args)}")
     return ckpt_worlds(mark.args[0])
 
 

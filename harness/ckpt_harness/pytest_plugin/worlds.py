@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ckpt_harness.errors import quoted
 from ckpt_harness.pytest_plugin.names import RUNS_IN, WORLDS
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def possible(item: pytest.Item) -> tuple[WorldName, ...]:
     if unknown or mark.kwargs or not mark.args:
         choices = ", ".join(map(repr, WORLDS))
         raise pytest.UsageError(
-            f"{RUNS_IN} takes the worlds in which a test can run, of {choices}; got {mark.args or mark.kwargs or 'nothing'!r}"
+            f"{RUNS_IN} takes the worlds in which a test can run, of {choices}; got {quoted(mark.args or mark.kwargs or None)}"
         )
     return mark.args
 
