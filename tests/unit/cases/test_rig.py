@@ -39,7 +39,7 @@ def test_nothing_wrong_holds(rig: Rig, operation: str, engine: str) -> None:
     """Every operation on every engine, with all that was saved read back or filled."""
     result = rig.run(_case(operation=operation, engine=engine, workload="mixed"))
     assert result.complaints() == []
-    assert {one.kind for one in result.outcomes.values()} == {"returned"}
+    assert {outcome.kind for outcome in result.outcomes.values()} == {"returned"}
     assert result.evidence.retry is None
     if operation != "load":
         storage = result.evidence.storage[f"{operation}[1]"][0]
@@ -56,19 +56,19 @@ def test_nothing_wrong_holds_in_every_way(rig: Rig, operation: str, way: str, ra
     """Each group has a place of its own, and what it stored is read back; ranks that stand by are not asked."""
     result = rig.run(_case(operation=operation, way=way, ranks=ranks, workload="mixed"))
     assert result.complaints() == []
-    assert {rank: one.kind for rank, one in result.outcomes.items()} == dict.fromkeys(part, "returned")
+    assert {rank: outcome.kind for rank, outcome in result.outcomes.items()} == dict.fromkeys(part, "returned")
     places = result.evidence.storage[f"{operation}[1]"]
-    assert sorted(rank for one in places for rank in one.ranks) == sorted(part)
+    assert sorted(rank for place in places for rank in place.ranks) == sorted(part)
     if operation != "load":
-        assert all(one.committed and one.finish_acted and one.mismatches and not any(one.mismatches.values()) for one in places)
+        assert all(place.committed and place.finish_acted and place.mismatches and not any(place.mismatches.values()) for place in places)
 
 
 def test_only_the_group_that_failed_tries_again(rig: Rig) -> None:
     """The other is done."""
     result = rig.run(_case("writer.write_data@2=raise", ranks=4, way="groups"))
     assert result.verdict is Verdict.HOLDS
-    assert {rank: one.kind for rank, one in (result.evidence.retry or {}).items()} == {0: "returned", 2: "returned"}
-    assert [one.committed for one in result.evidence.storage["save[1]"]] == [False, True]
+    assert {rank: outcome.kind for rank, outcome in (result.evidence.retry or {}).items()} == {0: "returned", 2: "returned"}
+    assert [place.committed for place in result.evidence.storage["save[1]"]] == [False, True]
 
 
 def test_an_explanation_names_who_owed_what(rig: Rig) -> None:
@@ -82,7 +82,7 @@ def test_an_explanation_names_who_owed_what(rig: Rig) -> None:
 def test_a_failed_save_is_tried_again(rig: Rig) -> None:
     """By the same ranks, healed; unless the case says no, or the commit acted and is to be read instead."""
     failed = _case("writer.write_data@1=raise")
-    assert {one.kind for one in (rig.run(failed).evidence.retry or {}).values()} == {"returned"}
+    assert {outcome.kind for outcome in (rig.run(failed).evidence.retry or {}).values()} == {"returned"}
     assert rig.run(replace(failed, retry=False)).evidence.retry is None
     acted = rig.run(_case("writer.finish@0!after=raise"))
     assert (acted.verdict, acted.evidence.retry) == (Verdict.HOLDS, None)
@@ -143,9 +143,9 @@ def test_damage_to_the_checkpoint_before_is_seen_and_repaired(tmp_path: Path) ->
         (previous / ".metadata").write_bytes(b"")
         (previous / "__1_0.distcp").unlink()
         hurt = rig.run(case)
-        (told,) = hurt.complaints()
-        assert told.startswith("commitment VIOLATED: checkpoint 'previous' was changed")
-        assert all(text in told for text in ("surplus is new", ".metadata is changed", "__1_0.distcp is gone"))
+        (complaint,) = hurt.complaints()
+        assert complaint.startswith("commitment VIOLATED: checkpoint 'previous' was changed")
+        assert all(text in complaint for text in ("surplus is new", ".metadata is changed", "__1_0.distcp is gone"))
         assert rig.run(case).verdict is Verdict.HOLDS
         assert rig.run(_case(operation="load")).verdict is Verdict.HOLDS
         shutil.rmtree(rig.baseline(case).places[0])
@@ -153,7 +153,7 @@ def test_damage_to_the_checkpoint_before_is_seen_and_repaired(tmp_path: Path) ->
         assert rig.run(case).verdict is Verdict.HOLDS
 
 
-def test_an_engine_that_cannot_even_save_is_told_from_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_cannot_save_at_all_is_no_fault_of_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     """What broke before the case began is reported as that."""
     from ckpt_harness.engines.filesystem import FILESYSTEM
 
