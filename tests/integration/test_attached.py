@@ -40,7 +40,7 @@ def test_two_hosts_show_what_simulated_ranks_show(tmp_path: Path) -> None:
 
 
 def test_a_sweep_runs_on_the_ranks_of_a_launcher(tmp_path: Path) -> None:
-    """Without being told; rank 0 alone prints, and says which cases ran elsewhere."""
+    """This needs no option. Only rank 0 prints, and it reports which cases ran on simulated ranks."""
     status, output = launch([*torchrun(2), "-m", "ckpt_harness", "sweep", "--op", "save", "--ranks", "1", "--workload", "objects"], tmp_path)
     assert status == 0, output
     assert output.count("who learned what") == 1
@@ -58,7 +58,7 @@ def test_a_violation_ends_all_ranks_alike(tmp_path: Path) -> None:
 
 
 def test_a_usage_error_ends_all_ranks_alike(tmp_path: Path) -> None:
-    """It is told once."""
+    """The reason is reported once."""
     (status, output), other = launch_ranks(["-m", "ckpt_harness", "replay", "writer.write_data@1=kill"], tmp_path, 2)
     assert (status, other) == (2, (2, ""))
     assert "kill ends a rank, and a launcher ends all ranks then" in output

@@ -38,7 +38,7 @@ def test_every_engine_keeps_what_it_claims(engine: str, operation: str, plan: st
     if not plan:
         apart = engine == "filesystem-no-collectives" and operation == "save"
         assert list(result.known) == (["DCP-015"] if apart else [])  # which takes no fault
-        assert {one.kind for one in result.outcomes.values()} == {"returned"}
+        assert {outcome.kind for outcome in result.outcomes.values()} == {"returned"}
 
 
 @pytest.mark.parametrize("workload", [*WORKLOADS, *PARALLEL])
@@ -57,7 +57,7 @@ def test_weights_that_are_not_dequantized_are_wrong() -> None:
     """Saved well, and loaded with success by a reader that knows nothing of scales."""
     with Rig() as rig:
         result = rig.run(Case(operation="load", engine=f"{Path(__file__)}:RAW"))
-    assert [one.oracle for one in result.judgements if one.verdict is Verdict.VIOLATED] == ["filled"]
+    assert [judgement.oracle for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED] == ["filled"]
     assert "layer.weight: 15 of 15 elements" in result.explain()
 
 

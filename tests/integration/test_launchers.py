@@ -17,7 +17,7 @@ LAUNCHERS = {
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_the_examples_hold_under(launcher: str, tmp_path: Path) -> None:
-    """Writer, reader and ``inject``, on every rank: told exactly, or refused where the rank does not exist."""
+    """Writer, reader and ``inject`` work on every rank: the report is exact, and a rank that does not exist is refused."""
     status, output = launch(LAUNCHERS[launcher], tmp_path)
     assert status == 0, output
 

@@ -56,13 +56,13 @@ def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(names, "_is_installed", lambda module: False)
     with pytest.raises(UsageError, match=rf"needs {THIRD_PARTY[name].package.partition('[')[0]}.*is not installed"):
         find_engine(name)
-    told = CliRunner().invoke(main, ["engines"], env={"COLUMNS": "300"})
-    assert f"needs {THIRD_PARTY[name].package}" in told.output.replace("\n", " ")
+    listed = CliRunner().invoke(main, ["engines"], env={"COLUMNS": "300"})
+    assert f"needs {THIRD_PARTY[name].package}" in listed.output.replace("\n", " ")
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_is_known_without_its_package(name: str) -> None:
-    """What it is and claims can be told though its package is not imported."""
+    """Its description and claims are available without its package."""
     before = set(sys.modules)
     module, _, attribute = THIRD_PARTY[name].target.partition(":")
     engine = getattr(importlib.import_module(module), attribute)

@@ -35,14 +35,14 @@ def pid() -> int:
 
 
 def outcomes(size: int, body: Callable[..., Any], *args: Any) -> list[str]:
-    return [one.outcome for one in AttachedWorld(size).run(body, *args)]
+    return [result.outcome for result in AttachedWorld(size).run(body, *args)]
 
 
 def check_the_judge_may_run_simulated_ranks() -> None:
     seen: list[str] = []
 
     def judge(_: Any) -> None:
-        seen.extend(one.outcome for one in SimulatedWorld(3).run(dist.barrier))
+        seen.extend(result.outcome for result in SimulatedWorld(3).run(dist.barrier))
         try:
             AttachedWorld(2).run(pid)
         except UsageError as error:
@@ -54,12 +54,12 @@ def check_the_judge_may_run_simulated_ranks() -> None:
 
 
 def check_the_same_processes_run_every_case() -> None:
-    before = [one.value for one in AttachedWorld(4).run(pid)]
+    before = [result.value for result in AttachedWorld(4).run(pid)]
     assert len(set(before)) == 4
     assert before[0] == os.getpid()
     for body in (contract._leave_one_behind, contract._hang_on_rank_0, wait_for_one_another, wait_on_a_lock):
         outcomes(3, body)
-    assert [one.value for one in AttachedWorld(4).run(pid)] == before
+    assert [result.value for result in AttachedWorld(4).run(pid)] == before
 
 
 def wait_for_one_another() -> None:
@@ -67,10 +67,10 @@ def wait_for_one_another() -> None:
 
 
 def check_ranks_that_wait_for_one_another_are_let_go() -> None:
-    before = [one.value for one in AttachedWorld(2).run(bodies)]
+    before = [result.value for result in AttachedWorld(2).run(bodies)]
     results = AttachedWorld(2).run(wait_for_one_another)
-    assert [one.outcome for one in results] == ["hung", "hung"], results
-    assert [one.value for one in AttachedWorld(2).run(bodies)] == before
+    assert [result.outcome for result in results] == ["hung", "hung"], results
+    assert [result.value for result in AttachedWorld(2).run(bodies)] == before
 
 
 def bodies() -> int:
@@ -87,7 +87,7 @@ def wait_on_a_lock() -> None:
 def check_a_rank_that_cannot_be_let_go_is_left_behind() -> None:
     for _ in range(2):
         results = AttachedWorld(2).run(wait_on_a_lock)
-        assert [one.outcome for one in results] == ["returned", "hung"], results
+        assert [result.outcome for result in results] == ["returned", "hung"], results
         assert str(results[1].wait).startswith("lock at attached_checks.py:"), results[1].wait
     assert outcomes(2, dist.barrier) == ["returned", "returned"]
 
@@ -110,7 +110,7 @@ def check_the_flight_recorder_tells_of_a_hung_collective() -> None:
 
 
 def check_a_case_makes_no_group_unless_it_has_one() -> None:
-    assert [one.value for one in AttachedWorld(2, group=False).run(dist.is_initialized)] == [False, False]
+    assert [result.value for result in AttachedWorld(2, group=False).run(dist.is_initialized)] == [False, False]
 
 
 def check_storage_that_all_see_is_accepted(place: Path) -> None:

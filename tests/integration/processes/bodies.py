@@ -92,7 +92,7 @@ def chain() -> None:
 
 
 def chain_caught() -> None:
-    """The same, but rank 0 catches what it is told."""
+    """The same, but rank 0 catches its error."""
     with contextlib.suppress(RuntimeError) if dist.get_rank() == 0 else contextlib.nullcontext():
         chain()
 

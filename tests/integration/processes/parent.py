@@ -23,7 +23,7 @@ def main() -> None:
         def judge(_: Sequence[RankResult]) -> None:
             server = shared().server()
             pids = [pid for crew in (*shared()._idle, *shared()._busy) for pid in crew.pids]
-            print(json.dumps({"pids": [server.pid, *pids], "directories": [server.directory, str(rig._root)]}), flush=True)
+            print(json.dumps({"pids": [server.pid, *pids], "directories": [server.directory, str(rig.root)]}), flush=True)
             ProcessWorld(2, timeout=600).run(bodies.late, 600.0)
 
         ProcessWorld(3).run(bodies.stop, math.inf, judge=judge)

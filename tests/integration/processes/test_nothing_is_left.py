@@ -73,17 +73,17 @@ def test_a_parent_that_is_ended_takes_its_ranks_along(end: signal.Signals) -> No
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as parent:
         assert parent.stdout is not None
-        told = json.loads(parent.stdout.readline())
-        handles = [os.pidfd_open(pid) for pid in told["pids"]]
+        report = json.loads(parent.stdout.readline())
+        handles = [os.pidfd_open(pid) for pid in report["pids"]]
         try:
             assert len(handles) > 5
             parent.send_signal(end)
             parent.wait(30)
-            assert [pid for pid, handle in zip(told["pids"], handles, strict=True) if not _ends(handle)] == []
+            assert [pid for pid, handle in zip(report["pids"], handles, strict=True) if not _ends(handle)] == []
         finally:
             for handle in handles:
                 os.close(handle)
-    assert [directory for directory in told["directories"] if Path(directory).exists()] == []
+    assert [directory for directory in report["directories"] if Path(directory).exists()] == []
 
 
 def _ends(handle: int) -> bool:

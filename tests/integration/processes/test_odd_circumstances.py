@@ -125,7 +125,7 @@ def test_temporary_files_that_somebody_removes_are_made_anew(crews: Crews) -> No
     assert len(values(ProcessWorld(2, crews=crews).run(bodies.barrier))) == 2
 
 
-def test_a_working_directory_that_is_gone_is_told(crews: Crews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_working_directory_is_reported(crews: Crews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything runs: ranks work where their parent does."""
     place = tmp_path / "gone"
     place.mkdir()

@@ -27,7 +27,7 @@ def rig(crews: Crews) -> Iterator[Rig]:
 @pytest.mark.parametrize("moment", ["", "!after"])
 @pytest.mark.parametrize("site", storage_sites("save"))
 def test_no_survivor_of_a_sigkill_hangs_and_nothing_half_done_is_committed(rig: Rig, site: str, moment: str) -> None:
-    """Everybody else is told by an error, no commit marker appears unless ``finish`` acted, and the checkpoint before it is untouched and loads."""
+    """All other ranks get an error, there is no commit marker unless ``finish`` acted, and the earlier checkpoint is untouched and loads."""
     if SITES[site].is_future and moment:
         pytest.skip("a future is over when its call is")
     ranks = [0] if SITES[site].callers == "coordinator" else range(RANKS)
@@ -35,7 +35,7 @@ def test_no_survivor_of_a_sigkill_hangs_and_nothing_half_done_is_committed(rig: 
         result = rig.run(Case(FaultPlan.parse(f"{site}@{rank}{moment}=kill"), "save", RANKS, world="processes"))
         assert result.verdict is Verdict.HOLDS, result.explain()
         assert {one: outcome.kind for one, outcome in result.outcomes.items()} == {
-            one: "dead" if one == rank else "raised" for one in range(RANKS)
+            other: "dead" if other == rank else "raised" for other in range(RANKS)
         }, result.explain()
         (storage,) = result.evidence.storage["save[1]"]
         assert not storage.damaged
@@ -79,7 +79,7 @@ def test_healed_ranks_try_again_with_the_same_storage(rig: Rig) -> None:
     """The retry of a failed save is judged in processes too."""
     result = rig.run(Case(FaultPlan.parse("writer.write_data@1#1x*=raise(OSError:ENOSPC)"), world="processes"))
     assert result.evidence.retry is not None
-    assert {one.kind for one in result.evidence.retry.values()} == {"returned"}
+    assert {outcome.kind for outcome in result.evidence.retry.values()} == {"returned"}
     assert result.verdict is Verdict.HOLDS
 
 

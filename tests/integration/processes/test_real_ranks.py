@@ -110,7 +110,7 @@ def test_the_thread_that_matters_is_shown(world: Make) -> None:
 
 
 def test_a_wait_for_something_outside_is_never_called_a_hang(world: Make) -> None:
-    """What the world cannot see the end of is unknown, after a limit, and says which thread it is."""
+    """A wait that something outside may end is unknown after a limit; the report names the thread."""
     results = world(2, external_limit=0.5).run(bodies.wait_outside, 1)
     assert outcomes(results) == ["unknown", "unknown"]
     assert str(results[0].wait).startswith("something outside (thread 'MainThread') at bodies.py:")
@@ -120,7 +120,7 @@ def test_a_wait_for_something_outside_is_never_called_a_hang(world: Make) -> Non
 
 
 @pytest.mark.parametrize("how", ["die", "exit"])
-def test_a_rank_that_ends_is_dead_and_its_peers_are_told(world: Make, how: str) -> None:
+def test_a_rank_that_ends_is_dead_and_its_peers_get_an_error(world: Make, how: str) -> None:
     """SIGKILL and an orderly exit look the same from outside."""
     results = world(2).run(bodies.end, how)
     assert outcomes(results) == ["raised", "dead"]
@@ -179,7 +179,7 @@ def test_a_body_that_cannot_be_sent_is_refused(world: Make) -> None:
 
 
 def test_a_value_that_cannot_come_back_is_refused(world: Make) -> None:
-    """It is the body's mistake, not an outcome; the world goes on."""
+    """It is an error of the body, not an outcome; the world still works."""
     with pytest.raises(UsageError, match="the value that the body returned on rank 0 cannot be pickled"):
         world(1).run(bodies.give_unpicklable)
     assert values(world(1).run(bodies.give, "value")) == ["value"]
@@ -201,7 +201,7 @@ def test_a_size_that_cannot_run_is_refused(size: Any) -> None:
         ProcessWorld(size)
 
 
-def test_what_a_rank_cannot_import_is_told(world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_import_on_a_rank_is_reported(world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a failure of the harness's user, not of the engine."""
     module = types.ModuleType("only_here")
     exec("def body(): pass", module.__dict__)
@@ -213,6 +213,6 @@ def test_what_a_rank_cannot_import_is_told(world: Make, monkeypatch: pytest.Monk
 def test_no_garbage_is_collected_while_a_body_runs(world: Callable[..., ProcessWorld], tmp_path: Path) -> None:
     """It goes when the body has ended, before the judge looks."""
     seen: list[str] = []
-    results = world().run(bodies.leave_open, tmp_path, judge=lambda _: seen.extend(sorted(one.name for one in tmp_path.iterdir())))
+    results = world().run(bodies.leave_open, tmp_path, judge=lambda _: seen.extend(sorted(path.name for path in tmp_path.iterdir())))
     assert values(results) == [False, False]
     assert seen == ["0", "1"]

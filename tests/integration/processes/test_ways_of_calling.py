@@ -49,7 +49,7 @@ def test_a_rank_that_one_group_loses_is_not_missed_by_the_other(rig: Rig, effect
     result = rig.run(Case(FaultPlan.parse(f"writer.write_data@2={effect}"), ranks=4, way="groups", world="processes"))
     assert result.verdict is Verdict.HOLDS, result.explain()
     assert {rank for rank, one in result.outcomes.items() if one.kind == "returned"} == {1, 3}
-    assert [one.committed for one in result.evidence.storage["save[1]"]] == [False, True]
+    assert [storage.committed for storage in result.evidence.storage["save[1]"]] == [False, True]
 
 
 def test_a_rank_that_stands_by_is_left_alone(rig: Rig) -> None:
@@ -61,7 +61,7 @@ def test_a_rank_that_stands_by_is_left_alone(rig: Rig) -> None:
 
 
 def test_a_rank_that_hangs_is_missed_by_its_own_group(rig: Rig) -> None:
-    """It is said who waits for whom: nobody waits for a rank of another group, or for one that stands by."""
+    """The reports show who waits for whom: no rank waits for a rank of another group, or for a rank that takes no part."""
     result = rig.run(Case(FaultPlan.parse("writer.write_data@2=hang"), ranks=3, way="subgroup", world="processes"))
     assert "gather, waiting for rank 2, at" in result.outcomes[1].where
     assert "waiting for" not in result.outcomes[2].where

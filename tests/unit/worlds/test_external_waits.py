@@ -1,4 +1,4 @@
-"""Waits that something outside the world may end are told from deadlocks."""
+"""Waits that something outside the world may end are distinguished from deadlocks."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_virtual_time_waits_for_the_outside(later: Outside) -> None:
 
 
 def test_a_rank_that_blocks_in_native_code_is_unknown_and_named() -> None:
-    """The test run goes on; the thread ends by itself once native code returns."""
+    """The test run continues; the thread ends when its native code returns."""
     native = threading.Lock()
     native.acquire()
 
@@ -218,4 +218,4 @@ def test_a_rank_that_fsspec_serves_keeps_its_turn() -> None:
         order.append(f"{rank} is answered")
 
     SimulatedWorld(3, seed=1).run(body)
-    assert [one.partition(" ")[0] for one in order[::2]] == [one.partition(" ")[0] for one in order[1::2]]
+    assert [entry.partition(" ")[0] for entry in order[::2]] == [entry.partition(" ")[0] for entry in order[1::2]]

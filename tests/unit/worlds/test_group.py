@@ -280,15 +280,15 @@ def test_a_timeout_breaks_the_side_of_the_rank_it_hits() -> None:
     """Seen with gloo: those that waited report a timeout; later collectives fail at once; the late rank finds connections closed."""
 
     def body() -> list[tuple[str, float]]:
-        told = []
+        errors = []
         if dist.get_rank() == 2:
             current().sleep(1900.0)
         for _ in range(2):
             try:
                 dist.barrier()
             except RuntimeError as error:
-                told.append((" ".join(str(error).split()[:3]), current().now()))
-        return told
+                errors.append((" ".join(str(error).split()[:3]), current().now()))
+        return errors
 
     timed_out = [("Timed out waiting", 1800.0), ("Application timeout caused", 1800.0)]
     closed = [("Connection closed by", 1900.0)] * 2
