@@ -95,6 +95,12 @@ def test_every_plan_that_a_page_shows_is_one(page: Path) -> None:
             assert all(isinstance(fault, Fault) for fault in FaultPlan.parse(plan))
 
 
+def test_the_readme_has_the_blocks_that_ci_follows() -> None:
+    """Each once: two commands, and what the first of them prints."""
+    marks = [block.comment for block in every_block("sh", "text") if block.page == ROOT / "README.md"]
+    assert [mark for mark in marks if mark.endswith(("-command", "sweep-output"))] == ["sweep-command", "test-command", "sweep-output"]
+
+
 def test_the_readme_quotes_the_mission_as_it_is() -> None:
     """The claim that the README shows is the scenario that runs, to the letter."""
     scenario = _text("scenarios/test_failures_reach_every_rank.py")
