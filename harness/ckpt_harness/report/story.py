@@ -32,8 +32,9 @@ def story(console: Console, result: CaseResult) -> None:
     say(console, _ranks(result))
     say(console, _storage(result))
     say(console, [Text()])
+    several = len(result.evidence.forecast.expectations) > 1
     for judgement in result.judgements:
-        say(console, _judgement(judgement, console.width))
+        say(console, _judgement(judgement, console.width, _subject(judgement) if several else ""))
     say(console, _signatures(result))
     say(console, [Text(), _verdict(result), Text.assemble(("again ", "dim"), result.replay_line())])
 
@@ -42,7 +43,7 @@ def _setting(result: CaseResult) -> Iterator[Text]:
     case = result.case
     grouping = f"coordinator {case.coordinator}" if case.way == "together" else f"way {case.way} ({case.call_style.about})"
     parts = [f"{result.expectation.operation} on {case.ranks} rank(s)", grouping, f"engine {case.engine}", f"workload {case.workload}"]
-    unusual = [name for name in ("planner", "executor", "staging", "overlap", "onto") if getattr(case, name) != getattr(Case, name)]
+    unusual = [name for name in ("world", "planner", "executor", "staging", "overlap", "onto") if getattr(case, name) != getattr(Case, name)]
     parts += [f"{name} {getattr(case, name)}" for name in unusual]
     yield Text.assemble(("plan  ", "dim"), str(case.plan) or "(no faults)")
     yield Text.assemble(("case  ", "dim"), ", ".join([*parts, f"seed {case.seed}"]))
@@ -86,7 +87,13 @@ def _storage(result: CaseResult) -> Iterator[Text]:
         yield from (Text(f"  {line}") for line in lines)
 
 
-def _judgement(judgement: Judgement, width: int) -> Iterator[Text]:
+def _subject(judgement: Judgement) -> str:
+    """The operation and the ranks that are judged, where the case has several operations or groups."""
+    ranks = f" by ranks {', '.join(map(str, judgement.ranks))}" if judgement.ranks else ""
+    return f" of {judgement.operation}{ranks}" if judgement.operation else ""
+
+
+def _judgement(judgement: Judgement, width: int, subject: str) -> Iterator[Text]:
     """The verdict and the claim of an oracle, and why the claim does not hold."""
     name = "KNOWN" if judgement.known else judgement.verdict.name
     note = ""
@@ -94,7 +101,7 @@ def _judgement(judgement: Judgement, width: int) -> Iterator[Text]:
         note = f" ({judgement.known})"
     elif not judgement.claimed:
         note = " (not claimed by the engine)"
-    head = f"{name:<{len(_INDENT)}}{judgement.oracle}{note}"
+    head = f"{name:<{len(_INDENT)}}{judgement.oracle}{subject}{note}"
     lines = textwrap.wrap(f"{head}: {claim_of(judgement.oracle)}", max(width, 40), subsequent_indent=_INDENT, break_on_hyphens=False)
     yield Text.assemble(mark_of(name), lines[0][len(name) : len(head)], (lines[0][len(head) :], "dim"))
     yield from (Text(line, style="dim") for line in lines[1:])

@@ -69,7 +69,7 @@ def legend() -> Text:
         text.append(f" {mark} ", style=style)
         text.append(f"{meaning} ", style="dim")
     for line in (
-        "Rows: where the fault strikes. Columns: the rank that it strikes, of 2, 3, ... ranks.",
+        "Rows: where the fault strikes. Columns: the struck rank, of 2, 3, ... ranks.",
         "In each square: a plain error first, then all other errors and effects.",
         "Blank: the rank never calls the site, or nothing was tried there.",
     ):
