@@ -125,6 +125,7 @@ def ranks_as_threads(
     world_of_caller: Callable[[], RankWorld | None],
     caches_of_caller: Callable[[], dict[str, Any] | None],
     future_wait: Callable[[Callable[[Any], Any]], Callable[[Any], Any]],
+    future_derived: Callable[[list[Any], Any], None],
 ) -> Iterator[None]:
     """Until the end of the ``with`` block, torch keeps per rank what it usually keeps per process.
 
@@ -132,6 +133,7 @@ def ranks_as_threads(
         world_of_caller: returns the registry of groups of the calling thread's rank, or None on a thread of no rank.
         caches_of_caller: returns the plan caches of the calling thread's rank, or None on a thread of no rank.
         future_wait: wraps ``torch._C.Future.wait``.
+        future_derived: receives the sources of each future that is made from other futures, and the new future.
     """
     planner: Any = sys.modules.get("torch.distributed.checkpoint.planner")
     replaced: list[tuple[Any, str, Any]] = []
@@ -148,8 +150,8 @@ def ranks_as_threads(
             replace(distributed_c10d, name, distributed_c10d.__dict__[name])
     # init_process_group wraps the hook at each call, so once per rank.
     replace(sys, "excepthook", sys.excepthook)
-    # The method of C++: torch.futures.Future.wait and the functions of torch.futures all call it.
-    replace(torch._C.Future, "wait", future_wait(torch._C.Future.wait))
+    for owner, name, value in future_replacements(future_wait, future_derived):
+        replace(owner, name, value)
     if planner is not None:
         # Plan caches live at class level, with the name of the planner's class as key: ranks in one process would overwrite each other's plans.
         for name, value in list(vars(planner.SavePlanner).items()):
@@ -164,6 +166,37 @@ def ranks_as_threads(
         isolate(False)
         while replaced:
             setattr(*replaced.pop())
+
+
+def future_replacements(
+    future_wait: Callable[[Callable[[Any], Any]], Callable[[Any], Any]], derived: Callable[[list[Any], Any], None]
+) -> list[tuple[Any, str, Any]]:
+    """What a world replaces to see who waits for a torch future: (owner, name, replacement).
+
+    The methods are those of C++, which all of ``torch.futures`` calls.
+
+    Args:
+        future_wait: wraps ``torch._C.Future.wait``.
+        derived: receives the sources of each future that is made from other futures, and the new future.
+    """
+    real_then, real_collect = torch._C.Future.then, torch._C._collect_all
+
+    def then(future: Any, callback: Callable[[Any], Any]) -> Any:
+        made = real_then(future, callback)
+        derived([future], made)
+        return made
+
+    def collect_all(futures: Any) -> Any:
+        sources = list(futures)
+        made = real_collect(sources)
+        derived(sources, made)
+        return made
+
+    return [
+        (torch._C.Future, "wait", future_wait(torch._C.Future.wait)),
+        (torch._C.Future, "then", then),
+        (torch._C, "_collect_all", collect_all),
+    ]
 
 
 def enter_rank(world: RankWorld) -> None:
@@ -367,6 +400,36 @@ def background_stager() -> Any:
         return BlockingAsyncStager()
     pinned = torch.cuda.is_available()  # pinned memory and non-blocking copies need an accelerator
     return DefaultStager(StagingOptions(pinned, not pinned, True, pinned))
+
+
+def is_future(value: object) -> bool:
+    """Whether ``value`` is a future of torch. What ``then`` returns is of the base class, which has no public name."""
+    return isinstance(value, torch._C.Future)
+
+
+def completed_future(value: Any) -> Any:
+    """A future of torch that has completed."""
+    future: Any = torch.futures.Future()
+    future.set_result(value)
+    return future
+
+
+def failed_future(error: BaseException) -> Any:
+    """A future of torch that has failed.
+
+    The public ``set_exception`` refuses errors that are no ``Exception``, such as ``SystemExit``; they are set as it sets all others.
+    """
+    future: Any = torch.futures.Future()
+    if isinstance(error, Exception):
+        future.set_exception(error)
+        return future
+
+    def raise_error(result: BaseException) -> None:
+        raise result
+
+    torch._C.Future._set_unwrap_func(future, raise_error)
+    future.set_result(error)
+    return future
 
 
 def resolve_storage(checkpoint_id: Any, *, reader: bool) -> Any:

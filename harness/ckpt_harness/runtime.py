@@ -152,6 +152,32 @@ def _number_in(variable: str) -> int | None:
     return int(text)
 
 
+_lost: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
+
+def lose(future: Any, why: str) -> None:
+    """Declares that nothing ever completes a torch future, so that a world can call a wait for the future a hang.
+
+    Args:
+        future: the future.
+        why: the fault, for the report of hangs.
+    """
+    _lost[future] = why
+
+
+def lost(future: Any) -> str | None:
+    """The fault that keeps a torch future from completing; None if there is none."""
+    return _lost.get(future)
+
+
+def derive(sources: list[Any], made: Any) -> None:
+    """Notes that ``made`` completes only when all of ``sources`` do, so it is lost if one of them is."""
+    for source in sources:
+        why = lost(source)
+        if why is not None:
+            lose(made, why)
+
+
 _installed: list[Runtime] = [RealRuntime()]
 
 JOIN = "CKPT_HARNESS_JOIN"

@@ -19,6 +19,20 @@ BUGS = (
         (Edit(SAVE, _WRITTEN, "try:\n    all_writes.wait()\n    return all_writes.value()\nexcept Exception:\n    return []"),),
     ),
     Bug(
+        "a write future counts as complete once its callbacks are called, although it has failed",
+        ("attribution",),
+        (
+            Edit(
+                SAVE,
+                _WRITTEN,
+                "if isinstance(all_writes, torch.futures.Future):\n    import threading\n    complete = threading.Event()\n    results = []\n"
+                "    all_writes.add_done_callback(lambda done: complete.set())\n    complete.wait()\n"
+                "    all_writes.add_done_callback(lambda done: results.extend(done.value()))\n    return results\n"
+                "all_writes.wait()\nreturn all_writes.value()",
+            ),
+        ),
+    ),
+    Bug(
         "the write future is not awaited", ("agreement",), (Edit(SAVE, "all_writes.wait()", "pass"),), Sweep(("save",), (1,), workload="objects")
     ),
     Bug("the read future is not awaited", ("attribution",), (Edit(LOAD, "all_reads.wait()", "pass"),), LOADS),

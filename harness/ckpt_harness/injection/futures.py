@@ -1,8 +1,15 @@
-"""Futures that fail, never complete, or return a wrong value where the plan says so: stand-ins for the futures of storages and stagers."""
+"""Futures of storages and stagers that fail, never complete, come late or return a wrong value, where the plan says so.
+
+Where the storage returned a future of torch, the engine gets a future of torch: one that has failed, or that nothing ever completes. For every other
+effect, and for futures of other types, it gets a stand-in that passes on to the inner future what the fault leaves alone; the stand-in of a torch future
+is an instance of ``torch.futures.Future`` too.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
+import functools
+import sys
 from typing import Any
 
 from ckpt_harness import runtime
@@ -14,7 +21,7 @@ from ckpt_harness.injection.results import wrong
 
 
 def faulty_future(faults: Injector, site_name: str, inner: Any) -> Any:
-    """Wraps the future of ``write_data`` or ``read_data`` if a fault strikes it; returns ``inner`` itself otherwise.
+    """The future that the engine gets for ``inner``, the future of ``write_data`` or ``read_data``; ``inner`` itself unless a fault strikes it.
 
     A fault that fails the future fires now, whether or not anybody waits for the future later.
 
@@ -24,7 +31,37 @@ def faulty_future(faults: Injector, site_name: str, inner: Any) -> Any:
         inner: the future that the method returned.
     """
     arrival = _arrive(faults, site_name)
-    return inner if arrival.fault is None else FaultyFuture(faults, arrival, inner)
+    if arrival.fault is None:
+        return inner
+    if not _is_of_torch(inner):
+        return FaultyFuture(faults, arrival, inner)
+
+    from ckpt_harness import _torch
+
+    effect = arrival.fault.effect
+    if isinstance(effect, FailFuture) and effect.at == "wait":
+        return _torch.failed_future(error_specs.injected(effect.error, site_name, arrival.rank))
+    if isinstance(effect, NeverComplete):
+        return _lost_future(f"{effect} at {site_name}")
+    return _torch_stand_in()(faults, arrival, inner)
+
+
+def _is_of_torch(inner: Any) -> bool:
+    if "torch" not in sys.modules:
+        return False
+
+    from ckpt_harness import _torch
+
+    return _torch.is_future(inner)
+
+
+def _lost_future(why: str) -> Any:
+    """A future of torch that nothing ever completes. A world sees a wait for it as a hang; elsewhere, the wait is torch's own, and never ends."""
+    from torch.futures import Future
+
+    future: Future[Any] = Future()
+    runtime.lose(future, why)
+    return future
 
 
 def faulty_completion(faults: Injector, site_name: str, inner: concurrent.futures.Future[Any]) -> concurrent.futures.Future[Any]:
@@ -76,6 +113,7 @@ class FaultyFuture:
     """
 
     def __init__(self, faults: Injector, arrival: Arrival, inner: Any) -> None:
+        super().__init__()
         self._faults, self._arrival, self._inner = faults, arrival, inner
         self._effect = arrival.fault.effect if arrival.fault is not None else None
         self._acted = False
@@ -116,3 +154,24 @@ class FaultyFuture:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+
+@functools.cache
+def _torch_stand_in() -> Any:
+    """The class of stand-ins for futures of torch: a subclass of ``torch.futures.Future``, whose callbacks receive the stand-in."""
+    from torch.futures import Future
+
+    class FaultyTorchFuture(FaultyFuture, Future):  # type: ignore[type-arg]
+        def then(self, callback: Any) -> Any:
+            return self._inner.then(lambda _: callback(self))
+
+        def add_done_callback(self, callback: Any) -> None:
+            self._inner.add_done_callback(lambda _: callback(self))
+
+        def set_result(self, result: Any) -> None:
+            self._inner.set_result(result)
+
+        def set_exception(self, result: Any) -> None:
+            self._inner.set_exception(result)
+
+    return FaultyTorchFuture

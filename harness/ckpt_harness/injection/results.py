@@ -8,26 +8,6 @@ from ckpt_harness.faults.effects import BitFlip, Effect, TornWrite, Truncate, Wr
 from ckpt_harness.faults.sites import Site
 
 
-class Done:
-    """A completed future; made without torch.
-
-    Args:
-        value: the result of the future.
-    """
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def wait(self) -> Any:
-        return self._value
-
-    def value(self) -> Any:
-        return self._value
-
-    def done(self) -> bool:
-        return True
-
-
 def skipped(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result of a call that did nothing: its argument where the method transforms an argument, else the value of an idle success.
 
@@ -36,10 +16,10 @@ def skipped(site: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args: positional arguments of the call.
         kwargs: keyword arguments of the call.
     """
-    if site.name == "writer.write_data":
-        return Done([])
-    if site.name == "reader.read_data":
-        return Done(None)
+    if site.name in ("writer.write_data", "reader.read_data"):
+        from ckpt_harness import _torch
+
+        return _torch.completed_future([] if site.name == "writer.write_data" else None)
     if site.result in ("argument", "list"):
         return args[0] if args else next(iter(kwargs.values()))
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from injector_doubles import World, injector_of
 
 
@@ -20,9 +21,10 @@ def test_skip_reports_success_and_does_nothing(world: World, site: str, argument
 
 
 def test_skipped_data_looks_written_and_read(world: World) -> None:
-    """The result is a completed future with no entries."""
+    """The result is a completed future of torch with no entries."""
     written = injector_of("writer.write_data@0=skip").call("writer.write_data", lambda: None)
     read = injector_of("reader.read_data@0=skip").call("reader.read_data", lambda: None)
+    assert type(written) is type(read) is torch.futures.Future
     assert (written.wait(), written.value(), written.done()) == ([], [], True)
     assert (read.wait(), read.value(), read.done()) == (None, None, True)
 

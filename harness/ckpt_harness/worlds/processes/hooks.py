@@ -7,6 +7,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from ckpt_harness import _torch, runtime
 from ckpt_harness.worlds.base import Faults
 
 _SITES = {
@@ -41,6 +42,23 @@ def install(waiting: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None
             setattr(group, method, _asking(f"pg.{site}", getattr(group, method)))
     work: Any = dist.Work
     work.wait = waiting(work.wait)
+    watch_futures()
+
+
+def watch_futures() -> None:
+    """Lets a wait for a torch future that a fault has lost be a hang of the current runtime, which reports and releases the wait as any other hang."""
+    for owner, name, replacement in _torch.future_replacements(_hanging_where_lost, runtime.derive):
+        setattr(owner, name, replacement)
+
+
+def _hanging_where_lost(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def wait(future: Any) -> Any:
+        why = runtime.lost(future)
+        if why is not None:
+            runtime.current().hang(why)
+        return real(future)
+
+    return wait
 
 
 def _asking(site: str, real: Callable[..., Any]) -> Callable[..., Any]:

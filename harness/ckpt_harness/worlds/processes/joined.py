@@ -15,7 +15,7 @@ from typing import Any
 
 from ckpt_harness import runtime
 from ckpt_harness.history import Event, History
-from ckpt_harness.worlds.processes import messages, where
+from ckpt_harness.worlds.processes import hooks, messages, where
 from ckpt_harness.worlds.processes.messages import Answer, Welcome, Where
 from ckpt_harness.worlds.processes.reporting import Reported, Reporting
 
@@ -68,6 +68,7 @@ def join() -> History:
     door.connect(f"\0{os.environ[DOOR]}")
     joined = Joined(Connection(door.detach()))
     runtime.install_for_good(joined)
+    hooks.watch_futures()
     return Reported(joined)
 
 

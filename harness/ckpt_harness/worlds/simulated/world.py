@@ -241,7 +241,7 @@ class _Run:
         with (
             garbage.kept(),
             threads.installed(),
-            _torch.ranks_as_threads(_groups_of_caller, _caches_of_caller, _future_wait),
+            _torch.ranks_as_threads(_groups_of_caller, _caches_of_caller, _future_wait, runtime.derive),
             runtime.installed(_Runtime(self.scheduler, self.fabric)),
         ):
             yield
@@ -344,10 +344,13 @@ def _caches_of_caller() -> dict[str, Any] | None:
 
 
 def _future_wait(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """``torch.futures.Future.wait`` as a scheduler point: something outside the world may complete the future."""
+    """``torch.futures.Future.wait`` as a scheduler point: something outside the world may complete the future, unless a fault has lost it."""
 
     def wait(future: Any) -> Any:
         if current_task() is not None and not future.done():
+            why = runtime.lost(future)
+            if why is not None:
+                runtime.current().hang(why)
             wait_outside("torch future", lambda tell: future.add_done_callback(lambda _: tell()), future.done)
         return real(future)
 
