@@ -25,7 +25,7 @@ from ckpt_harness.cases.surroundings import silenced
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call
 from ckpt_harness.engines.names import find_engine
-from ckpt_harness.errors import UsageError
+from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.workloads.context import context_here
 from ckpt_harness.workloads.workload import find_workload
@@ -137,7 +137,7 @@ def _saved(scene: Scene, root: Path) -> dict[str, bytes]:
     engine, workload = find_engine(scene.engine), find_workload(scene.workload)
     place = engine.place(root, PLACE)
     if "://" in place:
-        raise UsageError(f"engine {scene.engine!r} stores at {place!r}, and files are damaged in directories; valid: engines on a file system")
+        raise UsageError(f"engine {quoted(scene.engine)} stores at {quoted(place)}, and files are damaged in directories; valid: engines on a file system")
 
     def body() -> None:
         state = workload.make(context_here(ATTEMPT, scene.ranks))

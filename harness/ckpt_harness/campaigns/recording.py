@@ -13,7 +13,7 @@ from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.disk.journal import DiskOp, Files, Journal, files_after
 from ckpt_harness.engines.base import Call
 from ckpt_harness.engines.names import find_engine
-from ckpt_harness.errors import UsageError
+from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.injection.injector import Injector
@@ -54,12 +54,13 @@ class Scene:
         engine = find_engine(self.engine)
         find_workload(self.workload)
         if Capability.FILE_SYSTEM not in engine.capabilities:
-            raise UsageError(f"engine {self.engine!r} does not claim {Capability.FILE_SYSTEM.value!r}: its writes cannot be recorded")
+            raise UsageError(f"engine {quoted(self.engine)} does not claim {Capability.FILE_SYSTEM.value!r}: its writes cannot be recorded")
         if "way" in engine.usual:
-            raise UsageError(f"engine {self.engine!r} is called in way {engine.usual['way']!r}; valid: engines by which ranks save together")
+            raise UsageError(f"engine {quoted(self.engine)} is called in way {engine.usual['way']!r}; valid: engines by which ranks save together")
         place = engine.place(Path("directory"), PLACE)
         if "://" in place:
-            raise UsageError(f"engine {self.engine!r} stores at {place!r}, and durability models are about directories; valid: engines on a file system")
+            stores = f"engine {quoted(self.engine)} stores at {quoted(place)}"
+            raise UsageError(f"{stores}, and durability models are about directories; valid: engines on a file system")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def check_saved(engine: str, results: Sequence[RankResult]) -> None:
     """
     failed = [f"rank {result.rank}: {result.record or result.outcome}" for result in results if result.outcome != "returned"]
     if failed:
-        raise UsageError(f"engine {engine!r} cannot save when nothing goes wrong: {'; '.join(failed)}")
+        more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
+        raise UsageError(f"engine {quoted(engine)} cannot save when nothing goes wrong: {failed[0]}{more}")
 
 
 def record(scene: Scene, root: Path) -> Recording:
@@ -149,4 +151,7 @@ def _check_nothing_is_missing(scene: Scene, recorded: Files, stored: Files) -> N
     """Insists that the recorded operations lead to the files that are stored."""
     differing = sorted(path for path in {*recorded, *stored} if recorded.get(path) != stored.get(path))
     if differing:
-        raise UsageError(f"engine {scene.engine!r} writes past its file system: {', '.join(differing)}; its crashes cannot be enumerated")
+        more = f" and {len(differing) - 2} more files" if len(differing) > 2 else ""
+        raise UsageError(
+            f"engine {quoted(scene.engine)} writes past its file system: {', '.join(differing[:2])}{more}; its crashes cannot be enumerated"
+        )

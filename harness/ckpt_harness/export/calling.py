@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ckpt_harness.cases.case import Case
-from ckpt_harness.errors import UsageError
+from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.export.faults import IN_BACKGROUND, PLACE_OF_SAVE, STAGERS, Faults
 from ckpt_harness.faults.effects import Delay
 
@@ -33,13 +33,13 @@ def check(case: Case) -> None:
         if name not in _KNOWN and value != getattr(defaults, name):
             raise UsageError(f"{name}={value!r} cannot be exported yet; valid: {getattr(defaults, name)!r}")
     if case.way not in _WAYS:
-        raise UsageError(f"way {case.way!r} cannot be exported yet; valid: {', '.join(_WAYS)}")
+        raise UsageError(f"way {quoted(case.way)} cannot be exported yet; valid: {', '.join(_WAYS)}")
     if case.planner not in _PLANNERS:
-        raise UsageError(f"planner {case.planner!r} cannot be exported yet; valid: {', '.join(_PLANNERS)}")
+        raise UsageError(f"planner {quoted(case.planner)} cannot be exported yet; valid: {', '.join(_PLANNERS)}")
     if case.engine not in ENGINES:
         why = "its store lives in one process" if case.engine == "fsspec-memory" else "stand-alone scripts know torch only"
-        raise UsageError(f"engine {case.engine!r} cannot be exported: {why}; engines: {', '.join(ENGINES)}")
-    own = [str(fault) for fault in case.plan if fault.at.side == "writer"] or [f"engine={case.engine!r}"] * bool(ENGINES[case.engine])
+        raise UsageError(f"engine {quoted(case.engine)} cannot be exported: {why}; engines: {', '.join(ENGINES)}")
+    own = [str(fault) for fault in case.plan if fault.at.side == "writer"] or [f"engine={quoted(case.engine)}"] * bool(ENGINES[case.engine])
     if case.staging == "engine" and own:  # the engine uses any writer as its stager, if the writer can be one
         raise UsageError(f"{own[0]} with staging 'engine' cannot be exported: a script's own writer is its own stager; valid: staging 'writer'")
     if case.overlap != "none":
@@ -48,9 +48,9 @@ def check(case: Case) -> None:
 
 def _check_two(case: Case) -> None:
     """Refuses two saves at once, unless both must succeed: a script can claim nothing else."""
-    with_it = f"with overlap {case.overlap!r}"
+    with_it = f"with overlap {quoted(case.overlap)}"
     if case.overlap != "shared":
-        raise UsageError(f"overlap {case.overlap!r} cannot be exported yet; valid: none, shared")
+        raise UsageError(f"overlap {quoted(case.overlap)} cannot be exported yet; valid: none, shared")
     for name in _OF_TWO:
         if getattr(case, name) != getattr(Case, name):
             raise UsageError(f"{name} {getattr(case, name)!r} {with_it} cannot be exported yet; valid: {getattr(Case, name)!r}")
