@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from doc_pages import GENERATED, PAGES, ROOT, Block, anchors, calls, every_block, links, name
+from doc_pages import GENERATED, PAGES, ROOT, Block, anchors, calls, every_block, links, name, pattern
 
 import ckpt_harness
 from ckpt_harness.cli import main
@@ -135,3 +135,15 @@ def test_the_tables_of_engines_workloads_and_capabilities_are_whole() -> None:
     assert [one for one in (*BUILT_IN, *WORKLOADS, *PARALLEL) if f"`{one}`" not in engines] == []
     capabilities = _text("docs/how-to/storage.md")
     assert [one.value for one in Capability if f"`{one.value}`" not in capabilities and one is not Capability.OBJECT_STORE] == []
+
+
+@pytest.mark.parametrize("shown", ["one\ntwo\nthree\n", "...\nthree\n", "one\n...\n", "o...e\n...\nthree\n"])
+def test_what_a_page_leaves_out_may_be_anything(shown: str) -> None:
+    """Whole lines, or a part of a line."""
+    assert pattern(shown).fullmatch("one  \ntwo\nthree\n")
+
+
+@pytest.mark.parametrize("shown", ["one\nthree\n", "one\ntwo\n", "...\nfour\n", "t...\n...\n", ""])
+def test_what_a_page_shows_has_to_be_printed(shown: str) -> None:
+    """An output that lacks a line of the page, or has more than the page leaves out, is another output."""
+    assert not pattern(shown).fullmatch("one\ntwo\nthree\n")
