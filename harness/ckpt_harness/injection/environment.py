@@ -7,7 +7,8 @@ With ``CKPT_HARNESS_PLAN="writer.write_data@0=raise"`` in its environment, a pro
 
 Ranks of the plan are ranks of the world: ``@1`` is the process with this rank in the default process group, or with ``RANK=1`` while it has no group.
 
-At the end of a process in which no fault fired although one could have, a line on stderr says so.
+At the end of a process in which no fault fired although one could have, a line on stderr says so; another line names the async saves that failed while
+nobody looked at the future that ``async_save`` returned.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ckpt_harness.errors import PlanError, quoted
 from ckpt_harness.faults.plan import as_plan
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.patching import intercepted, within_reach
+from ckpt_harness.injection.unobserved import watched
 
 VARIABLE = "CKPT_HARNESS_PLAN"
 """Environment variable with the plan that is injected for the life of a process."""
@@ -30,7 +32,7 @@ VARIABLE = "CKPT_HARNESS_PLAN"
 def install_from_environment() -> None:
     """Injects the plan of ``CKPT_HARNESS_PLAN`` for the life of the process.
 
-    If none of the plan's faults has fired when the process ends, one line on stderr says so.
+    If none of the plan's faults has fired when the process ends, or if nobody has looked at the future of a failed async save, one line on stderr says so.
 
     Raises:
         PlanError: the plan is malformed, or could never act.
@@ -40,8 +42,11 @@ def install_from_environment() -> None:
         faults = Injector(within_reach(as_plan(text)))
     except PlanError as error:
         raise PlanError(f"{VARIABLE}={quoted(text)}: {error}") from None
+    futures = watched(faults)
     _until_exit.enter_context(intercepted(faults))
     atexit.register(_report_silence, faults)
+    if futures is not None:
+        atexit.register(futures.report)
 
 
 _until_exit = contextlib.ExitStack()

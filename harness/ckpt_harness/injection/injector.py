@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ckpt_harness import runtime
 from ckpt_harness.disk.journal import Journal
@@ -21,6 +21,9 @@ from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.history import Event, History
 from ckpt_harness.injection.arrival import Arrival, Arrivals
 from ckpt_harness.injection.results import skipped, wrong
+
+if TYPE_CHECKING:
+    from ckpt_harness.injection.unobserved import ReturnedFutures
 
 T = TypeVar("T")
 
@@ -64,6 +67,7 @@ class Injector:
         watches_network: whether requests to object stores pass through an address of the harness.
         bound_to: the operation that all calls through this object belong to; None for the current operation of the calling rank.
         internal_errors: errors of the harness itself.
+        returned: notes the futures that async saves return; None where nobody asks for them.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Injector:
         self.watches_network = watch_network or plan.strikes_network
         self.bound_to: str | None = None
         self.internal_errors: list[str] = []
+        self.returned: ReturnedFutures | None = None
         self._rank = rank
         self._arrivals = Arrivals(plan, coordinators)
         self._over: list[bool] = []  # a list, so that all views share the change
@@ -290,7 +295,7 @@ class Injector:
         # rank along. Without a known world, a launcher pickles the object for several ranks.
         rank = self.rank() if self._rank is None and runtime.known_world_size() is not None else self._rank
         # A history and a journal stay in their process; firings travel with the counts.
-        return {**self.__dict__, "history": None, "journal": None, "_rank": rank, "recorded": self.history is not None}
+        return {**self.__dict__, "history": None, "journal": None, "returned": None, "_rank": rank, "recorded": self.history is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         recorded = state.pop("recorded")

@@ -26,6 +26,7 @@ from ckpt_harness.faults.plan import FaultPlan, as_plan
 from ckpt_harness.injection.activation import activated, active
 from ckpt_harness.injection.arguments import ENTRIES, Entry, wrap_arguments, wrap_stager
 from ckpt_harness.injection.injector import Injector
+from ckpt_harness.injection.unobserved import ReturnedFuture, watched
 from ckpt_harness.injection.wrapper import INJECTED_BY, check_world, operation_of
 
 
@@ -37,6 +38,9 @@ def inject(plan: FaultPlan | str) -> Iterator[Injector]:
     side, such as ``write_data``, means the writer or the reader. Ranks are ranks of the default process group; a process without a group has the number
     that its launcher gave it (``RANK``), else 0. A fault with ``save[3]/`` strikes in the rank's third save since the block began. The
     save that an ``async_save`` runs on its executor belongs to ``async_save[n]``, also while it uploads after the end of the block.
+
+    At the end of the block, one line on stderr names the async saves that failed while nobody looked at the future that ``async_save`` returned; for
+    those that still run, the line comes at the end of the process.
 
     Args:
         plan: the faults, or their text.
@@ -61,8 +65,14 @@ def inject(plan: FaultPlan | str) -> Iterator[Injector]:
         >>> faults.fired
         (Firing(fault='writer.write_data@0=raise(OSError:ENOSPC)', rank=0, operation='save[1]', nth=1),)
     """
-    with intercepted(Injector(within_reach(as_plan(plan)))) as faults:
-        yield faults
+    faults = Injector(within_reach(as_plan(plan)))
+    futures = watched(faults)
+    try:
+        with intercepted(faults):
+            yield faults
+    finally:
+        if futures is not None:
+            futures.report_finally()
 
 
 @contextlib.contextmanager
@@ -178,7 +188,13 @@ def _operate(entry: Entry, function: Callable[..., Any], call: inspect.BoundArgu
     finally:
         _views.reset(token)
     if entry.kind == "async_save":
-        getattr(result, "upload_completion", result).add_done_callback(end)
+        upload = getattr(result, "upload_completion", result)
+        upload.add_done_callback(end)
+        if any(faults.returned is not None for faults in injectors):
+            returned = ReturnedFuture(upload)
+            for faults, name in begun:
+                if faults.returned is not None:
+                    faults.returned.add(name, returned)
     else:
         end()
     return result
