@@ -24,11 +24,12 @@ from torch.distributed.checkpoint._storage_utils import _storage_setup
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 from torch.distributed.checkpoint.stateful import Stateful
 
-try:  # public since torch 2.15, where the old name emits a warning
+try:  # FsspecReader and FsspecWriter are public since torch 2.15, where an import from the old module emits a deprecation warning
     from torch.distributed.checkpoint.fsspec_filesystem import (  # type: ignore[import-not-found, unused-ignore]  # absent from the torch of the type check
-        FileSystem as FsspecFileSystem,
+        FsspecReader,
+        FsspecWriter,
     )
-    from torch.distributed.checkpoint.fsspec_filesystem import FsspecReader, FsspecWriter
+    from torch.distributed.checkpoint.fsspec_filesystem import _FileSystem as FsspecFileSystem
 except ImportError:
     from torch.distributed.checkpoint._fsspec_filesystem import FileSystem as FsspecFileSystem
     from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
@@ -49,6 +50,9 @@ def register_backend(create: Callable[..., Any]) -> None:
     """
     if not hasattr(dist.Backend, SIMULATED_BACKEND.upper()):
         dist.Backend.register_backend(SIMULATED_BACKEND, create, extended_api=True, devices=["cpu"])
+    # The flight recorder of torch 2.15 asks a group's C++ backend for its name, and a simulated group is Python alone.
+    recorded_elsewhere: set[str] = getattr(distributed_c10d, "_FR_SELF_RECORDING_BACKENDS", set())
+    recorded_elsewhere.add(SIMULATED_BACKEND)
 
 
 class RankWorld:

@@ -21,7 +21,7 @@ from ckpt_harness.cli import main
 from ckpt_harness.engines import names
 from ckpt_harness.engines.base import Call
 from ckpt_harness.engines.names import THIRD_PARTY, find_engine
-from ckpt_harness.engines.third_party.handing import handed
+from ckpt_harness.engines.third_party.storage_override import handed
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.judging.verdict import Verdict

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ckpt_harness.campaigns.space import Cell, Coverage, space
+from ckpt_harness.campaigns.fault_space import Cell, Coverage, space
 from ckpt_harness.campaigns.swept_faults import fault_at, other_effects, pairs, plain_error
 from ckpt_harness.cases.case import Case, Onto, WorldName
 from ckpt_harness.cases.fallback import placed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from ckpt_harness.campaigns.space import Cell
+from ckpt_harness.campaigns.fault_space import Cell
 from ckpt_harness.cases.case import Case, WorldName
 from ckpt_harness.faults import error_specs as zoo
 from ckpt_harness.faults.effects import (

@@ -118,7 +118,7 @@ def _usual_jobs(world: str) -> int:
 def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *, compared: bool) -> int:
     """Runs a sweep and prints its report; the exit status."""
     from ckpt_harness.campaigns.compare_worlds import differences, simulated_twins
-    from ckpt_harness.campaigns.running import run_all
+    from ckpt_harness.campaigns.run_cases import run_all
     from ckpt_harness.campaigns.sweep import plan_sweep
     from ckpt_harness.campaigns.workers import quiet, stay_on_one_processor
     from ckpt_harness.cases.rig import Rig

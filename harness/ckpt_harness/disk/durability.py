@@ -45,8 +45,8 @@ from typing import Literal
 from ckpt_harness.disk.entries import State
 from ckpt_harness.disk.inode import BLOCK, Option
 from ckpt_harness.disk.journal import DiskOp, files_after
-from ckpt_harness.disk.ordered import Ordered
-from ckpt_harness.disk.posix import Posix
+from ckpt_harness.disk.model_ordered import Ordered
+from ckpt_harness.disk.model_posix import Posix
 
 Model = Literal["kill", "ordered", "posix"]
 MODELS: tuple[Model, ...] = ("kill", "ordered", "posix")

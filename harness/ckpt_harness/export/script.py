@@ -181,7 +181,7 @@ def _of_one(result: CaseResult, case: Case, register: Register) -> str:
         longest=2 * _PATIENCE_WITH_PROCESSES if by_process else 30,
         hung=any(text.startswith("hung in") for text in flat),
         lost=any("exit code" in ending or ending == observed.LEFT for ending in saw),
-        told=any("CheckpointException" in text for text in flat),
+        names_ranks=any("CheckpointException" in text for text in flat),
         call=calling.call(case, faults, "state" if contents else empty if loads else full),
         awaited=calling.awaited(case),
         staged=staged,

@@ -5,6 +5,7 @@ A file holds ``[[finding]]`` tables; docs/FINDINGS.md shows an example. The ship
 
 from __future__ import annotations
 
+import fnmatch
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from ckpt_harness.errors import UsageError, choices, quoted, unknown
 from ckpt_harness.faults.calling import CALL_STYLES, EXECUTORS, OVERLAPS, STAGINGS
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
 from ckpt_harness.findings.entry import Entry
-from ckpt_harness.findings.signatures import ROLES, Signature, matches
+from ckpt_harness.findings.signatures import ROLES, Signature
 from ckpt_harness.judging.oracles import ORACLES
 
 if sys.version_info >= (3, 11):
@@ -135,12 +136,12 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
 
 def _check_sites(patterns: Iterable[str], where: str) -> None:
     for pattern in patterns:
-        if not any(matches([pattern], site) for site in SITES):
+        if not fnmatch.filter(SITES, pattern):
             raise UsageError(f"{where}: no site matches {quoted(pattern)}; {choices(SITES, pattern, see='ckpt-harness sites')}")
 
 
 def _check_patterns(patterns: Iterable[str], texts: Iterable[str], what: str, valid: str) -> None:
     possible = tuple(texts)
     for pattern in patterns:
-        if not any(matches([pattern], text) for text in possible):
+        if not fnmatch.filter(possible, pattern):
             raise UsageError(f"{what} matches {quoted(pattern)}; {valid}")

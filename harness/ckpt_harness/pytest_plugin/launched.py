@@ -52,17 +52,17 @@ class _Watchdogs:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Any:
         """Notes the native threads before pytest starts one."""
-        from ckpt_harness.worlds.processes import where
+        from ckpt_harness.worlds.processes import thread_watch
 
-        self._before = where.natives()
+        self._before = thread_watch.natives()
         return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
         """Excludes the native threads that pytest has started."""
-        from ckpt_harness.worlds.processes import where
+        from ckpt_harness.worlds.processes import thread_watch
 
-        where.leave_out("pytest", where.natives() - self._before)
+        thread_watch.leave_out("pytest", thread_watch.natives() - self._before)
 
 
 def _session(others: Callable[..., Any], config: pytest.Config) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ckpt_harness.campaigns.space import Cell, Coverage
+from ckpt_harness.campaigns.fault_space import Cell, Coverage
 from ckpt_harness.cases.record import Record
 from ckpt_harness.faults.effects import FailFuture, Raise
 from ckpt_harness.faults.plan import FaultPlan

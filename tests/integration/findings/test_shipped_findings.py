@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from plain_torch import not_shown, show
 
 import ckpt_harness.findings
-from ckpt_harness.campaigns.running import run_one
-from ckpt_harness.campaigns.space import Coverage
+from ckpt_harness.campaigns.fault_space import Coverage
+from ckpt_harness.campaigns.run_cases import run_one
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case, Onto
 from ckpt_harness.cases.rig import Rig

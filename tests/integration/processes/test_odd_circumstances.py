@@ -24,9 +24,9 @@ from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.processes import Crews, ProcessWorld, Turns, shared
-from ckpt_harness.worlds.processes.crew import Terms
 from ckpt_harness.worlds.processes.evidence import Stopped
 from ckpt_harness.worlds.processes.messages import Where
+from ckpt_harness.worlds.processes.warm_ranks import Terms
 
 LIMIT = 60.0
 """Seconds that anything here may take on a machine that is busy with other things."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ckpt_harness.campaigns.compare_worlds import differences, simulated_twins
-from ckpt_harness.campaigns.running import run_one
+from ckpt_harness.campaigns.run_cases import run_one
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.worlds.processes import Crews

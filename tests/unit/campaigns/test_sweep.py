@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ckpt_harness.campaigns.running import run_all
-from ckpt_harness.campaigns.space import Cell, space
+from ckpt_harness.campaigns.fault_space import Cell, space
+from ckpt_harness.campaigns.run_cases import run_all
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ckpt_harness.campaigns.space import Coverage
+from ckpt_harness.campaigns.fault_space import Coverage
 from ckpt_harness.cases.binding import BoundCase
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.record import Record
@@ -251,7 +251,7 @@ def test_a_sweep_of_both_worlds_compares_them(monkeypatch: pytest.MonkeyPatch, r
             yield Record(one, Verdict.HOLDS, "fails", ("told alike", told), (), (), (), 0.1)
 
     monkeypatch.setattr("ckpt_harness.campaigns.sweep.plan_sweep", lambda *_: ([case], Coverage()))
-    monkeypatch.setattr("ckpt_harness.campaigns.running.run_all", run_all)
+    monkeypatch.setattr("ckpt_harness.campaigns.run_cases.run_all", run_all)
     result = _run("sweep --world both --ranks 2 --jobs 2")
     assert (result.exit_code, said in result.output) == (status, True), result.output
     assert (replace(case, world="simulated").replay_line() in result.output) == (status == 1)

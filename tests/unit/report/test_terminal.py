@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from ckpt_harness.campaigns.space import Cell, Coverage
+from ckpt_harness.campaigns.fault_space import Cell, Coverage
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.record import SCHEMA, Record
 from ckpt_harness.faults.plan import FaultPlan

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from ckpt_harness.worlds.attached import sockets
 from ckpt_harness.worlds.attached.clocks import Sample, ask, machine, offset
-from ckpt_harness.worlds.attached.door import Door, knock
+from ckpt_harness.worlds.attached.rendezvous import Door, knock
 from ckpt_harness.worlds.launcher import Launch
 
 

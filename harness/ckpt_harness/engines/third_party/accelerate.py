@@ -19,7 +19,7 @@ import torch.distributed as dist
 from ckpt_harness._torch import is_stateful
 from ckpt_harness.engines.base import Call
 from ckpt_harness.engines.filesystem import FileSystemEngine
-from ckpt_harness.engines.third_party.handing import handed
+from ckpt_harness.engines.third_party.storage_override import handed
 from ckpt_harness.faults.protocol import DCP, Capability, Operation, Protocol
 
 _FOLDER = "pytorch_model_fsdp_0"

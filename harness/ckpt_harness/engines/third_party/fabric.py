@@ -11,7 +11,7 @@ from typing import Any
 
 from ckpt_harness.engines.base import Call
 from ckpt_harness.engines.filesystem import FileSystemEngine
-from ckpt_harness.engines.third_party.handing import handed
+from ckpt_harness.engines.third_party.storage_override import handed
 from ckpt_harness.faults.protocol import DCP, Capability, Protocol
 
 

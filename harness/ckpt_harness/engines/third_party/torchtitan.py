@@ -9,7 +9,7 @@ from typing import Any
 
 from ckpt_harness.engines.base import Call, Saving
 from ckpt_harness.engines.filesystem import FileSystemEngine
-from ckpt_harness.engines.third_party.handing import handed
+from ckpt_harness.engines.third_party.storage_override import handed
 from ckpt_harness.faults.protocol import Capability
 
 

@@ -31,8 +31,8 @@ def on_rank(rank, place, saw):
         dcp.save({f"weight of rank {rank}": torch.ones(4)}, checkpoint_id=f"{place}/checkpoint", planner=Planner())
         saw[rank] = "returned"
     except BaseException as error:  # noqa: BLE001
-        told = {one: failed for one, (failed, _) in sorted(getattr(error, "failures", {}).items())}
-        saw[rank] = f"raised {type(error).__name__}{f' of ranks {[*told]}' if told else ''}: {told or error}"[:300]
+        named = {one: failed for one, (failed, _) in sorted(getattr(error, "failures", {}).items())}
+        saw[rank] = f"raised {type(error).__name__}{f' of ranks {[*named]}' if named else ''}: {named or error}"[:300]
     time.sleep(60)  # stays alive: gloo would tell the others of a closed connection, and hide whether they hang
 
 

@@ -39,8 +39,8 @@ def on_rank(rank, place, saw):
         dcp.save({"weight": torch.ones(4)}, checkpoint_id=f"{place}/checkpoint", storage_writer=storage, planner=dcp.DefaultSavePlanner(enable_plan_caching=True))
         saw[rank] = "returned"
     except BaseException as error:  # noqa: BLE001
-        told = {one: failed for one, (failed, _) in sorted(getattr(error, "failures", {}).items())}
-        saw[rank] = f"raised {type(error).__name__}{f' of ranks {[*told]}' if told else ''}: {told or error}"[:300]
+        named = {one: failed for one, (failed, _) in sorted(getattr(error, "failures", {}).items())}
+        saw[rank] = f"raised {type(error).__name__}{f' of ranks {[*named]}' if named else ''}: {named or error}"[:300]
     time.sleep(60)  # stays alive: gloo would tell the others of a closed connection, and hide whether they hang
 
 

@@ -51,8 +51,8 @@ if __name__ == "__main__":
             time.sleep(0.1)
         for process in ranks:
             process.kill()
-        told = {f"rank {rank}, save {number}": text for (rank, number), text in sorted(saw.items())}
+        reported = {f"rank {rank}, save {number}": text for (rank, number), text in sorted(saw.items())}
         stored = {f"checkpoint {number}": load(number, place) for number in (1, 2)}
-        print(*(f"{name}: {text}" for name, text in (told | stored).items()), sep="\n")
-    sound = {*told.values()} == {"returned"} and {*stored.values()} == {"holds what was saved"}
-    sys.exit(print("wrong: two saves under way at once did not both succeed and hold what was saved") if not sound and len(told) == 2 * RANKS else "not as recorded")
+        print(*(f"{name}: {text}" for name, text in (reported | stored).items()), sep="\n")
+    sound = {*reported.values()} == {"returned"} and {*stored.values()} == {"holds what was saved"}
+    sys.exit(print("wrong: two saves under way at once did not both succeed and hold what was saved") if not sound and len(reported) == 2 * RANKS else "not as recorded")

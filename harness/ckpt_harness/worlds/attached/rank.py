@@ -27,7 +27,7 @@ from ckpt_harness.worlds.attached import sockets
 from ckpt_harness.worlds.attached.messages import Finish, Finishing, Gone, Ping, Pong, Recall, Recalled
 from ckpt_harness.worlds.processes.messages import Act, Form, Job, Reply, Settle, Settled, Where
 from ckpt_harness.worlds.processes.rank import Rank
-from ckpt_harness.worlds.processes.where import Mark
+from ckpt_harness.worlds.processes.thread_watch import Mark
 
 _RELEASE_LIMIT = 5.0
 """Seconds to wait for a hung body to unwind after its connections were closed."""

@@ -13,10 +13,10 @@ from typing import Any
 
 from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.history import Event
-from ckpt_harness.worlds.attached.company import Party, here, lost
+from ckpt_harness.worlds.attached.serving import Party, here, lost
 from ckpt_harness.worlds.base import Faults, RankResult
-from ckpt_harness.worlds.processes.crew import Terms
 from ckpt_harness.worlds.processes.rank import WorldHere
+from ckpt_harness.worlds.processes.warm_ranks import Terms
 from ckpt_harness.worlds.processes.world import Run, job_of, work_of
 
 

@@ -30,9 +30,9 @@ from ckpt_harness.errors import UsageError
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.worlds import garbage
 from ckpt_harness.worlds.base import Faults
-from ckpt_harness.worlds.processes import hooks, joined, messages, where
+from ckpt_harness.worlds.processes import hooks, joining, messages, thread_watch
 from ckpt_harness.worlds.processes.evidence import Evidence
-from ckpt_harness.worlds.processes.family import Family
+from ckpt_harness.worlds.processes.joined_processes import Family
 from ckpt_harness.worlds.processes.messages import (
     Act,
     Acted,
@@ -50,7 +50,7 @@ from ckpt_harness.worlds.processes.messages import (
     Where,
 )
 from ckpt_harness.worlds.processes.reporting import Reporting
-from ckpt_harness.worlds.processes.where import Mark
+from ckpt_harness.worlds.processes.thread_watch import Mark
 
 MEETING = "a meeting of all ranks"
 """The name of the wait in :meth:`Rank.meet`, the same as in the simulated world."""
@@ -135,7 +135,7 @@ class Rank(Reporting):
         """Wraps a method so that its callers count as waiting in a collective, unless their stack shows that already."""
 
         def wait(*args: Any, **kwargs: Any) -> Any:
-            if where.in_collective(sys._getframe(1)):
+            if thread_watch.in_collective(sys._getframe(1)):
                 return method(*args, **kwargs)
             return self._marked(Mark("waits", "collective"), method, *args, **kwargs)
 
@@ -144,7 +144,7 @@ class Rank(Reporting):
     def expect_processes(self) -> None:
         """From now until the end of the job, processes that the body starts may join the rank."""
         self._family = Family(Welcome(self._number, self._started), self._send)
-        os.environ.update({runtime.JOIN: joined.JOINING, joined.DOOR: self._family.name})
+        os.environ.update({runtime.JOIN: joining.JOINING, joining.DOOR: self._family.name})
         self._ring.send(b"!")
 
     # -- the two threads
@@ -182,7 +182,7 @@ class Rank(Reporting):
             self._replies.put(message)
             return
         served = self._family is not None and bool(self._family.connections)
-        self._unanswered = message.number, where.look(self._marks, self._idle, served=served)
+        self._unanswered = message.number, thread_watch.look(self._marks, self._idle, served=served)
         if self._family is not None:
             self._family.ask(message.number)
         self._answer()
@@ -231,7 +231,7 @@ class Rank(Reporting):
             self._send(Broken(f"{type(error).__name__}: {error}"))
             return
         self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread is not threading.current_thread() and thread.ident)
-        self._elders = frozenset(where.children())
+        self._elders = frozenset(thread_watch.children())
         value: Any
         hooks.ask(faults)
         try:
@@ -254,11 +254,11 @@ class Rank(Reporting):
         evidence, deadline = Evidence(1), time.monotonic() + _LINGER
         while (others := self._others()) and time.monotonic() < deadline:
             others[0].join(_PAUSE)
-            if evidence.add({0: where.look(self._marks, self._idle)}, {}) == "stuck":
+            if evidence.add({0: thread_watch.look(self._marks, self._idle)}, {}) == "stuck":
                 break
         for thread in self._others():
             yield f"thread {thread.name!r} is still running"
-        for pid in set(where.children()) - self._elders:
+        for pid in set(thread_watch.children()) - self._elders:
             yield f"process {pid} is still running"
 
     def _part_from_processes(self) -> None:

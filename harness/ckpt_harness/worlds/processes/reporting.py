@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 from ckpt_harness import runtime
 from ckpt_harness.history import Event, History
-from ckpt_harness.worlds.processes import messages, where
+from ckpt_harness.worlds.processes import messages, thread_watch
 from ckpt_harness.worlds.processes.messages import Happened, Stopping
-from ckpt_harness.worlds.processes.where import Mark
+from ckpt_harness.worlds.processes.thread_watch import Mark
 
 
 class Reporting(runtime.RealRuntime):
@@ -44,7 +44,7 @@ class Reporting(runtime.RealRuntime):
             self._marked(Mark("waits", why), threading.Event().wait)
 
     def stop(self, seconds: float, why: str) -> None:
-        self._send(Stopping(seconds, why, where.source(sys._getframe())))
+        self._send(Stopping(seconds, why, thread_watch.source(sys._getframe())))
         with self._sending:  # otherwise another thread could be stopped in the middle of a message
             os.kill(os.getpid(), signal.SIGSTOP)
 

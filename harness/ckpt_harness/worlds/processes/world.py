@@ -18,7 +18,6 @@ from ckpt_harness.errors import HarnessError, UsageError, quoted
 from ckpt_harness.history import Event
 from ckpt_harness.worlds.base import Faults, RankResult, Wait
 from ckpt_harness.worlds.processes import messages
-from ckpt_harness.worlds.processes.crew import Crews, Ranks, Terms, shared
 from ckpt_harness.worlds.processes.evidence import Evidence, Stopped
 from ckpt_harness.worlds.processes.forkserver import ENVIRONMENT
 from ckpt_harness.worlds.processes.messages import (
@@ -36,6 +35,7 @@ from ckpt_harness.worlds.processes.messages import (
     Thread,
     Where,
 )
+from ckpt_harness.worlds.processes.warm_ranks import Crews, Ranks, Terms, shared
 
 _QUIET = 0.04
 """Seconds without a message before ranks are asked where they are, and between two such looks."""

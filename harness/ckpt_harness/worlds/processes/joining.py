@@ -15,7 +15,7 @@ from typing import Any
 
 from ckpt_harness import runtime
 from ckpt_harness.history import Event, History
-from ckpt_harness.worlds.processes import hooks, messages, where
+from ckpt_harness.worlds.processes import hooks, messages, thread_watch
 from ckpt_harness.worlds.processes.messages import Answer, Welcome, Where
 from ckpt_harness.worlds.processes.reporting import Reported, Reporting
 
@@ -51,7 +51,7 @@ class Joined(Reporting):
                 message = messages.receive(self._connection)
                 if isinstance(message, Where):
                     idle = () if self._listener.ident is None else (self._listener.ident,)
-                    self._send(Answer(message.number, where.look(self._marks, idle, served=False)))
+                    self._send(Answer(message.number, thread_watch.look(self._marks, idle, served=False)))
                 else:
                     self._taken.put(message)
         except EOFError:

@@ -24,14 +24,14 @@ import torch.distributed as dist
 from ckpt_harness import runtime
 from ckpt_harness.errors import HarnessError, UsageError
 from ckpt_harness.worlds.attached import clocks
-from ckpt_harness.worlds.attached.door import LIMIT, Door, knock
 from ckpt_harness.worlds.attached.messages import Finish, Finishing, Ping, Pong, Recall, Recalled
 from ckpt_harness.worlds.attached.rank import LaunchedRank
+from ckpt_harness.worlds.attached.rendezvous import LIMIT, Door, knock
 from ckpt_harness.worlds.launcher import Launch
-from ckpt_harness.worlds.processes import hooks, messages, where
+from ckpt_harness.worlds.processes import hooks, messages, thread_watch
 from ckpt_harness.worlds.processes import rank as rank_of_processes
-from ckpt_harness.worlds.processes.crew import Terms
 from ckpt_harness.worlds.processes.messages import Form, Job, Settle, Settled
+from ckpt_harness.worlds.processes.warm_ranks import Terms
 
 LOST = 3
 """Exit status of the other ranks if rank 0 ends unexpectedly; there is no verdict."""
@@ -61,9 +61,9 @@ def together(main: Callable[[], int | None]) -> int:
     if not sys.platform.startswith("linux"):
         raise UsageError("world 'attached' needs Linux (/proc); valid here: world 'simulated'")
     torch.set_num_threads(1)
-    before = where.natives()
+    before = thread_watch.natives()
     store, _, _ = next(dist.rendezvous("env://", timeout=dt.timedelta(seconds=LIMIT)))
-    where.leave_out("store", where.natives() - before)  # on rank 0, these threads may serve the store
+    thread_watch.leave_out("store", thread_watch.natives() - before)  # on rank 0, these threads may serve the store
     if launch.rank:
         return _serve(launch, knock(launch, store), store)
     company = Company(launch, store)
@@ -219,7 +219,7 @@ class Company:
 
 
 class Party:
-    """The ranks of a case; an implementation of :class:`ckpt_harness.worlds.processes.crew.Ranks`.
+    """The ranks of a case; an implementation of :class:`ckpt_harness.worlds.processes.warm_ranks.Ranks`.
 
     Args:
         terms: size and timeout of the process group.
