@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from ckpt_harness import strategies
@@ -191,7 +191,7 @@ def profile_afterwards() -> Any:
 
 @pytest.mark.usefixtures("profile_afterwards")
 def test_profiles_are_chosen_by_name_or_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name wins over the environment; ``quick`` is deterministic, and no profile has a deadline."""
+    """A name wins over the environment; ``quick`` is deterministic, and no profile judges by a clock."""
     monkeypatch.delenv(strategies.PROFILE_VARIABLE, raising=False)
     assert load_profile() == "quick"
     assert settings.default.derandomize
@@ -203,6 +203,7 @@ def test_profiles_are_chosen_by_name_or_environment(monkeypatch: pytest.MonkeyPa
     examples.append(settings.default.max_examples)
     assert examples == sorted(examples)
     assert all(profile.deadline is None for profile in profiles._settings().values())
+    assert all(HealthCheck.too_slow in profile.suppress_health_check for profile in profiles._settings().values())
 
 
 @pytest.mark.usefixtures("profile_afterwards")

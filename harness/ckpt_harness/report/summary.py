@@ -100,9 +100,10 @@ class Summary:
         return EXIT[worst]
 
 
-def _simplicity(record: Record) -> tuple[int, ...]:
-    case = record.case
-    return (-record.verdict, len(case.plan), case.ranks, case.coordinator, len(str(case.plan)))
+def _simplicity(record: Record) -> tuple[object, ...]:
+    """Orders records by their cases alone: the order in which they came differs between runs with several workers."""
+    case, plan = record.case, str(record.case.plan)
+    return (-record.verdict, len(case.plan), case.ranks, case.coordinator, len(plan), plan, case.operation)
 
 
 def distinct(records: Iterable[Record]) -> list[tuple[Record, int]]:

@@ -138,10 +138,10 @@ def findings(summary: Summary) -> Iterator[Text]:
         yield Text.assemble((name, "yellow"), f" {titles[name]}: this run should have shown it, and did not, {where}")
 
 
-def _length(record: Record) -> tuple[int, int, int, str]:
-    """Orders records by what there is to read in their replay lines."""
+def _length(record: Record) -> tuple[int, int, int, str, str]:
+    """Orders records by what there is to read in their replay lines; never by when they came, which differs between runs with several workers."""
     plan = str(record.case.plan)
-    return record.case.ranks, record.case.coordinator, len(plan), plan
+    return record.case.ranks, record.case.coordinator, len(plan), plan, record.case.operation
 
 
 def complaints(summary: Summary) -> Iterator[Text]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from ckpt_harness.errors import UsageError, unknown
 
@@ -16,11 +16,12 @@ PROFILE_VARIABLE = "CKPT_HARNESS_PROFILE"
 
 
 def _settings() -> dict[str, settings]:
-    # No deadline: how long a case takes depends on the machine, and hangs are judged by the world, not by a clock. No explanations: they run a shrunk
-    # plan a few hundred times more to find what does not matter about it, where the few words of the plan and its story say enough.
+    # No deadline, and no check for slow drawing: how long a case takes depends on the machine, and hangs are judged by the world, not by a clock.
+    # No explanations: they run a shrunk plan a few hundred times more to find what does not matter about it, where the few words of the plan and its
+    # story say enough.
     # The base is hypothesis' own default and not the current profile, which may be one of these.
     phases = tuple(phase for phase in Phase if phase is not Phase.explain)
-    shared = settings(settings.get_profile("default"), deadline=None, phases=phases)
+    shared = settings(settings.get_profile("default"), deadline=None, phases=phases, suppress_health_check=[HealthCheck.too_slow])
     return {
         "quick": settings(shared, max_examples=25, derandomize=True, database=None),
         "ci": settings(shared, max_examples=200, print_blob=True),

@@ -136,3 +136,14 @@ def test_a_record_is_one_json_line() -> None:
     assert line["complaints"] == ["bounded VIOLATED: rank 1 hung"]
     assert line["replay"] == LOUD.case.replay_line()
     assert set(line) == {"schema", "case", "verdict", "expected", "outcomes", "complaints", "known", "covered", "seconds", "replay"}
+
+
+def test_the_order_in_which_records_come_does_not_change_the_report() -> None:
+    """With several workers the order differs from run to run; the replay lines that are shown do not."""
+    records = [
+        *(_record(f"writer.reset@{rank}=raise", known=("DCP-004",)) for rank in (0, 1)),
+        *(_record(f"{side}.checkpoint_id@0=raise", Verdict.VIOLATED, operation=kind) for side, kind in (("writer", "save"), ("reader", "load"))),
+        *(_record("state.state_dict@0=raise", Verdict.VIOLATED, operation=kind) for kind in ("save", "load")),
+        *(_record("state.state_dict@0=raise", known=("DCP-006",), operation=kind) for kind in ("save", "load")),
+    ]
+    assert _shown(_summary(*records)) == _shown(_summary(*reversed(records)))
