@@ -73,7 +73,8 @@ class Expectation:
         decisive: the faults that decide the outcome.
         must_fire: (text of the fault, rank) of every fault that acts.
         coordinator: the rank of the world that coordinates.
-        deceived: whether a call reports success although it did not do its work (:data:`DECEPTIONS`).
+        deceived: whether a call reports success although it did not do its work (:data:`DECEPTIONS`), or may do so.
+        possible_lies: the :data:`DECEPTIONS` that may act before the operation ends. Only where the ending is UNDETERMINED.
         agreement: whether all ranks must end alike. False where a rank is lost in the very collective that informs its peers.
         apart: whether ranks learn nothing of each other (no collectives). Ranks in ``failures`` raise their own errors; other ranks may end either way.
         delayed: seconds (world time) by which the injected delays prolong the operation, at most.
@@ -97,6 +98,7 @@ class Expectation:
     delayed: float = 0.0
     maskable: bool = False
     lasting: bool = False
+    possible_lies: tuple[Acting, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -110,8 +112,8 @@ class Expectation:
 
     @property
     def damages(self) -> bool:
-        """Whether a decisive fault damages bytes."""
-        return any(isinstance(acting.bound.fault.effect, DAMAGES) for acting in self.decisive)
+        """Whether a decisive fault damages bytes, or a possible lie may."""
+        return any(isinstance(acting.bound.fault.effect, DAMAGES) for acting in (*self.decisive, *self.possible_lies))
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ class _Model:
         """What the operation must lead to."""
         joined = self._bound.protocol.collectives or len(self._ranks) == 1
         owed = self._joined() if joined else replace(self._apart(), agreement=False, apart=True)
+        if owed.ending is Ending.UNDETERMINED:
+            owed = self._with_possible_lies(owed)
         return replace(owed, coordinator=self._group.coordinator, delayed=self._delayed)
 
     def _joined(self) -> Expectation:
@@ -100,8 +102,10 @@ class _Model:
         fired: set[tuple[str, int]] = set()
         late: Counter[int] = Counter()
         for number in range(self._sections.last + 1):
-            reducers = (self._group.coordinator,) if self._bound.protocol.collectives else self._ranks
-            impact = self._follow(number, reducers if self._sections.is_reduce(number) else self._ranks)
+            impact = self._follow(number, self._ranks)
+            if impact.raised and self._sections.is_map(number):
+                # The step fails ahead of its reduce, and the ranks learn of the failure by the collectives behind the reduce.
+                impact.add(self._follow(number + 1, self._ranks, only_collectives=True))
             fired |= impact.fired
             late.update(impact.late)
             base = self._base(fired, self._sections.step(number))
@@ -125,8 +129,19 @@ class _Model:
         base = self._base(whole.fired)
         return self._decide(base, whole, whole.late) or replace(base, ending=Ending.SUCCEEDS)
 
-    def _follow(self, number: int, ranks: tuple[int, ...]) -> Impact:
-        impact = self._walk.section(self._operation, ranks, self._sections, number, self._group.coordinator)
+    def _with_possible_lies(self, base: Expectation) -> Expectation:
+        """An operation without a certain ending may go on to any call that deceives the engine."""
+        lies = []
+        for struck in self._bound.faults:
+            elsewhere = struck.fault.operation is not None and not struck.fault.operation.matches(self._operation)
+            if isinstance(struck.fault.effect, DECEPTIONS) and not elsewhere:
+                lies += [Acting(struck, rank) for rank in self._ranks if rank in struck.ranks]
+        return replace(base, possible_lies=tuple(lies), deceived=base.deceived or bool(lies))
+
+    def _follow(self, number: int, ranks: tuple[int, ...], *, only_collectives: bool = False) -> Impact:
+        impact = self._walk.section(
+            self._operation, ranks, self._sections, number, self._group.coordinator, only_collectives=only_collectives
+        )
         self._delayed += max(impact.late.values(), default=0)  # the next section waits for the latest rank of this one
         return impact
 

@@ -45,6 +45,10 @@ class Sections:
         """Whether a protocol step guards the section."""
         return 0 < number < self.last
 
+    def is_map(self, number: int) -> bool:
+        """Whether every rank takes part, in a protocol step."""
+        return self.is_guarded(number) and number % 2 == 1
+
     def is_reduce(self, number: int) -> bool:
         """Whether only those that coordinate take part."""
         return self.is_guarded(number) and number % 2 == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -41,6 +41,9 @@ from ckpt_harness.judging.trace import Moment, Trace
 
 _REFUSALS = (Status, Reset, CutBody)
 """Effects by which a store, or the way to it, refuses a request. Only the store's client knows which error becomes of them."""
+
+_Call = tuple[str, int, bool]
+"""What identifies a moment within an operation of one rank: site, number of the call, and whether the call has acted."""
 
 _SENT_BY_THE_COORDINATOR = ("pg.broadcast", "pg.scatter")
 """Collectives in which the coordinator sends and the other ranks receive."""
@@ -101,11 +104,18 @@ class Walk:
 
     def __init__(self, bound: BoundPlan, trace: Trace) -> None:
         self._trace = trace
+        self._collectives = bound.protocol.collectives
         self._occurrences = _Occurrences(bound)
         self._storage_call: dict[int, str] = {}
+        self._exchanges: dict[tuple[str, int], Mapping[_Call, int]] = {}
 
-    def section(self, operation: str, ranks: tuple[int, ...], sections: Sections, number: int, coordinator: int) -> Impact:
-        """Follows ranks through one section, each until a fault ends the section for it.
+    def section(
+        self, operation: str, ranks: tuple[int, ...], sections: Sections, number: int, coordinator: int, *, only_collectives: bool = False
+    ) -> Impact:
+        """Follows ranks through one section.
+
+        Each rank gets as far as its faults let it. A rank that fails in a protocol step still takes part in the collectives of the step: by them
+        the ranks learn of the failure.
 
         Args:
             operation: such as ``save[1]``.
@@ -113,26 +123,56 @@ class Walk:
             sections: the operation's sections.
             number: which of them.
             coordinator: the rank that coordinates.
+            only_collectives: whether the ranks make no other calls in the section, since its step has failed.
         """
         impact = Impact()
         for rank in ranks:
-            current = 0
-            for moment in self._trace.moments[operation].get(rank, ()):
-                here = sections.number_of(moment, current)
-                if here == sections.last and number != sections.last:
-                    continue  # no rank waits for the last section, so its calls may come at any time
-                if here != sections.last:
-                    here = current = max(current, here)
-                if current > number:
+            no_part_in_reduce = self._collectives and sections.is_reduce(number) and rank != coordinator
+            only_exchanges = only_collectives or no_part_in_reduce
+            for moment in self._moments(operation, rank, sections, number, coordinator):
+                if only_exchanges and not _is_collective(moment):
+                    continue
+                if self._passes(operation, rank, moment, impact, coordinator):
+                    continue
+                if _is_collective(moment) or rank not in impact.raised or not (self._collectives and sections.is_guarded(number)):
                     break
-                self._note_storage_call(rank, moment)
-                if here == number and not self._passes(operation, rank, moment, impact, coordinator):
-                    break
+                only_exchanges = True  # the rank has failed, and reports its error
         return impact
+
+    def _moments(self, operation: str, rank: int, sections: Sections, number: int, coordinator: int) -> Iterator[Moment]:
+        """The moments of one rank that belong to a section, in order."""
+        exchanges = self._sections_of_collectives(operation, sections, coordinator)
+        current = 0
+        for moment in self._trace.moments[operation].get(rank, ()):
+            here = exchanges.get(_call(moment), current) if _is_collective(moment) else sections.number_of(moment, current)
+            if here == sections.last and number != sections.last:
+                continue  # no rank waits for the last section, so its calls may come at any time
+            if here != sections.last:
+                here = current = max(current, here)
+            if current > number:
+                return
+            self._note_storage_call(rank, moment)
+            if here == number:
+                yield moment
+
+    def _sections_of_collectives(self, operation: str, sections: Sections, coordinator: int) -> Mapping[_Call, int]:
+        """The section that each collective belongs to, on every rank: the section in which the coordinator calls it.
+
+        Only the coordinator's own calls show whether a collective lies ahead of the reduce or behind it.
+        """
+        if (operation, coordinator) not in self._exchanges:
+            current, exchanges = 0, {}
+            for moment in self._trace.moments[operation].get(coordinator, ()):
+                if _is_collective(moment):
+                    exchanges[_call(moment)] = current
+                elif (here := sections.number_of(moment, current)) != sections.last:
+                    current = max(current, here)
+            self._exchanges[operation, coordinator] = exchanges
+        return self._exchanges[operation, coordinator]
 
     def _note_storage_call(self, rank: int, moment: Moment) -> None:
         """Remembers which call of the storage is going on, so that a disk or network fault knows the call that it makes fail."""
-        if not moment.after and SITES[moment.site].layer == "calls" and not moment.site.startswith("pg."):
+        if not moment.after and SITES[moment.site].layer == "calls" and not _is_collective(moment):
             self._storage_call[rank] = NESTED.get(moment.site, moment.site)
 
     def _passes(self, operation: str, rank: int, moment: Moment, impact: Impact, coordinator: int) -> bool:
@@ -146,6 +186,15 @@ class Walk:
         return _apply(acting, moment, impact, coordinator)
 
 
+def _is_collective(moment: Moment) -> bool:
+    """Whether a moment belongs to a call of a collective."""
+    return SITES[moment.site].side == "pg"
+
+
+def _call(moment: Moment) -> _Call:
+    return moment.site, moment.nth, moment.after
+
+
 def _apply(acting: Acting, moment: Moment, impact: Impact, coordinator: int) -> bool:
     """Adds to ``impact`` what a fault does at a moment; False if its rank gets no further."""
     effect = acting.bound.fault.effect
@@ -155,7 +204,7 @@ def _apply(acting: Acting, moment: Moment, impact: Impact, coordinator: int) -> 
     if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
         impact.delay(acting, effect.seconds)
         return True
-    if moment.site.startswith("pg."):
+    if _is_collective(moment):
         sends_nothing = not moment.after and (moment.site not in _SENT_BY_THE_COORDINATOR or acting.rank == coordinator)
         impact.lost_in_collective = True
         (impact.stalled if sends_nothing else impact.unclear).append(acting)

@@ -229,6 +229,45 @@ def test_a_late_collective_is_late_like_anything_else() -> None:
     assert owed.ending is Ending.SUCCEEDS
 
 
+@pytest.mark.parametrize(
+    ("text", "ending", "delayed"),
+    [
+        ("writer.write_data@1=raise; pg.gather@1#2=delay(5)", Ending.FAILS, 5),
+        ("writer.write_data@1=raise; pg.broadcast@0=delay(5)", Ending.FAILS, 5),
+        ("writer.write_data@1=raise; pg.gather@1#2=delay(3600)", Ending.STALLS, 3600),
+        ("writer.write_data@1=raise; pg.gather@1#2=hang", Ending.STALLS, 0),
+        ("writer.write_data@1=raise; pg.broadcast@0=hang", Ending.STALLS, 0),
+        ("writer.write_data@1=raise; pg.broadcast@1=raise", Ending.UNDETERMINED, 0),
+        ("writer.storage_meta@0=raise; pg.scatter@0=raise", Ending.STALLS, 0),
+    ],
+)
+def test_a_rank_that_has_failed_still_takes_part_in_the_collectives_of_the_step(text: str, ending: Ending, delayed: float) -> None:
+    """By them the ranks learn of the failure, so a fault in a collective strikes as it does without the failure."""
+    (owed,) = forecast(FaultPlan.parse(text).bind(2), _with_collectives(0)).expectations
+    assert (owed.ending, owed.delayed) == (ending, delayed)
+    assert {fault for fault, _ in owed.must_fire} == set(text.split("; "))
+
+
+@pytest.mark.parametrize(
+    "text", ["writer.write_data@1=raise; pg.gather@1#3=hang", "writer.reset@1=raise; pg.gather@1=hang", "writer.write_data@1=raise; writer.finish@0=hang"]
+)
+def test_a_rank_that_has_failed_makes_no_other_call(text: str) -> None:
+    """Neither the reduce of the step, nor collectives of later steps; and a rank that fails ahead of the steps reaches none of the collectives."""
+    course = _with_collectives(0).moments["save[1]"]
+    ahead = tuple(Moment("writer.reset", 1, after) for after in (False, True))
+    (owed,) = forecast(FaultPlan.parse(text).bind(2), Trace({"save[1]": {rank: ahead + moments for rank, moments in course.items()}})).expectations
+    assert text.split("; ")[1] not in {fault for fault, _ in owed.must_fire}
+
+
+@pytest.mark.parametrize("exchange", ["pg.broadcast@1=hang", "pg.gather@1#2!after=raise", "writer.write_data@1=delay(1800)"])
+def test_a_lie_may_act_wherever_the_ending_is_open(exchange: str) -> None:
+    """A rank that is lost, or late, in a collective may leave the coordinator to commit; what was committed may then be a lie."""
+    (owed,) = forecast(FaultPlan.parse(f"fs.create_stream@0=truncate(100)?; {exchange}").bind(2), _with_collectives(0)).expectations
+    assert (owed.ending, owed.deceived, owed.damages) == (Ending.UNDETERMINED, True, True)
+    (owed,) = forecast(FaultPlan.parse(exchange).bind(2), _with_collectives(0)).expectations
+    assert (owed.ending, owed.deceived, owed.damages) == (Ending.UNDETERMINED, False, False)
+
+
 # -- alone
 
 
