@@ -36,3 +36,11 @@ def test_two_saves_on_one_group_receive_each_others_messages(ckpt_rig):
     """Some order of the ranks shows the known finding and nothing else."""
     results = (ckpt_rig.run(Case(operation="async_save", overlap="shared", seed=seed)) for seed in range(8))
     assert any(result.known == ("DCP-020",) for result in results)
+
+
+@pytest.mark.parametrize("hanging", [1, 2])
+def test_a_save_that_hangs_does_not_hold_the_other_up(ckpt_rig, hanging):
+    """The other save succeeds on every rank, and every rank learns so."""
+    result = ckpt_rig.check(Case(FaultPlan.parse(f"async_save[{hanging}]/writer.write_data@1=hang"), "async_save", overlap="separate"))
+    assert {outcome.kind for outcome in result.evidence.outcomes[f"async_save[{3 - hanging}]"].values()} == {"returned"}
+    assert "returned" not in {outcome.kind for outcome in result.evidence.outcomes[f"async_save[{hanging}]"].values()}

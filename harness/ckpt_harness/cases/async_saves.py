@@ -89,7 +89,9 @@ def engine_stagers_fail() -> Iterator[None]:
 
 
 def save_all(bound: BoundCase, member: Member, injector: Injector, targets: Sequence[Target], over: Callable[[], bool]) -> Iterator[RankEnding]:
-    """Makes async saves as the calling rank: begins all of them, then waits for each.
+    """Makes async saves as the calling rank: begins all of them, then waits for all of them at once.
+
+    A save that hangs does not hide how another save ended.
 
     Args:
         bound: the case.
@@ -99,11 +101,14 @@ def save_all(bound: BoundCase, member: Member, injector: Injector, targets: Sequ
         over: whether the case is over: an exception after that ends the rank, and is no outcome.
 
     Yields:
-        How each save ended, in order.
+        How each save ended, as soon as it has ended.
     """
     saves = [_begin(bound, member, injector, target, over) for target in targets]
-    for save in saves:
-        yield _await(save, over)
+    pending = list(saves)
+    while pending:
+        for save in _ended(pending):
+            pending.remove(save)
+            yield _await(save, over)
     for save in saves:
         injector.end(save.operation)
         if save.stager is not None:
@@ -144,6 +149,16 @@ def _train_on(state: State, bound: BoundCase, member: Member, saving: Saving) ->
         if not saving.staging.done():
             return
     bound.workload.overwrite(state, member.context(LATER))
+
+
+def _ended(pending: Sequence[_Begun]) -> list[_Begun]:
+    """Waits until a pending save has ended. Returns those that have, in the order in which they were begun; a single pending save at once."""
+    if len(pending) == 1:
+        return list(pending)  # whoever waits for its future waits for nothing else
+    uploads = [save.saving.upload for save in pending if save.saving is not None]
+    if len(uploads) == len(pending):
+        concurrent.futures.wait(uploads, return_when=concurrent.futures.FIRST_COMPLETED)
+    return [save for save in pending if save.saving is None or save.saving.upload.done()]
 
 
 def _await(save: _Begun, over: Callable[[], bool]) -> RankEnding:

@@ -126,6 +126,7 @@ class Observer:
         endings = self.retry_endings.get(result.rank, [])
         if len(endings) < len(self._bound.case.operations):
             return self._workspace.outcome(result)
+        endings = sorted(endings, key=lambda ending: ending.operation)  # overlapping saves are reported in the order in which they ended
         for ending in endings:
             if ending.outcome.kind != "returned":
                 return ending.outcome

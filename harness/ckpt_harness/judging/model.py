@@ -20,6 +20,7 @@ from ckpt_harness.faults.plan import BoundFault, BoundPlan
 from ckpt_harness.faults.protocol import Group
 from ckpt_harness.judging.expectation import DECEPTIONS, Acting, Ending, Expectation, Forecast
 from ckpt_harness.judging.sections import Sections
+from ckpt_harness.judging.together import beside
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.judging.walk import Impact, Walk
 
@@ -54,7 +55,8 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
         for group in bound.groups:
             ranks = tuple(rank for rank in group.ranks if rank in by_rank)
             if ranks:
-                expectations.append(_Model(bound, walk, timeout, operation, group, ranks).expectation())
+                owed = _Model(bound, walk, timeout, operation, group, ranks).expectation()
+                expectations.append(beside(bound, owed, list(trace.moments), timeout * (1 - _NEAR)))
     return Forecast(tuple(expectations), frozenset(_unreachable(bound, trace)))
 
 

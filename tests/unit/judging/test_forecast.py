@@ -448,3 +448,39 @@ def test_of_what_changes_an_answer_or_its_time_only_agreement_is_owed(text: str)
     """A no in other words, patience that may end, a lie."""
     owed = _of_requests(text)
     assert (owed.ending, owed.agreement) == (Ending.UNDETERMINED, True)
+
+
+TWO = ("async_save[1]", "async_save[2]")
+
+
+@pytest.mark.parametrize(
+    ("fault", "other"),
+    [
+        ("writer.write_data@1=kill", Ending.UNDETERMINED),  # the rank is lost to both saves
+        ("writer.write_data@1=stop", Ending.UNDETERMINED),
+        ("writer.stage@1=hang", Ending.UNDETERMINED),  # the thread hangs that makes both calls
+        ("writer.write_data@1=hang", Ending.SUCCEEDS),  # a thread of the first save hangs
+        ("writer.write_data.future@1=nevercomplete", Ending.SUCCEEDS),
+        ("writer.stage@1=raise", Ending.SUCCEEDS),
+        ("writer.stage@1=delay(5)", Ending.SUCCEEDS),
+        ("writer.stage@1=delay(3600)", Ending.UNDETERMINED),
+        ("writer.write_data@1=delay(3600)", Ending.SUCCEEDS),
+    ],
+)
+def test_a_save_is_judged_for_itself_unless_its_rank_is_lost(fault: str, other: Ending) -> None:
+    """Of two saves at once, in either order: each upload has a thread of its own, and both share the caller's thread."""
+    assert _forecast(f"async_save[1]/{fault}", TWO).expectations[1].ending is other
+    assert _forecast(f"async_save[2]/{fault}", TWO).expectations[0].ending is other
+
+
+def test_a_fault_that_a_lost_rank_may_not_reach_need_not_fire() -> None:
+    """The death in one save may come first."""
+    first, second = _forecast("async_save[1]/writer.reset@1=kill; async_save[2]/writer.finish@0=raise", TWO).expectations
+    assert first.must_fire == {("async_save[1]/writer.reset@1=kill", 1)}
+    assert (second.ending, second.must_fire, second.agreement) == (Ending.UNDETERMINED, frozenset(), False)
+
+
+def test_a_call_that_returns_late_prolongs_the_other_save() -> None:
+    """By as much."""
+    first, second = _forecast("async_save[1]/writer.stage@1=delay(5)", TWO).expectations
+    assert (first.delayed, second.delayed) == (5, 5)

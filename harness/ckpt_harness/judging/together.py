@@ -1,0 +1,82 @@
+"""What the operations of one case do to each other: two async saves that are under way at once share their ranks.
+
+A rank that dies in one save is lost to the other, and a rank whose own thread hangs in the call of one save neither begins the other nor waits for its
+future. Uploads run on threads of their own: a hang there delays no other save.
+
+Not modelled: whether the other save had ended by then. Success and failure are both right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ckpt_harness.faults.effects import Delay, Effect, Exit, Hang, Kill, NeverComplete, Stop
+from ckpt_harness.faults.fault import Fault
+from ckpt_harness.faults.plan import BoundPlan
+from ckpt_harness.faults.sites import SITES
+from ckpt_harness.judging.expectation import Ending, Expectation
+
+_IN_THE_CALL = frozenset({"state.state_dict", "writer.stage", "stager.stage", "writer.synchronize_staging", "stager.synchronize_staging"})
+"""Sites of an async save that its caller's thread may call, before it has the future."""
+
+
+def beside(bound: BoundPlan, owed: Expectation, operations: Sequence[str], latest: float) -> Expectation:
+    """Adds to an expectation what faults in other operations of the case do to the ranks of the operation.
+
+    Args:
+        bound: the plan.
+        owed: what the operation must lead to by itself.
+        operations: all operations of the case.
+        latest: seconds that a rank may certainly come late.
+
+    Returns:
+        The expectation; undetermined, with no fault that must fire, if another operation may lose a rank of this one.
+
+    Example:
+        >>> from ckpt_harness.faults.plan import FaultPlan
+        >>> bound = FaultPlan.parse("async_save[1]/writer.finish@0=kill").bind(2)
+        >>> owed = Expectation("async_save[2]", (0, 1), Ending.SUCCEEDS)
+        >>> beside(bound, owed, ["async_save[1]", "async_save[2]"], 1800.0).ending.name
+        'UNDETERMINED'
+    """
+    others = [operation for operation in operations if operation != owed.operation]
+    late: Counter[int] = Counter()
+    lost = False
+    for fault, rank in _from_others(bound, owed, others):
+        lost = lost or _loses_its_rank(fault)
+        late[rank] += math.ceil(_seconds(fault))
+    delayed = max(late.values(), default=0)
+    if lost or delayed >= latest:
+        owed = replace(owed, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False)
+    return replace(owed, delayed=owed.delayed + delayed)
+
+
+def _from_others(bound: BoundPlan, owed: Expectation, others: Sequence[str]) -> Iterator[tuple[Fault, int]]:
+    """The faults that may strike ranks of an operation in another operation."""
+    for struck in bound.faults:
+        reference = struck.fault.operation
+        if others and (reference is None or any(reference.matches(operation) for operation in others)):
+            for rank in struck.ranks.intersection(owed.ranks):
+                yield struck.fault, rank
+
+
+def _loses_its_rank(fault: Fault) -> bool:
+    """Whether nobody on the rank goes on: the process ends or stops, or the thread hangs that makes all calls."""
+    if isinstance(fault.effect, (Kill, Exit)) or _stops_for_good(fault.effect):
+        return True
+    stalls = isinstance(fault.effect, (Hang, NeverComplete)) and SITES[fault.site].layer != "network"
+    return stalls and (fault.site in _IN_THE_CALL or fault.at.side == "executor")
+
+
+def _stops_for_good(effect: Effect) -> bool:
+    return isinstance(effect, Stop) and math.isinf(effect.seconds)
+
+
+def _seconds(fault: Fault) -> float:
+    """How long a fault keeps the rank from other operations."""
+    if isinstance(fault.effect, Stop) and math.isfinite(fault.effect.seconds):
+        return fault.effect.seconds
+    return fault.effect.seconds if isinstance(fault.effect, Delay) and fault.site in _IN_THE_CALL else 0.0
