@@ -53,6 +53,11 @@ BUGS = (
         Sweep(("save",), (2,), way="no_dist"),
     ),
     Bug(
+        "the last rank coordinates, whichever rank was asked to",
+        ("course",),
+        (Edit(SAVE, "_DistWrapper(process_group, not no_dist, coordinator_rank)", "_DistWrapper(process_group, not no_dist, dist.get_world_size() - 1)"),),
+    ),
+    Bug(
         "without collectives, a rank commits before it has written",
         ("course",),
         (Edit(SAVE, _WRITTEN, "metadata = finish_checkpoint([[]])\nwrite_results: list[WriteResult] = write_data()"),),

@@ -13,10 +13,12 @@ import bugs_reported
 import bugs_stored
 import bugs_stuck
 import pytest
-from hunting import hunt, replayed
+from hunting import hunt, replayed, violated
 from planting import Bug, OtherSourceError, planted
 
+from ckpt_harness.campaigns.sweep import plan_sweep
 from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.sites import SITES
 from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -73,3 +75,14 @@ def test_a_planted_bug_is_found(bug: Bug, sound: Rig) -> None:
     assert status == 1, printed
     assert all(f"VIOLATED {oracle}" in printed for oracle in bug.caught_by), printed
     assert replayed(line)[0] == 0
+
+
+def test_a_sweep_of_an_engine_with_another_coordinator_goes_on() -> None:
+    """Its fault space holds no call that the protocol forbids, so each of its cases can run."""
+    (bug,) = (bug for bug in BUGS if bug.name == "the last rank coordinates, whichever rank was asked to")
+    with planted(bug.edits), Rig() as rig:
+        cases, coverage = plan_sweep(bug.search, rig)
+        assert len([case.bind() for case in cases]) > 100
+        assert not [cell for _, cell in coverage.reachable if SITES[cell.site].callers == "coordinator"]
+        (struck,) = (case for case in cases if str(case.plan) == "writer.write_data@1=raise")
+        assert violated(rig.run(struck)) <= {"course"}

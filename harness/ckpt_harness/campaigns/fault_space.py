@@ -28,17 +28,25 @@ class Cell(NamedTuple):
 def space(rig: Rig, ground: Case) -> list[Cell]:
     """Every call that a run without faults makes: below the storage where the case watches that layer, else at and above the storage.
 
+    Calls that the engine's protocol forbids are left out. The fault-free case shows them as a violation of ``course``, and no fault can be planned there.
+
     Args:
         rig: runs the case.
         ground: a case; its plan does not matter.
     """
-    moments_of_ranks = rig.trace(ground).moments.get(f"{ground.operation}[1]", {})
-    return [
-        Cell(moment.site, rank, moment.nth)
-        for rank, moments in moments_of_ranks.items()
-        for moment in moments
-        if not moment.after and SITES[moment.site].layer == ground.layer
-    ]
+    bound = ground.bind()
+    operation = bound.case.operation
+    moments_of_ranks = rig.trace(bound).moments.get(f"{operation}[1]", {})
+    cells = []
+    for rank, moments in moments_of_ranks.items():
+        for moment in moments:
+            if moment.after or SITES[moment.site].layer != bound.case.layer:
+                continue
+            if bound.case.overlap != "none" and operation not in SITES[moment.site].operations:
+                continue  # with two operations under way, a fault is addressed to one of them, and cannot be for a site of another kind
+            if bound.protocol.allows(moment.site, operation, coordinates=rank in bound.coordinators):
+                cells.append(Cell(moment.site, rank, moment.nth))
+    return cells
 
 
 @dataclass

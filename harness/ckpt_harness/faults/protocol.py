@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from ckpt_harness.faults.sites import OperationKind
+from ckpt_harness.faults.sites import SITES, OperationKind
 
 
 class Capability(enum.Enum):
@@ -100,6 +100,31 @@ class Protocol:
             if site in step.map or site in step.reduce:
                 return step.name
         return ""
+
+    def leaves_out(self, site: str, kind: OperationKind) -> bool:
+        """Whether ``site`` is a call of DCP's that this protocol does not have.
+
+        Example:
+            >>> DCP.leaves_out("writer.finish", "save")
+            False
+        """
+        return site in DCP.operations[kind].sites and site not in self.operations[kind].sites
+
+    def allows(self, site: str, kind: OperationKind, *, coordinates: bool) -> bool:
+        """Whether a rank may call ``site``: a fault can be planned only there.
+
+        Args:
+            site: full name.
+            kind: the kind of operation.
+            coordinates: whether the rank coordinates its group.
+
+        Example:
+            >>> DCP.allows("writer.finish", "save", coordinates=False)
+            False
+        """
+        if self.leaves_out(site, kind):
+            return False
+        return coordinates or not self.collectives or SITES[site].callers == "every rank"
 
     def in_reduce(self, site: str, kind: OperationKind) -> bool:
         """Whether ``site`` belongs to a reduce, which only the coordinator runs."""

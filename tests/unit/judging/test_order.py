@@ -113,6 +113,15 @@ def test_a_protocol_without_the_call_that_writes_has_its_own_course() -> None:
     )
 
 
+def test_a_call_that_the_protocol_leaves_out_is_named() -> None:
+    """An engine may leave calls of DCP out of its protocol, and then never makes them."""
+    declared = DCP.operations["save"]
+    less = Protocol("less", {"save": replace(declared, before=tuple(site for site in declared.before if site != "writer.reset"))})
+    assert _reason(GOOD[2:], protocol=less) == ""
+    reason = "calls writer.reset, which the protocol 'less' leaves out"
+    assert _reason(GOOD, protocol=less) == f"rank 0 {reason}; rank 1 {reason}"
+
+
 def test_who_reports_success_has_made_every_call() -> None:
     """Whoever failed may have left some out, and what is nested in another call depends on the state."""
     history = History()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
-from ckpt_harness.faults.protocol import NESTED, Operation
-from ckpt_harness.faults.sites import SITES
+from ckpt_harness.faults.protocol import NESTED, Operation, Protocol
+from ckpt_harness.faults.sites import SITES, OperationKind
 from ckpt_harness.history import Event
 from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.expectation import Acting, Ending, Expectation
@@ -19,7 +20,7 @@ _WRITTEN = "writer.write_data.future"
 def course(evidence: Evidence) -> Iterator[Judgement]:
     """The engine calls what its protocol declares, in that order, on the declared ranks, as often as declared; a commit waits for every rank's write."""
     for expectation in evidence.forecast.expectations:
-        kind = expectation.operation.partition("[")[0]
+        kind = cast(OperationKind, expectation.operation.partition("[")[0])
         if kind not in evidence.protocol.operations:
             continue  # the preparation of a case, which is no operation
         operation = evidence.protocol.operations[kind]
@@ -27,6 +28,7 @@ def course(evidence: Evidence) -> Iterator[Judgement]:
         reasons = list[str]()
         for rank in expectation.ranks:
             own = [event for event in calls if event.rank == rank]
+            reasons += _undeclared(own, evidence.protocol, kind)
             reasons += _disorder(own, operation)
             reasons += _wrong_caller(own, expectation, operation, collectives=evidence.protocol.collectives)
         for rank, outcome in evidence.of(expectation).items():
@@ -39,6 +41,13 @@ def course(evidence: Evidence) -> Iterator[Judgement]:
             if not evidence.masked(expectation):
                 reasons += _despite_failure(own, ranks, operation, expectation)
         yield judged("course", expectation, reasons)
+
+
+def _undeclared(events: list[Event], protocol: Protocol, kind: OperationKind) -> Iterator[str]:
+    """Calls of one rank that DCP makes, and that the engine's protocol leaves out."""
+    for site in dict.fromkeys(event.site for event in events):
+        if protocol.leaves_out(site, kind):
+            yield f"rank {events[0].rank} calls {site}, which the protocol {protocol.name!r} leaves out"
 
 
 def _disorder(events: list[Event], operation: Operation) -> Iterator[str]:
