@@ -260,6 +260,19 @@ BUGS = (
         _saves(onto="checkpoint"),
     ),
     Bug(
+        "the old commit marker is removed when the disk is full",
+        ("commitment",),
+        (
+            Edit(
+                f"{WRITER}.write_data",
+                _STORED,
+                "try:\n    self.store(file, content)\nexcept OSError as error:\n    if error.errno == 28:  # ENOSPC\n"
+                '        self.fs.rm_file(self.path / ".metadata")\n    raise',
+            ),
+        ),
+        _saves(onto="checkpoint"),
+    ),
+    Bug(
         "the temporary file of the metadata is left",
         ("hygiene",),
         (

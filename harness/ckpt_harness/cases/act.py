@@ -43,10 +43,10 @@ def act(
         at_rest: called when nothing changes any more what is stored.
         fire_timers: whether simulated ranks that wait for ever time out in virtual time; otherwise the world ends at once.
     """
-    observer.after_the_attempt = all_have_ended
     if scene.bound.case.world == "simulated":
-        _on_simulated_ranks(scene, observer, world_is_over, at_rest, fire_timers)
+        _on_simulated_ranks(scene, observer, all_have_ended, world_is_over, at_rest, fire_timers)
     else:
+        observer.after_the_attempt = all_have_ended
         _on_processes(scene, observer, workspace, world_is_over)
         at_rest()
 
@@ -54,6 +54,7 @@ def act(
 def _on_simulated_ranks(
     scene: Scene,
     observer: Observer,
+    all_have_ended: Callable[[], frozenset[int]],
     world_is_over: Callable[[Sequence[RankResult]], None],
     at_rest: Callable[[], None],
     fire_timers: bool,
@@ -73,6 +74,12 @@ def _on_simulated_ranks(
     )
     program = RankProgram(bound, _places(scene))
     observer.watch(world)
+
+    def when_ended() -> frozenset[int]:
+        with injector.set_aside():
+            return all_have_ended()
+
+    observer.after_the_attempt = when_ended
 
     def when_over(results: Sequence[RankResult]) -> None:
         observer.close()

@@ -11,7 +11,8 @@ from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.history import History
 from ckpt_harness.judging.evidence import Outcome
-from ckpt_harness.worlds.base import RankResult, World
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.simulated import SimulatedWorld
 
 
 class Observer:
@@ -34,7 +35,7 @@ class Observer:
     def __init__(self, bound: BoundCase, workspace: Workspace) -> None:
         self._bound = bound
         self._workspace = workspace
-        self._world: World | None = None
+        self._world: SimulatedWorld | None = None
         self._over = False
         self.after_the_attempt: Callable[[], frozenset[int]] = frozenset
         self.history = History()
@@ -44,7 +45,7 @@ class Observer:
         self.fired: frozenset[tuple[str, int]] = frozenset()
         self.internal_errors: tuple[str, ...] = ()
 
-    def watch(self, world: World) -> None:
+    def watch(self, world: SimulatedWorld) -> None:
         """Names the world whose ranks meet through this observer; only for ranks that share this process."""
         self._world = world
 
@@ -59,8 +60,9 @@ class Observer:
         self.endings.setdefault(ending.operation, {})[rank] = self._without_paths(ending)
 
     def retries(self, rank: int) -> bool:
-        assert self._world is not None, "ranks that share this process run in a world that this observer watches"
-        self._world.meet(self.all_have_ended)
+        world = self._world
+        assert world is not None, "ranks that share this process run in a world that this observer watches"
+        world.meet(lambda: world.aside(self.all_have_ended))
         return self.is_to_retry(rank)
 
     def retried(self, rank: int, ending: RankEnding) -> None:

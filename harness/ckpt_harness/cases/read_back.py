@@ -13,6 +13,7 @@ from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SECOND
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call, Engine
+from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.judging.evidence import StorageEvidence
 from ckpt_harness.runtime import current
 from ckpt_harness.workloads.context import context_here
@@ -152,7 +153,7 @@ class ReadBack:
         self._workspace = workspace
 
     def attempt(self, number: int, group: int, storage: StorageEvidence) -> StorageEvidence:
-        """Reads back what a group saved in its first try, where it committed or was to replace a checkpoint.
+        """Reads back what a group saved in its first try, if it committed, or was to replace a checkpoint, or if no marker says which it is.
 
         Args:
             number: index of the operation.
@@ -163,7 +164,7 @@ class ReadBack:
             The same evidence, with what loading showed.
         """
         bound = self._scene.bound
-        if not (storage.committed or bound.overwrites):
+        if not (storage.committed or bound.overwrites or Capability.COMMIT_MARKER not in bound.engine.capabilities):
             return storage
         save = ATTEMPT + number * SECOND
         place = self._place(number, group)
@@ -173,6 +174,7 @@ class ReadBack:
             storage,
             later=tuple(sorted(later)),
             saves={way: reading.saves for way, reading in readings.items()},
+            holes={way: reading.differences[save] for way, reading in readings.items() if reading.shows(PREVIOUS, save) == "wrong"},
         )
         if bound.overwrites:
             storage = dataclasses.replace(storage, replaced={way: reading.shows(PREVIOUS, save) for way, reading in readings.items()})

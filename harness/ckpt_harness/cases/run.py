@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ckpt_harness.cases.act import act
 from ckpt_harness.cases.baseline import Baselines
@@ -14,7 +14,7 @@ from ckpt_harness.cases.read_back import ReadBack
 from ckpt_harness.cases.retry import ranks_that_retry
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.history import History
-from ckpt_harness.judging.evidence import Evidence, Outcome
+from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
 from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.worlds.base import RankResult
@@ -85,6 +85,7 @@ class _Run:
         self._retry: dict[int, Outcome] | None = None
         self._retry_wrong: list[str] = []
         self._left: tuple[str, ...] = ()
+        self._reader = ReadBack(scene, workspace)
         self.observer = Observer(scene.bound, workspace)
 
     @property
@@ -93,12 +94,17 @@ class _Run:
         return any(expectation.ending is Ending.STALLS for expectation in self._expected.expectations)
 
     def look(self) -> frozenset[int]:
-        """All ranks have ended their operations: looks at what they left. Returns the ranks that try again."""
+        """All ranks have ended their operations: looks at what they left. Returns the ranks that try again.
+
+        What ranks left that try again is read back here, before the second try replaces it. A copy would do for directories only: here every engine
+        reads its own places, in whatever form it stores them.
+        """
         bound, observer = self._scene.bound, self.observer
         self._storage = look_at_storage(self._scene, self._baselines, observer.history)
         retrying = ranks_that_retry(bound, self._expected, observer.endings, self._storage)
         if not retrying:
             self._fingerprints = fingerprints(self._scene)
+        self._read_attempts(lambda seen: not retrying.isdisjoint(seen.ranks))
         return retrying
 
     def look_at_the_end(self, results: Sequence[RankResult]) -> None:
@@ -111,20 +117,31 @@ class _Run:
         self._left = tuple(left_behind(self._scene, results, observer.history, observer.endings, self._fingerprints))
 
     def read_back(self) -> None:
-        """Reads back what each group saved: in its first try or, if it tried again and succeeded, in its second."""
+        """Reads back what each group saved: in its only try or, if it tried again and succeeded, in its second."""
         for endings in self.observer.retry_endings.values():
             for ending in endings:
                 self._retry_wrong += ending.wrong or ()
+        self._read_attempts(lambda seen: not self._tried_again(seen))
         if not self._scene.bound.saves:
             return
-        reader = ReadBack(self._scene, self._workspace)
-        for number, (operation, groups) in enumerate(self._storage.items()):
-            read = []
+        for number, groups in enumerate(self._storage.values()):
             for group, seen in enumerate(groups):
-                tried_again = not self.observer.retrying.isdisjoint(seen.ranks)
-                if tried_again and self._recovered(seen.ranks):
-                    self._retry_wrong += reader.retry(number, group)
-                read.append(seen if tried_again else reader.attempt(number, group, seen))
+                if self._tried_again(seen) and self._recovered(seen.ranks):
+                    self._retry_wrong += self._reader.retry(number, group)
+
+    def _tried_again(self, seen: StorageEvidence) -> bool:
+        return not self.observer.retrying.isdisjoint(seen.ranks)
+
+    def _read_attempts(self, due: Callable[[StorageEvidence], bool]) -> None:
+        """Reads back what groups left in their first try.
+
+        Args:
+            due: whether the place of a group is to be read now.
+        """
+        if not self._scene.bound.saves:
+            return
+        for number, (operation, groups) in enumerate(self._storage.items()):
+            read = (self._reader.attempt(number, group, seen) if due(seen) else seen for group, seen in enumerate(groups))
             self._storage[operation] = tuple(read)
 
     def _recovered(self, ranks: Sequence[int]) -> bool:

@@ -20,7 +20,8 @@ def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
         evidence: what the oracle looked at.
     """
     damaged = any(expectation.damages for expectation in evidence.forecast.expectations)
-    if judgement.oracle == "integrity" or (judgement.oracle == "purity" and damaged):
+    stored = judgement.oracle == "filled" and not judgement.operation.startswith("load")
+    if judgement.oracle == "integrity" or (damaged and (stored or judgement.oracle == "purity")):
         return frozenset({Capability.CHECKSUMS})
     if judgement.oracle not in ("commitment", "filled", "isolation") or any(storage.damaged for _, storage in evidence.places()):
         return frozenset()

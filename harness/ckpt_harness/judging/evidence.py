@@ -59,6 +59,8 @@ class StorageEvidence:
         flaws: contradictions within the committed checkpoint: metadata entries without bytes, or bytes outside of their file.
         refusable: mismatches from loads that the engine may refuse. Refusing is fine; success with holes is not. Example: two ranks save without
             collectives, each its own part; one rank alone may be refused when it loads them, but must not report success with half of the state.
+        holes: per load that reported success on all ranks and gave neither the old nor the new checkpoint nor a mixture of both: how what it gave
+            differs from the new one.
         replaced: where the save replaces a checkpoint, per load: ``old``, ``new``, or a word for neither (``mixture``, ``error``, ``hang``, ...).
     """
 
@@ -70,6 +72,7 @@ class StorageEvidence:
     later: tuple[str, ...] = ()
     silent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     saves: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    holes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)
     flaws: tuple[str, ...] = ()
     refusable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

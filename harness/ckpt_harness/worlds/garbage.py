@@ -27,12 +27,26 @@ def kept() -> Iterator[None]:
         (gc.enable if enabled else gc.disable)()
 
 
+@contextlib.contextmanager
+def left_alone() -> Iterator[None]:
+    """Inside the ``with`` block nothing is collected: the ranks of an outer world are still at work, and their finalizers are not due."""
+    _left_alone.append(True)
+    try:
+        yield
+    finally:
+        _left_alone.pop()
+
+
+_left_alone: list[bool] = []
+
+
 def collect() -> None:
     """Collects the objects that the bodies created.
 
     These are the youngest generation, since nothing was collected before. Older generations would take long.
     """
-    gc.collect(0)
+    if not _left_alone:
+        gc.collect(0)
 
 
 def collect_again() -> None:
@@ -40,4 +54,5 @@ def collect_again() -> None:
 
     They are one generation older now. Since Python 3.14, only a full collection finds them.
     """
-    gc.collect(1 if sys.version_info < (3, 14) else 2)
+    if not _left_alone:
+        gc.collect(1 if sys.version_info < (3, 14) else 2)

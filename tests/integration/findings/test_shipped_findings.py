@@ -33,7 +33,8 @@ ENTRIES = tuple(entry for entry in Register.shipped().entries if not entry.packa
 BY_HAND = {"DCP-010": "the hand-written script needs one process, is deterministic, and prints the lost errors"}
 """Entries whose hand-written script is better than an exported script, and why."""
 BEYOND = {entry.id: "the entry is about system calls, and exported scripts inject into storage calls only" for entry in ENTRIES if entry.id >= "DCP-030"} | {
-    "DCP-015": "the entry is about a load by fewer ranks, and exported scripts do not load"
+    "DCP-015": "the entry is about a load by fewer ranks, and exported scripts do not load",
+    "DCP-035": "the entry is about a load of what a failed save left, and exported scripts do not load",
 }
 SCRIPTS = Path(ckpt_harness.findings.__file__).parent / "reproducers"
 

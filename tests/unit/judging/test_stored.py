@@ -60,6 +60,23 @@ def test_filled_wants_no_holes_from_who_may_be_refused() -> None:
     assert _verdict("commitment", _evidence(succeeds, RETURNED, holes)) is Verdict.HOLDS
 
 
+@pytest.mark.parametrize("capabilities", [frozenset[Capability](), frozenset(Capability)])
+def test_filled_wants_no_holes_after_a_failed_save(capabilities: frozenset[Capability]) -> None:
+    """Whatever marker the engine claims: a load that an unfinished checkpoint refuses is fine, and success with holes is not."""
+    refused = StorageEvidence(committed=True, saves={"2 rank(s)": ()}, mismatches={"2 rank(s)": ("rank 0 raised an error",)})
+    holes = StorageEvidence(committed=False, saves={"2 rank(s)": (2,)}, holes={"2 rank(s)": ("rank 0: weight: NaN",)})
+    for storage, outcome, verdict in ((refused, RAISED, Verdict.HOLDS), (holes, RAISED, Verdict.VIOLATED), (holes, RETURNED, Verdict.HOLDS)):
+        judgements = [judgement for judgement in judge(_evidence(FAILS, outcome, storage, capabilities=capabilities)) if judgement.oracle == "filled"]
+        assert Verdict.worst(judgement.counts for judgement in judgements) is verdict
+
+
+def test_holes_that_damage_made_are_owed_by_engines_with_checksums() -> None:
+    """A failed save whose bytes were damaged too."""
+    holes = StorageEvidence(saves={"2 rank(s)": (2,)}, holes={"2 rank(s)": ("rank 0: weight: NaN",)})
+    (judgement,) = [judgement for judgement in judge(_evidence(FLIPPED, RAISED, holes, capabilities=frozenset())) if judgement.oracle == "filled"]
+    assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, False)
+
+
 @pytest.mark.parametrize("plan", ["fs.write@1=bitflip", "fs.write@1=tornwrite", "load/fs.create_stream@1=misdirect", "load/fs.read@1=truncate"])
 def test_integrity_wants_damage_detected_or_harmless(plan: str) -> None:
     """An error is detection, right values are harmless; wrong values with success are neither."""

@@ -137,6 +137,34 @@ def test_worlds_nest_in_a_judge_only() -> None:
     assert isinstance(inner.error, UsageError)
 
 
+def test_a_rank_can_have_a_world_run_aside() -> None:
+    """All ranks stand still meanwhile, keep their groups, and go on afterwards; an error comes back to the rank that asked."""
+    inner: list[int] = []
+
+    def look() -> None:
+        inner.extend(result.value for result in SimulatedWorld(3).run(dist.get_world_size))
+
+    def body() -> int:
+        world.meet(lambda: world.aside(look))
+        dist.barrier()
+        return len(inner)
+
+    world = SimulatedWorld(2)
+    assert [result.value for result in world.run(body)] == [3, 3]
+    assert inner == [3, 3, 3]
+
+    (failed,) = SimulatedWorld(1).run(lambda: SimulatedWorld(1).aside(lambda: 1 / 0))
+    assert isinstance(failed.error, ZeroDivisionError)
+
+
+def test_what_is_done_aside_may_take_its_time() -> None:
+    """The limit for a rank that never comes back counts from the end of what was done aside."""
+    world = SimulatedWorld(1, external_limit=0.05)
+    waiting = threading.Event()
+    (result,) = world.run(lambda: world.aside(lambda: waiting.wait(0.2)))
+    assert result.outcome == "returned"
+
+
 def test_worlds_on_several_threads_take_turns() -> None:
     """A process runs one world at a time, whoever asks."""
     values: list[list[Any]] = []

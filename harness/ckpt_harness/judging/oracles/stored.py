@@ -16,8 +16,7 @@ _SHOWN = 3
 def commitment(evidence: Evidence) -> Iterator[Judgement]:
     """After success everything loads bit-equal; after failure there is no new commit marker, unless the commit acted; nothing else was touched."""
     for operation, storage in evidence.places():
-        outcomes = [outcome for rank, outcome in evidence.outcomes.get(operation, {}).items() if storage.about([rank])]
-        succeeded = bool(outcomes) and all(outcome.kind == "returned" for outcome in outcomes)
+        succeeded = _succeeded(evidence, operation, storage)
         reasons = [f"checkpoint {name!r} was changed: {change}" for name, change in storage.damaged.items()]
         if not operation.startswith("load"):
             reasons += _wrong_marker(storage, succeeded, _must_fail(evidence, operation, storage))
@@ -27,6 +26,12 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
         else:
             reasons += _lost(storage)
         yield judged_place("commitment", operation, storage, reasons)
+
+
+def _succeeded(evidence: Evidence, operation: str, storage: StorageEvidence) -> bool:
+    """Whether the operation returned on all ranks that share a place."""
+    outcomes = [outcome for rank, outcome in evidence.outcomes.get(operation, {}).items() if storage.about([rank])]
+    return bool(outcomes) and all(outcome.kind == "returned" for outcome in outcomes)
 
 
 def _must_fail(evidence: Evidence, operation: str, storage: StorageEvidence) -> bool:
@@ -83,13 +88,17 @@ def integrity(evidence: Evidence) -> Iterator[Judgement]:
 
 
 def filled(evidence: Evidence) -> Iterator[Judgement]:
-    """A load that reports success has filled its targets, bit-equal, with one save's values; also a load that the engine might have refused."""
+    """A load that reports success has filled its targets, bit-equal, with one save's values; even a load that it may refuse."""
     for expectation in evidence.forecast.expectations:
         if expectation.operation in evidence.loaded:
             yield judged("filled", expectation, _wrong_on_ranks(evidence, expectation))
     for operation, storage in evidence.places():
-        if storage.refusable:
-            yield judged_place("filled", operation, storage, _wrong_loads(storage.refusable, " with success"))
+        reasons = list(_wrong_loads(storage.refusable, " with success"))
+        failed = not operation.startswith("load") and not _succeeded(evidence, operation, storage)
+        if failed:
+            reasons += _wrong_loads(storage.holes, ", after the save had failed, with success")
+        if storage.refusable or (failed and storage.saves):
+            yield judged_place("filled", operation, storage, reasons)
 
 
 def _wrong_on_ranks(evidence: Evidence, expectation: Expectation) -> list[str]:

@@ -88,6 +88,9 @@ class Scheduler:
         self._idle_since = 0.0
         self._stalled_since: float | None = None
         self._lingering_since: float | None = None
+        self._errand: Callable[[], None] | None = None
+        self._errand_done: LockType = allocate_lock()
+        self._errand_done.acquire()
 
     # --- tasks ----------------------------------------------------------------------------------------------------
 
@@ -197,6 +200,35 @@ class Scheduler:
                 task.state = State.DEAD
         while True:
             self._hand_over(me)
+
+    def have_done(self, errand: Callable[[], None]) -> None:
+        """Has the controller, which is no task, run ``errand``. The calling task keeps the baton: all tasks stand still meanwhile.
+
+        Raises:
+            BaseException: whatever ``errand`` raises.
+        """
+        self._me()
+        raised: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                errand()
+            except BaseException as error:  # noqa: BLE001  (it belongs to the task that asked)
+                raised.append(error)
+
+        self._errand = run
+        self._ring()
+        self._errand_done.acquire()
+        if raised:
+            raise raised[0]
+
+    def _do_errand(self) -> None:
+        errand, self._errand = self._errand, None
+        if errand is not None:
+            try:
+                errand()
+            finally:
+                self._errand_done.release()
 
     def join(self, task: Task, timeout: float | None = None) -> bool:
         """Waits for the end of another task; returns whether it has ended."""
@@ -336,13 +368,17 @@ class Scheduler:
             first.baton.release()
         seen, since = -1, 0.0
         while self.ended is None:
+            if self._errand is not None:
+                self._do_errand()
+                since = _monotonic()
+                continue
             if self._idle:
                 self._tend()
                 continue
             if seen != self._steps:
                 seen, since = self._steps, _monotonic()
             self._listen(since + self._external_limit)
-            if self.ended is None and not self._idle and seen == self._steps and _monotonic() >= since + self._external_limit:
+            if self._errand is None and self.ended is None and not self._idle and seen == self._steps and _monotonic() >= since + self._external_limit:
                 self.stuck, self.ended = self.running, "stuck"
         return self.ended
 

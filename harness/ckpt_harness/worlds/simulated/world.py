@@ -166,7 +166,7 @@ class SimulatedWorld:
     ) -> Sequence[RankResult]:
         """Calls ``body(*args)`` on every rank; see :class:`ckpt_harness.worlds.base.World`."""
         if current_task() is not None:
-            raise UsageError("a rank cannot run another world; the judge of its world can")
+            raise UsageError("a rank cannot run another world; the judge of its world can, and what it has done aside()")
         with _one_at_a_time:
             return _Run(self, body, args, faults).results(judge)
 
@@ -176,6 +176,18 @@ class SimulatedWorld:
         if me is None or not isinstance(me.scheduler.owner, _Run):
             raise UsageError("only ranks of a running world can call meet()")
         me.scheduler.owner.meet(me, action)
+
+    def aside(self, action: Callable[[], None]) -> None:
+        """Has the thread that runs this world call ``action``, while all ranks stand still. The action may run another world. Called by a rank."""
+        me = current_task()
+        if me is None or not isinstance(me.scheduler.owner, _Run):
+            raise UsageError("only ranks of a running world can call aside()")
+
+        def undisturbed() -> None:
+            with garbage.left_alone():
+                action()
+
+        me.scheduler.have_done(undisturbed)
 
 
 class _Run:
