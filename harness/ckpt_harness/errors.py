@@ -5,9 +5,10 @@ None of the errors derives from torch's ``CheckpointException``: an error of the
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class HarnessError(Exception):
@@ -51,6 +52,30 @@ class InjectedFault(Exception):
             ...
         ckpt_harness.errors.InjectedFault: injected at writer.finish on rank 0
     """
+
+
+class EngineError(HarnessError):
+    """An engine cannot be judged: it fails with no fault, or a hook of the engine raises."""
+
+
+def cannot_save(engine: str, failed: Sequence[str]) -> EngineError:
+    """The error for an engine that cannot save though nothing goes wrong.
+
+    Args:
+        engine: name of the engine.
+        failed: how the save ended on each rank that failed.
+
+    Example:
+        >>> cannot_save("mine", ["rank 0: raised ValueError('x')", "rank 1: hung"])
+        EngineError("engine 'mine' cannot save with no fault: rank 0: raised ValueError('x'); and 1 more rank")
+    """
+    more = len(failed) - 1
+    others = f"; and {more} more rank{'s' * (more > 1)}" if more else ""
+    return EngineError(f"engine {quoted(engine)} cannot save with no fault: {cut(failed[0])}{others}")
+
+
+class HookError(EngineError):
+    """A hook of an engine, such as ``committed``, raised an error. The case is UNKNOWN."""
 
 
 class InternalError(HarnessError):
@@ -112,8 +137,64 @@ def summary(error: BaseException, limit: int = 100) -> str:
         >>> summary(ImportError("no module named 'a'"))
         "no module named 'a'"
     """
-    text = " ".join(str(error).split())
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+    return cut(str(error), limit)
+
+
+def cut(text: str, limit: int = 100) -> str:
+    """A text in one line of at most ``limit`` characters.
+
+    Example:
+        >>> cut("one  two  three", limit=6)
+        'one...'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+def described(error: BaseException) -> str:
+    """An error in one line: its class and its message. The classes that say it all in their message go without the class.
+
+    Example:
+        >>> described(ImportError("no module named 'a'"))
+        "no module named 'a'"
+        >>> described(SystemExit(0))
+        'SystemExit: 0'
+    """
+    try:
+        message = summary(error)
+    except Exception:  # noqa: BLE001  (an error of a user's class may not even print)
+        message = "its message cannot be printed"
+    if isinstance(error, (ImportError, AttributeError, OSError)) and message:
+        return message
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+@contextlib.contextmanager
+def blamed(on: str, kind: type[HarnessError] = UsageError) -> Iterator[None]:
+    """Whatever code of the user raises inside becomes an error of the harness in one line, ``sys.exit`` included: a run must not end in silence.
+
+    Errors of the harness and an interruption by the user pass unchanged.
+
+    Args:
+        on: what cannot be done because of the error.
+        kind: class of the error that is raised instead.
+
+    Raises:
+        HarnessError: of class ``kind``.
+
+    Example:
+        >>> with blamed("engine 'x' cannot be imported"):
+        ...     raise SystemExit(0)
+        Traceback (most recent call last):
+            ...
+        ckpt_harness.errors.UsageError: engine 'x' cannot be imported: SystemExit: 0
+    """
+    try:
+        yield
+    except (HarnessError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit too: it would end the command with the status that the code of the user chose
+        raise kind(f"{on}: {described(error)}") from error
 
 
 def choices(valid: Iterable[str], value: object = "", see: str = "") -> str:

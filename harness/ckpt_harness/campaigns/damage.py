@@ -24,6 +24,7 @@ from ckpt_harness.cases.replay_line import spelled
 from ckpt_harness.cases.surroundings import silenced
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call
+from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.faults.protocol import Capability
@@ -99,7 +100,8 @@ def damages(engine: str, ranks: int = 2, kinds: tuple[DamageKind, ...] = DAMAGE_
         kinds: the kinds of damage to try.
 
     Raises:
-        UsageError: an unknown engine, or an engine that stores elsewhere than in a directory, or that cannot save though nothing goes wrong.
+        UsageError: an unknown engine, or an engine that stores elsewhere than in a directory.
+        EngineError: the engine cannot save though nothing goes wrong.
     """
     scene = Scene(engine, ranks=ranks)
     with silenced(), _bounded_memory(), tempfile.TemporaryDirectory(prefix="ckpt-harness-damage-") as root:
@@ -134,7 +136,7 @@ def _bounded_memory() -> Iterator[None]:
 
 def _saved(scene: Scene, root: Path) -> dict[str, bytes]:
     """Saves without faults: path below the checkpoint -> content."""
-    engine, workload = find_engine(scene.engine), find_workload(scene.workload)
+    engine, workload = watched(find_engine(scene.engine)), find_workload(scene.workload)
     place = engine.place(root, PLACE)
     if "://" in place:
         raise UsageError(f"engine {quoted(scene.engine)} stores at {quoted(place)}, and files are damaged in directories; valid: engines on a file system")

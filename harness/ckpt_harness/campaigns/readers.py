@@ -15,6 +15,7 @@ from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.cases.read_back import read
 from ckpt_harness.disk.journal import Files
 from ckpt_harness.disk.shown import Shown
+from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.workloads.workload import find_workload
 
@@ -44,7 +45,7 @@ def shown_at(scene: Scene, root: Path) -> Shown:
         scene: what was saved.
         root: the directory that the checkpoint is below; see :func:`ckpt_harness.campaigns.recording.save`.
     """
-    engine = find_engine(scene.engine)
+    engine = watched(find_engine(scene.engine))
     place = engine.place(root, PLACE)
     reading = read(engine, find_workload(scene.workload), place, saves=(PREVIOUS, ATTEMPT), ranks=scene.ranks, shards=scene.ranks)
     result = reading.shows(PREVIOUS, ATTEMPT)

@@ -12,8 +12,9 @@ from pathlib import Path
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.disk.journal import DiskOp, Files, Journal, files_after
 from ckpt_harness.engines.base import Call
+from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
-from ckpt_harness.errors import UsageError, quoted
+from ckpt_harness.errors import UsageError, cannot_save, quoted
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.injection.injector import Injector
@@ -51,7 +52,7 @@ class Scene:
         Raises:
             UsageError: an unknown name; or an engine whose disk cannot be reached, or whose ranks do not save together.
         """
-        engine = find_engine(self.engine)
+        engine = watched(find_engine(self.engine))
         find_workload(self.workload)
         if Capability.FILE_SYSTEM not in engine.capabilities:
             raise UsageError(f"engine {quoted(self.engine)} does not claim {Capability.FILE_SYSTEM.value!r}: its writes cannot be recorded")
@@ -88,7 +89,7 @@ def save(scene: Scene, number: int, journal: Journal, plan: FaultPlan = FaultPla
     Returns:
         How the save ended on each rank.
     """
-    engine, workload = find_engine(scene.engine), find_workload(scene.workload)
+    engine, workload = watched(find_engine(scene.engine)), find_workload(scene.workload)
     place = engine.place(journal.root, PLACE)
     faults = Injector(plan, journal=journal)
 
@@ -110,12 +111,11 @@ def check_saved(engine: str, results: Sequence[RankResult]) -> None:
         results: how the save ended on each rank.
 
     Raises:
-        UsageError: the engine cannot save, though nothing goes wrong.
+        EngineError: the engine cannot save, though nothing goes wrong.
     """
     failed = [f"rank {result.rank}: {result.record or result.outcome}" for result in results if result.outcome != "returned"]
     if failed:
-        more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
-        raise UsageError(f"engine {quoted(engine)} cannot save when nothing goes wrong: {failed[0]}{more}")
+        raise cannot_save(engine, failed)
 
 
 def record(scene: Scene, root: Path) -> Recording:
@@ -126,7 +126,8 @@ def record(scene: Scene, root: Path) -> Recording:
         root: an empty directory.
 
     Raises:
-        UsageError: see :meth:`Scene.check`; or the engine cannot save though nothing goes wrong, or writes past its file system.
+        UsageError: see :meth:`Scene.check`; or the engine writes past its file system.
+        EngineError: the engine cannot save though nothing goes wrong.
     """
     scene.check()
     if scene.overwrite:

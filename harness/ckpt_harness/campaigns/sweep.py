@@ -161,10 +161,14 @@ def plan_sweep(sweep: Sweep, rig: Rig) -> tuple[list[Case], Coverage]:
     Args:
         sweep: which cases are wanted.
         rig: runs the fault-free cases.
+
+    Raises:
+        EngineError: the engine cannot save though nothing goes wrong.
     """
     cases: list[Case] = []
     coverage = Coverage()
     for ground in sweep.grounds():
+        rig.check_undisturbed(ground)
         coverage.reachable |= {(ground, cell) for cell in space(rig, ground)}
         cases += sweep.cases(rig, ground)
     if sweep.world == "attached":

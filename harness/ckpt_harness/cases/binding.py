@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ckpt_harness.engines.base import Engine
+from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import PlanError, UsageError, choices, quoted
 from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, CallStyle
@@ -105,7 +106,7 @@ def bind(case: Case) -> BoundCase:
         PlanError: the plan does not fit the world.
         UsageError: an unknown name, or a combination that cannot run.
     """
-    engine = find_engine(case.engine)
+    engine = watched(find_engine(case.engine))
     call_style = case.call_style
     _check_calls(case, engine)
     workload = find_workload(case.workload)

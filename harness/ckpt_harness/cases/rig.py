@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 
@@ -9,12 +10,16 @@ from ckpt_harness.cases.baseline import Baseline, Baselines
 from ckpt_harness.cases.binding import BoundCase
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.result import CaseResult
-from ckpt_harness.cases.run import fault_free_course, run_case
+from ckpt_harness.cases.run import evidence_of_a_broken_hook, fault_free_course, run_case
 from ckpt_harness.cases.workspace import Workspace
+from ckpt_harness.engines import hooks
 from ckpt_harness.engines.names import known_as
+from ckpt_harness.errors import HookError, cannot_save
 from ckpt_harness.findings.register import Register
+from ckpt_harness.history import History
 from ckpt_harness.judging import oracles
 from ckpt_harness.judging.evidence import Evidence
+from ckpt_harness.judging.expectation import Forecast
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.judging.verdict import Judgement
@@ -57,7 +62,8 @@ class Rig:
 
     def close(self) -> None:
         """Removes everything that the rig stored."""
-        self._baselines.close()
+        with contextlib.suppress(HookError):  # a hook that cannot discard: the directory goes anyway
+            self._baselines.close()
         self._workspace.close()
 
     def run(self, case: Case | BoundCase) -> CaseResult:
@@ -71,9 +77,27 @@ class Rig:
             UsageError: an unknown name, or a combination that cannot run.
         """
         bound = _bound(case)
-        expected = forecast(bound.plan, self.trace(bound), timeout=bound.timeout)
-        evidence, history = run_case(bound, expected, self._workspace, self._baselines)
+        evidence, history = self._observed(bound)
         return CaseResult(bound.case, evidence, self._judged(bound, evidence), history, self.register.files)
+
+    def _observed(self, bound: BoundCase) -> tuple[Evidence, History]:
+        """Runs a case. Where a hook of the engine raises, nothing that was observed means anything."""
+        evidence, history = Evidence(Forecast((), frozenset()), {}), History()
+        with hooks.noted() as failures, contextlib.suppress(HookError):
+            expected = forecast(bound.plan, self.trace(bound), timeout=bound.timeout)
+            evidence, history = run_case(bound, expected, self._workspace, self._baselines)
+        return (evidence_of_a_broken_hook(bound, failures[0]), history) if failures else (evidence, history)
+
+    def check_undisturbed(self, case: Case | BoundCase) -> None:
+        """Insists that the engine can save while nothing goes wrong: otherwise no case means anything.
+
+        Raises:
+            EngineError: the engine cannot save, or one of its hooks raises.
+        """
+        bound = _bound(case)
+        failed = [f"rank {rank}: {outcome}" for rank, outcome in self.baseline(bound).outcomes.items() if outcome.kind != "returned"]
+        if failed:
+            raise cannot_save(bound.case.engine, failed)
 
     def _judged(self, bound: BoundCase, evidence: Evidence) -> tuple[Judgement, ...]:
         """What each oracle says, with known findings marked."""

@@ -184,3 +184,17 @@ def _evidence_of_no_baseline(scene: Scene) -> Evidence:
     """The engine cannot save even without faults: a preparation that had to succeed, and did not."""
     expectation = Expectation("preparation", tuple(range(scene.bound.case.ranks)), Ending.SUCCEEDS)
     return Evidence(Forecast((expectation,), frozenset()), {"preparation": scene.baseline.outcomes}, timeout=VIRTUAL_TIMEOUT)
+
+
+def evidence_of_a_broken_hook(bound: BoundCase, failure: str) -> Evidence:
+    """The evidence of a case that could not be looked at: no rank has a known outcome.
+
+    Args:
+        bound: the case.
+        failure: which hook of the engine raised what.
+    """
+    operation = bound.case.operations[0]
+    ranks = tuple(range(bound.case.ranks))
+    outcomes = dict.fromkeys(ranks, Outcome("unknown", where=failure))
+    expectation = Expectation(operation, ranks, Ending.SUCCEEDS)
+    return Evidence(Forecast((expectation,), frozenset()), {operation: outcomes}, timeout=VIRTUAL_TIMEOUT)

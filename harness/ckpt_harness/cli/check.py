@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ckpt_harness.cli.console import processors, progress_bar
-from ckpt_harness.cli.options import Numbers, example, jobs_option, json_option, register_option
+from ckpt_harness.cli.options import Numbers, Whole, example, jobs_option, json_option, register_option, world_sizes
 
 if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Tries everything on an engine; prints what is wrong.", epilog=example("check my_storage.py:ENGINE --every 10"))
 @click.argument("engine")
-@click.option("--ranks", "sizes", type=Numbers(), default="2", show_default=True, help="Numbers of ranks, tried in turn.")
+@click.option("--ranks", "sizes", type=Numbers(), callback=world_sizes, default="2", show_default=True, help="Numbers of ranks, tried in turn.")
 @jobs_option("Processes that share the states after crashes. Default: all processors.")
 @click.option(
     "--every",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=1,
     show_default=True,
     metavar="N",
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 )
 @json_option("Write the results as JSON; `ckpt-harness engines --write` makes a page of such files.")
 @register_option
-def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, json_file: Path | None, register: Register) -> None:
+def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, json_file: Path | None, register: Register) -> int:
     """Tries everything on an engine: fails its calls, crashes its saves, damages its files. Prints what is wrong, and which capabilities hold.
 
     ENGINE is a name that `ckpt-harness engines` prints, module:object, or file.py:object.
@@ -44,4 +43,4 @@ def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, jso
     if json_file:
         json_file.write_text(json.dumps(report.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     click.echo(str(report))
-    sys.exit(0 if report.ok else 1)
+    return 0 if report.ok else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ckpt_harness.cli.console import console, header, processors, progress_bar
-from ckpt_harness.cli.options import engine_option, example, jobs_option, json_option, register_option
+from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, register_option
 from ckpt_harness.disk.durability import LIMIT, MODELS
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Loads every state that a crash during a save may leave.", epilog=example("crash --overwrite --model kill"))
-@click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of ranks that save, and that load what is left.")
+@click.option("--ranks", type=Whole(1, 64), default=2, show_default=True, help="Number of ranks that save, and that load what is left.")
 @click.option("--overwrite", is_flag=True, help="Save onto a committed checkpoint, instead of into an empty directory.")
 @click.option(
     "--model",
@@ -30,10 +29,10 @@ if TYPE_CHECKING:
 )
 @engine_option("filesystem-synced")
 @click.option("--workload", default="mixed", show_default=True, metavar="NAME", help="State that is saved.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order in which ranks run, and of the samples of states.")
+@click.option("--seed", type=Whole(), default=0, show_default=True, help="Seed of the order in which ranks run, and of the samples of states.")
 @click.option(
     "--limit",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=LIMIT,
     show_default=True,
     help="States to load for each point of the save; where more are possible, a sample.",
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 @jobs_option("Processes that share the states. Default: all processors.")
 @json_option("Write the results as JSON.")
 @register_option
-def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, register: Register, **settings: Any) -> None:
+def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, register: Register, **settings: Any) -> int:
     """Records one save, and loads every state of the files that a crash during the save may leave.
 
     Prints what a reader gets after a crash at each point of the save, and the shortest way to each result.
@@ -62,4 +61,4 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
         json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     screen = console()
     screen.print(header(scene.engine, scene.seed))
-    sys.exit(show_crashes(screen, found, known, time.perf_counter() - started))
+    return show_crashes(screen, found, known, time.perf_counter() - started)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from ckpt_harness.cli.console import console
-from ckpt_harness.cli.options import engine_option, example
+from ckpt_harness.cli.options import Whole, engine_option, example
 
 
 @click.command(short_help="Damages each file of a checkpoint in turn, and loads it.", epilog=example("damage --engine filesystem --ranks 3"))
 @engine_option("filesystem")
-@click.option("--ranks", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of ranks that save, and load.")
-def damage(engine: str, ranks: int) -> None:
+@click.option("--ranks", type=Whole(1, 64), default=2, show_default=True, help="Number of ranks that save, and load.")
+def damage(engine: str, ranks: int) -> int:
     """Damages each file of a checkpoint in turn, loads the checkpoint in fresh ranks, and prints what a reader gets.
 
     Files go missing, are cut short, zeroed or swapped, or have a bit flipped.
@@ -23,4 +21,4 @@ def damage(engine: str, ranks: int) -> None:
     from ckpt_harness.report.damages import show_damages
 
     quiet()
-    sys.exit(show_damages(console(), damages(engine, ranks)))
+    return show_damages(console(), damages(engine, ranks))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Any
 
 import click
 
 from ckpt_harness import __version__
-from ckpt_harness.errors import HarnessError
+from ckpt_harness.errors import EngineError, HarnessError, InternalError, cut
 from ckpt_harness.worlds.launcher import Launch
 
 _LONGEST = 160
 """Characters of a message of click's own, which repeats the value however long it is."""
+_LINE = 400
+"""Characters of any message."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell reports it."""
+OWN_ERROR = 70
+"""Exit status for an error of the harness itself (EX_SOFTWARE of sysexits.h)."""
 
 
 class Commands(click.Group):
@@ -31,15 +38,42 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            status = super().invoke(ctx)
+        except EngineError as error:
+            raise _Unjudged(cut(str(error), _LINE)) from error
+        except InternalError:
+            status = _report_own_error()
         except HarnessError as error:
-            raise click.UsageError(str(error), ctx) from error
+            raise click.UsageError(cut(str(error), _LINE), ctx) from error
         except click.UsageError as error:
-            message = error.format_message()
-            if len(message) <= _LONGEST:
-                raise
-            half = _LONGEST // 2
-            raise click.UsageError(f"{message[:half]} ... {message[-half:]}", error.ctx) from error
+            message = " ".join(error.format_message().split())
+            if len(message) > _LONGEST:
+                half = _LONGEST // 2
+                message = f"{message[:half]} ... {message[-half:]}"
+            raise click.UsageError(message, error.ctx) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            status = INTERRUPTED
+        except SystemExit as error:  # commands return their status: this is code of an engine or a workload
+            raise _Unjudged(f"code of the engine under test called sys.exit({error.code!r}): nothing is judged") from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception:  # noqa: BLE001  (whatever it is, it is a bug of the harness)
+            status = _report_own_error()
+        return ctx.exit(status or 0)
+
+
+def _report_own_error() -> int:
+    """Prints the traceback of an error of the harness itself. Returns the exit status."""
+    click.echo(traceback.format_exc(), err=True)
+    click.echo("Error: this is a bug of ckpt-harness, not of the engine under test. Please report the lines above.", err=True)
+    return OWN_ERROR
+
+
+class _Unjudged(click.ClickException):
+    """The engine cannot be judged: one line, and the status of a case without a verdict."""
+
+    exit_code = 3
 
 
 @click.group(
@@ -56,5 +90,7 @@ def main() -> None:
       0  every claim holds, or its violation is a known finding
       1  a claim is violated
       2  usage error
-      3  no verdict: a fault never fired, or the harness cannot tell
+      3  no verdict: a fault never fired, the engine fails with no fault, or the harness cannot tell
+      70  the harness itself failed
+      130  interrupted by Ctrl-C; the summary is about the cases that ran
     """  # noqa: D301  (\b keeps click from joining the lines)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -44,10 +44,31 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
-        parts = str(value).split(",")
-        if not all(part.strip().isdecimal() for part in parts):
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(_DIGITS.fullmatch(part) for part in parts):
             self.fail(f"{quoted(value)} is not a list of numbers such as 2,3,4", param, ctx)
-        return tuple(int(part) for part in parts)
+        numbers = tuple(int(part) for part in parts)
+        _once(numbers, param, ctx)
+        return numbers
+
+
+class Whole(click.IntRange):
+    """A whole number in ASCII digits. Python also reads digits of other scripts, and underscores, which a replay line should not hold."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not _DIGITS.fullmatch(value.strip().removeprefix("-")):
+            self.fail(f"{quoted(value)} is not a valid integer", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_DIGITS = re.compile("[0-9]{1,18}")
+
+
+def _once(values: Sequence[object], param: click.Parameter | None, ctx: click.Context | None) -> None:
+    """Refuses a list that names a value twice: the same cases would run twice."""
+    for value in values if len(set(values)) < len(values) else ():
+        if values.count(value) > 1:
+            raise click.BadParameter(f"{value} is given {values.count(value)} times; valid: each once", ctx, param)
 
 
 def operations(ctx: click.Context, param: click.Parameter, value: str) -> tuple[OperationKind, ...]:
@@ -56,6 +77,7 @@ def operations(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     for name in names:
         if name not in OPERATION_KINDS:
             raise click.BadParameter(unknown("operation", name, OPERATION_KINDS), ctx, param)
+    _once(names, param, ctx)
     return cast("tuple[OperationKind, ...]", names)
 
 
@@ -74,7 +96,7 @@ def coordinators(ctx: click.Context, param: click.Parameter, value: str) -> tupl
     """Reads the rank that coordinates; None stands for all ranks in turn."""
     if value == "all":
         return None
-    if not value.isdecimal():
+    if not _DIGITS.fullmatch(value):
         raise click.BadParameter(f"{quoted(value)}; valid: a rank, or all", ctx, param)
     return (int(value),)
 
@@ -95,8 +117,19 @@ def _registered(_ctx: click.Context, _param: click.Parameter, value: tuple[Path,
 
 
 def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    if value is not None and not os.access(value.parent, os.W_OK):
-        raise click.BadParameter(f"{quoted(str(value))}: its directory does not exist, or cannot be written", ctx, param)
+    """Refuses a file that cannot be written, before anything runs: a check takes minutes."""
+    if value is None or (value.exists() and not value.is_file()):  # a pipe or a device is not opened before its time
+        if value is not None and value.is_dir():
+            raise click.BadParameter(f"{quoted(str(value))} is a directory; valid: a file", ctx, param)
+        return value
+    is_new = not value.exists()
+    try:
+        with value.open("ab"):
+            pass
+        if is_new:
+            value.unlink()
+    except OSError as error:
+        raise click.BadParameter(f"{quoted(str(value))} cannot be written: {error.strerror}", ctx, param) from error
     return value
 
 
@@ -120,7 +153,7 @@ workload_option = click.option(
     metavar="NAME",
     help="State that is saved. `mixed` stands for the mixture that the engine prefers.",
 )
-seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order in which simulated ranks run.")
+seed_option = click.option("--seed", type=Whole(), default=0, show_default=True, help="Seed of the order in which simulated ranks run.")
 way_option = click.option(
     "--way",
     type=click.Choice(list(CALL_STYLES)),
@@ -191,7 +224,8 @@ def page_option(about: str) -> Decorator[Any]:
     Args:
         about: what the page holds.
     """
-    return click.option("--write", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE", help=about)
+    path = click.Path(dir_okay=False, writable=True, path_type=Path)
+    return click.option("--write", type=path, callback=_writable, metavar="FILE", help=about)
 
 
 def jobs_option(about: str) -> Decorator[Any]:
@@ -200,4 +234,4 @@ def jobs_option(about: str) -> Decorator[Any]:
     Args:
         about: what is shared, and the default.
     """
-    return click.option("--jobs", type=click.IntRange(1), metavar="N", help=about)
+    return click.option("--jobs", type=Whole(1), metavar="N", help=about)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from ckpt_harness.cli.console import console
 from ckpt_harness.cli.options import (
     MOST_RANKS,
+    Whole,
     async_save_options,
     engine_option,
     example,
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 @click.option("--op", "operation", type=click.Choice(OPERATION_KINDS), default="save", show_default=True, help="Operation that the ranks do.")
 @click.option(
     "--ranks",
-    type=click.IntRange(1, MOST_RANKS),
+    type=Whole(1, MOST_RANKS),
     default=lambda: getattr(Launch.here(), "size", 2),
     show_default="2; under a launcher, its ranks",
     help="Number of ranks.",
 )
-@click.option("--coordinator", type=click.IntRange(0), default=0, show_default=True, metavar="RANK", help="The rank that coordinates.")
+@click.option("--coordinator", type=Whole(0), default=0, show_default=True, metavar="RANK", help="The rank that coordinates.")
 @engine_option("filesystem")
 @workload_option
 @seed_option
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--network", "watch_network", is_flag=True, help="Record the requests to an object store (sites http.*) even if no fault strikes there.")
 @world_option()
 @register_option
-def replay(register: Register, **options: Any) -> None:
+def replay(register: Register, **options: Any) -> int:
     """Runs one case, and tells its story rank by rank.
 
     PLAN says what goes wrong, as a report prints it: SITE@RANKS=EFFECT, several faults joined by `;`, or '' for no fault. `ckpt-harness sites` and
@@ -74,9 +74,10 @@ def replay(register: Register, **options: Any) -> None:
     bound = case_of(options).bind()
     quiet()
     with Rig(register=register) as rig:
+        rig.check_undisturbed(bound)
         result = rig.run(bound)
     story(console(), result)
-    sys.exit(EXIT[result.verdict])
+    return EXIT[result.verdict]
 
 
 def case_of(options: dict[str, Any]) -> Case:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -89,7 +88,7 @@ def sweep(
     json_file: Path | None,
     register: Register,
     **settings: Any,
-) -> None:
+) -> int:
     """Fails every cell of the fault space of real checkpoint operations, and prints who learned what.
 
     A cell is one call at one site on one rank. Every cell fails with a plain error; each site also meets special errors, delays, hangs, deaths and
@@ -105,7 +104,7 @@ def sweep(
         ground.bind()
     if world == "attached" and jobs not in (None, 1):
         raise UsageError(f"--jobs {jobs}: the launcher's ranks run one case at a time; valid: 1")
-    sys.exit(_run(wanted, jobs or _usual_jobs(world), json_file, register, compared=world == "both"))
+    return _run(wanted, jobs or _usual_jobs(world), json_file, register, compared=world == "both")
 
 
 def _usual_jobs(world: str) -> int:

@@ -9,7 +9,6 @@ take real processes; and capabilities of calling that are not claimed, since the
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
@@ -23,6 +22,7 @@ from ckpt_harness.conformance.report import EngineReport
 from ckpt_harness.conformance.tally import Tally
 from ckpt_harness.disk.durability import LIMIT, MODELS
 from ckpt_harness.engines.base import Engine
+from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.faults.plan import FaultPlan
@@ -54,6 +54,7 @@ def check_engine(
 
     Raises:
         UsageError: the engine does not exist, or its name does not lead to it.
+        EngineError: the engine cannot save though nothing goes wrong, or cannot be looked at: a hook raises.
 
     Example:
         Fail the test of a back end on every violation that is not known::
@@ -73,14 +74,13 @@ def check_engine(
     tally = Tally(found, known)
     with Rig(register=known) as rig:
         _check_cases(name, found, sizes, every, rig, tally, progress)
-    place = found.place(rig.root, "x")
+    place = watched(found).place(rig.root, "x")
     in_directory = "://" not in place
     if in_directory and Capability.FILE_SYSTEM in found.capabilities and "way" not in found.usual:
         _check_crashes(name, max(sizes), max(1, LIMIT // every), jobs, tally)
     if in_directory:
         for size in sizes:
-            with contextlib.suppress(UsageError):  # the cases have shown already that the engine cannot save
-                tally.add_damages(damages(name, size))
+            tally.add_damages(damages(name, size))
     return tally.report(name)
 
 

@@ -25,13 +25,15 @@ class FileSystemEngine(DcpCalls):
         writer_options: options of ``FileSystemWriter``.
     """
 
+    capabilities: frozenset[Capability] = DCP_CAPABILITIES
+
     def __init__(
         self, name: str, about: str, *, usual: Mapping[str, str] | None = None, lacks: frozenset[Capability] = frozenset(), **writer_options: Any
     ) -> None:
         self.name = name
         self.about = about
         self.protocol: Protocol = DCP
-        self.capabilities = DCP_CAPABILITIES - lacks
+        self.capabilities = type(self).capabilities - lacks
         self.usual = {**type(self).usual, **(usual or {})}
         self._writer_options = writer_options
 

@@ -10,10 +10,11 @@ import operator
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from ckpt_harness.engines.base import Engine
-from ckpt_harness.errors import UsageError, quoted, unknown
+from ckpt_harness.engines.complete import complete
+from ckpt_harness.errors import UsageError, blamed, quoted, unknown
 
 BUILT_IN: dict[str, str] = {
     "filesystem": "ckpt_harness.engines.filesystem:FILESYSTEM",
@@ -97,10 +98,11 @@ def find_engine(name: str) -> Engine:
     """Finds an engine by its name or by where it is defined.
 
     Args:
-        name: a name that ``ckpt-harness engines`` prints, or ``module:object``, or ``path/to/file.py:object``; the object may be dotted.
+        name: a name that ``ckpt-harness engines`` prints, or ``module:object``, or ``path/to/file.py:object``; the object may be dotted. A
+            conformance class stands for its engine.
 
     Raises:
-        UsageError: there is no such engine, or it cannot be imported.
+        UsageError: there is no such engine, it cannot be imported, or it lacks something that an engine must have.
     """
     target = name if ":" in name else named().get(name, name)
     module, colon, attribute = target.rpartition(":")
@@ -109,11 +111,11 @@ def find_engine(name: str) -> Engine:
     if name in THIRD_PARTY and not _is_installed(THIRD_PARTY[name].module):
         package = THIRD_PARTY[name].package
         raise UsageError(f"engine {name!r} needs {package}, which is not installed: pip install '{package}'")
-    try:
+    if not module or not attribute:
+        raise UsageError(f"engine {quoted(name)} names no module, or no object; valid: module:object, {_ALSO}")
+    with blamed(f"engine {quoted(name)} cannot be imported"):
         loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
-        return cast(Engine, operator.attrgetter(attribute)(loaded))
-    except (ImportError, AttributeError, OSError) as error:
-        raise UsageError(f"engine {quoted(name)} cannot be imported: {error}") from error
+        return complete(operator.attrgetter(attribute)(loaded), name)
 
 
 def known_as(name: str) -> tuple[str, ...]:
@@ -146,5 +148,9 @@ def _of_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     sys.path.append(str(path.parent))  # so that the file can import the files next to it
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]  # the next look-up must not find half a module
+        raise
     return module

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable
 
-from ckpt_harness.errors import InjectedFault, PlanError, quoted, summary, unknown
+from ckpt_harness.errors import InjectedFault, PlanError, blamed, quoted, unknown
 
 HUGE = 1 << 20
 """Characters in the message of the ``huge`` error."""
@@ -120,10 +120,8 @@ def check_errno(number: str) -> None:
 
 def _import(path: str) -> type[BaseException]:
     module, _, attribute = path.rpartition(".")
-    try:
+    with blamed(f"error {quoted(path)} cannot be imported", PlanError):
         kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise PlanError(f"error {quoted(path)} cannot be imported: {summary(error)}") from error
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         raise PlanError(f"error {quoted(path)} is {quoted(kind)}, which is not an exception class")
     if not _takes_message(kind):
@@ -133,10 +131,11 @@ def _import(path: str) -> type[BaseException]:
 
 def _takes_message(kind: type[BaseException]) -> bool:
     try:
-        kind("probe")
-    except Exception:  # noqa: BLE001  (whatever a constructor raises, the error cannot be made)
+        return isinstance(kind("probe"), BaseException)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  (whatever a constructor raises, SystemExit included, the error cannot be made)
         return False
-    return True
 
 
 def injected(spec: str, site: str, rank: int) -> BaseException:

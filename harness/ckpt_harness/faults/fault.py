@@ -14,8 +14,13 @@ from ckpt_harness.faults.sites import OPERATION_KINDS, OperationKind, Site, find
 Ranks = tuple[int, ...] | Literal["coordinator", "others", "all"]
 SYMBOLIC: tuple[str, ...] = ("coordinator", "others", "all")
 """Words for ranks; ``others`` are all ranks but the coordinator."""
+_UNWRITABLE = frozenset("();\0\n\r")
+"""Characters that a file pattern cannot hold, since the text of a plan could not be read back, or not be passed to a command."""
 LARGEST = 999_999_999
 """Largest rank, occurrence or operation number. Larger numbers are typing errors, and a plan's text must stay readable."""
+
+MOST_CALLS = 1_000_000
+"""Largest occurrence, and number of calls that a fault strikes: no operation makes more calls."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +96,16 @@ class Fault:
         site = self.at
         check_legal(self.effect, site, after=self.after)
         self._check_ranks()
-        if not 1 <= self.nth <= LARGEST:
-            raise PlanError(f"{self.label}: occurrence {self.nth}; valid: 1 to {LARGEST}")
-        if self.times is not None and not 1 <= self.times <= LARGEST:
-            raise PlanError(f"{self.label}: strikes {self.times} times; valid: 1 to {LARGEST}, or *")
+        if not 1 <= self.nth <= MOST_CALLS:
+            raise PlanError(f"{self.label}: occurrence {self.nth}; valid: 1 to {MOST_CALLS}")
+        if self.times is not None and not 1 <= self.times <= MOST_CALLS:
+            raise PlanError(f"{self.label}: strikes {self.times} times; valid: 1 to {MOST_CALLS}, or *")
         if self.operation is not None and self.operation.kind not in site.operations:
             raise PlanError(f"{self.label}: {site.name} is not called in {self.operation.kind!r}; {choices(site.operations)}")
         if self.glob is not None and site.layer == "calls":
             raise PlanError(f"{self.label}: {site.name} takes no file pattern; valid: sites of files and objects (fs.*, http.*)")
+        if self.glob is not None and not _UNWRITABLE.isdisjoint(self.glob):
+            raise PlanError(f"file pattern {quoted(self.glob)} of {site.name}; valid: a pattern without parentheses, `;` and line ends")
 
     def _check_ranks(self) -> None:
         if isinstance(self.ranks, str):

@@ -69,6 +69,10 @@ class Register:
             raise UsageError(f"findings register {quoted(str(path))}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise UsageError(f"findings register {quoted(str(path))}: not UTF-8: {error.reason}") from error
+        except ValueError as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"findings register {quoted(str(path))}: {error}") from error  # a path with a NUL
 
     def __add__(self, other: Register) -> Register:
         return Register((*self.entries, *other.entries), (*self.files, *other.files))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ckpt_harness.disk.durability import MODELS
 from ckpt_harness.disk.shown import SHOWN
-from ckpt_harness.errors import UsageError, choices, quoted, unknown
+from ckpt_harness.errors import UsageError, choices, quoted, summary, unknown
 from ckpt_harness.faults.calling import CALL_STYLES, EXECUTORS, OVERLAPS, STAGINGS
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
 from ckpt_harness.findings.entry import Entry
@@ -46,8 +46,8 @@ def read_entries(text: str, name: str) -> list[Entry]:
     where = f"findings register {quoted(name)}"
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: {error}") from error
+    except (ValueError, RecursionError) as error:  # brackets that are too deep raise no TOMLDecodeError
+        raise UsageError(f"{where}: {summary(error)}") from error
     tables = document.pop("finding", [])
     if document:
         raise UsageError(f"{where} holds {quoted(next(iter(document)))}; valid: [[finding]] tables only")
@@ -65,7 +65,7 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     for key in _TEXTS:
         if not isinstance(table[key], str) or not table[key].strip():
             raise UsageError(f"{where}: {key} is {quoted(table[key])}; valid: a text")
-    if not isinstance(table["ranks"], int) or table["ranks"] < 1:
+    if type(table["ranks"]) is not int or table["ranks"] < 1:
         raise UsageError(f"{where}: ranks is {quoted(table['ranks'])}; valid: a number of ranks, from 1")
     if not isinstance(table.get("sometimes", False), bool):
         raise UsageError(f"{where}: sometimes is {quoted(table['sometimes'])}; valid: true, false")

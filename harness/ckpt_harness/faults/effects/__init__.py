@@ -145,6 +145,8 @@ def parse_effect(text: str) -> Effect:
 
 def _number(name: str, argument: str) -> float:
     try:
+        if not re.fullmatch("[0-9a-z.+-]*", argument):  # Python also reads the digits of other scripts, and 1_000
+            raise ValueError
         return float(argument)
     except ValueError:
         raise PlanError(f"argument {quoted(argument)} of {name}; valid: a number") from None
