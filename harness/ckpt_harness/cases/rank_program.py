@@ -14,7 +14,7 @@ from typing import Any
 import torch.distributed as dist
 
 from ckpt_harness._torch import end_executor_process, is_stateful, replace_executor_process
-from ckpt_harness.cases.async_saves import Target, save_all
+from ckpt_harness.cases.async_saves import LATER, Target, save_all
 from ckpt_harness.cases.binding import BoundCase
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.membership import Member, joined
@@ -34,6 +34,8 @@ PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, which the tags of the saved elements carry: the checkpoint before the case, the operation, the second try."""
 SECOND = 10
 """Added to the number of a save that is the second of two overlapping saves."""
+SAVES = frozenset({PREVIOUS, ATTEMPT, RETRY, LATER, *(number + SECOND for number in (ATTEMPT, RETRY))})
+"""The numbers of all saves of a case. A damaged element may look like the tag of another save, which nobody made."""
 
 Places = tuple[tuple[str, ...], ...]
 """For each operation, the place of each group's checkpoint."""

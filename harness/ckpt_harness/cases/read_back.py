@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ckpt_harness.cases.async_saves import LATER
 from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT
 from ckpt_harness.cases.prepare import Scene
-from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SECOND
+from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SAVES, SECOND
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call, Engine
@@ -134,7 +134,7 @@ def read(
         failed={result.rank: in_words(result) for result in results if result.outcome != "returned"},
         hung=any(result.outcome not in ("returned", "raised") for result in results),
         differences=differences,
-        saves=tuple(sorted({save for state in loaded.values() for save in state.saves} - {later})),
+        saves=tuple(sorted({save for state in loaded.values() for save in state.saves & SAVES} - {later})),
         later=tuple(sorted({name for state in loaded.values() for name in state.later})),
         ranks=ranks,
     )

@@ -43,12 +43,17 @@ def leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def saves_of(value: Any) -> set[int]:
-    """Returns the numbers of the saves that wrote a leaf. Objects hold the number itself, alone or in a list."""
+    """Returns the numbers of the saves that wrote a leaf. Objects hold the number itself, alone or in a list.
+
+    Example:
+        >>> saves_of([2, "naïve", None]), saves_of(torch.tensor([Tag(3, 0, 1, 0).encode(), 0.0, 1.0], dtype=torch.float64))
+        ({2}, {3})
+    """
     if isinstance(value, torch.Tensor):
         tags = (Tag.decode(element) for element in value.flatten().tolist())
         return {tag.save for tag in tags if tag is not None}
     items = value if isinstance(value, list) else [value]
-    return {item for item in items if isinstance(item, int)}
+    return {item for item in items if type(item) is int and item > 0}  # a bool is no number of a save
 
 
 def overlap(actual: Any, written: Any) -> bool:
@@ -64,8 +69,9 @@ def difference(actual: Any, expected: Any) -> str:
     Example:
         >>> difference(2, 1)
         '2 instead of 1'
-        >>> difference(torch.tensor([float("nan")], dtype=torch.float64), torch.tensor([0.0], dtype=torch.float64))
-        '1 of 1 elements, first NaN (never filled) instead of Tag(save=0, rank=0, key=0, index=0)'
+        >>> written = torch.tensor([Tag(save=2, rank=0, key=1, index=0).encode()], dtype=torch.float64)
+        >>> difference(torch.zeros(1, dtype=torch.float64), written)
+        '1 of 1 elements, first zero instead of Tag(save=2, rank=0, key=1, index=0)'
     """
     if not isinstance(expected, torch.Tensor):
         return "" if actual == expected else f"{actual!r} instead of {expected!r}"
@@ -77,12 +83,18 @@ def difference(actual: Any, expected: Any) -> str:
 
 
 def _elements(actual: torch.Tensor, expected: torch.Tensor) -> str:
-    """Describes how many elements differ, and the first of them: never filled, or of another save or rank, or no tag at all."""
+    """Describes how many elements differ, and the first of them: never filled, zero, of another save or rank, or a number that no save wrote."""
     pairs = zip(actual.flatten().tolist(), expected.flatten().tolist(), strict=True)
     wrong = [(have, want) for have, want in pairs if have != want]
     have, want = wrong[0]
-    shown = "NaN (never filled)" if math.isnan(have) else str(Tag.decode(have) or have)
-    return f"{len(wrong)} of {expected.numel()} elements, first {shown} instead of {Tag.decode(want)}"
+    return f"{len(wrong)} of {expected.numel()} elements, first {_shown(have)} instead of {_shown(want)}"
+
+
+def _shown(element: float) -> str:
+    """What an element is, in words."""
+    if math.isnan(element):
+        return "NaN (never filled)"
+    return "zero" if element == 0 else str(Tag.decode(element) or element)
 
 
 def overwrite(target: Any, source: Any) -> None:

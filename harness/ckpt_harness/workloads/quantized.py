@@ -17,8 +17,10 @@ def quantized(context: Context) -> State:
     two, so that nothing is rounded, and never 1, so that a weight that was not multiplied by its scale has a wrong tag.
     """
     rows, columns = 5, 3
-    values = [Tag(context.save or 0, context.owner, 2 * number, 0).encode() for number in range(1, rows * columns + 1)]
-    weight = torch.tensor(values, dtype=torch.float64).view(rows, columns) if context.save else torch.full((rows, columns), float("nan"), dtype=torch.float64)
+    weight = torch.full((rows, columns), float("nan"), dtype=torch.float64)
+    if context.save is not None:
+        values = [Tag(context.save, context.owner, 2 * number, 0).encode() for number in range(1, rows * columns + 1)]
+        weight = torch.tensor(values, dtype=torch.float64).view(rows, columns)
     scales = torch.tensor([[0.5, 2.0], [0.25, 4.0], [2.0, 0.5]], dtype=torch.float64)
     others = {**replicated(context), **sharded(context), "module": TaggedWeights(context)}
     if context.as_loaded:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckpt_harness.workloads.tags import LIMITS, Tag
+from ckpt_harness.workloads.tags import LIMITS, LOWEST, Tag
 
-TAGS = st.builds(Tag, **{name: st.integers(0, limit - 1) for name, limit in LIMITS.items()})
+TAGS = st.builds(Tag, **{name: st.integers(LOWEST[name], limit - 1) for name, limit in LIMITS.items()})
 
 
 @given(TAGS)
@@ -26,15 +26,15 @@ def test_different_elements_differ(one: Tag, other: Tag) -> None:
     assert (one == other) == (one.encode() == other.encode())
 
 
-@pytest.mark.parametrize("noise", [math.nan, math.inf, -math.inf, -1.0, 0.5, float(1 << 53), 1e300])
+@pytest.mark.parametrize("noise", [math.nan, math.inf, -math.inf, -1.0, 0.5, 0.0, 1.0, 4096.0, float((1 << 43) - 1), float(1 << 53), 1e300])
 def test_noise_is_no_tag(noise: float) -> None:
-    """Values that no save wrote are recognised: NaN, fractions, negative numbers, numbers that are too large."""
+    """Values that no save wrote are recognised: NaN, fractions, negative numbers, numbers that are too small or too large: there is no save 0."""
     assert Tag.decode(noise) is None
 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_part_out_of_range_is_refused(name: str) -> None:
     """An error is raised; the value does not overflow into the next part."""
-    for value in (-1, LIMITS[name]):
-        with pytest.raises(ValueError, match=f"{name} {value} is out of range; valid: 0 to {LIMITS[name] - 1}"):
-            replace(Tag(0, 0, 0, 0), **{name: value}).encode()
+    for value in (LOWEST[name] - 1, LIMITS[name]):
+        with pytest.raises(ValueError, match=f"{name} {value} is out of range; valid: {LOWEST[name]} to {LIMITS[name] - 1}"):
+            replace(Tag(1, 0, 0, 0), **{name: value}).encode()

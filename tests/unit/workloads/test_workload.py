@@ -49,6 +49,10 @@ def test_a_mismatch_is_described() -> None:
     assert "first Tag(save=1, rank=0, key=1, index=1) instead of" in shown()
     tensor[1] = 0.5
     assert "first 0.5 instead of" in shown()
+    tensor[1] = 1.0
+    assert "first 1.0 instead of" in shown()
+    tensor[1] = 0.0
+    assert "first zero instead of" in shown()
     state["replicated"] = tensor[:3]
     assert "instead of (5,)" in shown()
     state["replicated"] = tensor.to(torch.float32)
@@ -100,6 +104,13 @@ def test_a_state_shows_its_save_and_no_other(name: str) -> None:
     workload = find_workload(name)
     assert workload.saves(workload.make(ALONE)) == {2}
     assert workload.saves(workload.make(EMPTY)) == set()
+
+
+def test_numbers_that_no_save_wrote_belong_to_no_save() -> None:
+    """Zeros, small numbers, and False, which Python counts as a number."""
+    for value in (0.0, 1.0, 5.0):
+        assert find_workload("replicated").saves({"replicated": torch.full((5,), value, dtype=torch.float64)}) == set()
+    assert find_workload("objects").saves({"epoch": True, "notes": [False, 0, -1]}) == set()
 
 
 @pytest.mark.parametrize("name", PARALLEL)
