@@ -1,7 +1,8 @@
 """Second addresses of an object store, where requests fail as the plan says: proxies between a storage's own client and the store.
 
-Every HTTP client works, in Python, Rust or C, since the client only receives another address. Each rank has its own address, which is how the harness
-knows the rank that sends a request. :class:`FaultyEndpoint` is for any test; :func:`endpoints` and :func:`reach` do the same for the cases of a rig.
+Every HTTP client works, in Python, Rust or C, since the client only receives another address. Where no fault strikes, every byte passes as it comes,
+whatever the method is. Each rank has its own address, which is how the harness knows the rank that sends a request. :class:`FaultyEndpoint` is for any
+test; :func:`endpoints` and :func:`reach` do the same for the cases of a rig.
 
 Time at these sites is real in every world: the timeouts and retries are the client's own.
 

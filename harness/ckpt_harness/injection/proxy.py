@@ -1,34 +1,38 @@
-"""The server behind a second address of an object store: passes requests on to the store, and lets the plan's faults strike them."""
+"""The server behind a second address of an object store: passes requests on to the store, and lets the plan's faults strike them.
+
+Bytes pass as they come, in both directions: methods, heads, chunks, "100 Continue", and whatever the two sides agree on about their connection. Only what
+a fault changes is read as a whole.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import select
-import socket
-import struct
+import functools
+import socketserver
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from ckpt_harness import runtime
+from ckpt_harness.errors import InternalError
 from ckpt_harness.faults.effects import BitFlip, CutBody, Delay, Effect, Hang, Reset, Skip, StaleRead, Status, Throttle
 from ckpt_harness.injection.arrival import Arrival
+from ckpt_harness.injection.http1 import Body, Head, MalformedError, body_of_answer, body_of_request, take_head
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.results import damaged
 from ckpt_harness.injection.s3 import Answer, Request, as_if_nothing_were_there, pretended, refused
+from ckpt_harness.injection.wire import Wire
 
-_HOPS = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server", "proxy-connection", "expect"}
-"""Headers that describe one connection, or that the next server writes anew."""
+_OF_FRAMING = {"connection", "keep-alive", "transfer-encoding", "content-length", "trailer"}
+"""Headers of an answer that are written anew where the answer is another than the store's."""
 _PATIENCE = 60.0
-"""Seconds that the store may take to answer, and that a request hangs at most."""
+"""Seconds that a request hangs at most."""
 
 
-class Proxy(ThreadingHTTPServer):
+class Proxy(socketserver.ThreadingTCPServer):
     """Listens on a free port of the loopback interface, from its creation on.
 
     Attributes:
@@ -40,11 +44,11 @@ class Proxy(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
         self.upstream = ""
         self.injector: Injector | None = None
         self.shut = threading.Event()
-        self._resets: set[socket.socket] = set()
+        self.wires: set[Wire] = set()
         self._start(self.serve_forever, 0.05)
 
     @property
@@ -58,146 +62,356 @@ class Proxy(ThreadingHTTPServer):
         self.injector, self.shut = injector, threading.Event()
 
     def close(self) -> None:
-        """Closes the address. Requests that hang end."""
+        """Closes the address and all connections. Requests that hang end."""
         self.shut.set()
         self.shutdown()
         self.server_close()
+        for wire in list(self.wires):
+            wire.wake()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serves a connection on its own thread."""
-        self._start(self.process_request_thread, request, client_address)
+        self._start(_Connection(self, Wire(request)).serve)
 
     def _start(self, work: Callable[..., None], *args: Any) -> None:
         thread = threading.Thread(target=work, args=args, name="ckpt-harness endpoint", daemon=True)
         runtime.serves(thread)
         thread.start()
 
-    def reset(self, connection: socket.socket) -> None:
-        """Lets the end of a connection appear as a reset to the client."""
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._resets.add(connection)
 
-    def shutdown_request(self, request: Any) -> None:
-        """Ends a connection: in order, which announces the end to the client first, unless a reset is due."""
-        if request in self._resets:
-            self._resets.discard(request)
-            self.close_request(request)
-        else:
-            super().shutdown_request(request)
+@dataclass
+class _Passing:
+    """How one request passes.
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stays silent: a client may leave at any time."""
+    Attributes:
+        request: the head of the request.
+        body: its body, as far as the client has not sent it yet.
+        begun: raw bytes that go to the store first: the head, and what has been read of the body.
+        capture: whether the answer is kept, and not sent to the client.
+        on_answer: receives the head of the answer before the client does.
+        promised: whether the client has been told to send its body already.
+    """
+
+    request: Head
+    body: Body
+    begun: bytes
+    capture: bool = False
+    on_answer: Callable[[Head], None] | None = None
+    promised: bool = False
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Serves one connection."""
+class _Connection:
+    """A client's connection, and the connection to the store that belongs to it.
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # one packet per answer: a second packet would wait until the first is acknowledged
-    server: Proxy
+    Args:
+        proxy: the proxy.
+        client: the client's end.
+    """
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (its name in the base class)
-        """Prints nothing."""
+    def __init__(self, proxy: Proxy, client: Wire) -> None:
+        self._proxy, self._client = proxy, client
+        self._store: Wire | None = None
+        self._upstream = ""
+        self._reset = False
+        self._reaching: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
-    def _serve(self) -> None:
-        request = Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, self._body())
-        injector, site = self.server.injector, request.site
+    def serve(self) -> None:
+        """Passes on requests until either side ends its connection; the other side then sees the same end."""
+        self._proxy.wires.add(self._client)
+        try:
+            while self._serve_request():
+                pass
+        except (OSError, MalformedError, InternalError):
+            self._reset = True
+        finally:
+            self._proxy.wires.discard(self._client)
+            self._client.close(reset=self._reset)
+            self._leave_store()
+
+    # -- the connection to the store
+
+    def _reach_store(self) -> Wire:
+        if self._store is None or self._upstream != self._proxy.upstream:
+            self._leave_store()
+            self._upstream = self._proxy.upstream
+            self._store = Wire.to(self._upstream)
+            self._proxy.wires.add(self._store)
+        return self._store
+
+    def _leave_store(self) -> None:
+        if self._store is not None:
+            self._proxy.wires.discard(self._store)
+            self._store.close(reset=self._reset)
+            self._store = None
+
+    # -- one request
+
+    def _serve_request(self) -> bool:
+        """Serves the next request. Returns whether the connection goes on."""
+        head = self._next_head()
+        if head is None:
+            return False
+        body = body_of_request(head)
+        headers = {name.lower(): value for name, value in head.headers}
+        request, passing = Request(head.words[0], head.words[1], headers), _Passing(head, body, head.raw)
+        injector, site = self._proxy.injector, request.site
+        self._reaching = contextlib.nullcontext
         if injector is None or injector.over or site is None:
-            self._send(self._pass_on(request), request)
-            return
+            return self._pass(passing) is not None
+        if request.lists_keys:
+            request = replace(request, body=self._take_body(passing, keep=True))
         arrival = injector.arrive(site, request.name)
-        with injector.on_our_account(site):
-            answer = self._struck(injector, arrival, request)
-        if answer is not None:
-            injector.answered(arrival, well=answer.status < 400)
-            self._send(answer, request)
+        passing.on_answer = lambda answer: injector.answered(arrival, well=answer.status < 400)
+        self._reaching = functools.partial(injector.on_our_account, site)  # a store that nobody can reach is no failure of the checkpoint
+        return self._serve_struck(injector, arrival, request, passing)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815  (the base class looks for these names)
-
-    def _struck(self, injector: Injector, arrival: Arrival, request: Request) -> Answer | None:
-        """The answer to a request that a fault may strike; None for no answer."""
+    def _serve_struck(self, injector: Injector, arrival: Arrival, request: Request, passing: _Passing) -> bool:
+        """Serves a request that a fault may strike."""
         fault = arrival.fault
         if fault is None:
-            return self._pass_on(request)
-        answer = self._pass_on(request) if fault.after else None
+            return self._pass(passing) is not None
+        effect, kept = fault.effect, None
+        if fault.after:
+            kept = self._captured(passing)
+        elif not isinstance(effect, (Delay, CutBody, StaleRead, Throttle, BitFlip)) or (isinstance(effect, BitFlip) and request.site == "http.put"):
+            request = replace(request, body=self._take_body(passing, keep=isinstance(effect, (Skip, BitFlip))))
         injector.fire(arrival)
-        effect = fault.effect
         if isinstance(effect, (Reset, Hang)):
             if isinstance(effect, Hang):
                 self._hang()
-            self.server.reset(self.connection)
-            self.close_connection = True
-            return None
-        if isinstance(effect, Status):
-            return refused(request, effect.status, effect.error_code)
-        if isinstance(effect, Skip):
-            return pretended(request)
+            self._reset = True
+            return False
         if isinstance(effect, Delay):
-            time.sleep(effect.seconds)
+            self._proxy.shut.wait(effect.seconds)
+            if kept is None:
+                return self._pass(passing) is not None
         if isinstance(effect, BitFlip) and request.site == "http.put":
-            return self._pass_on(replace(request, body=damaged(request.body, effect)))
-        return _distorted(request, self._pass_on(request) if answer is None else answer, effect)
+            passing.begun = passing.request.raw + _framed(damaged(request.body, effect), passing.body)
+            return self._pass(passing) is not None
+        answer = _made_up(request, effect)
+        if answer is None:
+            kept = self._captured(passing) if kept is None else kept
+            if isinstance(effect, Throttle):
+                self._proxy.shut.wait((passing.body.size + len(kept.body)) / effect.bytes_per_second)
+            with injector.on_our_account(arrival.site.name):
+                answer = _distorted(request, kept, effect)
+        injector.answered(arrival, well=answer.status < 400)
+        return self._send(answer, request)
+
+    def _next_head(self) -> Head | None:
+        """The head of the next request; None when either side has ended the connection."""
+        client = self._client
+        while (head := take_head(client.incoming)) is None:
+            idle = [client] if self._store is None else [client, self._store]
+            if any(wire.ended for wire in idle):
+                return None
+            Wire.wait(idle)
+            if self._store is not None and self._store.incoming:  # last words, such as "408 Request Timeout"
+                client.outgoing += self._store.incoming
+                self._store.incoming.clear()
+                self._flush()
+        return head
+
+    def _take_body(self, passing: _Passing, *, keep: bool) -> bytes:
+        """Reads the body of a request here.
+
+        Args:
+            passing: the request.
+            keep: whether the content is of interest.
+
+        Returns:
+            The content, if it is kept.
+
+        Raises:
+            ConnectionError: the client left before its end.
+        """
+        client, body, content, raw = self._client, passing.body, [], [passing.begun]
+        if passing.request.expects_to_continue and not body.done:
+            client.outgoing += b"HTTP/1.1 100 Continue\r\n\r\n"
+            passing.promised = True
+            self._flush()
+        while not body.done:
+            if not client.incoming:
+                if client.ended:
+                    raise ConnectionAbortedError
+                Wire.wait([client])
+            used, piece = body.feed(bytes(client.incoming))
+            if keep:
+                content.append(piece)
+                raw.append(bytes(client.incoming[:used]))
+            del client.incoming[:used]
+        passing.begun = b"".join(raw)
+        return b"".join(content)
+
+    def _captured(self, passing: _Passing) -> Answer:
+        """The store's own answer to a request, which the client does not get."""
+        passing.capture, passing.on_answer = True, None
+        answer = self._pass(passing)
+        if answer is None:
+            raise ConnectionResetError
+        return answer
+
+    def _pass(self, passing: _Passing) -> Answer | None:
+        """Passes a request on to the store, and the answer to the client, both as they come.
+
+        Returns:
+            The answer, whose body is empty unless it is captured; None if the connection ends with it.
+        """
+        with self._reaching():
+            store = self._reach_store()
+        exchange = _Exchange(self._client, store, passing)
+        while not exchange.over:
+            exchange.go_on()
+        self._reset = exchange.reset
+        answer = exchange.answer()
+        if passing.capture and exchange.store_leaves:
+            self._leave_store()  # the client does not know, and may send its next request
+        return answer
 
     def _hang(self) -> None:
         """Answers nothing until the client closes the connection, the case is over, or the patience ends."""
-        shut, until = self.server.shut, time.monotonic() + _PATIENCE
+        shut, until = self._proxy.shut, time.monotonic() + _PATIENCE
         with contextlib.suppress(OSError):
-            while not shut.wait(0.02) and time.monotonic() < until:
-                if select.select([self.connection], [], [], 0)[0] and not self.connection.recv(1, socket.MSG_PEEK):
-                    return
+            while not shut.wait(0.02) and time.monotonic() < until and not self._client.ended:
+                Wire.wait([self._client], 0)
 
-    def handle_expect_100(self) -> bool:
-        """Answers at once to a client that waits before it sends its body."""
-        going = super().handle_expect_100()
-        self.wfile.flush()
-        return going
-
-    def _body(self) -> bytes:
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        chunks = []
-        while length := int(self.rfile.readline().partition(b";")[0], 16):
-            chunks.append(self.rfile.read(length))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass  # trailers
-        return b"".join(chunks)
-
-    def _pass_on(self, request: Request) -> Answer:
-        """The store's own answer to a request."""
-        upstream = urlsplit(self.server.upstream)
-        kind = http.client.HTTPSConnection if upstream.scheme == "https" else http.client.HTTPConnection
-        with contextlib.closing(kind(upstream.netloc, timeout=_PATIENCE)) as connection:
-            headers = {name: value for name, value in request.headers.items() if name not in _HOPS}
-            if request.body or request.method in ("PUT", "POST"):
-                headers["Content-Length"] = str(len(request.body))
-            connection.request(request.method, request.target, request.body or None, headers)
-            answer = connection.getresponse()
-            body = answer.read()
-            length = int(answer.headers.get("Content-Length", 0)) if request.method == "HEAD" else None
-            kept = tuple((name, value) for name, value in answer.headers.items() if name.lower() not in _HOPS)
-            return Answer(answer.status, kept, body, length)
-
-    def _send(self, answer: Answer, request: Request) -> None:
-        self.send_response_only(answer.status)
-        for name, value in answer.headers:
-            self.send_header(name, value)
-        if answer.status != 204:
-            self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
+    def _send(self, answer: Answer, request: Request) -> bool:
+        """Sends an answer that is not the store's own. Returns whether the connection goes on."""
         cut = answer.length is not None and request.method != "HEAD"
+        lines = [f"HTTP/1.1 {answer.status} {answer.phrase}", *(f"{name}: {value}" for name, value in answer.headers)]
+        if answer.status != 204:
+            lines.append(f"Content-Length: {len(answer.body) if answer.length is None else answer.length}")
         if cut:
-            self.send_header("Connection", "close")
-            self.close_connection = True
-        self.end_headers()
-        self.wfile.write(answer.body)
-        self.wfile.flush()
+            lines.append("Connection: close")
+        self._client.outgoing += "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + answer.body
+        self._flush()
+        return not cut
+
+    def _flush(self) -> None:
+        while self._client.outgoing:
+            Wire.wait([], sending=(self._client,))
+
+
+class _Exchange:
+    """A request on its way to the store, and the answer on its way to the client.
+
+    Args:
+        client: the client's end.
+        store: the store's end.
+        passing: how the request passes.
+
+    Attributes:
+        over: whether nothing more is to be passed.
+        reset: whether the store reset the connection.
+    """
+
+    def __init__(self, client: Wire, store: Wire, passing: _Passing) -> None:
+        self._client, self._store, self._passing = client, store, passing
+        self._head: Head | None = None
+        self._body = Body(None)
+        self._content = bytearray()
+        self._continued = passing.promised or not passing.request.expects_to_continue
+        self._half_closed = False
+        self.over = False
+        self.reset = False
+        store.outgoing += passing.begun
+
+    def go_on(self) -> None:
+        """Passes on what has come, then waits until more comes, or until what has come can go."""
+        self._pass_request()
+        self._pass_answer()
+        self.over = self._is_over()
+        if self.over:
+            return
+        client, store = self._client, self._store
+        receiving = [] if store.full or client.ended or self._request_is_over else [client]
+        if not (client.full or store.ended):
+            receiving.append(store)
+        try:
+            Wire.wait(receiving, sending=(client, store))
+        except OSError:
+            self.over = self.reset = True
+
+    @property
+    def store_leaves(self) -> bool:
+        """Whether the store ends its connection after this answer."""
+        keeps = self._head is not None and self._head.words[0] == "HTTP/1.1" and self._head["connection"].lower() != "close"
+        return self._store.ended or not keeps
+
+    @property
+    def _request_is_over(self) -> bool:
+        return self._passing.body.done and not (self._head is not None and self._body.endless)
+
+    def _pass_request(self) -> None:
+        client, store, body = self._client, self._store, self._passing.body
+        if self._head is not None and self._body.endless and body.done:  # another protocol, or a client that says more before the end
+            store.outgoing += client.incoming
+            client.incoming.clear()
+        elif client.incoming and not body.done:
+            used, _ = body.feed(bytes(client.incoming))
+            store.outgoing += client.incoming[:used]
+            del client.incoming[:used]
+            self._continued = True
+        if client.ended and not self._half_closed and not store.outgoing:
+            self._half_closed = True
+            store.end()
+
+    def _pass_answer(self) -> None:
+        store, client = self._store, self._client
+        while self._head is None and (head := take_head(store.incoming)) is not None:
+            if head.status < 200 and head.status != 101:
+                self._continued = True
+                client.outgoing += b"" if self._passing.promised else head.raw
+                continue
+            self._head, self._body = head, body_of_answer(head, self._passing.request.words[0])
+            if self._passing.on_answer is not None:
+                self._passing.on_answer(head)
+            if not self._passing.capture:
+                client.outgoing += head.raw
+        if self._head is not None and store.incoming and not self._body.done:
+            used, content = self._body.feed(bytes(store.incoming))
+            if self._passing.capture:
+                self._content += content
+            else:
+                client.outgoing += store.incoming[:used]
+            del store.incoming[:used]
+
+    def _is_over(self) -> bool:
+        if self._client.outgoing:
+            return False
+        if self._store.ended:
+            return True
+        return self._head is not None and self._body.done and (self._passing.body.done or not self._continued)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._head is not None and (self._body.done or (self._body.endless and not self.reset))
+
+    def answer(self) -> Answer | None:
+        """The answer; None if the connection ends with it, and it is not captured whole."""
+        if self._head is None or not (self._is_whole if self._passing.capture else self._body.done and self._passing.body.done):
+            return None
+        kept = tuple((name, value) for name, value in self._head.headers if name.lower() not in _OF_FRAMING)
+        length = int(self._head["content-length"] or 0) if self._passing.request.words[0] == "HEAD" else None
+        return Answer(self._head.status, kept, bytes(self._content), length, self._head.words[2])
+
+
+def _framed(content: bytes, like: Body) -> bytes:
+    """Content in the framing of another body of the same size."""
+    if not like.chunked:
+        return content
+    return (b"%x\r\n%b\r\n" % (len(content), content) if content else b"") + b"0\r\n\r\n"
+
+
+def _made_up(request: Request, effect: Effect) -> Answer | None:
+    """The answer that an effect puts in the place of the store's; None for an effect that changes the store's answer."""
+    if isinstance(effect, Status):
+        return refused(request, effect.status, effect.error_code)
+    return pretended(request) if isinstance(effect, Skip) else None
 
 
 def _distorted(request: Request, answer: Answer, effect: Effect) -> Answer:
-    """An answer after an effect has changed or delayed it."""
-    if isinstance(effect, Throttle):
-        time.sleep((len(request.body) + len(answer.body)) / effect.bytes_per_second)
+    """The store's answer after an effect has changed it."""
     if isinstance(effect, CutBody):
         return replace(answer, body=answer.body[: effect.keep_bytes], length=len(answer.body))
     if isinstance(effect, BitFlip):

@@ -63,11 +63,16 @@ class Request:
             return "http.list" if _LISTING.intersection(query) or not query else "http.head"
         if self.method == "PUT" and key:
             return "http.copy" if "x-amz-copy-source" in self.headers else "http.put"
-        if self.method == "POST" and "delete" in query:
+        if self.lists_keys:
             return "http.delete"
         if self.method == "POST" and not {"uploads", "uploadId"}.isdisjoint(query):
             return "http.put"
         return "http.delete" if self.method == "DELETE" and key else None
+
+    @property
+    def lists_keys(self) -> bool:
+        """Whether the body lists the objects that the request is about, as it does where several are deleted at once."""
+        return self.method == "POST" and "delete" in self.query
 
     @property
     def name(self) -> str:
@@ -88,12 +93,24 @@ class Answer:
         body: the whole body.
         length: the announced length of the body in bytes, where it differs from the real one: an answer to HEAD has no body, and an answer that is
             cut off ends early.
+        reason: the store's own words for the status; "" for the usual words.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     length: int | None = None
+    reason: str = ""
+
+    @property
+    def phrase(self) -> str:
+        """The reason phrase of the status line.
+
+        Example:
+            >>> Answer(404).phrase
+            'Not Found'
+        """
+        return self.reason or (http.HTTPStatus(self.status).phrase if self.status in _KNOWN else "")
 
 
 @dataclass(frozen=True)
