@@ -105,7 +105,7 @@ def test_webdav4_on_wsgidav(plan: str, recorders: tuple[Recorder, Recorder], tmp
     settings = {"provider_mapping": {"/": str(folder)}, "simple_dc": {"user_mapping": {"*": True}}, "logging": {"enable": False}, "verbose": 0}
 
     def use(url: str) -> Any:
-        client = client_package.Client(url)
+        client = client_package.Client(url, timeout=300)
         client.mkdir("step-1")
         client.upload_fileobj(io.BytesIO(BIG), "step-1/.metadata.tmp", size=len(BIG))
         client.move("step-1/.metadata.tmp", "step-1/.metadata")
