@@ -16,7 +16,7 @@ from ckpt_harness.faults.plan import BoundPlan, FaultPlan
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.findings.register import Register
 from ckpt_harness.judging.verdict import Verdict
-from ckpt_harness.strategies import bound_plans, storage_sites
+from ckpt_harness.strategies import bound_plans, disk_sites, storage_sites
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -88,6 +88,19 @@ def test_no_combination_of_errors_violates_a_claim(op: OperationKind, rig: Rig) 
             max_ranks=3, op=op, max_faults=4, effects=(Raise,), sites=[site for site in storage_sites(op) if not site.endswith(".future")]
         )
     )
+    @settings(max_examples=max(60, settings().max_examples))
+    def search(bound: BoundPlan) -> None:
+        rig.run(_case(bound, op, "objects")).check()
+
+    search()
+
+
+@pytest.mark.parametrize("op", ["save", "load"])
+def test_no_combination_with_faults_of_collectives_violates_a_claim(op: OperationKind, rig: Rig) -> None:
+    """Faults at the storage, on the disk and in collectives, also on a rank that fails in the same protocol step."""
+    collectives = ("pg.gather", "pg.scatter", "pg.broadcast", "pg.all_gather")
+
+    @given(bound=bound_plans(max_ranks=3, op=op, sites=(*storage_sites(op), *collectives, *disk_sites(op))))
     @settings(max_examples=max(60, settings().max_examples))
     def search(bound: BoundPlan) -> None:
         rig.run(_case(bound, op, "objects")).check()

@@ -204,13 +204,15 @@ class _Model:
         return others and any(acting.bound.fault.at.layer != "calls" for acting in raised)
 
     def _may_lose_a_rank(self) -> bool:
-        """Whether any fault of the plan could stall another rank of the group, so that the model cannot say which ranks are still informed."""
+        """Whether a fault of the plan could strike a collective or stall another rank, so that the model cannot say which ranks are still informed."""
+        faults = [struck.fault for struck in self._bound.faults if not struck.ranks.isdisjoint(self._group.ranks)]
+        if any(fault.at.side == "pg" for fault in faults):
+            return True
         if len(self._group.ranks) == 1:
             return False
-        faults = [struck.fault for struck in self._bound.faults if not struck.ranks.isdisjoint(self._group.ranks)]
         slow = sum(fault.effect.seconds for fault in faults if isinstance(fault.effect, Delay)) > self._timeout * (1 - _NEAR)
         lost = any(isinstance(fault.effect, (Hang, Kill, NeverComplete)) and fault.at.layer != "network" for fault in faults)
-        return slow or lost or any(fault.at.side == "pg" for fault in faults)
+        return slow or lost
 
 
 def _either_way(base: Expectation, decisive: Sequence[Acting]) -> Expectation:

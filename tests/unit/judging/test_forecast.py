@@ -259,6 +259,15 @@ def test_a_rank_that_has_failed_makes_no_other_call(text: str) -> None:
     assert text.split("; ")[1] not in {fault for fault, _ in owed.must_fire}
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_rank_that_fails_ahead_of_the_steps_may_report_it_by_a_collective(ranks: int) -> None:
+    """An engine that does so meets the faults of the collectives, so how it fails is open."""
+    (owed,) = _forecast("writer.reset@0=raise; pg.all_gather@0=raise", ranks=ranks).expectations
+    assert (owed.ending, owed.agreement) == (Ending.UNDETERMINED, False)
+    (owed,) = _forecast("writer.reset@0=raise", ranks=ranks).expectations
+    assert owed.ending is Ending.FAILS
+
+
 @pytest.mark.parametrize("exchange", ["pg.broadcast@1=hang", "pg.gather@1#2!after=raise", "writer.write_data@1=delay(1800)"])
 def test_a_lie_may_act_wherever_the_ending_is_open(exchange: str) -> None:
     """A rank that is lost, or late, in a collective may leave the coordinator to commit; what was committed may then be a lie."""
