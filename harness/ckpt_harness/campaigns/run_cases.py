@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
 
 from ckpt_harness.campaigns.workers import workers
@@ -16,7 +16,7 @@ _CHUNK = 40
 """Cases that a process takes at a time: enough to reuse a fault-free course, few enough for a smooth progress bar."""
 
 
-def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = None) -> Iterator[Record]:
+def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = None) -> Generator[Record, None, None]:
     """Runs cases, and yields their records as they come, in any order.
 
     Args:

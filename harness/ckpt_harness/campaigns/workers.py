@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
+import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -12,19 +16,37 @@ if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
 
-def workers(count: int, preload: str) -> ProcessPoolExecutor:
+@contextlib.contextmanager
+def workers(count: int, preload: str) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes. Each is quiet, stays on one processor, and ends with the process that started the pool.
+
+    The processes keep their temporary files in one directory, which is removed at the end. After an error, such as an interruption, they are killed.
 
     Args:
         count: number of processes.
         preload: module that the server which forks the processes imports once; it should import torch.
+
+    Yields:
+        The pool.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(context.Value("i", 0),))
+    others = set(multiprocessing.active_children())
+    with tempfile.TemporaryDirectory(prefix="ckpt-harness-", ignore_cleanup_errors=True) as folder:
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(context.Value("i", 0), folder))
+        try:
+            yield pool
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _start(started: Synchronized[int]) -> None:
+def _start(started: Synchronized[int], folder: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the one that started the pool ends the others
+    tempfile.tempdir = folder
     threading.Thread(target=_end_with_the_parent, name="ckpt-harness-parent", daemon=True).start()
     with started.get_lock():
         number, started.value = started.value, started.value + 1

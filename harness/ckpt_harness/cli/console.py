@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell reports it."""
+
+
 def console() -> Console:
     """A console on stdout that colours only what the report colours."""
     from rich.console import Console
@@ -39,15 +43,23 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         label: what is under way.
 
     Yields:
-        A function to call with the number of items that are done and the number of all items.
+        A function to call with the number of items that are done and the number of all items. It raises KeyboardInterrupt after Ctrl-C: between two
+        items, the work can end at once.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ckpt_harness.campaigns.interruption import interruptible
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with interruptible() as interruption, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+        def show(done: int, total: int) -> None:
+            interruption.check()
+            progress.update(task, completed=done, total=total)
+
+        yield show
 
 
 def processors() -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ckpt_harness.cli.console import console, header, processors, progress_bar
+from ckpt_harness.cli.json_lines import writing
 from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, register_option
 from ckpt_harness.disk.durability import LIMIT, MODELS
 
@@ -58,7 +59,8 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
         found = crashes(scene, cast(Any, model), limit=limit, jobs=jobs or processors(), progress=progress)
     known = found.known(register)
     if json_file:
-        json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        with writing(json_file):
+            json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     screen = console()
     screen.print(header(scene.engine, scene.seed))
     return show_crashes(screen, found, known, time.perf_counter() - started)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ckpt_harness import __version__
+from ckpt_harness.cli.console import INTERRUPTED
 from ckpt_harness.errors import EngineError, HarnessError, InternalError, cut
 from ckpt_harness.worlds.launcher import Launch
 
@@ -16,8 +17,6 @@ _LONGEST = 160
 """Characters of a message of click's own, which repeats the value however long it is."""
 _LINE = 400
 """Characters of any message."""
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as a shell reports it."""
 OWN_ERROR = 70
 """Exit status for an error of the harness itself (EX_SOFTWARE of sysexits.h)."""
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ckpt_harness.cli.console import console, header, processors, progress_bar
+from ckpt_harness.cli.console import INTERRUPTED, console, header, processors, progress_bar
+from ckpt_harness.cli.json_lines import whole_lines
 from ckpt_harness.cli.options import (
     Numbers,
     async_save_options,
@@ -117,6 +118,7 @@ def _usual_jobs(world: str) -> int:
 def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *, compared: bool) -> int:
     """Runs a sweep and prints its report; the exit status."""
     from ckpt_harness.campaigns.compare_worlds import differences, simulated_twins
+    from ckpt_harness.campaigns.interruption import interruptible
     from ckpt_harness.campaigns.run_cases import run_all
     from ckpt_harness.campaigns.sweep import plan_sweep
     from ckpt_harness.campaigns.workers import quiet, stay_on_one_processor
@@ -130,21 +132,29 @@ def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *
     started = time.perf_counter()
     screen = console()
     screen.print(header(wanted.engine, wanted.seed))
-    with Rig(register=register) as rig:
+    with interruptible(), Rig(register=register) as rig:
         cases, coverage = plan_sweep(wanted, rig)
     if compared:
         cases += simulated_twins(cases)
     summary = Summary(register, coverage)
-    with contextlib.ExitStack() as stack:
-        lines = stack.enter_context(json_file.open("w", encoding="utf-8")) if json_file else None
-        progress = stack.enter_context(progress_bar("failing every cell"))
-        for done, record in enumerate(run_all(cases, jobs, register), 1):
-            summary.add(record)
-            if lines:
-                lines.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
-            progress(done, len(cases))
+    interrupted = False
+    try:
+        with contextlib.ExitStack() as stack:
+            write = stack.enter_context(whole_lines(json_file)) if json_file else None
+            progress = stack.enter_context(progress_bar("failing every cell"))
+            records = stack.enter_context(contextlib.closing(run_all(cases, jobs, register)))
+            for done, record in enumerate(records, 1):
+                progress(done, len(cases))
+                summary.add(record)
+                if write:
+                    write(json.dumps(record.to_json(), ensure_ascii=False))
+    except KeyboardInterrupt:
+        interrupted = True
     kinds = tuple(dict.fromkeys(ground.operation for ground in wanted.grounds()))
     show(screen, summary, kinds, time.perf_counter() - started)
+    if interrupted:
+        click.echo(f"Interrupted after {len(summary.records)} of {len(cases)} cases.", err=True)
+        return INTERRUPTED
     if compared:
         ran_in_both, differing = differences(summary.records)
         say(screen, disagreements(ran_in_both, differing))

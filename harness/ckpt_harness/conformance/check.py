@@ -18,7 +18,7 @@ from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case, usual_world
 from ckpt_harness.cases.rig import Rig
-from ckpt_harness.conformance.report import EngineReport
+from ckpt_harness.conformance.report import CheckInterrupted, EngineReport
 from ckpt_harness.conformance.tally import Tally
 from ckpt_harness.disk.durability import LIMIT, MODELS
 from ckpt_harness.engines.base import Engine
@@ -56,6 +56,8 @@ def check_engine(
         UsageError: the engine does not exist, or its name does not lead to it.
         EngineError: the engine cannot save though nothing goes wrong, or cannot be looked at: a hook raises.
 
+        CheckInterrupted: Ctrl-C; a KeyboardInterrupt that has the report on what ran.
+
     Example:
         Fail the test of a back end on every violation that is not known::
 
@@ -72,7 +74,17 @@ def check_engine(
     known = Register.shipped() if register is None else register
     sizes = tuple(ranks)
     tally = Tally(found, known)
-    with Rig(register=known) as rig:
+    try:
+        _check_everything(name, found, sizes, every, jobs, tally, progress)
+    except KeyboardInterrupt as error:
+        raise CheckInterrupted(tally.report(name)) from error
+    return tally.report(name)
+
+
+def _check_everything(
+    name: str, found: Engine, sizes: tuple[int, ...], every: int, jobs: int, tally: Tally, progress: Callable[[int, int], None]
+) -> None:
+    with Rig(register=tally.register) as rig:
         _check_cases(name, found, sizes, every, rig, tally, progress)
     place = watched(found).place(rig.root, "x")
     in_directory = "://" not in place
@@ -81,7 +93,6 @@ def check_engine(
     if in_directory:
         for size in sizes:
             tally.add_damages(damages(name, size))
-    return tally.report(name)
 
 
 def _check_cases(

@@ -99,3 +99,15 @@ class EngineReport:
         else:
             lines += [f"{len(self.wrong)} different violations:", *self.wrong]
         return "\n".join(lines)
+
+
+class CheckInterrupted(KeyboardInterrupt):
+    """A check was interrupted.
+
+    Attributes:
+        report: what was found until then.
+    """
+
+    def __init__(self, report: EngineReport) -> None:
+        super().__init__()
+        self.report = report

@@ -30,7 +30,7 @@ class Tally:
     """
 
     def __init__(self, engine: Engine, register: Register) -> None:
-        self._engine, self._register = engine, register
+        self._engine, self.register = engine, register
         self._cases = 0
         self._tried: Counter[Capability] = Counter()
         self._broken: dict[Capability, list[str]] = defaultdict(list)
@@ -69,9 +69,9 @@ class Tally:
             self._tried[Capability.DURABLE_COMMIT] += 1
         if crashes.scene.overwrite:
             self._tried[Capability.ATOMIC_OVERWRITE] += 1
-        known = crashes.known(self._register)
+        known = crashes.known(self.register)
         for claim, shown, capability in crashes.violated():
-            self._add_violation(claim, shown, capability, known, crashes.replay_line(self._register.files))
+            self._add_violation(claim, shown, capability, known, crashes.replay_line(self.register.files))
 
     def add_damages(self, damages: Damages) -> None:
         """Counts what damage to stored files does."""

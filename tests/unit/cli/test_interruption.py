@@ -1,0 +1,110 @@
+"""Ctrl-C, and files that cannot be written to the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ckpt_harness.campaigns.interruption import interruptible
+from ckpt_harness.campaigns.run_cases import run_all
+from ckpt_harness.cli import main
+from ckpt_harness.cli.json_lines import whole_lines
+from ckpt_harness.errors import UsageError
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+
+def _run(line: str) -> Result:
+    return CliRunner().invoke(main, shlex.split(line), env={"COLUMNS": "200"})
+
+
+def _ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_waits_for_a_safe_point() -> None:
+    """The work goes on until it checks; then it ends."""
+    before = signal.getsignal(signal.SIGINT)
+    reached = []
+    with pytest.raises(KeyboardInterrupt), interruptible() as interruption:
+        _ctrl_c()
+        reached.append("the end of the case")
+        interruption.check()
+        reached.append("the next case")
+    assert reached == ["the end of the case"]
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    """It interrupts at once."""
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        _ctrl_c()
+        _ctrl_c()
+        pytest.fail("still running")
+
+
+def test_an_error_after_ctrl_c_is_the_interruption() -> None:
+    """What breaks because of Ctrl-C is no error of the harness."""
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        _ctrl_c()
+        raise RuntimeError("release unlocked lock")
+
+
+def test_an_interrupted_sweep_sums_up_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exit status 130; its JSON lines are about the same cases."""
+    def interrupted(*args: Any) -> Iterator[Any]:
+        for number, record in enumerate(run_all(*args)):
+            if number == 3:
+                _ctrl_c()
+            yield record
+
+    monkeypatch.setattr("ckpt_harness.campaigns.run_cases.run_all", lambda *args: (record for record in interrupted(*args)))
+    lines = tmp_path / "cases.jsonl"
+    result = _run(f"sweep --ranks 1 --op load --workload replicated --jobs 1 --json {lines}")
+    assert result.exit_code == 130, result.output
+    assert "Interrupted after 3 of " in result.output
+    assert "coverage" in result.output
+    assert len([json.loads(line) for line in lines.read_text("utf-8").splitlines()]) == 3
+
+
+def test_an_interrupted_check_reports_what_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exit status 130, too."""
+    def interrupted(*args: Any, **options: Any) -> Any:
+        _ctrl_c()
+
+    monkeypatch.setattr("ckpt_harness.conformance.check.plan_sweep", lambda sweep, rig: ([], None))
+    monkeypatch.setattr("ckpt_harness.conformance.check._other_calls", lambda *args: iter(()))
+    monkeypatch.setattr("ckpt_harness.conformance.check.crashes", interrupted)
+    monkeypatch.setattr("ckpt_harness.conformance.tally.Tally.add_crashes", lambda *args: None)
+    result = _run("check filesystem --jobs 1")
+    assert result.exit_code == 130, result.output
+    assert "Interrupted: the report is about what ran until then." in result.output
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+    """The line that does not fit is taken back, and the error is one line."""
+    file = tmp_path / "cases.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(UsageError, match="cannot be written: File too large"), whole_lines(file) as write:
+            for _ in range(10):
+                write("x" * 29)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.read_text("ascii") == ("x" * 29 + "\n") * 3
+
+
+def test_an_error_of_the_run_is_not_blamed_on_its_file(tmp_path: Path) -> None:
+    """Only writing is."""
+    with pytest.raises(ConnectionResetError), whole_lines(tmp_path / "x"):
+        raise ConnectionResetError
