@@ -24,7 +24,8 @@ def _sweep(operation: Any, ranks: int, coordinator: int, **more: Any) -> Sweep:
 
 def test_the_engine_claims_everything_that_a_disk_allows() -> None:
     """So that no claim below holds only because the engine does not make it."""
-    assert find_engine(ATOMIC).capabilities == set(Capability) - {Capability.WITHOUT_COLLECTIVES, Capability.DETECTS_LIES, Capability.OBJECT_STORE}
+    beyond = {Capability.WITHOUT_COLLECTIVES, Capability.DETECTS_LIES, Capability.OBJECT_STORE, Capability.RETENTION}
+    assert find_engine(ATOMIC).capabilities == set(Capability) - beyond
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

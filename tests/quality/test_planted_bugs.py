@@ -10,6 +10,7 @@ import bugs_grouped
 import bugs_named
 import bugs_network
 import bugs_reported
+import bugs_retained
 import bugs_stored
 import bugs_stuck
 import pytest
@@ -23,7 +24,7 @@ from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-FILES = (bugs_reported, bugs_named, bugs_stored, bugs_stuck, bugs_grouped, bugs_background, bugs_disk, bugs_network)
+FILES = (bugs_reported, bugs_named, bugs_stored, bugs_stuck, bugs_grouped, bugs_background, bugs_disk, bugs_network, bugs_retained)
 BUGS: tuple[Bug, ...] = tuple(bug for file in FILES for bug in file.BUGS)
 
 

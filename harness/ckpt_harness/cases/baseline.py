@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT, BoundCase
 from ckpt_harness.cases.membership import joined
 from ckpt_harness.cases.rank_program import PREVIOUS
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines.base import Engine
+from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
 Kind = tuple[str, str, int, str, str]
 """What cases that find the same checkpoints have in common: engine, workload, number of ranks, call style, planner."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What was done to the checkpoint of a group that had been committed before.
+
+    Attributes:
+        changes: name of the checkpoint -> what changed; empty where nothing did.
+        removed: its name, where files are gone and everything else is as it was.
+    """
+
+    changes: Mapping[str, str] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
+
+    @classmethod
+    def between(cls, before: Mapping[str, str], now: Mapping[str, str]) -> Damage:
+        """Compares two fingerprints of the checkpoint.
+
+        Example:
+            >>> Damage.between({"a": "1", "b": "2"}, {"b": "2"})
+            Damage(changes={'previous': 'a is gone'}, removed=frozenset({'previous'}))
+        """
+        text = changes_between(before, now)
+        if not text:
+            return cls()
+        return cls({"previous": text}, frozenset({"previous"}) if now.items() <= before.items() else frozenset())
 
 
 @dataclass(frozen=True)
@@ -28,21 +55,28 @@ class Baseline:
         places: where each lies.
         contents: the fingerprint of each.
         outcomes: rank -> how saving them ended.
+        reduced: whether the preparation of a case has removed some of them, so that no other case can use them.
     """
 
     engine: Engine
     places: tuple[str, ...]
     contents: tuple[Mapping[str, str], ...]
     outcomes: Mapping[int, Outcome]
+    reduced: bool = False
 
     @property
     def usable(self) -> bool:
         """Whether the engine could save at all: if not, no case means anything."""
         return all(outcome.kind == "returned" for outcome in self.outcomes.values())
 
-    def changes(self) -> list[str]:
-        """Returns what has changed in the checkpoint of each group since it was saved; "" where nothing has."""
-        return [changes_between(before, self.engine.fingerprint(place)) for place, before in zip(self.places, self.contents, strict=True)]
+    def damage(self) -> list[Damage]:
+        """Returns what has changed in the checkpoint of each group since it was saved."""
+        return [Damage.between(before, self.engine.fingerprint(place)) for place, before in zip(self.places, self.contents, strict=True)]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything has changed in the checkpoint of any group."""
+        return any(damage.changes for damage in self.damage())
 
 
 class Baselines:
@@ -67,6 +101,20 @@ class Baselines:
             self._saved[kind] = Baseline(bound.engine, places, contents, outcomes)
         return self._saved[kind]
 
+    def ready(self, bound: BoundCase) -> Baseline:
+        """Returns the baseline for a case that is about to run. Where an engine with retention removed it in another case, it is saved anew."""
+        kind = _kind(bound)
+        if _retains(bound) and kind in self._saved and (self._saved[kind].reduced or self._saved[kind].changed):
+            self._forget(kind)
+        return self.of(bound)
+
+    def take_stock(self, bound: BoundCase) -> None:
+        """Notes what is left of the baseline after a case was prepared: an engine with retention may have removed it, which is no doing of the case."""
+        baseline = self.of(bound)
+        if _retains(bound) and baseline.changed:
+            contents = tuple(bound.engine.fingerprint(place) for place in baseline.places)
+            self._saved[_kind(bound)] = replace(baseline, contents=contents, reduced=True)
+
     def save(self, bound: BoundCase, places: Sequence[str]) -> dict[int, Outcome]:
         """Saves the state of save number :data:`ckpt_harness.cases.rank_program.PREVIOUS` without faults.
 
@@ -90,16 +138,12 @@ class Baselines:
         world = SimulatedWorld(bound.case.ranks, timeout=VIRTUAL_TIMEOUT, group=bound.in_process_group)
         return {result.rank: self._workspace.outcome(result) for result in world.run(save)}
 
-    def damage(self, bound: BoundCase) -> list[dict[str, str]]:
-        """Looks for damage that a case did to its baseline. A damaged baseline is saved anew for the next case.
-
-        Returns:
-            For each group, the name of a damaged checkpoint -> what changed in it; empty where nothing did.
-        """
-        changes = self.of(bound).changes()
-        if any(changes):
+    def damage(self, bound: BoundCase) -> list[Damage]:
+        """Looks for damage that a case did to its baseline, group by group. A damaged baseline is saved anew for the next case."""
+        found = self.of(bound).damage()
+        if any(damage.changes for damage in found):
             self._forget(_kind(bound))
-        return [{"previous": text} if text else {} for text in changes]
+        return found
 
     def close(self) -> None:
         """Removes all baselines."""
@@ -110,6 +154,10 @@ class Baselines:
         baseline = self._saved.pop(kind)
         for place in baseline.places:
             baseline.engine.discard(place)
+
+
+def _retains(bound: BoundCase) -> bool:
+    return Capability.RETENTION in bound.engine.capabilities
 
 
 def _kind(bound: BoundCase) -> Kind:

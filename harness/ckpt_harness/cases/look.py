@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ckpt_harness.cases.baseline import Baselines
+from ckpt_harness.cases.baseline import Baselines, Damage
 from ckpt_harness.cases.prepare import Scene
 from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.faults.plan import FaultPlan
@@ -83,7 +83,7 @@ def look_at_storage(scene: Scene, baselines: Baselines, history: History) -> Sto
     return storage
 
 
-def _look_at_place(scene: Scene, commits: Commits, group: Group, place: str, damage: Mapping[str, str]) -> StorageEvidence:
+def _look_at_place(scene: Scene, commits: Commits, group: Group, place: str, damage: Damage) -> StorageEvidence:
     bound = scene.bound
     members = set(group.ranks)
     # With collectives, one rank commits for its group; without, each rank commits for itself.
@@ -96,7 +96,7 @@ def _look_at_place(scene: Scene, commits: Commits, group: Group, place: str, dam
             # The marker may still be that of the old checkpoint. What a failed commit left is found out by loading it.
             committed = False
     finish_acted = len(commits.acted & members) >= needed
-    return StorageEvidence(committed, finish_acted, damage, ranks=group.ranks)
+    return StorageEvidence(committed, finish_acted, damage.changes, ranks=group.ranks, removed=damage.removed)
 
 
 def fingerprints(scene: Scene) -> Fingerprints:

@@ -39,7 +39,7 @@ def prepared(bound: BoundCase, workspace: Workspace, baselines: Baselines) -> It
     Yields:
         The scene. If its baseline is not usable, nothing is prepared, and the case cannot run.
     """
-    baseline = baselines.of(bound)
+    baseline = baselines.ready(bound)
     scene = Scene(bound, baseline, _places(bound, workspace, baseline))
     if not baseline.usable:
         yield scene
@@ -48,6 +48,7 @@ def prepared(bound: BoundCase, workspace: Workspace, baselines: Baselines) -> It
         if bound.overwrites:
             for places in scene.places.values():
                 baselines.save(bound, places)
+            baselines.take_stock(bound)
         yield scene
     finally:
         if bound.saves:

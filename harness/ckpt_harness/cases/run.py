@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ckpt_harness.cases.act import act
 from ckpt_harness.cases.baseline import Baselines
@@ -13,6 +13,7 @@ from ckpt_harness.cases.prepare import Scene, prepared
 from ckpt_harness.cases.read_back import ReadBack
 from ckpt_harness.cases.retry import ranks_that_retry
 from ckpt_harness.cases.workspace import Workspace
+from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.history import History
 from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
 from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
@@ -128,6 +129,18 @@ class _Run:
             for group, seen in enumerate(groups):
                 if self._tried_again(seen) and self._recovered(seen.ranks):
                     self._retry_wrong += self._reader.retry(number, group)
+        if self.observer.retrying:
+            self._retry_wrong += self._damage_of_the_retry()
+
+    def _damage_of_the_retry(self) -> Iterator[str]:
+        """What the second try did to the baseline, and had no right to do. An engine with retention may remove it after a save that is whole."""
+        bound = self._scene.bound
+        whole = self._recovered(sorted(self.observer.retrying)) and not self._retry_wrong
+        retained = whole and Capability.RETENTION in bound.engine.capabilities
+        for damage in self._baselines.damage(bound):
+            for name, change in damage.changes.items():
+                if not (retained and name in damage.removed):
+                    yield f"checkpoint {name!r} was changed: {change}"
 
     def _tried_again(self, seen: StorageEvidence) -> bool:
         return not self.observer.retrying.isdisjoint(seen.ranks)

@@ -39,6 +39,8 @@ class Capability(enum.Enum):
     """A save onto a checkpoint leaves the whole old or the whole new checkpoint, whatever breaks at any time."""
     DURABLE_COMMIT = "durable commit"
     """Once a save has reported success, a power cut cannot take the checkpoint away."""
+    RETENTION = "retention"
+    """A save removes older checkpoints beside its own, once its own is whole and never before. It changes nothing in those that it leaves."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ _WRITES = ("writer.write_data", "save_planner.resolve_data")
 def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
     """The capabilities that an engine must claim for a judgement to count.
 
-    Every engine owes that it leaves other checkpoints alone: where one was damaged, no claim is needed.
+    Every engine owes that it leaves other checkpoints alone: where one was damaged, no claim is needed. An engine with retention that removes an older
+    checkpoint owes that its own is whole, unless its storage lied to it and it does not claim to notice.
 
     Args:
         judgement: what an oracle says.
@@ -23,12 +24,14 @@ def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
     stored = judgement.oracle == "filled" and not judgement.operation.startswith("load")
     if judgement.oracle == "integrity" or (damaged and (stored or judgement.oracle == "purity")):
         return frozenset({Capability.CHECKSUMS})
-    if judgement.oracle not in ("commitment", "filled", "isolation") or any(storage.damaged for _, storage in evidence.places()):
+    damage = [(name, storage) for _, storage in evidence.places() for name in evidence.damage(storage)]
+    only_removed = Capability.RETENTION in evidence.capabilities and all(name in storage.removed for name, storage in damage)
+    if judgement.oracle not in ("commitment", "filled", "isolation") or (damage and not only_removed):
         return frozenset()
     capabilities = set[Capability]()
     if any(expectation.deceived for expectation in evidence.forecast.expectations if judgement.is_about(expectation.operation, expectation.ranks)):
         capabilities.add(Capability.DETECTS_LIES)
-    if judgement.oracle == "commitment":
+    if judgement.oracle == "commitment" and not damage:
         capabilities.add(Capability.ATOMIC_OVERWRITE if _overwrote_and_failed(judgement.operation, evidence) else Capability.COMMIT_MARKER)
     return frozenset(capabilities)
 

@@ -48,6 +48,7 @@ class StorageEvidence:
         committed: whether the operation's own place holds a commit marker; None for a load.
         finish_acted: whether the call that commits was made (by every rank, where each rank commits for itself).
         damaged: other committed checkpoints whose content changed: name -> what changed.
+        removed: those among them that lost files, with every other file unchanged.
         mismatches: per load: everything that came back wrong, and every rank whose load failed. Empty where all was right.
             Example: ``{"2 rank(s)": (), "1 rank(s)": ("rank 0 raised KeyError('x')",)}``.
         ranks: the ranks that share the place; empty where all participants do.
@@ -76,10 +77,16 @@ class StorageEvidence:
     replaced: Mapping[str, str] = field(default_factory=dict)
     flaws: tuple[str, ...] = ()
     refusable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
 
     def about(self, ranks: Iterable[int]) -> bool:
         """Whether any of ``ranks`` shares the place."""
         return not self.ranks or not set(self.ranks).isdisjoint(ranks)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the place holds a new checkpoint that was committed and loads bit-equal, in every way in which it was loaded."""
+        return bool(self.committed and self.mismatches) and not any(self.mismatches.values()) and not self.flaws
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,15 @@ class Evidence:
     def retried(self, expectation: Expectation) -> dict[int, Outcome]:
         """The second attempt's outcomes of the ranks that an expectation is about."""
         return {rank: self.retry[rank] for rank in expectation.ranks if self.retry and rank in self.retry}
+
+    def damage(self, storage: StorageEvidence) -> dict[str, str]:
+        """Other checkpoints that the ranks of a place had no right to change: name -> what changed.
+
+        An engine that claims ``retention`` may remove older checkpoints as soon as one of its own is whole, and change none.
+        """
+        theirs = [other for _, other in self.places() if other.ranks == storage.ranks]
+        retained = Capability.RETENTION in self.capabilities and any(other.whole for other in theirs)
+        return {name: change for name, change in storage.damaged.items() if not (retained and name in storage.removed)}
 
     def places(self) -> list[tuple[str, StorageEvidence]]:
         """All storage evidence, as pairs of operation and evidence."""

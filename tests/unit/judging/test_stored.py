@@ -31,6 +31,11 @@ def _damaged(plan: str) -> Expectation:
 
 FAILS = Expectation("save[1]", (0, 1), Ending.FAILS, "write", {1: EIO}, (_acting("fs.write@1=diskerror", EIO),), maskable=True)
 FLIPPED = _damaged("fs.write@1=bitflip")
+SUCCEEDS = Expectation("save[1]", (0, 1), Ending.SUCCEEDS)
+WHOLE = StorageEvidence(
+    committed=True, finish_acted=True, mismatches={"2 rank(s)": ()}, damaged={"previous": ".metadata is gone"}, removed=frozenset({"previous"})
+)
+"""A new checkpoint that is whole, beside an older one that was removed."""
 WROTE = History()
 WROTE.append(Event(0.0, 1, "enter", "save[1]", "writer.write_data", 1))
 
@@ -177,6 +182,35 @@ def test_a_mixture_that_damage_made_is_owed_by_engines_with_checksums() -> None:
     for expectation, claimed in ((FLIPPED, False), (FAILS, True)):
         (judgement,) = [judgement for judgement in judge(_evidence(expectation, RETURNED, mixed, capabilities=frozenset())) if judgement.oracle == "purity"]
         assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, claimed)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "outcome", "storage", "counts"),
+    [
+        (SUCCEEDS, RETURNED, WHOLE, Verdict.HOLDS),
+        (FAILS, RAISED, WHOLE, Verdict.HOLDS),  # the commit acted, and its acknowledgement was lost
+        (SUCCEEDS, RETURNED, replace(WHOLE, removed=frozenset[str]()), Verdict.VIOLATED),  # the older checkpoint was changed
+        (SUCCEEDS, RETURNED, replace(WHOLE, flaws=("bytes are missing",)), Verdict.VIOLATED),
+        (FAILS, RAISED, replace(WHOLE, mismatches={"2 rank(s)": ("weight: NaN",)}), Verdict.VIOLATED),
+        (FAILS, RAISED, replace(WHOLE, committed=False, finish_acted=False, mismatches={}), Verdict.VIOLATED),
+        (FLIPPED, RETURNED, replace(WHOLE, mismatches={"2 rank(s)": ("weight: wrong",)}), Verdict.HOLDS),  # a lie, which it need not notice
+    ],
+)
+def test_an_engine_with_retention_removes_older_checkpoints_only_once_its_own_is_whole(
+    expectation: Expectation, outcome: Outcome, storage: StorageEvidence, counts: Verdict
+) -> None:
+    """Without the claim, every removal is damage."""
+    for capabilities, expected in ((frozenset({Capability.RETENTION}), counts), (frozenset[Capability](), Verdict.VIOLATED)):
+        judgements = judge(_evidence(expectation, outcome, storage, capabilities=capabilities))
+        assert Verdict.worst(judgement.counts for judgement in judgements if judgement.oracle == "commitment") is expected
+
+
+def test_a_second_save_may_remove_what_the_first_left_to_it() -> None:
+    """Of two saves under way at once, one is whole and removes; the other fails."""
+    failed = StorageEvidence(committed=False, damaged=WHOLE.damaged, removed=WHOLE.removed)
+    evidence = replace(_evidence(FAILS, RAISED, failed), storage={"save[1]": (failed,), "save[2]": (WHOLE,)})
+    assert _verdict("commitment", evidence) is Verdict.HOLDS
+    assert _verdict("commitment", replace(evidence, capabilities=frozenset())) is Verdict.VIOLATED
 
 
 REFUSED = Expectation("save[1]", (0, 1), Ending.FAILS, "plan", {1: SOME_ERROR}, (_acting("http.put@1#1x*=status", SOME_ERROR),), maskable=True, lasting=True)

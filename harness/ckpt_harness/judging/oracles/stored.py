@@ -17,7 +17,7 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
     """After success everything loads bit-equal; after failure there is no new commit marker, unless the commit acted; nothing else was touched."""
     for operation, storage in evidence.places():
         succeeded = _succeeded(evidence, operation, storage)
-        reasons = [f"checkpoint {name!r} was changed: {change}" for name, change in storage.damaged.items()]
+        reasons = [f"checkpoint {name!r} was changed: {change}" for name, change in evidence.damage(storage).items()]
         if not operation.startswith("load"):
             reasons += _wrong_marker(storage, succeeded, _must_fail(evidence, operation, storage))
         if succeeded or storage.committed:
