@@ -49,4 +49,4 @@ def run_one(rig: Rig, case: Case) -> Record:
     """
     started = time.perf_counter()
     result = rig.run(case)
-    return Record.of(result, rig.register.covered(case.engine, result.evidence), time.perf_counter() - started)
+    return Record.of(result, rig.register.covered(case.engine, result.evidence, result.judgements), time.perf_counter() - started)

@@ -190,6 +190,7 @@ class _Run:
             planner=case.planner,
             onto=case.onto,
             history=observer.history,
+            in_turns=case.world == "simulated",
         )
 
 

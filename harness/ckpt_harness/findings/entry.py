@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ckpt_harness.findings.signatures import Signature
+from ckpt_harness.findings.signatures import Signature, matches
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Entry:
         newer: what is known about newer releases.
         replay: a command line that shows the finding.
         background: patterns of how an async save is done: executor, staging and overlap, such as ``process writer none``.
+        reasons: patterns of what the oracle says was wrong, as ``ckpt-harness replay`` prints it. For findings about what is stored or loaded, where the
+            ends of the calls say little.
+        crossing: whether the finding shows only where collectives of two async saves crossed on a shared process group.
         sometimes: whether a case that meets all conditions may still not show the finding.
         crashes: for a finding about crashes, patterns of what a crash may leave: kind of save, durability model, and what a reader gets, such as
             ``overwrite * mixture``. Such a finding needs no fault of a plan and no signature.
@@ -57,6 +60,17 @@ class Entry:
     newer: str
     replay: str
     background: tuple[str, ...] = ("*",)
+    reasons: tuple[str, ...] = ("*",)
+    crossing: bool = False
     sometimes: bool = False
     crashes: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+
+    def explains(self, oracle: str, reason: str) -> bool:
+        """Whether the finding is about such a violation.
+
+        Args:
+            oracle: name of the oracle.
+            reason: what the oracle says was wrong.
+        """
+        return oracle in self.oracles and matches(self.reasons, reason)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.findings.entry import Entry
-from ckpt_harness.findings.signatures import matches
+from ckpt_harness.findings.signatures import Signature, matches
+from ckpt_harness.judging.crossing import crossed
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.expectation import Acting, Expectation
 
@@ -27,6 +28,7 @@ class Setting:
         planner: name of the kind of planner.
         background: how an async save was done: executor, staging and overlap.
         onto: what a save found at its place: ``nothing``, or a ``checkpoint``.
+        crossed: the groups of ranks in which collectives of two saves crossed.
     """
 
     engine: str
@@ -34,11 +36,12 @@ class Setting:
     planner: str
     background: str
     onto: str = "nothing"
+    crossed: frozenset[tuple[int, ...]] = frozenset()
 
     @classmethod
     def of(cls, engine: str, evidence: Evidence) -> Setting:
         """The circumstances of the case that the evidence is about."""
-        return cls(engine, evidence.way, evidence.planner, evidence.background, evidence.onto)
+        return cls(engine, evidence.way, evidence.planner, evidence.background, evidence.onto, _crossed_groups(evidence))
 
     def called(self, kind: str) -> str:
         """How an operation was called, in the words of an entry's ``calls``.
@@ -52,6 +55,23 @@ class Setting:
         """
         call = f"{self.way} {kind} {self.planner}"
         return f"{call} onto a checkpoint" if self.onto == "checkpoint" else call
+
+
+def _crossed_groups(evidence: Evidence) -> frozenset[tuple[int, ...]]:
+    """The groups in which collectives of two saves crossed, in the case or in the course without faults that its forecast was made from.
+
+    The course shows itself where a fault strikes a call that the course never reached.
+    """
+    course_ended_early = bool(evidence.forecast.unreachable & evidence.fired)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for expectation in evidence.forecast.expectations:
+        groups.setdefault(expectation.ranks, []).append(expectation.operation)
+    shared = {ranks: operations for ranks, operations in groups.items() if len(operations) > 1}
+    return frozenset(
+        ranks
+        for ranks, operations in shared.items()
+        if course_ended_early or crossed(evidence.history, ranks, operations, in_turns=evidence.in_turns)
+    )
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,14 @@ class Comparison:
         kind = self.expectation.operation.partition("[")[0]
         if kind not in entry.operations or not matches(entry.engines, self.setting.engine):
             return False
+        if entry.crossing and self.expectation.ranks not in self.setting.crossed:
+            return False
         return matches(entry.calls, self.setting.called(kind)) and matches(entry.background, self.setting.background)
+
+    def _signatures(self) -> list[Signature]:
+        """The entry's signatures for such a call."""
+        call = self.setting.called(self.expectation.operation.partition("[")[0])
+        return [signature for signature in self.entry.signatures if matches(signature.calls, call)]
 
     def deciding(self) -> list[Acting]:
         """The decisive faults of the operation that the entry is about."""
@@ -93,7 +120,7 @@ class Comparison:
         Args:
             outcomes: how the operation ended on each rank.
         """
-        signatures = self.entry.signatures
+        signatures = self._signatures()
         if not self.entry.sites:  # The finding needs no fault, so that it has no victims.
             return self.applies() and any(signature.allows(self.expectation, outcomes, frozenset()) for signature in signatures)
         deciding = self.deciding()
@@ -107,7 +134,7 @@ class Comparison:
         """
         deciding = self.deciding()
         victims: set[int] = set()
-        for signature in self.entry.signatures:
+        for signature in self._signatures():
             victims |= signature.victims(deciding)
         return {rank for rank in victims & outcomes.keys() if self.shows({rank: outcomes[rank]})}
 
@@ -134,7 +161,7 @@ class Comparison:
         Args:
             fired: (text of the fault, rank) of the faults that fired.
         """
-        deciding = [acting for acting in self.deciding() if any(signature.victims([acting]) for signature in self.entry.signatures)]
+        deciding = [acting for acting in self.deciding() if any(signature.victims([acting]) for signature in self._signatures())]
         if not deciding or len(deciding) < len(self.expectation.decisive) or self.entry.sometimes:
             return False
         all_fired = all((str(acting.bound.fault), acting.rank) in fired for acting in deciding)

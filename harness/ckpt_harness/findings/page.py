@@ -36,13 +36,16 @@ has a stand-alone script that shows the finding with plain torch, or with torch 
 - How a rank ended is matched with shell patterns. They hold no line numbers and no rank numbers, so that they are valid for any number of
   ranks. `the injected error` stands for exactly the error that the plan raised. `exact ranks` means that a `CheckpointException` names
   exactly the ranks on which a fault was injected.
+- *Evidence* (the field `reasons`), for findings about what is stored or loaded: what the oracle says was wrong, as `ckpt-harness replay` prints it.
+- *Crossing* (`crossing = true`), for findings about async saves that share a process group: the entry matches only where the collectives of the
+  saves crossed, that is, where ranks made their n-th collective on the group for different saves.
 - If the faults of several entries decide the outcome together, each victim is compared with its own entry. Nobody can predict what a known
   fault leads to together with other faults; there the entry explains the violation whatever its signature. A sweep also tries each fault of
   such a plan alone.
 - Anything else is new and fails the run: another fault with the same signature, and the same fault with another signature.
 - If the fault of an entry alone decided a case with enough ranks, the entry has to show. An entry that never showed in the whole run is
-  reported as gone. On the versions of torch that the entry was recorded for, this fails the run ("fixed?"): the register has to be
-  corrected. On other versions it is only reported.
+  reported as gone. An entry need not show where another finding came first and explains the same claim. On the versions of torch that the
+  entry was recorded for, this fails the run ("fixed?"): the register has to be corrected. On other versions it is only reported.
 
 ## A register of your own
 
@@ -73,6 +76,7 @@ replay = "ckpt-harness replay 'writer.finish@coordinator=raise' --engine mypacka
 [[finding.signature]]             # one table for each way in which the finding shows
 # sites = [...]                   # restricts the signature to some of the entry's sites
 # effects = [...]                 # restricts the signature to some of the entry's effects
+# calls = [...]                   # restricts the signature to some of the entry's calls
 victim = "raised the injected error"
 other = ["hung broadcast, waiting for * in broadcast_object", "returned"]   # one pattern, or several
 """
@@ -130,6 +134,8 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
         facts.append(("Crashes", f"kind of save, durability model, and what a reader may get: {_codes(entry.crashes)}"))
     facts += [
         ("Claims broken", ", ".join(entry.oracles)),
+        *([("Evidence", _codes(entry.reasons))] if entry.reasons != ("*",) else []),
+        *([("Crossing", "only where the collectives of the saves crossed")] if entry.crossing else []),
         ("Public reports", ", ".join(entry.reports) or "none found"),
     ]
     return facts
@@ -139,7 +145,8 @@ def _signature(signature: Signature, entry: Entry) -> str:
     """A list item that names the faults of the signature, with an item for each role below."""
     restrictions = [_codes(patterns) for patterns in (signature.effects, signature.sites) if patterns != ("*",)]
     every = "any fault of the entry" if entry.sites else "always"
-    lines = [f"- {' at '.join(restrictions) or every}"]
+    calls = f"; calls {_codes(signature.calls)}" if signature.calls != ("*",) else ""
+    lines = [f"- {' at '.join(restrictions) or every}{calls}"]
     for role in ROLES:
         if role in signature.roles:
             endings = " or ".join(f"`{pattern}`" for pattern in signature.roles[role])

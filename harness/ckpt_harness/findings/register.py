@@ -103,39 +103,44 @@ class Register:
             if not judgement.is_about(expectation.operation, expectation.ranks):
                 continue
             outcomes = evidence.retried(expectation) if judgement.oracle == "recovery" else evidence.of(expectation)
-            entry = self._described(judgement.oracle, setting, expectation, outcomes)
+            entry = self._described(judgement, setting, expectation, outcomes)
             if entry is not None:
                 return entry
             for entry in self.entries:
-                if judgement.oracle in entry.oracles and Comparison(entry, setting, expectation).fired_with_others(evidence.fired):
+                if entry.explains(judgement.oracle, judgement.reason) and Comparison(entry, setting, expectation).fired_with_others(evidence.fired):
                     return entry
         return None
 
-    def _described(self, oracle: str, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Entry | None:
+    def _described(self, judgement: Judgement, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Entry | None:
         """The entry that describes how all ranks ended, except for victims of other entries that ended as those entries say."""
         comparisons = [Comparison(entry, setting, expectation) for entry in self.entries]
         victims = [comparison.matching_victims(outcomes) for comparison in comparisons]
         for index, comparison in enumerate(comparisons):
             of_others = set().union(*victims[:index], *victims[index + 1 :]) - victims[index]
             rest = {rank: outcome for rank, outcome in outcomes.items() if rank not in of_others}
-            if oracle in comparison.entry.oracles and comparison.shows(rest):
+            if comparison.entry.explains(judgement.oracle, judgement.reason) and comparison.shows(rest):
                 return comparison.entry
         return None
 
-    def covered(self, engine: str, evidence: Evidence) -> set[str]:
+    def covered(self, engine: str, evidence: Evidence, judgements: Iterable[Judgement] = ()) -> set[str]:
         """Ids of the entries that a case had to show, whether or not the case did.
 
-        Where an entry about a third-party package is due, the entries about DCP alone are not: the package's behaviour takes the place of DCP's.
+        Where an entry about a third-party package is due, the entries about DCP alone are not: the package's behaviour takes the place of DCP's. An
+        entry is not due either where another finding came first, and explains what became of the operation.
 
         Args:
             engine: name of the engine.
             evidence: what the oracles looked at.
+            judgements: what the oracles said about the case, marked by :meth:`mark`.
         """
+        explained = [judgement for judgement in judgements if judgement.known is not None]
         setting = Setting.of(engine, evidence)
         ids: set[str] = set()
         for expectation in evidence.forecast.expectations:
             due = [entry for entry in self.entries if Comparison(entry, setting, expectation).must_show(evidence.fired)]
             due = [entry for entry in due if entry.oracles != ("recovery",) or evidence.retried(expectation)]
+            here = [judgement for judgement in explained if judgement.is_about(expectation.operation, expectation.ranks)]
+            due = [entry for entry in due if not _came_first(here, entry)]
             about_packages = [entry for entry in due if entry.packages]
             ids |= {entry.id for entry in about_packages or due}
         return ids
@@ -164,6 +169,12 @@ class Register:
             if entry.id == name:
                 return torch_version in entry.versions and all(map(_is_installed, entry.packages))
         return False
+
+
+def _came_first(explained: Iterable[Judgement], entry: Entry) -> bool:
+    """Whether another finding explains a violation of a claim that the entry is about, and the entry itself explains none."""
+    names = {judgement.known for judgement in explained if judgement.oracle in entry.oracles}
+    return bool(names) and entry.id not in names
 
 
 def _is_installed(requirement: str) -> bool:

@@ -26,11 +26,12 @@ else:
 
 _TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
-_OPTIONAL_LISTS = ("background", "crashes", "packages")
-_OPTIONAL = (*_OPTIONAL_LISTS, "sometimes")
+_OPTIONAL_LISTS = ("background", "crashes", "packages", "reasons")
+_FLAGS = ("sometimes", "crossing")
+_OPTIONAL = (*_OPTIONAL_LISTS, *_FLAGS)
 _FIELDS = (*_TEXTS, *_LISTS, "ranks")
-_NARROWING = ("sites", "effects")
-"""Fields of a signature that restrict it to some of the entry's faults."""
+_NARROWING = ("sites", "effects", "calls")
+"""Fields of a signature that restrict it to some of the entry's faults or calls."""
 
 
 def read_entries(text: str, name: str) -> list[Entry]:
@@ -67,16 +68,22 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
             raise UsageError(f"{where}: {key} is {quoted(table[key])}; valid: a text")
     if type(table["ranks"]) is not int or table["ranks"] < 1:
         raise UsageError(f"{where}: ranks is {quoted(table['ranks'])}; valid: a number of ranks, from 1")
-    if not isinstance(table.get("sometimes", False), bool):
-        raise UsageError(f"{where}: sometimes is {quoted(table['sometimes'])}; valid: true, false")
+    for flag in _FLAGS:
+        if not isinstance(table.get(flag, False), bool):
+            raise UsageError(f"{where}: {flag} is {quoted(table[flag])}; valid: true, false")
+    if table.get("crossing") and (table["operations"] != ["async_save"] or table["sites"]):
+        raise UsageError(f"{where}: crossing is true; valid: only with operations = ['async_save'] and sites = []")
     lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL_LISTS) if key in table}
+    if not lists.get("reasons", ("*",)):
+        raise UsageError(f"{where}: reasons is []; valid: patterns of what an oracle says, or no reasons")
     _check_lists(lists, where)
     signatures = table.get("signature", [])
     if not isinstance(signatures, list) or not (signatures or "crashes" in table):
         raise UsageError(f"{where} has no signature; valid: at least one [[finding.signature]] table")
-    read = [_signature(signature, f"{where}: signature {number}") for number, signature in enumerate(signatures, 1)]
+    read = [_signature(signature, lists["operations"], f"{where}: signature {number}") for number, signature in enumerate(signatures, 1)]
     fields: dict[str, Any] = {**lists, **{key: table[key].strip() for key in _TEXTS}}
-    return Entry(**fields, ranks=table["ranks"], signatures=tuple(read), sometimes=table.get("sometimes", False))
+    flags = {flag: table.get(flag, False) for flag in _FLAGS}
+    return Entry(**fields, **flags, ranks=table["ranks"], signatures=tuple(read))
 
 
 def _check_fields(table: Mapping[str, Any], where: str) -> None:
@@ -99,14 +106,18 @@ def _check_lists(lists: Mapping[str, tuple[str, ...]], where: str) -> None:
         if oracle not in ORACLES:
             raise UsageError(f"{where}: {unknown('oracle', oracle, ORACLES)}")
     _check_sites(lists["sites"], where)
-    calls = _possible_calls(lists["operations"], lists["calls"])
-    _check_patterns(lists["calls"], calls, f"{where}: no call", "valid: way, operation and planner, such as 'groups save *'")
+    _check_calls(lists["operations"], lists["calls"], where)
     kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in OVERLAPS]
     example = "valid: executor, staging and overlap, such as 'process * none'"
     _check_patterns(lists.get("background", ()), kinds, f"{where}: no background", example)
     results = [f"{save} {model} {shown}" for save in ("fresh", "overwrite") for model in MODELS for shown in SHOWN]
     example = "valid: fresh or overwrite, model, and what a reader gets, such as 'overwrite * mixture'"
     _check_patterns(lists.get("crashes", ()), results, f"{where}: no crash", example)
+
+
+def _check_calls(operations: Iterable[str], patterns: Iterable[str], where: str) -> None:
+    valid = "valid: way, operation and planner, such as 'groups save *'"
+    _check_patterns(patterns, _possible_calls(operations, patterns), f"{where}: no call", valid)
 
 
 def _possible_calls(operations: Iterable[str], patterns: Iterable[str]) -> list[str]:
@@ -116,7 +127,7 @@ def _possible_calls(operations: Iterable[str], patterns: Iterable[str]) -> list[
     return [*calls, *(f"{call} onto a checkpoint" for call in calls)]
 
 
-def _signature(table: Any, where: str) -> Signature:
+def _signature(table: Any, operations: Iterable[str], where: str) -> Signature:
     if not isinstance(table, dict) or not set(table) & set(ROLES):
         raise UsageError(f"{where} describes no role; roles: {', '.join(ROLES)}")
     for key in table:
@@ -124,6 +135,7 @@ def _signature(table: Any, where: str) -> Signature:
             raise UsageError(f"{where}: {unknown('field', key, (*ROLES, *_NARROWING))}")
     patterns = {key: _texts([value] if isinstance(value, str) else value, f"{where}: {key}") for key, value in table.items()}
     _check_sites(patterns.get("sites", ()), where)
+    _check_calls(operations, patterns.get("calls", ()), where)
     narrowing = {key: patterns[key] for key in _NARROWING if key in patterns}
     return Signature({role: patterns[role] for role in ROLES if role in patterns}, **narrowing)
 

@@ -27,11 +27,25 @@ class Signature:
             ``coordinating_victim`` has patterns of its own.
         sites: patterns of the decisive fault's site. The signature is for these sites only.
         effects: patterns of the decisive fault's effect. The signature is for these effects only.
+        calls: patterns of how the operation is called, as in an entry. The signature is for these calls only.
     """
 
     roles: Mapping[Role, tuple[str, ...]]
     sites: tuple[str, ...] = ("*",)
     effects: tuple[str, ...] = ("*",)
+    calls: tuple[str, ...] = ("*",)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the signature allows any end on every rank, so that anything could hide behind it.
+
+        Example:
+            >>> Signature({"victim": ("*",), "other": ("**",)}).says_nothing
+            True
+            >>> Signature({"victim": ("*",), "other": ("returned",)}).says_nothing
+            False
+        """
+        return all(any(not pattern.strip("*") for pattern in patterns) for patterns in self.roles.values())
 
     def victims(self, deciding: Sequence[Acting]) -> set[int]:
         """The ranks on which a decisive fault struck that this signature is for.

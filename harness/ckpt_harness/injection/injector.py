@@ -7,6 +7,7 @@ One injector serves one case (or one wrapper that stands alone), and all wrapper
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from ckpt_harness.injection.unobserved import ReturnedFutures
 
 T = TypeVar("T")
+
+_thread = threading.local()
+"""``operation``: the operation that the thread's last call at a wrapped object was bound to, or None. Collectives of the thread belong to it."""
 
 
 class Firing(NamedTuple):
@@ -204,6 +208,10 @@ class Injector:
         """
         with self.on_our_account(site_name):
             arrival = self._arrivals.arrive(site_name, self.rank(), file, self.bound_to)
+        if not site_name.startswith("pg."):
+            _thread.operation = self.bound_to
+        elif getattr(_thread, "operation", None) not in (None, arrival.operation):
+            file = _thread.operation  # two saves share the group: the call is counted for the later save, and its thread works for the other
         self._record("enter", arrival.rank, arrival.operation, site_name, arrival.nth, file)
         return arrival
 

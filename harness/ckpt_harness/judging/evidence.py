@@ -113,6 +113,7 @@ class Evidence:
         planner: name of the kind of planner.
         onto: what a save found at its place: ``nothing`` or a ``checkpoint``.
         history: what happened, in order.
+        in_turns: whether the threads of the ranks run in turns (simulated ranks), so that the history has the order in which calls took effect.
     """
 
     forecast: Forecast
@@ -134,6 +135,7 @@ class Evidence:
     planner: str = "default"
     onto: str = "nothing"
     history: History = field(default_factory=History)
+    in_turns: bool = True
 
     def of(self, expectation: Expectation) -> dict[int, Outcome]:
         """The outcomes of the ranks that an expectation is about."""

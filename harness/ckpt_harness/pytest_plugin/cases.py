@@ -91,7 +91,7 @@ class CkptRig:
         started = time.perf_counter()
         with silenced():
             result = self._rig.run(case)
-        covered = self._rig.register.covered(case.engine, result.evidence)
+        covered = self._rig.register.covered(case.engine, result.evidence, result.judgements)
         if known is not None:
             result = replace(result, judgements=tuple(known.mark(result.judgements, case.engine, result.evidence)), registers=(*result.registers, *known.files))
         self._session.ran_case(Record.of(result, covered, time.perf_counter() - started))

@@ -10,9 +10,13 @@ from hand_made import entry, evidence, hung, raised
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.faults.protocol import DCP
 from ckpt_harness.findings.register import Register
 from ckpt_harness.findings.signatures import Signature, observed
-from ckpt_harness.judging.evidence import Outcome
+from ckpt_harness.history import Event, History
+from ckpt_harness.judging.evidence import Evidence, Outcome
+from ckpt_harness.judging.model import forecast
+from ckpt_harness.judging.trace import Trace
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 BOUNDED = Judgement("bounded", Verdict.VIOLATED, "somebody hangs", "save[1]")
@@ -95,6 +99,27 @@ def test_another_engine_operation_or_oracle_is_new() -> None:
     assert _known(register, evidence(), Judgement("bounded", Verdict.VIOLATED, "", "retry")) is None
 
 
+def test_an_entry_may_name_the_evidence() -> None:
+    """A violation for which the oracle gives another reason is new."""
+    register = Register([entry(reasons=("rank * hangs",))])
+    assert _known(register, evidence(), replace(BOUNDED, reason="rank 0 hangs")) == "T-1"
+    assert _known(register, evidence(), replace(BOUNDED, reason="rank 0 died")) is None
+
+
+@pytest.mark.parametrize(("order", "known"), [((0, 1), "T-1"), ((0, 0), None)])
+def test_an_entry_about_a_crossing_needs_one(order: tuple[int, int], known: str | None) -> None:
+    """The same ends are new where the collectives of two saves did not cross."""
+    saves = ("async_save[1]", "async_save[2]")
+    bound = FaultPlan.parse("").bind(2, 0, DCP)
+    hang = {rank: hung() for rank in (0, 1)}
+    calls = [Event(0.0, rank, "enter", saves[save], "pg.gather", 1) for rank, save in enumerate(order)]
+    forecast_of_both = forecast(bound, Trace.nominal(saves, bound.groups, DCP))
+    seen = Evidence(forecast_of_both, dict.fromkeys(saves, hang), background="thread writer shared", history=History(calls))
+    waits = Signature({"coordinator": ("hung *",), "other": ("hung *",)})
+    register = Register([entry(operations=("async_save",), sites=(), effects=(), crossing=True, signatures=(waits,))])
+    assert _known(register, seen, replace(BOUNDED, operation=saves[0])) == known
+
+
 def test_only_violations_are_marked() -> None:
     """Only VIOLATED is marked; HOLDS, VACUOUS and UNKNOWN are not."""
     for verdict in (Verdict.HOLDS, Verdict.VACUOUS, Verdict.UNKNOWN):
@@ -137,6 +162,14 @@ def test_a_signature_may_be_restricted_to_some_effects() -> None:
     register = Register([entry(signatures=(signature,))])
     assert _known(register, evidence("writer.reset@1=raise(OSError:EIO)")) == "T-1"
     assert _known(register, evidence("writer.reset@1=raise")) is None
+
+
+def test_a_signature_may_be_restricted_to_some_calls() -> None:
+    """A restricted signature does not explain a violation of another call, and need not show there."""
+    [signature] = entry().signatures
+    register, seen = Register([entry(signatures=(replace(signature, calls=("groups *",)),))]), evidence()
+    assert (_known(register, seen), register.covered("filesystem", seen)) == (None, set())
+    assert _known(register, replace(seen, way="groups")) == "T-1"
 
 
 def test_an_ending_does_not_quote_the_injected_error() -> None:

@@ -11,7 +11,7 @@ from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.record import Record
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.findings.register import Register
-from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.judging.verdict import Judgement, Verdict
 from ckpt_harness.report.summary import Summary
 
 HERE = importlib.metadata.version("torch").partition("+")[0]
@@ -79,3 +79,19 @@ def test_an_entry_about_a_package_takes_the_place_of_a_general_entry() -> None:
     both = Register([entry(), entry(id="T-2", packages=("click==8",))])
     assert both.covered("filesystem", evidence()) == {"T-2"}
     assert Register(both.entries[:1]).covered("filesystem", evidence()) == {"T-1"}
+
+
+def test_an_entry_is_not_due_where_another_finding_came_first() -> None:
+    """If another finding explains what became of the operation, the entry could not show; a mark on another claim or operation explains nothing."""
+    register = Register([entry()])
+
+    def due(known: str, oracle: str = "bounded", operation: str = "save[1]") -> set[str]:
+        return register.covered("filesystem", evidence(), [Judgement(oracle, Verdict.VIOLATED, "", operation, known=known)])
+
+    assert due("T-2") == set()
+    assert due("T-1") == due("T-2", "purity") == due("T-2", operation="save[2]") == {"T-1"}
+
+
+def test_no_signature_of_the_shipped_register_allows_everything() -> None:
+    """Behind a signature of wildcards alone anything could hide."""
+    assert [entry.id for entry in Register.shipped().entries for signature in entry.signatures if signature.says_nothing] == []

@@ -1,0 +1,62 @@
+"""Crossing: did the collectives of two saves meet, so that a message of one save answered the other?
+
+Two async saves that share a process group make their collectives on threads of their own. On a group, the first collective of one rank meets the first
+of every other rank, the second the second, and so on. The saves cross where ranks make their n-th collective for different saves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from ckpt_harness.history import Event, History
+
+_Turns = list[frozenset[str]]
+"""For each collective of a rank, in order: the saves that it may have been for. That is one save, if the order of the calls is certain."""
+
+
+def crossed(history: History, ranks: Sequence[int], operations: Collection[str], *, in_turns: bool = True) -> bool:
+    """Whether the collectives of some operations crossed on the group of some ranks.
+
+    Args:
+        history: what happened.
+        ranks: the ranks of the group.
+        operations: the names of the operations that share the group.
+        in_turns: whether the history has the order in which the calls took effect. Otherwise two calls that one rank makes at the same time may have
+            taken effect in either order.
+
+    Example:
+        >>> def call(rank, operation):
+        ...     return Event(0.0, rank, "enter", operation, "pg.gather", 1)
+        >>> saves = ["async_save[1]", "async_save[2]"]
+        >>> crossed(History([call(0, saves[0]), call(1, saves[0])]), (0, 1), saves)
+        False
+        >>> crossed(History([call(0, saves[0]), call(1, saves[1])]), (0, 1), saves)
+        True
+    """
+    turns = [_turns(history.of_rank(rank), operations, certain=in_turns) for rank in ranks]
+    return any(len(saves) > 1 for at_once in zip(*turns, strict=False) for saves in [frozenset().union(*at_once)])
+
+
+def _turns(events: Sequence[Event], operations: Collection[str], *, certain: bool) -> _Turns:
+    """The collectives of one rank."""
+    turns: _Turns = []
+    under_way: dict[tuple[str, str, int], int] = {}
+    for event in events:
+        if not event.site.startswith("pg.") or event.operation not in operations:
+            continue
+        call = (event.operation, event.site, event.nth)
+        if event.kind == "enter":
+            under_way[call] = len(turns)
+            turns.append(frozenset([event.detail or event.operation]))
+            if not certain and len(under_way) > 1:
+                _join(turns, under_way.values())
+        elif event.kind in ("exit", "raised"):
+            under_way.pop(call, None)
+    return turns
+
+
+def _join(turns: _Turns, numbers: Collection[int]) -> None:
+    """Calls that are under way at once may have taken effect in any order."""
+    either = frozenset().union(*(turns[number] for number in numbers))
+    for number in numbers:
+        turns[number] = either

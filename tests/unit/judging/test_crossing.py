@@ -1,0 +1,58 @@
+"""Saves cross where ranks make their n-th collective on a group for different saves."""
+
+from __future__ import annotations
+
+import pytest
+
+from ckpt_harness.history import Event, History
+from ckpt_harness.judging.crossing import crossed
+
+SAVES = ("async_save[1]", "async_save[2]")
+
+
+def _history(calls: str) -> History:
+    """A history of collectives, from words such as ``0A+`` (rank 0 enters one for the first save) and ``0A-`` (it has ended)."""
+    history, numbers = History(), dict.fromkeys(calls.split(), 0)
+    for word in calls.split():
+        rank, save, kind = int(word[0]), SAVES["AB".index(word[1])], {"+": "enter", "-": "exit"}[word[2]]
+        numbers[word] += 1
+        history.append(Event(0.0, rank, kind, save, "pg.gather", numbers[word]))
+    return history
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ("0A+ 1A+ 0A- 1A- 0B+ 1B+", False),  # one save after the other
+        ("0A+ 0B+ 1A+ 1B+", False),  # under way at once, in the same order
+        ("0A+ 0B+ 1B+ 1A+", True),
+        ("0A+ 0A- 0B+ 1A+ 1A- 1A+", True),  # the second collectives meet
+        ("0A+ 0B+", False),  # nobody to meet
+        ("0A+ 1B+", True),
+    ],
+)
+def test_saves_cross_where_their_collectives_meet(calls: str, expected: bool) -> None:
+    """The n-th collective of one rank meets the n-th of every other rank."""
+    assert crossed(_history(calls), (0, 1), SAVES) is expected
+
+
+def test_only_the_group_counts() -> None:
+    """Other ranks, other operations and other sites are left out."""
+    history = _history("0A+ 1A+ 2B+")
+    assert not crossed(history, (0, 1), SAVES)
+    assert crossed(history, (0, 2), SAVES)
+    assert not crossed(history, (0, 2), SAVES[:1])
+    assert not crossed(History([Event(0.0, rank, "enter", SAVES[rank], "writer.reset", 1) for rank in (0, 1)]), (0, 1), SAVES)
+
+
+def test_calls_of_real_threads_that_are_under_way_at_once_may_have_met_in_either_order() -> None:
+    """Between a record and its call another thread may run, unless the threads run in turns."""
+    at_once, in_sequence = _history("0A+ 0B+ 1A+ 1B+"), _history("0A+ 0A- 0B+ 1A+ 1A- 1B+")
+    assert crossed(at_once, (0, 1), SAVES, in_turns=False)
+    assert not crossed(in_sequence, (0, 1), SAVES, in_turns=False)
+
+
+def test_a_collective_is_made_for_the_save_of_its_thread() -> None:
+    """The detail names the save where the call was counted for another."""
+    counted_for_the_second = [Event(0.0, rank, "enter", SAVES[1], "pg.gather", 1, detail) for rank, detail in ((0, SAVES[0]), (1, ""))]
+    assert crossed(History(counted_for_the_second), (0, 1), SAVES)
