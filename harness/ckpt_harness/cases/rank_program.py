@@ -29,6 +29,7 @@ from ckpt_harness.injection.storage import FaultyStorageReader, FaultyStorageWri
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.workloads.context import State
+from ckpt_harness.workloads.held import held, remembered
 
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, which the tags of the saved elements carry: the checkpoint before the case, the operation, the second try."""
@@ -120,6 +121,7 @@ class RankProgram:
         if self.bound.case.coordinator:
             # DCP calls a Stateful only if rank 0 coordinates. With another coordinator, users of DCP call state_dict() themselves.
             plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
+        passed = remembered(plain)
         state = {key: FaultyStateful.sharing(value, injector) if is_stateful(value) else value for key, value in plain.items()}
         with injector.operation(self.bound.case.operation) as name:
             try:
@@ -128,7 +130,7 @@ class RankProgram:
                 if progress.over():
                     raise  # the world unwinds this rank
                 return RankEnding(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
-        wrong = None if self.bound.saves else self._compare(member, plain, state)
+        wrong = None if self.bound.saves else self._compare(member, passed, state)
         return RankEnding(name, Outcome("returned", finished_at=current().now()), wrong)
 
     def _call_engine(self, member: Member, state: State, storage: Any, injector: Injector) -> None:
@@ -143,10 +145,15 @@ class RankProgram:
             load_planner = FaultyLoadPlanner.sharing(engine.make_load_planner(kind), injector)
             engine.load(state, reader, load_planner, place, member.call)
 
-    def _compare(self, member: Member, plain: State, state: State) -> tuple[str, ...]:
-        """What is wrong with a state that was loaded."""
-        loaded = {key: plain[key] if is_stateful(plain[key]) else value for key, value in state.items()}
-        return tuple(self.bound.workload.mismatches(loaded, member.context(PREVIOUS)))
+    def _compare(self, member: Member, passed: State, state: State) -> tuple[str, ...]:
+        """What is wrong with what the caller holds after a load.
+
+        Args:
+            member: the rank's membership in its group.
+            passed: the caller's own objects, as :func:`ckpt_harness.workloads.held.remembered` has kept them.
+            state: the state that was loaded.
+        """
+        return tuple(self.bound.workload.mismatches(held(passed, state), member.context(PREVIOUS)))
 
 
 def in_process(case: Case, places: Places) -> None:

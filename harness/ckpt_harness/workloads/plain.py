@@ -88,6 +88,11 @@ def stateful(context: Context) -> State:
     return {"module": TaggedModule(context)}
 
 
+def nested_stateful(context: Context) -> State:
+    """A ``Stateful`` inside a dictionary, beside a tensor."""
+    return {"app": {"module": TaggedModule(context), "rate": context.tensor(22, 1)}}
+
+
 def on_the_gpu(context: Context) -> State:
     """Tensors on the current GPU, and an object."""
     return {"weight": context.tensor(30, COUNT).cuda(), "layers": [context.tensor(31, 2).cuda()], "epoch": context.object(context.save)}

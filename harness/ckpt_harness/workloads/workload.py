@@ -20,7 +20,7 @@ from ckpt_harness.workloads.context import Context, State
 from ckpt_harness.workloads.fsdp2 import fsdp2
 from ckpt_harness.workloads.leaves import difference, leaves, overlap, overwrite, saves_of
 from ckpt_harness.workloads.mixed import mixed, tensors
-from ckpt_harness.workloads.plain import divergent, kinds, nested, objects, on_the_gpu, replicated, stateful
+from ckpt_harness.workloads.plain import divergent, kinds, nested, nested_stateful, objects, on_the_gpu, replicated, stateful
 from ckpt_harness.workloads.quantized import quantized
 from ckpt_harness.workloads.sharded import dtensors, sharded
 
@@ -129,8 +129,9 @@ PARALLEL: dict[str, Workload] = _by_name(
     Workload("dtensor", "DTensors on one- and two-dimensional meshes, loaded with other placements than saved", dtensors, _RESHARDED),
     Workload("fsdp2", "a model under FSDP2 and its optimizer", fsdp2, _OBJECTS),
     Workload("quantized", "weights that are stored with scales and loaded dequantized", quantized, _SHARDED | {Holding.QUANTIZED}),
+    Workload("nested-stateful", "an object with state_dict and load_state_dict inside a dictionary", nested_stateful, _OBJECTS),
 )
-"""Workloads that take longer to build, or that few engines can hold. Nothing draws from these; a case has to name them."""
+"""Workloads that take longer to build, or that few engines can hold or load. Nothing draws from these; a case has to name them."""
 
 ON_GPUS: dict[str, Workload] = _by_name(Workload("cuda", "tensors on the current GPU, and an object", on_the_gpu))
 """Workloads that need a GPU."""
