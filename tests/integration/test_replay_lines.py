@@ -204,9 +204,9 @@ def test_the_line_of_a_failing_test_fails_again(pytester: pytest.Pytester, plan:
     pytester.makefile(".toml", known=_MINE)
     report = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *options)
     report.assert_outcomes(failed=1)
-    [line] = re.findall(r"ckpt-harness replay .*", report.stdout.str())
+    [line] = re.findall(r"^E +(ckpt-harness replay .*)", report.stdout.str(), re.MULTILINE)
     assert ("--register known.toml" in line) == ("--ckpt-register" in options)
-    [verdict] = re.findall(r"OracleViolation: (\w+):", report.stdout.str())
+    [verdict] = re.findall(r"^E +.*OracleViolation: (\w+):", report.stdout.str(), re.MULTILINE)
 
     replayed = _run(line)
 

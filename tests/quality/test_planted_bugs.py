@@ -87,3 +87,10 @@ def test_a_sweep_of_an_engine_with_another_coordinator_goes_on() -> None:
         assert not [cell for _, cell in coverage.reachable if SITES[cell.site].callers == "coordinator"]
         (struck,) = (case for case in cases if str(case.plan) == "writer.write_data@1=raise")
         assert violated(rig.run(struck)) <= {"course"}
+
+
+def test_an_engine_that_fails_undisturbed_gets_one_line() -> None:
+    """No violation for each cell: the engine cannot be judged, and the command says why."""
+    status, printed = replayed("ckpt-harness replay writer.finish@0=raise --ranks 2", bugs_reported.NEVER_SUCCEEDS)
+    assert status == 3, printed
+    assert "cannot save with no fault: rank 0: raised CheckpointException" in printed
