@@ -19,6 +19,7 @@ BUGS = (
         ("attribution",),
         (Edit(f"{WRAPPER}.__init__", "dist.get_global_rank(group, coordinator_rank)", "coordinator_rank"),),
         SUBGROUP,
+        always=True,
     ),
     Bug(
         "a failed coordinator is named by its rank in the world instead of its rank in the group",

@@ -167,7 +167,10 @@ BUGS = (
         ),
         ASYNC_SAVES,
     ),
+    Bug(
+        "a successful save is reported as failed",
+        ("attribution",),
+        (Edit(WRITE, "if len(node_failures) > 0:", "if len(node_failures) >= 0:"),),
+        always=True,
+    ),
 )
-
-NEVER_SUCCEEDS = (Edit(WRITE, "if len(node_failures) > 0:", "if len(node_failures) >= 0:"),)
-"""An engine that reports each successful save as failed: it cannot be judged under faults."""

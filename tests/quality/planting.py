@@ -51,12 +51,14 @@ class Bug:
         caught_by: the oracles that must find the bug.
         edits: changes of the engine's source.
         search: the sweep that must find the bug.
+        always: whether the buggy engine fails with no fault, too. A command then says so in one line, instead of a violation for each case.
     """
 
     name: str
     caught_by: tuple[str, ...]
     edits: tuple[Edit, ...]
     search: Sweep = Sweep(("save",), (2,))  # noqa: RUF009  (a frozen value)
+    always: bool = False
 
 
 class OtherSourceError(LookupError):
