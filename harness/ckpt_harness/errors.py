@@ -82,10 +82,6 @@ class InternalError(HarnessError):
     """The harness itself broke inside a hook. The case is UNKNOWN, never a checkpoint failure."""
 
 
-class DeadlockError(HarnessError):
-    """A rank waits for something that can no longer happen. The message says where the rank waits, and for which rank."""
-
-
 class OracleViolation(AssertionError):
     """A claim about the engine does not hold. The message has the evidence and, if a case was run, its replay line.
 
