@@ -16,7 +16,7 @@ from rich.table import Table
 from ckpt_harness.campaigns.workers import quiet
 
 sys.path.insert(0, str(Path(__file__).parent))
-NAMES = ("operation", "wrapper", "verdicts", "spawning", "processes", "disk", "sweep", "scale")
+NAMES = ("plans", "operation", "wrapper", "verdicts", "spawning", "processes", "disk", "sweep", "scale")
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -12,6 +13,7 @@ from typing import Any
 
 from ckpt_harness.errors import PlanError, choices, quoted, summary, unknown
 from ckpt_harness.faults import error_specs
+from ckpt_harness.faults.collisions import Struck, find_collision
 from ckpt_harness.faults.effects import SIMULABLE, Effect, Exit, FailFuture, Kill, Raise, Stop
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.protocol import DCP, Group, Protocol, groups_of
@@ -43,9 +45,10 @@ class FaultPlan:
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
-        for first, second in itertools.combinations(self.faults, 2):
-            if first.overlaps(second) and _share_a_rank(first, second):
-                raise PlanError(f"two faults may strike the same call: {first.label} and {second.label}")
+        collision = find_collision(self.faults, [_certain_ranks(fault) for fault in self.faults])
+        if collision is not None:
+            first, second = self.faults[collision.first], self.faults[collision.second]
+            raise PlanError(f"two faults may strike the same call: {first.label} and {second.label}")
         for fault in self.faults:
             _check_coordinator_only(fault)
 
@@ -140,11 +143,13 @@ class FaultPlan:
         if not 0 <= coordinator < world_size:
             raise PlanError(f"coordinator {coordinator} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
         parties = groups_of(world_size, coordinator, protocol) if groups is None else groups
-        bound = tuple(BoundFault(fault, _bound_ranks(fault, world_size, parties, protocol)) for fault in self.faults)
-        for first, second in itertools.combinations(bound, 2):
-            both = first.ranks & second.ranks
-            if both and first.fault.overlaps(second.fault):
-                raise PlanError(f"two faults may strike the same call of rank {min(both)}: {first.fault.label} and {second.fault.label}")
+        words = _meanings(parties)
+        bound = tuple(BoundFault(fault, _bound_ranks(fault, words, world_size, protocol)) for fault in self.faults)
+        collision = find_collision(self.faults, ["all" if struck.ranks is words["all"] else struck.ranks for struck in bound])
+        if collision is not None:
+            first, second = bound[collision.first], bound[collision.second]
+            rank = min(first.ranks & second.ranks)
+            raise PlanError(f"two faults may strike the same call of rank {rank}: {first.fault.label} and {second.fault.label}")
         for fault in self.faults:
             if isinstance(fault.effect, (Raise, FailFuture)):
                 error_specs.check(fault.effect.error, load=True)
@@ -277,6 +282,14 @@ class BoundPlan:
     def __repr__(self) -> str:
         return f"{self.plan!r}.bind({self.world_size}, {self.coordinator})"
 
+    @functools.cached_property
+    def _at_site(self) -> Mapping[str, Sequence[BoundFault]]:
+        """Site -> the faults there."""
+        at_site: dict[str, list[BoundFault]] = {}
+        for bound in self.faults:
+            at_site.setdefault(bound.fault.site, []).append(bound)
+        return at_site
+
     def find(self, site: str, rank: int, operation: str, counts: Mapping[str, tuple[int, int]]) -> BoundFault | None:
         """The fault that strikes a call, if any. There is at most one, since plans with overlapping faults are refused.
 
@@ -286,9 +299,9 @@ class BoundPlan:
             operation: the operation in which it calls.
             counts: file pattern -> (nth call in the case, nth call in the operation) among the calls that the pattern matches; "" matches all.
         """
-        for bound in self.faults:
+        for bound in self._at_site.get(site, ()):
             fault = bound.fault
-            if fault.site != site or rank not in bound.ranks:
+            if rank not in bound.ranks:
                 continue
             in_case, in_operation = counts.get(fault.glob or "", (0, 0))
             if fault.strikes(in_case) if fault.operation is None else fault.operation.matches(operation) and fault.strikes(in_operation):
@@ -297,7 +310,7 @@ class BoundPlan:
 
     def patterns(self, site: str, file: str) -> tuple[str, ...]:
         """The file patterns that match a call and by which faults count; "" matches all files."""
-        globs = {bound.fault.glob for bound in self.faults if bound.fault.site == site and bound.fault.glob is not None}
+        globs = {bound.fault.glob for bound in self._at_site.get(site, ()) if bound.fault.glob is not None}
         return ("", *sorted(glob for glob in globs if fnmatchcase(file, glob)))
 
     def sites(self, kind: OperationKind | None = None) -> frozenset[str]:
@@ -305,11 +318,9 @@ class BoundPlan:
         return frozenset(bound.fault.site for bound in self.faults if kind is None or kind in bound.fault.at.operations)
 
 
-def _share_a_rank(first: Fault, second: Fault) -> bool:
-    """Whether it is certain, before binding, that both faults strike a common rank."""
-    if isinstance(first.ranks, str) or isinstance(second.ranks, str):
-        return first.ranks == second.ranks or (first.ranks == "all" or second.ranks == "all")
-    return bool(set(first.ranks) & set(second.ranks))
+def _certain_ranks(fault: Fault) -> Struck:
+    """The ranks that a fault strikes in every world, as far as they are certain before binding: a word shares ranks with itself and with ``all``."""
+    return (fault.ranks,) if fault.ranks in ("coordinator", "others") else fault.ranks
 
 
 def _check_coordinator_only(fault: Fault) -> None:
@@ -317,28 +328,34 @@ def _check_coordinator_only(fault: Fault) -> None:
         raise PlanError(f"{fault.label}: only the coordinator calls {fault.site}; valid: {fault.site}@coordinator")
 
 
-def _bound_ranks(fault: Fault, world_size: int, groups: tuple[Group, ...], protocol: Protocol) -> frozenset[int]:
-    """The ranks of a world that a fault strikes."""
+def _meanings(groups: tuple[Group, ...]) -> dict[str, frozenset[int]]:
+    """Each word for ranks, and the ranks that it means."""
     everyone = frozenset(rank for group in groups for rank in group.ranks)
     coordinators = frozenset(group.coordinator for group in groups)
-    ranks = _ranks_of(fault, everyone, coordinators)
-    if not ranks <= frozenset(range(world_size)):
-        raise PlanError(f"{fault.label}: rank {max(ranks)} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
-    if not ranks <= everyone:
-        raise PlanError(f"{fault.label}: rank {min(ranks - everyone)} takes no part in the operation; {_choices(everyone)}")
+    return {"all": everyone, "coordinator": coordinators, "others": everyone - coordinators}
+
+
+def _bound_ranks(fault: Fault, words: Mapping[str, frozenset[int]], world_size: int, protocol: Protocol) -> frozenset[int]:
+    """The ranks of a world that a fault strikes."""
+    if isinstance(fault.ranks, tuple):
+        ranks = frozenset(fault.ranks)
+        _check_ranks(fault, ranks, words["all"], world_size)
+    else:
+        ranks = words[fault.ranks]
     if not ranks:
         raise PlanError(f"{fault.label} strikes no rank: all ranks of a world of {world_size} coordinate; valid: coordinator, all")
+    coordinators = words["coordinator"]
     if fault.at.callers == "coordinator" and protocol.collectives and not ranks <= coordinators:
         others = ", ".join(map(str, sorted(ranks - coordinators)[:3]))
         raise PlanError(f"{fault.label}: only a coordinator calls {fault.site}, and rank {others} does not coordinate; {_choices(coordinators)}")
     return ranks
 
 
-def _ranks_of(fault: Fault, everyone: frozenset[int], coordinators: frozenset[int]) -> frozenset[int]:
-    if isinstance(fault.ranks, tuple):
-        return frozenset(fault.ranks)
-    words = {"all": everyone, "coordinator": coordinators, "others": everyone - coordinators}
-    return words[fault.ranks]
+def _check_ranks(fault: Fault, ranks: frozenset[int], everyone: frozenset[int], world_size: int) -> None:
+    if max(ranks) >= world_size:
+        raise PlanError(f"{fault.label}: rank {max(ranks)} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
+    if not ranks <= everyone:
+        raise PlanError(f"{fault.label}: rank {min(ranks - everyone)} takes no part in the operation; {_choices(everyone)}")
 
 
 def _choices(ranks: frozenset[int]) -> str:

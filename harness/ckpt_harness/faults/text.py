@@ -14,16 +14,17 @@ FORM = "[operation[n]/]site[(glob)]@ranks[#nth[xTIMES]][!after]=effect(args)[?]"
 """The form of a fault's text, as messages and pages show it."""
 
 _FAULT = re.compile(
-    r"""\s*
+    r"""
     (?:(?P<operation>\w+)(?:\[(?P<index>[^\]]*)\])?/)?
     (?P<site>[\w.]+)(?:\((?P<glob>[^()]*)\))?\s*
-    @\s*(?P<ranks>[^#!=]*?)\s*
-    (?:\#(?P<nth>[0-9]{1,9})(?:x(?P<times>[0-9]{1,9}|\*))?)?\s*
-    (?P<after>!after)?\s*
-    =\s*(?P<effect>[^?]*?)\s*
-    (?P<optional>\?)?\s*\Z""",
+    @(?P<ranks>[^#!=]*)
+    (?:\#(?P<nth>[0-9]{1,9})(?:x(?P<times>[0-9]{1,9}|\*))?\s*)?
+    (?:(?P<after>!after)\s*)?
+    =(?P<effect>[^?]*)
+    (?P<optional>\?)?\Z""",
     re.VERBOSE,
 )
+"""Reads a fault without the spaces around it. No two neighbouring parts match the same characters: ``re`` would try each way to share them out."""
 
 
 def faults_of(text: str, *, side: str | None, every_site: bool) -> list[list[Fault]]:
@@ -53,8 +54,8 @@ def _read(text: str, side: str | None, every_site: bool) -> list[Fault]:
     if match is None:
         raise PlanError(f"cannot read fault {quoted(text)}; the form is {FORM}, such as finish@0=raise")
     operation = _operation(match["operation"], match["index"])
-    ranks = _ranks(match["ranks"])
-    effect = parse_effect(match["effect"])
+    ranks = _ranks(match["ranks"].strip())
+    effect = parse_effect(match["effect"].strip())
     sites = _sites(match["site"], operation, side, every_site, ranks)
     is_phase = len(sites) > 1
     return [
