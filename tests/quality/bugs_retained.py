@@ -31,4 +31,16 @@ BUGS = (
         (Edit("retaining_storage:remove_others", "shutil.rmtree(other)", 'for file in other.rglob(".metadata"):\n    file.write_bytes(b"")'),),
         _SAVES,
     ),
+    Bug(
+        "what a save beside it has written so far is removed, too",
+        ("attribution",),
+        (Edit("retaining_storage:remove_others", '(other / ".metadata").exists()', "other.is_dir()"),),
+        Sweep(("async_save",), (2,), engine=KEEPING, overlap="separate"),
+    ),
+    Bug(
+        "a save that fails removes what an earlier save has committed",
+        ("commitment",),
+        (Edit(f"{WRITER}.prepare_global_plan", "return File", 'if self.path.name.startswith("attempt-1"):\n    remove_others(Path(self.path))\nreturn File'),),
+        Sweep(("async_save",), (2,), engine=KEEPING, overlap="separate"),
+    ),
 )

@@ -1,4 +1,4 @@
-"""A storage that keeps one checkpoint: once its own is whole, a save removes the others beside it. Bugs are planted in it (``bugs_retained.py``)."""
+"""A storage that keeps one checkpoint: once its own is committed, a save removes older ones beside it. Bugs are planted in it (``bugs_retained.py``)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class KeepingWriter(FileSystemWriter):
 
 
 def remove_others(place: Path) -> None:
-    """Removes every checkpoint beside ``place``."""
+    """Removes every checkpoint beside ``place`` that is committed. A save that is still under way is no older checkpoint."""
     for other in place.parent.iterdir():
-        if other != place and other.is_dir():
+        if other != place and (other / ".metadata").exists():
             shutil.rmtree(other)
 
 

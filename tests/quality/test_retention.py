@@ -8,6 +8,7 @@ from bugs_retained import KEEPING
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
+from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.judging.verdict import Verdict
 
@@ -18,6 +19,8 @@ SWEEPS = {
     "save below the storage": (Sweep(("save",), (2,), engine=KEEPING, disk=True), 17),
     "save onto a checkpoint": (Sweep(("save",), (2,), engine=KEEPING, onto="checkpoint"), 41),
     "async_save": (Sweep(("async_save",), (2,), engine=KEEPING), 41),
+    "two saves at once": (Sweep(("async_save",), (2,), engine=KEEPING, overlap="separate"), 47),
+    "two groups": (Sweep(("save", "load"), (4,), engine=KEEPING, way="groups"), 31),
 }
 
 
@@ -31,6 +34,12 @@ def test_removing_what_is_older_once_the_new_is_whole_violates_no_claim(sweep: S
             judgements = rig.run(case).judgements  # DCP's own findings are for other tests
             stored = [judgement for judgement in judgements if judgement.oracle in ("commitment", "recovery", "filled")]
             assert [judgement.reason for judgement in stored if judgement.counts is not Verdict.HOLDS] == [], case
+
+
+def test_a_case_needs_two_checkpoints_that_the_engine_keeps() -> None:
+    """Two saves cannot each overwrite a checkpoint: the preparation of the second removes the first."""
+    with pytest.raises(UsageError, match="removes the older of two checkpoints"):
+        Case(engine="retaining_storage:KEEPING", operation="async_save", overlap="separate", onto="checkpoint").bind()
 
 
 @pytest.mark.parametrize("plan", ["", "writer.write_data@1=raise"])

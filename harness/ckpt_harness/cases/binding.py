@@ -117,7 +117,7 @@ def bind(case: Case) -> BoundCase:
     if not call_style.use_collectives and Capability.WITHOUT_COLLECTIVES not in engine.capabilities:
         raise UsageError(f"way {case.way!r}: engine {engine.name!r} does not claim {Capability.WITHOUT_COLLECTIVES.value!r}")
     _check_layers(case, engine)
-    _check_onto(case)
+    _check_onto(case, engine)
     _check_async_save(case, call_style, workload)
     protocol = call_style.protocol(engine.protocol, case.operation)
     plan = case.plan.bind(case.ranks, case.coordinator, protocol, groups)
@@ -187,10 +187,14 @@ def _check_layers(case: Case, engine: Engine) -> None:
             )
 
 
-def _check_onto(case: Case) -> None:
-    """Refuses a load that would overwrite a checkpoint."""
-    if case.onto != "nothing" and case.operation == "load":
+def _check_onto(case: Case, engine: Engine) -> None:
+    """Refuses a load that would overwrite a checkpoint, and two saves that would each overwrite a checkpoint where the engine keeps only one."""
+    if case.onto == "nothing":
+        return
+    if case.operation == "load":
         raise UsageError(f"onto {case.onto!r} applies to saves only; valid: 'nothing'")
+    if case.overlap != "none" and Capability.RETENTION in engine.capabilities:
+        raise UsageError(f"onto {case.onto!r} with overlap {case.overlap!r}: engine {quoted(engine.name)} removes the older of two checkpoints")
 
 
 def _check_async_save(case: Case, call_style: CallStyle, workload: Workload) -> None:

@@ -196,6 +196,10 @@ class ReadBack:
         shared = [f"{name}: saved as it was after staging" for name in reading.later]
         return (*reading.wrong(save), *shared)
 
+    def holds_nothing(self, number: int, group: int) -> bool:
+        """Whether nothing is stored where an operation of a group saved."""
+        return not self._scene.bound.engine.fingerprint(self._place(number, group))
+
     def _place(self, number: int, group: int) -> str:
         return self._scene.places[self._scene.bound.case.operations[number]][group]
 

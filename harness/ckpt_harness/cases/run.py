@@ -97,16 +97,24 @@ class _Run:
     def look(self) -> frozenset[int]:
         """All ranks have ended their operations: looks at what they left. Returns the ranks that try again.
 
-        What ranks left that try again is read back here, before the second try replaces it. A copy would do for directories only: here every engine
-        reads its own places, in whatever form it stores them.
+        What ranks left that try again is read back here, before the second try replaces it; with an engine with retention everything, since the second
+        try may remove it. A copy would do for directories only: here every engine reads its own places, in whatever form it stores them.
         """
         bound, observer = self._scene.bound, self.observer
         self._storage = look_at_storage(self._scene, self._baselines, observer.history)
         retrying = ranks_that_retry(bound, self._expected, observer.endings, self._storage)
         if not retrying:
             self._fingerprints = fingerprints(self._scene)
-        self._read_attempts(lambda seen: not retrying.isdisjoint(seen.ranks))
+        self._read_attempts(lambda seen: self._is_read_early(seen, retrying))
         return retrying
+
+    def _is_read_early(self, seen: StorageEvidence, retrying: frozenset[int]) -> bool:
+        """Whether what a group left in its first try is read back before any rank tries again."""
+        return bool(retrying) if self._retains else not retrying.isdisjoint(seen.ranks)
+
+    @property
+    def _retains(self) -> bool:
+        return Capability.RETENTION in self._scene.bound.engine.capabilities
 
     def look_at_the_end(self, results: Sequence[RankResult]) -> None:
         """The world is over: collects how each rank ended, and what was left behind."""
@@ -122,28 +130,34 @@ class _Run:
         for endings in self.observer.retry_endings.values():
             for ending in endings:
                 self._retry_wrong += ending.wrong or ()
-        self._read_attempts(lambda seen: not self._tried_again(seen))
+        self._read_attempts(lambda seen: not self._is_read_early(seen, self.observer.retrying))
         if not self._scene.bound.saves:
             return
-        for number, groups in enumerate(self._storage.values()):
-            for group, seen in enumerate(groups):
-                if self._tried_again(seen) and self._recovered(seen.ranks):
-                    self._retry_wrong += self._reader.retry(number, group)
+        for group in range(len(self._scene.bound.groups)):
+            self._retry_wrong += self._wrong_after_the_retry(group)
         if self.observer.retrying:
             self._retry_wrong += self._damage_of_the_retry()
+
+    def _wrong_after_the_retry(self, group: int) -> Iterator[str]:
+        """What is wrong with what a group saved in its second try. Where one of two saves is whole, an engine with retention may have removed the other."""
+        ranks = self._scene.bound.groups[group].ranks
+        if self.observer.retrying.isdisjoint(ranks) or not self._recovered(ranks):
+            return
+        wrong = {number: self._reader.retry(number, group) for number in range(len(self._storage))}
+        whole = any(not texts for texts in wrong.values())
+        for number, texts in wrong.items():
+            if not (whole and self._retains and self._reader.holds_nothing(number, group)):
+                yield from texts
 
     def _damage_of_the_retry(self) -> Iterator[str]:
         """What the second try did to the baseline, and had no right to do. An engine with retention may remove it after a save that is whole."""
         bound = self._scene.bound
         whole = self._recovered(sorted(self.observer.retrying)) and not self._retry_wrong
-        retained = whole and Capability.RETENTION in bound.engine.capabilities
+        retained = whole and self._retains
         for damage in self._baselines.damage(bound):
             for name, change in damage.changes.items():
                 if not (retained and name in damage.removed):
                     yield f"checkpoint {name!r} was changed: {change}"
-
-    def _tried_again(self, seen: StorageEvidence) -> bool:
-        return not self.observer.retrying.isdisjoint(seen.ranks)
 
     def _read_attempts(self, due: Callable[[StorageEvidence], bool]) -> None:
         """Reads back what groups left in their first try.

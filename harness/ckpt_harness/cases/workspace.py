@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from ckpt_harness.cases.binding import BoundCase
+from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.worlds.attached import check_shared
@@ -34,8 +35,18 @@ class Workspace:
         self._seen_by_hosts = False
 
     def places(self, bound: BoundCase, name: str) -> tuple[str, ...]:
-        """Returns where the checkpoint ``name`` of each group lies, in the order of the groups."""
-        return tuple(bound.engine.place(self.root, f"{name}-{number}") for number in range(len(bound.groups)))
+        """Returns where the checkpoint ``name`` of each group lies, in the order of the groups.
+
+        Groups share a directory, so that damage which a group does to the checkpoint of another is seen. An engine with retention takes the checkpoints
+        beside its own for older ones of the same job: there each group has a directory.
+        """
+        groups = range(len(bound.groups))
+        if len(groups) == 1 or Capability.RETENTION not in bound.engine.capabilities:
+            return tuple(bound.engine.place(self.root, f"{name}-{number}") for number in groups)
+        roots = [self.root / f"group-{number}" for number in groups]
+        for root in roots:
+            root.mkdir(exist_ok=True)
+        return tuple(bound.engine.place(root, f"{name}-{number}") for number, root in enumerate(roots))
 
     def close(self) -> None:
         """Removes the directory if it is a temporary one."""

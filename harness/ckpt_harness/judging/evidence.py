@@ -164,6 +164,26 @@ class Evidence:
         retained = Capability.RETENTION in self.capabilities and any(other.whole for other in theirs)
         return {name: change for name, change in storage.damaged.items() if not (retained and name in storage.removed)}
 
+    def superseded(self, operation: str, storage: StorageEvidence) -> bool:
+        """Whether another save of the same ranks, which is whole and was committed later, may have removed what an operation stored.
+
+        Only an engine that claims ``retention`` may do so. Two async saves that are under way at once have places side by side.
+        """
+        if Capability.RETENTION not in self.capabilities:
+            return False
+        committed_at = self._committed_at(operation, storage)
+        others = [(name, other) for name, other in self.places() if name != operation and other.ranks == storage.ranks]
+        return any(other.whole and self._committed_at(name, other) >= committed_at for name, other in others)
+
+    def _committed_at(self, operation: str, storage: StorageEvidence) -> int:
+        """Where the history has the last call that commits what an operation stored; -1 if it has none."""
+        calls = [
+            number
+            for number, event in enumerate(self.history)
+            if event.site == "writer.finish" and event.operation == operation and storage.about([event.rank])
+        ]
+        return max(calls, default=-1)
+
     def places(self) -> list[tuple[str, StorageEvidence]]:
         """All storage evidence, as pairs of operation and evidence."""
         return [(operation, storage) for operation, groups in self.storage.items() for storage in groups]

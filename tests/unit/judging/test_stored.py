@@ -213,6 +213,28 @@ def test_a_second_save_may_remove_what_the_first_left_to_it() -> None:
     assert _verdict("commitment", replace(evidence, capabilities=frozenset())) is Verdict.VIOLATED
 
 
+@pytest.mark.parametrize(
+    ("commits", "second", "counts"),
+    [
+        (("save[1]", "save[2]"), WHOLE, Verdict.HOLDS),
+        (("save[2]", "save[1]"), WHOLE, Verdict.VIOLATED),  # what it removed was not older
+        (("save[1]", "save[2]"), replace(WHOLE, mismatches={"2 rank(s)": ("weight: NaN",)}), Verdict.VIOLATED),
+        (("save[1]",), StorageEvidence(committed=False), Verdict.VIOLATED),  # the second save failed, and nothing is left
+    ],
+)
+def test_of_two_saves_the_later_may_remove_the_earlier_once_it_is_whole(commits: tuple[str, ...], second: StorageEvidence, counts: Verdict) -> None:
+    """Each removal is judged by the save that was committed later; without the claim of retention, the earlier checkpoint is lost."""
+    history = History()
+    for number, operation in enumerate(commits):
+        history.append(Event(float(number), 0, "exit", operation, "writer.finish", 1))
+    gone = StorageEvidence(committed=False, finish_acted=True)
+    evidence = replace(_evidence(SUCCEEDS, RETURNED), storage={"save[1]": (gone,), "save[2]": (second,)}, history=history)
+    for capabilities, expected in ((frozenset(Capability), counts), (frozenset({Capability.COMMIT_MARKER}), Verdict.VIOLATED)):
+        judgements = judge(replace(evidence, capabilities=capabilities))
+        first = [judgement for judgement in judgements if (judgement.oracle, judgement.operation) == ("commitment", "save[1]")]
+        assert Verdict.worst(judgement.counts for judgement in first) is expected
+
+
 REFUSED = Expectation("save[1]", (0, 1), Ending.FAILS, "plan", {1: SOME_ERROR}, (_acting("http.put@1#1x*=status", SOME_ERROR),), maskable=True, lasting=True)
 
 

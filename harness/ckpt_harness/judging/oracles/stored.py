@@ -17,13 +17,14 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
     """After success everything loads bit-equal; after failure there is no new commit marker, unless the commit acted; nothing else was touched."""
     for operation, storage in evidence.places():
         succeeded = _succeeded(evidence, operation, storage)
+        removed_since = not storage.committed and evidence.superseded(operation, storage)
         reasons = [f"checkpoint {name!r} was changed: {change}" for name, change in evidence.damage(storage).items()]
-        if not operation.startswith("load"):
+        if not operation.startswith("load") and not removed_since:
             reasons += _wrong_marker(storage, succeeded, _must_fail(evidence, operation, storage))
         if succeeded or storage.committed:
             reasons += storage.flaws[:_SHOWN]
             reasons += _wrong_loads(storage.mismatches)
-        else:
+        elif not removed_since:
             reasons += _lost(storage)
         yield judged_place("commitment", operation, storage, reasons)
 
