@@ -27,8 +27,7 @@ class Event(NamedTuple):
         operation: the operation, such as ``save[1]``; "" outside of any.
         site: the site, or "".
         nth: the number of the call among the rank's calls of the site in this operation, from 1; 0 for an event outside of a site.
-        detail: text that depends on the kind. Where two saves share a process group, the collectives of a rank are counted together, for the later save;
-            the detail of an ``enter`` then names the save whose thread made the call, if that is the earlier save.
+        detail: text that depends on the kind.
     """
 
     time: float

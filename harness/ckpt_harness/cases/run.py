@@ -20,13 +20,16 @@ from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.worlds.base import RankResult
 
+Expecting = Callable[[History], Forecast]
+"""Says how the operations of a case have to end, from what has happened so far: where faults fired may decide which operation they strike."""
 
-def run_case(bound: BoundCase, expected: Forecast, workspace: Workspace, baselines: Baselines) -> tuple[Evidence, History]:
+
+def run_case(bound: BoundCase, expecting: Expecting, workspace: Workspace, baselines: Baselines) -> tuple[Evidence, History]:
     """Runs a case: prepare, act, look, heal and retry, read back, evidence.
 
     Args:
         bound: the case.
-        expected: how its operations have to end.
+        expecting: says how its operations have to end.
         workspace: where it runs.
         baselines: the committed checkpoints that cases find.
 
@@ -36,7 +39,7 @@ def run_case(bound: BoundCase, expected: Forecast, workspace: Workspace, baselin
     with prepared(bound, workspace, baselines) as scene:  # 1. prepare
         if not scene.baseline.usable:
             return _evidence_of_no_baseline(scene), History()
-        run = _Run(scene, expected, workspace, baselines)
+        run = _Run(scene, expecting, workspace, baselines)
         act(  # 2. act: every rank does the operation under the plan
             scene,
             run.observer,
@@ -70,14 +73,14 @@ class _Run:
 
     Args:
         scene: the case, ready to run.
-        expected: how its operations have to end.
+        expecting: says how its operations have to end.
         workspace: where it runs.
         baselines: the committed checkpoints that cases find.
     """
 
-    def __init__(self, scene: Scene, expected: Forecast, workspace: Workspace, baselines: Baselines) -> None:
+    def __init__(self, scene: Scene, expecting: Expecting, workspace: Workspace, baselines: Baselines) -> None:
         self._scene = scene
-        self._expected = expected
+        self._expecting = expecting
         self._workspace = workspace
         self._baselines = baselines
         self._storage: Storage = {}
@@ -92,7 +95,7 @@ class _Run:
     @property
     def stalls(self) -> bool:
         """Whether an operation must stall. Then timers fire, so that the oracles see how it ends after its timeout."""
-        return any(expectation.ending is Ending.STALLS for expectation in self._expected.expectations)
+        return any(expectation.ending is Ending.STALLS for expectation in self._expecting(History()).expectations)
 
     def look(self) -> frozenset[int]:
         """All ranks have ended their operations: looks at what they left. Returns the ranks that try again.
@@ -102,7 +105,7 @@ class _Run:
         """
         bound, observer = self._scene.bound, self.observer
         self._storage = look_at_storage(self._scene, self._baselines, observer.history)
-        retrying = ranks_that_retry(bound, self._expected, observer.endings, self._storage)
+        retrying = ranks_that_retry(bound, self._expecting(observer.history), observer.endings, self._storage)
         if not retrying:
             self._fingerprints = fingerprints(self._scene)
         self._read_attempts(lambda seen: self._is_read_early(seen, retrying))
@@ -185,7 +188,7 @@ class _Run:
             loaded[operation] = {rank: ending.wrong for rank, ending in endings.items() if ending.wrong is not None}
             futures[operation] = {rank: ending.futures for rank, ending in endings.items() if ending.futures}
         return Evidence(
-            forecast=self._expected,
+            forecast=self._expecting(observer.history),
             outcomes=self._outcomes,
             fired=observer.fired,
             optional=frozenset(str(fault) for fault in case.plan if fault.optional),

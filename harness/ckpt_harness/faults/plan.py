@@ -290,23 +290,14 @@ class BoundPlan:
             at_site.setdefault(bound.fault.site, []).append(bound)
         return at_site
 
-    def find(self, site: str, rank: int, operation: str, counts: Mapping[str, tuple[int, int]]) -> BoundFault | None:
-        """The fault that strikes a call, if any. There is at most one, since plans with overlapping faults are refused.
+    def at(self, site: str, rank: int) -> Iterator[BoundFault]:
+        """The faults that strike calls of a site on a rank, in the order of the plan.
 
         Args:
             site: full name of the site.
             rank: the rank that calls.
-            operation: the operation in which it calls.
-            counts: file pattern -> (nth call in the case, nth call in the operation) among the calls that the pattern matches; "" matches all.
         """
-        for bound in self._at_site.get(site, ()):
-            fault = bound.fault
-            if rank not in bound.ranks:
-                continue
-            in_case, in_operation = counts.get(fault.glob or "", (0, 0))
-            if fault.strikes(in_case) if fault.operation is None else fault.operation.matches(operation) and fault.strikes(in_operation):
-                return bound
-        return None
+        return (bound for bound in self._at_site.get(site, ()) if rank in bound.ranks)
 
     def patterns(self, site: str, file: str) -> tuple[str, ...]:
         """The file patterns that match a call and by which faults count; "" matches all files."""

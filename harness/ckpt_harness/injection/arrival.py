@@ -64,6 +64,7 @@ class Arrivals:
         self._coordinates: dict[int, bool] = {}
         self._counts = Counts()
         self._current: dict[int, str] = {}
+        self._under_way: set[tuple[int, str]] = set()
         self._position: dict[tuple[int, str], int] = {}
         self._operations_are_announced = False
         self._healed: set[int] = set()
@@ -104,16 +105,22 @@ class Arrivals:
 
     def end(self, rank: int, operation: str) -> None:
         """Ends an operation of a rank."""
+        self._under_way.discard((rank, operation))
         if self._current.get(rank) == operation:
             del self._current[rank]
 
+    def under_way(self, rank: int, operation: str) -> bool:
+        """Whether an operation of a rank has begun and has not ended."""
+        return (rank, operation) in self._under_way
+
     def current(self, rank: int) -> str:
-        """The operation that a rank is in; "" outside of any."""
+        """The operation that a rank is in, the latest if there are several; "" outside of any."""
         return self._current.get(rank, "")
 
     def _start(self, rank: int, kind: str) -> str:
         operation = f"{kind}[{self._counts.next(f'{rank} {kind}')[0]}]"
         self._current[rank] = operation
+        self._under_way.add((rank, operation))
         return operation
 
     def _operation_of(self, site: Site, rank: int) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _thread = threading.local()
-"""``operation``: the operation that the thread's last call at a wrapped object was bound to, or None. Collectives of the thread belong to it."""
+"""``bound``: what counted the thread's last call at a wrapped object, and the operation that the call was bound to, or None."""
 
 
 class Firing(NamedTuple):
@@ -206,14 +206,24 @@ class Injector:
             site_name: full name of the site.
             file: at sites of files and objects: the name, without directories.
         """
+        if site_name.startswith("pg."):
+            operation = self._operation_of_thread()
+        else:
+            operation = self.bound_to
+            _thread.bound = (self._arrivals, operation)
         with self.on_our_account(site_name):
-            arrival = self._arrivals.arrive(site_name, self.rank(), file, self.bound_to)
-        if not site_name.startswith("pg."):
-            _thread.operation = self.bound_to
-        elif getattr(_thread, "operation", None) not in (None, arrival.operation):
-            file = _thread.operation  # two saves share the group: the call is counted for the later save, and its thread works for the other
+            arrival = self._arrivals.arrive(site_name, self.rank(), file, operation)
         self._record("enter", arrival.rank, arrival.operation, site_name, arrival.nth, file)
         return arrival
+
+    def _operation_of_thread(self) -> str | None:
+        """The operation that a collective of the calling thread belongs to; None for the current operation of the rank.
+
+        A collective has no wrapped object that knows. Of two saves at once, each makes its collectives on the thread that calls its storage.
+        """
+        counted_by, operation = getattr(_thread, "bound", (None, None))
+        ours = counted_by is self._arrivals and operation is not None and self._arrivals.under_way(self.rank(), operation)
+        return operation if ours else None
 
     def around(self, arrival: Arrival, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Does what :meth:`call` does, for a call that has arrived."""

@@ -47,7 +47,7 @@ def _turns(events: Sequence[Event], operations: Collection[str], *, certain: boo
         call = (event.operation, event.site, event.nth)
         if event.kind == "enter":
             under_way[call] = len(turns)
-            turns.append(frozenset([event.detail or event.operation]))
+            turns.append(frozenset([event.operation]))
             if not certain and len(under_way) > 1:
                 _join(turns, under_way.values())
         elif event.kind in ("exit", "raised"):

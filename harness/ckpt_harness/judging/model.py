@@ -12,13 +12,14 @@ Not modelled: the consequences of wrong results (UNDETERMINED), how long a stall
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ckpt_harness.faults.effects import Delay, Hang, Kill, NeverComplete
 from ckpt_harness.faults.plan import BoundFault, BoundPlan
 from ckpt_harness.faults.protocol import Group
 from ckpt_harness.judging.expectation import DECEPTIONS, Acting, Ending, Expectation, Forecast
+from ckpt_harness.judging.firings import NO_FIRINGS, Firings
 from ckpt_harness.judging.sections import Sections
 from ckpt_harness.judging.together import beside
 from ckpt_harness.judging.trace import Trace
@@ -31,13 +32,14 @@ _NEAR = 0.1
 """A delay that comes this close to the timeout, as a part of it, may end either way."""
 
 
-def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT) -> Forecast:
+def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT, firings: Firings = NO_FIRINGS) -> Forecast:
     """Says what a plan must lead to.
 
     Args:
         bound: the plan, bound to the world.
         trace: the course of the case without faults.
         timeout: seconds that a collective waits for late ranks.
+        firings: where faults without an operation have fired, if the operations of the case run at the same time.
 
     Returns:
         One expectation for each operation and group of ranks, in the order of the trace.
@@ -49,14 +51,14 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
         >>> owed.ending.name, owed.step, list(owed.failures)
         ('FAILS', 'write', [0])
     """
-    walk = Walk(bound, trace)
+    walk = Walk(bound, trace, firings)
     expectations = []
     for operation, by_rank in trace.moments.items():
         for group in bound.groups:
             ranks = tuple(rank for rank in group.ranks if rank in by_rank)
             if ranks:
-                owed = _Model(bound, walk, timeout, operation, group, ranks).expectation()
-                expectations.append(beside(bound, owed, list(trace.moments), timeout * (1 - _NEAR)))
+                owed = _Model(bound, walk, firings, timeout, operation, group, ranks).expectation()
+                expectations.append(beside(bound, owed, list(trace.moments), timeout * (1 - _NEAR), firings))
     return Forecast(tuple(expectations), frozenset(_unreachable(bound, trace)))
 
 
@@ -79,14 +81,17 @@ class _Model:
     Args:
         bound: the plan.
         walk: follows the ranks; shared by all operations of the case, since calls are counted over the case.
+        firings: where faults without an operation have fired.
         timeout: seconds that a collective waits for late ranks.
         operation: such as ``save[1]``.
         group: the group.
         ranks: its ranks that take part.
     """
 
-    def __init__(self, bound: BoundPlan, walk: Walk, timeout: float, operation: str, group: Group, ranks: tuple[int, ...]) -> None:
-        self._bound, self._walk, self._timeout = bound, walk, timeout
+    def __init__(
+        self, bound: BoundPlan, walk: Walk, firings: Firings, timeout: float, operation: str, group: Group, ranks: tuple[int, ...]
+    ) -> None:
+        self._bound, self._walk, self._firings, self._timeout = bound, walk, firings, timeout
         self._operation, self._group, self._ranks = operation, group, ranks
         self._sections = Sections(bound.protocol, operation)
         self._delayed = 0.0
@@ -134,10 +139,9 @@ class _Model:
     def _with_possible_lies(self, base: Expectation) -> Expectation:
         """An operation without a certain ending may go on to any call that deceives the engine."""
         lies = []
-        for struck in self._bound.faults:
-            elsewhere = struck.fault.operation is not None and not struck.fault.operation.matches(self._operation)
-            if isinstance(struck.fault.effect, DECEPTIONS) and not elsewhere:
-                lies += [Acting(struck, rank) for rank in self._ranks if rank in struck.ranks]
+        for struck, ranks in self._own_faults():
+            if isinstance(struck.fault.effect, DECEPTIONS):
+                lies += [Acting(struck, rank) for rank in self._ranks if rank in ranks]
         return replace(base, possible_lies=tuple(lies), deceived=base.deceived or bool(lies))
 
     def _follow(self, number: int, ranks: tuple[int, ...], *, only_collectives: bool = False) -> Impact:
@@ -198,14 +202,21 @@ class _Model:
             lasting=any(acting.bound.fault.at.layer == "network" and acting.bound.fault.times != 1 for acting in raised),
         )
 
+    def _own_faults(self) -> Iterator[tuple[BoundFault, frozenset[int]]]:
+        """The faults that may strike this operation, with the ranks that they may strike."""
+        for struck in self._bound.faults:
+            ranks = frozenset(rank for rank in struck.ranks if self._firings.may_strike(struck.fault, rank, [self._operation]))
+            if ranks:
+                yield struck, ranks
+
     def _may_meet_another_fault(self, raised: Sequence[Acting]) -> bool:
         """Whether the engine may go on after these errors and meet another fault: it may repeat what a disk or a store refused, or do without."""
-        others = sum(len(struck.ranks) for struck in self._bound.faults) > len(raised)
+        others = sum(len(ranks) for _, ranks in self._own_faults()) > len(raised)
         return others and any(acting.bound.fault.at.layer != "calls" for acting in raised)
 
     def _may_lose_a_rank(self) -> bool:
         """Whether a fault of the plan could strike a collective or stall another rank, so that the model cannot say which ranks are still informed."""
-        faults = [struck.fault for struck in self._bound.faults if not struck.ranks.isdisjoint(self._group.ranks)]
+        faults = [struck.fault for struck, ranks in self._own_faults() if not ranks.isdisjoint(self._group.ranks)]
         if any(fault.at.side == "pg" for fault in faults):
             return True
         if len(self._group.ranks) == 1:

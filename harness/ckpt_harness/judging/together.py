@@ -18,12 +18,16 @@ from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import BoundPlan
 from ckpt_harness.faults.sites import SITES
 from ckpt_harness.judging.expectation import Ending, Expectation
+from ckpt_harness.judging.firings import NO_FIRINGS, Firings
 
 _IN_THE_CALL = frozenset({"state.state_dict", "writer.stage", "stager.stage", "writer.synchronize_staging", "stager.synchronize_staging"})
 """Sites of an async save that its caller's thread may call, before it has the future."""
 
+_STAGED = "stager.stage.future"
+"""A site that is called where the staging ends: on a thread of the stager's or, if the staging has ended by then, on the caller's thread."""
 
-def beside(bound: BoundPlan, owed: Expectation, operations: Sequence[str], latest: float) -> Expectation:
+
+def beside(bound: BoundPlan, owed: Expectation, operations: Sequence[str], latest: float, firings: Firings = NO_FIRINGS) -> Expectation:
     """Adds to an expectation what faults in other operations of the case do to the ranks of the operation.
 
     Args:
@@ -31,6 +35,7 @@ def beside(bound: BoundPlan, owed: Expectation, operations: Sequence[str], lates
         owed: what the operation must lead to by itself.
         operations: all operations of the case.
         latest: seconds that a rank may certainly come late.
+        firings: where faults without an operation have fired.
 
     Returns:
         The expectation; undetermined, with no fault that must fire, if another operation may lose a rank of this one.
@@ -45,7 +50,7 @@ def beside(bound: BoundPlan, owed: Expectation, operations: Sequence[str], lates
     others = [operation for operation in operations if operation != owed.operation]
     late: Counter[int] = Counter()
     lost = False
-    for fault, rank in _from_others(bound, owed, others):
+    for fault, rank in _from_others(bound, owed, others, firings):
         lost = lost or _loses_its_rank(fault)
         late[rank] += math.ceil(_seconds(fault))
     delayed = max(late.values(), default=0)
@@ -54,12 +59,11 @@ def beside(bound: BoundPlan, owed: Expectation, operations: Sequence[str], lates
     return replace(owed, delayed=owed.delayed + delayed)
 
 
-def _from_others(bound: BoundPlan, owed: Expectation, others: Sequence[str]) -> Iterator[tuple[Fault, int]]:
+def _from_others(bound: BoundPlan, owed: Expectation, others: Sequence[str], firings: Firings) -> Iterator[tuple[Fault, int]]:
     """The faults that may strike ranks of an operation in another operation."""
     for struck in bound.faults:
-        reference = struck.fault.operation
-        if others and (reference is None or any(reference.matches(operation) for operation in others)):
-            for rank in struck.ranks.intersection(owed.ranks):
+        for rank in struck.ranks.intersection(owed.ranks):
+            if firings.may_strike(struck.fault, rank, others):
                 yield struck.fault, rank
 
 
@@ -67,6 +71,8 @@ def _loses_its_rank(fault: Fault) -> bool:
     """Whether nobody on the rank goes on: the process ends or stops, or the thread hangs that makes all calls."""
     if isinstance(fault.effect, (Kill, Exit)) or _stops_for_good(fault.effect):
         return True
+    if fault.site == _STAGED:
+        return isinstance(fault.effect, Hang)  # a future that never completes keeps no thread
     stalls = isinstance(fault.effect, (Hang, NeverComplete)) and SITES[fault.site].layer != "network"
     return stalls and (fault.site in _IN_THE_CALL or fault.at.side == "executor")
 
@@ -79,4 +85,4 @@ def _seconds(fault: Fault) -> float:
     """How long a fault keeps the rank from other operations."""
     if isinstance(fault.effect, Stop) and math.isfinite(fault.effect.seconds):
         return fault.effect.seconds
-    return fault.effect.seconds if isinstance(fault.effect, Delay) and fault.site in _IN_THE_CALL else 0.0
+    return fault.effect.seconds if isinstance(fault.effect, Delay) and fault.site in (*_IN_THE_CALL, _STAGED) else 0.0

@@ -31,11 +31,13 @@ from ckpt_harness.faults.effects import (
     Throttle,
     WrongResult,
 )
+from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import BoundFault, BoundPlan
 from ckpt_harness.faults.protocol import NESTED
 from ckpt_harness.faults.sites import SITES
 from ckpt_harness.history import SOME_ERROR, ErrorRecord
 from ckpt_harness.judging.expectation import Acting
+from ckpt_harness.judging.firings import Firings
 from ckpt_harness.judging.sections import Sections
 from ckpt_harness.judging.trace import Moment, Trace
 
@@ -100,12 +102,13 @@ class Walk:
     Args:
         bound: the plan, bound to the world.
         trace: the course of the case without faults.
+        firings: where faults without an operation have fired.
     """
 
-    def __init__(self, bound: BoundPlan, trace: Trace) -> None:
+    def __init__(self, bound: BoundPlan, trace: Trace, firings: Firings) -> None:
         self._trace = trace
         self._collectives = bound.protocol.collectives
-        self._occurrences = _Occurrences(bound)
+        self._occurrences = _Occurrences(bound, firings)
         self._storage_call: dict[int, str] = {}
         self._exchanges: dict[tuple[str, int], Mapping[_Call, int]] = {}
 
@@ -239,19 +242,28 @@ def _error_of(effect: Effect, site: str, rank: int) -> ErrorRecord | None:
 class _Occurrences:
     """Counts calls as plans do, and finds the fault that strikes one."""
 
-    def __init__(self, bound: BoundPlan) -> None:
-        self._bound = bound
+    def __init__(self, bound: BoundPlan, firings: Firings) -> None:
+        self._bound, self._firings = bound, firings
         self._calls: Counter[tuple[object, ...]] = Counter()
         self._counted: dict[tuple[str, int, str, int], Mapping[str, tuple[int, int]]] = {}
 
     def fault_at(self, operation: str, rank: int, moment: Moment) -> BoundFault | None:
         """Counts a moment, and finds the fault that strikes there, if any."""
-        struck = self._bound.find(moment.site, rank, operation, self._counts(operation, rank, moment))
+        counts = self._counts(operation, rank, moment)
+        struck = next((bound for bound in self._bound.at(moment.site, rank) if self._strikes(bound.fault, operation, rank, moment, counts)), None)
         if struck is None:
             return None
         # A wrong result needs a call that returns: a call that fails has no result to be wrong.
         at_the_end = struck.fault.after or (isinstance(struck.fault.effect, WrongResult) and not struck.fault.at.is_future)
         return struck if at_the_end == moment.after else None
+
+    def _strikes(self, fault: Fault, operation: str, rank: int, moment: Moment, counts: Mapping[str, tuple[int, int]]) -> bool:
+        """Whether a fault strikes a call: by its count or, if the count does not say which operation the fault strikes, by where it has fired."""
+        in_case, in_operation = counts.get(fault.glob or "", (0, 0))
+        if fault.operation is not None:
+            return fault.operation.matches(operation) and fault.strikes(in_operation)
+        fired_here = self._firings.at(fault, operation, rank, moment.nth)
+        return fault.strikes(in_case) if fired_here is None else fired_here
 
     def _counts(self, operation: str, rank: int, moment: Moment) -> Mapping[str, tuple[int, int]]:
         """File pattern -> which call of the pattern's files this is, in the case and in the operation.

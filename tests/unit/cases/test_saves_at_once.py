@@ -11,6 +11,7 @@ from ckpt_harness.cases.observer import Observer
 from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.cases.workspace import Workspace
+from ckpt_harness.faults.calling import Overlap
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging.evidence import Outcome
@@ -48,6 +49,37 @@ def test_a_rank_that_one_save_loses_is_lost_to_both(fault: str) -> None:
     with Rig() as rig:
         result = rig.run(Case(FaultPlan.parse(f"async_save[1]/{fault}"), "async_save", overlap="separate"))
     assert result.verdict is Verdict.HOLDS, result.explain()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("fault", ["writer.write_data@1=raise", "pg.gather@1!after=raise", "fs.close@1=diskerror", "writer.storage_meta@0#2=raise"])
+def test_a_fault_strikes_one_of_two_saves_and_the_other_succeeds(fault: str, seed: int) -> None:
+    """Without an operation, a fault strikes the save that makes the counted call first, which depends on the seed."""
+    with Rig() as rig:
+        result = rig.run(Case(FaultPlan.parse(fault), "async_save", overlap="separate", seed=seed))
+    assert result.verdict is Verdict.HOLDS, result.explain()
+    [struck] = {event.operation for event in result.history.of_kind("fault")}
+    for operation, outcomes in result.evidence.outcomes.items():
+        assert ({outcome.kind for outcome in outcomes.values()} == {"returned"}) is (operation != struck)
+
+
+@pytest.mark.parametrize("overlap", ["shared", "separate"])
+@pytest.mark.parametrize("save", [1, 2])
+def test_a_collective_belongs_to_the_save_whose_thread_makes_it(overlap: Overlap, save: int) -> None:
+    """A fault that is addressed to one of two saves strikes no collective of the other."""
+    plan = FaultPlan.parse(f"async_save[{save}]/pg.gather@all#1x*=raise")
+    with Rig() as rig:
+        result = rig.run(Case(plan, "async_save", ranks=1, overlap=overlap))
+    assert result.verdict is Verdict.HOLDS, result.explain()
+    endings = {operation: outcomes[0].kind for operation, outcomes in result.evidence.outcomes.items()}
+    assert endings == {f"async_save[{save}]": "raised", f"async_save[{3 - save}]": "returned"}
+
+
+def test_a_mixture_that_the_second_save_leaves_is_the_known_finding() -> None:
+    """The values of the second save have a number of their own."""
+    with Rig() as rig:
+        result = rig.run(Case(FaultPlan.parse("async_save[2]/writer.write_data@0=raise"), "async_save", overlap="separate", onto="checkpoint"))
+    assert (result.verdict, result.known) == (Verdict.HOLDS, ("DCP-032",)), result.explain()
 
 
 def test_of_two_second_tries_that_failed_the_first_save_is_reported(tmp_path: Path) -> None:

@@ -55,16 +55,14 @@ def test_a_bound_plan_prints_as_it_was_made() -> None:
     assert repr(FaultPlan.parse("finish@1=raise").bind(2, 1)) == "FaultPlan.parse('writer.finish@1=raise').bind(2, 1)"
 
 
-def test_the_striking_fault_is_found() -> None:
-    """By site, rank and occurrence: over the case, or within the operation that is addressed."""
-    bound = FaultPlan.parse("write_data@1#2=raise; save[2]/finish@0=hang; load/read_data@1#1x*=kill").bind(2)
-    case, operation, load = bound.faults
-    assert bound.find("writer.write_data", 1, "save[2]", {"": (2, 1)}) is case
-    assert bound.find("writer.write_data", 1, "save[1]", {"": (1, 2)}) is None
-    assert bound.find("writer.write_data", 0, "save[1]", {"": (2, 2)}) is None
-    assert bound.find("writer.finish", 0, "save[2]", {"": (5, 1)}) is operation
-    assert bound.find("writer.finish", 0, "save[1]", {"": (1, 1)}) is None
-    assert bound.find("reader.read_data", 1, "load[4]", {"": (9, 9)}) is load
+def test_the_faults_of_a_call_are_found() -> None:
+    """By site and rank, in the order of the plan."""
+    bound = FaultPlan.parse("save[2]/write_data@1#2=raise; save[2]/finish@0=hang; save[3]/write_data@all#1x*=kill").bind(2)
+    first, finish, everywhere = bound.faults
+    assert list(bound.at("writer.write_data", 1)) == [first, everywhere]
+    assert list(bound.at("writer.write_data", 0)) == [everywhere]
+    assert list(bound.at("writer.finish", 0)) == [finish]
+    assert not list(bound.at("writer.finish", 1))
 
 
 def test_the_sites_of_a_plan_are_told_by_operation() -> None:

@@ -50,9 +50,3 @@ def test_calls_of_real_threads_that_are_under_way_at_once_may_have_met_in_either
     at_once, in_sequence = _history("0A+ 0B+ 1A+ 1B+"), _history("0A+ 0A- 0B+ 1A+ 1A- 1B+")
     assert crossed(at_once, (0, 1), SAVES, in_turns=False)
     assert not crossed(in_sequence, (0, 1), SAVES, in_turns=False)
-
-
-def test_a_collective_is_made_for_the_save_of_its_thread() -> None:
-    """The detail names the save where the call was counted for another."""
-    counted_for_the_second = [Event(0.0, rank, "enter", SAVES[1], "pg.gather", 1, detail) for rank, detail in ((0, SAVES[0]), (1, ""))]
-    assert crossed(History(counted_for_the_second), (0, 1), SAVES)

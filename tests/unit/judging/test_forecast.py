@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ckpt_harness.faults.calling import find_call_style
@@ -10,12 +12,13 @@ from ckpt_harness.faults.protocol import DCP, DCP_ALONE, Protocol, groups_of
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.history import SOME_ERROR
 from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
+from ckpt_harness.judging.firings import Firings
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.trace import Moment, Trace
 
 
 def _forecast(
-    text: str, operations: tuple[str, ...] = ("save[1]",), ranks: int = 3, coordinator: int = 0, protocol: Protocol = DCP, **options: float
+    text: str, operations: tuple[str, ...] = ("save[1]",), ranks: int = 3, coordinator: int = 0, protocol: Protocol = DCP, **options: Any
 ) -> Forecast:
     trace = Trace.nominal(operations, groups_of(ranks, coordinator, protocol), protocol)
     return forecast(FaultPlan.parse(text).bind(ranks, coordinator, protocol), trace, **options)
@@ -468,6 +471,8 @@ TWO = ("async_save[1]", "async_save[2]")
         ("writer.write_data@1=kill", Ending.UNDETERMINED),  # the rank is lost to both saves
         ("writer.write_data@1=stop", Ending.UNDETERMINED),
         ("writer.stage@1=hang", Ending.UNDETERMINED),  # the thread hangs that makes both calls
+        ("stager.stage.future@1=hang", Ending.UNDETERMINED),  # on the caller's thread, if the staging is over by then
+        ("stager.stage.future@1=nevercomplete", Ending.SUCCEEDS),
         ("writer.write_data@1=hang", Ending.SUCCEEDS),  # a thread of the first save hangs
         ("writer.write_data.future@1=nevercomplete", Ending.SUCCEEDS),
         ("writer.stage@1=raise", Ending.SUCCEEDS),
@@ -493,3 +498,36 @@ def test_a_call_that_returns_late_prolongs_the_other_save() -> None:
     """By as much."""
     first, second = _forecast("async_save[1]/writer.stage@1=delay(5)", TWO).expectations
     assert (first.delayed, second.delayed) == (5, 5)
+
+
+@pytest.mark.parametrize(("struck", "endings"), [(1, [Ending.FAILS, Ending.SUCCEEDS]), (2, [Ending.SUCCEEDS, Ending.FAILS])])
+def test_a_fault_without_an_operation_is_owed_by_the_save_that_it_struck(struck: int, endings: list[Ending]) -> None:
+    """Of two saves at once, only the history shows which save made the call that the fault counted."""
+    fault = "writer.write_data@1=raise"
+    found = _forecast(fault, TWO, firings=Firings({(fault, 1): {(f"async_save[{struck}]", 1)}})).expectations
+    assert [owed.ending for owed in found] == endings
+    assert [bool(owed.must_fire) for owed in found] == [ending is Ending.FAILS for ending in endings]
+
+
+def test_a_fault_that_fired_nowhere_is_owed_by_count() -> None:
+    """So a fault that had to fire, and did not, is missed; on a rank where it fired, it strikes no other call."""
+    fault = "writer.write_data@all=raise"
+    first, second = _forecast(fault, TWO, firings=Firings({(fault, 0): {("async_save[2]", 1)}})).expectations
+    assert first.must_fire == {(fault, 1), (fault, 2)}
+    assert second.must_fire == {(fault, 0)}
+
+
+def test_a_save_answers_only_for_the_faults_that_may_strike_it() -> None:
+    """A hang that is addressed to the other save, or struck the other save, leaves no doubt about who learns of an error here."""
+    error, hang = "async_save[1]/writer.reset@0=raise", "writer.write_data@1=hang"
+    struck = Firings({(hang, 1): {("async_save[2]", 1)}})
+    assert _forecast(f"{error}; async_save[2]/{hang}", TWO).expectations[0].ending is Ending.FAILS
+    assert _forecast(f"{error}; {hang}", TWO, firings=struck).expectations[0].ending is Ending.FAILS
+    assert _forecast(f"{error}; {hang}", TWO).expectations[0].ending is Ending.UNDETERMINED
+
+
+def test_a_rank_that_died_in_one_of_two_saves_is_lost_to_the_other_only() -> None:
+    """Its own save stalls; the other save is open, whichever comes first in the order of the names."""
+    fault = "writer.write_data@1=kill"
+    first, second = _forecast(fault, TWO, firings=Firings({(fault, 1): {("async_save[2]", 1)}})).expectations
+    assert (first.ending, second.ending) == (Ending.UNDETERMINED, Ending.STALLS)

@@ -1,0 +1,78 @@
+"""Which of two simultaneous saves did a fault without an operation strike?
+
+Such a fault counts calls over the whole case. Two saves at once make their calls in an order that the seed decides, so no model can say beforehand
+which save makes the counted call. The history shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from ckpt_harness.faults.fault import Fault
+from ckpt_harness.history import History
+
+
+@dataclass(frozen=True)
+class Firings:
+    """The calls at which the faults of a case fired, where operations ran at the same time; empty where each operation follows another.
+
+    Attributes:
+        calls: (text of the fault, rank) -> the calls that it struck: operation, and number of the call of the site within the operation.
+
+    Example:
+        >>> from ckpt_harness.faults.plan import FaultPlan
+        >>> [fault] = FaultPlan.parse("writer.finish@0=raise")
+        >>> firings = Firings({("writer.finish@0=raise", 0): {("async_save[2]", 1)}})
+        >>> firings.at(fault, "async_save[1]", 0, 1), firings.at(fault, "async_save[2]", 0, 1), Firings().at(fault, "async_save[2]", 0, 1)
+        (False, True, None)
+    """
+
+    calls: Mapping[tuple[str, int], Collection[tuple[str, int]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, history: History) -> Firings:
+        """Reads from a history where faults fired.
+
+        Args:
+            history: what happened in the case.
+        """
+        calls: dict[tuple[str, int], set[tuple[str, int]]] = {}
+        for event in history.of_kind("fault"):
+            calls.setdefault((event.detail, event.rank), set()).add((event.operation, event.nth))
+        return cls(calls)
+
+    def at(self, fault: Fault, operation: str, rank: int, nth: int) -> bool | None:
+        """Whether a fault struck a call; None if the fault fired nowhere on the rank, so that only the count of the calls can say.
+
+        Args:
+            fault: the fault.
+            operation: the operation that makes the call.
+            rank: the rank that makes the call.
+            nth: the number of the call of the site within the operation.
+        """
+        struck = self.calls.get((str(fault), rank))
+        return None if struck is None else (operation, nth) in struck
+
+    def may_strike(self, fault: Fault, rank: int, operations: Collection[str]) -> bool:
+        """Whether a fault may strike a rank in any of some operations, as its address and its firings say.
+
+        Args:
+            fault: the fault; it strikes the rank in some operation.
+            rank: the rank.
+            operations: the names of the operations.
+
+        Example:
+            >>> from ckpt_harness.faults.plan import FaultPlan
+            >>> addressed, anywhere = FaultPlan.parse("save[2]/writer.finish@0=raise; writer.reset@0=raise")
+            >>> Firings().may_strike(addressed, 0, ["save[1]"]), Firings().may_strike(anywhere, 0, ["save[1]"])
+            (False, True)
+        """
+        if fault.operation is not None:
+            return any(fault.operation.matches(operation) for operation in operations)
+        struck = self.calls.get((str(fault), rank))
+        return bool(operations) if struck is None else any(operation in operations for operation, _ in struck)
+
+
+NO_FIRINGS = Firings()
+"""Nothing has run yet, or each operation follows another."""
