@@ -222,6 +222,15 @@ def test_everything_is_restored_at_the_end_of_the_block(tmp_path: Path) -> None:
     assert outcome(save, state(), checkpoint_id=tmp_path) == ""
 
 
+def test_a_caught_error_keeps_no_fault_alive_after_the_block(tmp_path: Path) -> None:
+    """The error holds the faulty file system, which knows the paths; a later save writes the same files, and its fsync is the caller's own."""
+    with pytest.raises(CheckpointException) as caught, inject("fs.fsync@0#1x2=diskerror") as faults:
+        save(state(), checkpoint_id=tmp_path)
+    assert outcome(save, state(), checkpoint_id=tmp_path) == ""
+    assert len(faults.fired) == 1
+    assert caught.value.failures
+
+
 @pytest.mark.parametrize(
     "plan", ["write_date@0=raise", "pg.gather@0=raise", "write_data@0=raise(no.such.module.Error)", "finish@all=raise"]
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT
+from ckpt_harness.cases.binding import GROUP_TIMEOUT
 from ckpt_harness.cases.observer import Observer
 from ckpt_harness.cases.prepare import Scene
 from ckpt_harness.cases.rank_program import Places, RankProgram, in_process
@@ -68,7 +68,7 @@ def _on_simulated_ranks(
     world = SimulatedWorld(
         case.ranks,
         seed=case.seed,
-        timeout=VIRTUAL_TIMEOUT,
+        timeout=GROUP_TIMEOUT,
         on_deadlock="time_out" if fire_timers else "end",
         group=bound.in_process_group,
     )
@@ -103,10 +103,10 @@ def _on_processes(
     world: ProcessWorld | AttachedWorld
     if case.world == "attached":
         workspace.check_visible_on_all_hosts()
-        world = AttachedWorld(case.ranks, timeout=bound.timeout, group=bound.in_process_group)
+        world = AttachedWorld(case.ranks, timeout=GROUP_TIMEOUT, group=bound.in_process_group)
     else:
         workspace.remove_if_killed()
-        world = ProcessWorld(case.ranks, timeout=bound.timeout, group=bound.in_process_group)
+        world = ProcessWorld(case.ranks, timeout=GROUP_TIMEOUT, group=bound.in_process_group)
 
     def when_over(results: Sequence[RankResult]) -> None:
         observer.close()

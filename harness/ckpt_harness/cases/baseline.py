@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT, BoundCase
+from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.membership import joined
 from ckpt_harness.cases.rank_program import PREVIOUS
 from ckpt_harness.cases.workspace import Workspace
@@ -127,7 +127,7 @@ class Baselines:
         """
 
         def save() -> None:
-            with joined(bound, current().rank(), VIRTUAL_TIMEOUT, coordinator=0) as member:
+            with joined(bound, current().rank(), GROUP_TIMEOUT, coordinator=0) as member:
                 if member is None:
                     return
                 place = places[member.number]
@@ -135,7 +135,7 @@ class Baselines:
                 planner = bound.engine.make_save_planner(bound.case.planner)
                 bound.engine.save(state, bound.engine.make_writer(place), planner, place, member.call)
 
-        world = SimulatedWorld(bound.case.ranks, timeout=VIRTUAL_TIMEOUT, group=bound.in_process_group)
+        world = SimulatedWorld(bound.case.ranks, timeout=GROUP_TIMEOUT, group=bound.in_process_group)
         return {result.rank: self._workspace.outcome(result) for result in world.run(save)}
 
     def damage(self, bound: BoundCase) -> list[Damage]:

@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from ckpt_harness._torch import end_executor_process, is_stateful, replace_executor_process
 from ckpt_harness.cases.async_saves import LATER, Target, save_all
-from ckpt_harness.cases.binding import BoundCase
+from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.membership import Member, joined
 from ckpt_harness.cases.progress import Progress, RankEnding, RemoteProgress
@@ -62,7 +62,7 @@ class RankProgram:
             progress: receives the reports.
         """
         rank = injector.rank()
-        with joined(self.bound, rank, self.bound.timeout) as member, self._own_groups() as groups:
+        with joined(self.bound, rank, GROUP_TIMEOUT) as member, self._own_groups() as groups:
             storages = [] if member is None else self._storages(member)
             if member is not None:
                 for ending in self._try(member, storages, groups, ATTEMPT, injector, progress):
@@ -86,7 +86,7 @@ class RankProgram:
         if self.bound.case.overlap != "separate":
             yield [None for _ in self.places]
             return
-        limit = dt.timedelta(seconds=self.bound.timeout)
+        limit = dt.timedelta(seconds=GROUP_TIMEOUT)
         groups = [dist.new_group(timeout=limit) for _ in self.places]
         yield groups
         for group in groups:

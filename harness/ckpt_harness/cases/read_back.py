@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_harness.cases.async_saves import LATER
-from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT
+from ckpt_harness.cases.binding import GROUP_TIMEOUT
 from ckpt_harness.cases.prepare import Scene
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SAVES, SECOND
 from ckpt_harness.cases.workspace import Workspace
@@ -127,7 +127,7 @@ def read(
             differences[save] = [text for text in texts if not text.startswith(ignored)]
         return _Loaded(differences, workload.saves(state), shared)
 
-    results = SimulatedWorld(ranks, timeout=VIRTUAL_TIMEOUT, group=group).run(load)
+    results = SimulatedWorld(ranks, timeout=GROUP_TIMEOUT, group=group).run(load)
     loaded: dict[int, _Loaded] = {result.rank: result.value for result in results if result.outcome == "returned"}
     differences = {save: tuple(f"rank {rank}: {text}" for rank, state in loaded.items() for text in state.differences[save]) for save in saves}
     return Reading(

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ckpt_harness.cases.baseline import Baseline, Baselines
-from ckpt_harness.cases.binding import BoundCase
+from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.run import Expecting, evidence_of_a_broken_hook, fault_free_course, run_case
@@ -91,10 +91,10 @@ class Rig:
     def _expecting(self, bound: BoundCase) -> Expecting:
         """Says how the operations of a case have to end, once a history shows which of two saves at once its faults struck."""
         trace = self.trace(bound)
-        before = forecast(bound.plan, trace, timeout=bound.timeout)
+        before = forecast(bound.plan, trace, timeout=GROUP_TIMEOUT)
         if len(bound.case.operations) == 1 or all(fault.operation is not None for fault in bound.case.plan):
             return lambda _: before
-        return lambda history: forecast(bound.plan, trace, timeout=bound.timeout, firings=Firings.of(history))
+        return lambda history: forecast(bound.plan, trace, timeout=GROUP_TIMEOUT, firings=Firings.of(history))
 
     def check_undisturbed(self, case: Case | BoundCase) -> None:
         """Insists that the engine can save while nothing goes wrong: otherwise no case means anything.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ckpt_harness.cases.act import act
 from ckpt_harness.cases.baseline import Baselines
-from ckpt_harness.cases.binding import VIRTUAL_TIMEOUT, BoundCase
+from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.look import Fingerprints, Storage, fingerprints, left_behind, look_at_storage
 from ckpt_harness.cases.observer import Observer
 from ckpt_harness.cases.prepare import Scene, prepared
@@ -200,7 +200,7 @@ class _Run:
             retry_mismatches=tuple(self._retry_wrong),
             background=f"{case.executor} {case.staging} {case.overlap}",
             internal_errors=observer.internal_errors,
-            timeout=bound.timeout,
+            timeout=GROUP_TIMEOUT,
             capabilities=bound.engine.capabilities,
             protocol=bound.protocol,
             way=case.way,
@@ -214,7 +214,7 @@ class _Run:
 def _evidence_of_no_baseline(scene: Scene) -> Evidence:
     """The engine cannot save even without faults: a preparation that had to succeed, and did not."""
     expectation = Expectation("preparation", tuple(range(scene.bound.case.ranks)), Ending.SUCCEEDS)
-    return Evidence(Forecast((expectation,), frozenset()), {"preparation": scene.baseline.outcomes}, timeout=VIRTUAL_TIMEOUT)
+    return Evidence(Forecast((expectation,), frozenset()), {"preparation": scene.baseline.outcomes}, timeout=GROUP_TIMEOUT)
 
 
 def evidence_of_a_broken_hook(bound: BoundCase, failure: str) -> Evidence:
@@ -228,4 +228,4 @@ def evidence_of_a_broken_hook(bound: BoundCase, failure: str) -> Evidence:
     ranks = tuple(range(bound.case.ranks))
     outcomes = dict.fromkeys(ranks, Outcome("unknown", where=failure))
     expectation = Expectation(operation, ranks, Ending.SUCCEEDS)
-    return Evidence(Forecast((expectation,), frozenset()), {operation: outcomes}, timeout=VIRTUAL_TIMEOUT)
+    return Evidence(Forecast((expectation,), frozenset()), {operation: outcomes}, timeout=GROUP_TIMEOUT)

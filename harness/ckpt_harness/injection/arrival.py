@@ -109,6 +109,10 @@ class Arrivals:
         if self._current.get(rank) == operation:
             del self._current[rank]
 
+    def in_operation(self, rank: int) -> bool:
+        """Whether a rank is in any operation, as far as it is known when operations begin and end."""
+        return not self._operations_are_announced or any(of == rank for of, _ in list(self._under_way))
+
     def under_way(self, rank: int, operation: str) -> bool:
         """Whether an operation of a rank has begun and has not ended."""
         return (rank, operation) in self._under_way

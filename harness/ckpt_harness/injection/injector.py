@@ -155,6 +155,10 @@ class Injector:
         """Whether the case is over, or the harness itself uses the storage."""
         return bool(self._over)
 
+    def in_operation(self) -> bool:
+        """Whether the calling rank is in an operation of this injector; True if nobody announces the operations."""
+        return self._arrivals.in_operation(self.rank())
+
     def heal(self) -> None:
         """Ends all faults for the calling rank: from now on, its calls are only counted."""
         self._arrivals.heal(self.rank())

@@ -113,7 +113,8 @@ class Evidence:
         planner: name of the kind of planner.
         onto: what a save found at its place: ``nothing`` or a ``checkpoint``.
         history: what happened, in order.
-        in_turns: whether the threads of the ranks run in turns (simulated ranks), so that the history has the order in which calls took effect.
+        in_turns: whether the threads of the ranks run in turns (simulated ranks), so that the history has the order in which calls took effect, and
+            time is virtual. Among processes time is real, and depends on what else the machine does.
     """
 
     forecast: Forecast

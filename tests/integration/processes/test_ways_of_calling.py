@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ckpt_harness.cases.binding import GROUP_TIMEOUT
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.plan import FaultPlan
@@ -30,7 +31,7 @@ def _pid() -> int:
 
 def _pids(case: Case) -> set[int]:
     """The processes that would run a case now."""
-    return {result.value for result in ProcessWorld(case.ranks, timeout=case.bind().timeout).run(_pid)}
+    return {result.value for result in ProcessWorld(case.ranks, timeout=GROUP_TIMEOUT).run(_pid)}
 
 
 @pytest.mark.parametrize(("way", "ranks"), [("subgroup", 3), ("groups", 4), ("no_dist", 2), ("no_collectives", 2)])

@@ -121,6 +121,19 @@ def test_what_is_wrong_with_an_attribution_is_said(outcome: Outcome, words: str)
     assert bool(words) == bool(difference)
 
 
+@pytest.mark.parametrize("outcome", [RETURNED, BLAMED], ids=["success", "error"])
+def test_real_seconds_alone_are_no_violation(outcome: Outcome) -> None:
+    """A process that ends after the timeout may have been slow on a busy machine: UNKNOWN, with the time. A rank that hangs is VIOLATED all the same."""
+    late = replace(outcome, finished_at=1801.0)
+    owed = FAILS if outcome is BLAMED else SUCCEEDS
+    (judgement,) = ORACLES["bounded"](_evidence(owed, late, outcome, in_turns=False))
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert "rank 0 " in judgement.reason
+    assert judgement.reason.endswith("after 1801 real seconds")
+    assert _verdict("bounded", _evidence(owed, outcome, outcome, in_turns=False)) is Verdict.HOLDS
+    assert _verdict("bounded", _evidence(owed, late, HUNG, in_turns=False)) is Verdict.VIOLATED
+
+
 def test_a_fault_that_never_fired_makes_a_case_vacuous() -> None:
     """Unless it is optional; what broke in the harness itself makes it unknown."""
     assert _verdict("fired", _evidence(FAILS, BLAMED, BLAMED)) is Verdict.HOLDS

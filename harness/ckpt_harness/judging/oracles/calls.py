@@ -13,7 +13,7 @@ from ckpt_harness.judging.verdict import Judgement, Verdict
 def bounded(evidence: Evidence) -> Iterator[Judgement]:
     """Every rank returns promptly, without help from the group's timeout, unless the plan stalls a rank.
 
-    UNKNOWN where the outcome of a rank is not known.
+    UNKNOWN where the outcome of a rank is not known, or where a rank ended after the timeout in real seconds: it may only have been slow.
     """
     for expectation in evidence.forecast.expectations:
         outcomes = evidence.of(expectation)
@@ -23,8 +23,13 @@ def bounded(evidence: Evidence) -> Iterator[Judgement]:
             yield judged("bounded", expectation, listed(unknown) or [f"no outcome from ranks {missing}"], Verdict.UNKNOWN)
         elif expectation.exact:
             due = evidence.timeout + expectation.delayed
-            late = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind in ("hung", "dead") or outcome.finished_at >= due}
-            yield judged("bounded", expectation, listed(late))
+            lost = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind in ("hung", "dead")}
+            late = {rank: outcome for rank, outcome in outcomes.items() if outcome.finished_at >= due}
+            if evidence.in_turns or lost or not late:
+                yield judged("bounded", expectation, listed({**lost, **late}))
+            else:
+                reasons = [f"{text} after {late[rank].finished_at:.0f} real seconds" for rank, text in zip(late, listed(late), strict=True)]
+                yield judged("bounded", expectation, reasons, Verdict.UNKNOWN)
 
 
 def agreement(evidence: Evidence) -> Iterator[Judgement]:

@@ -22,7 +22,7 @@ from ckpt_harness.worlds.launcher import Launch
 
 LIMIT = 300.0
 """Seconds within which all ranks must connect: hosts start at different times, and importing torch takes long."""
-_HELLO_LIMIT = 10.0
+_HELLO_LIMIT = 60.0
 """Seconds within which a caller must identify itself."""
 _LONGEST_HELLO = 1000
 """Limit for the first message of a caller, in bytes."""

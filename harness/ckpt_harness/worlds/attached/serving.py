@@ -35,7 +35,7 @@ from ckpt_harness.worlds.processes.warm_ranks import Terms
 
 LOST = 3
 """Exit status of the other ranks if rank 0 ends unexpectedly; there is no verdict."""
-_SETTLE_LIMIT = 60.0
+_SETTLE_LIMIT = 300.0
 """Seconds within which a rank must answer, join a group, or get ready for another case. Generous, since a busy host cannot be replaced."""
 _EXIT_LIMIT = 60.0
 """Seconds that rank 0 may take from its last message to its exit."""

@@ -14,6 +14,7 @@ import ctypes
 import importlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ckpt_harness.errors import HarnessError, UsageError
+from ckpt_harness.worlds.fair_clock import SLICE, FairClock
 
 PRELOAD = ("ckpt_harness.worlds.processes.rank", "ckpt_harness.cases.rig", "ckpt_harness.cases.bodies", "torch.distributed.checkpoint.filesystem")
 """Modules that are imported before the first fork. They are named here, not imported, since a world must not depend on the code that runs in it."""
@@ -34,7 +36,8 @@ ENVIRONMENT = {
 }
 """Environment variables of ranks; they replace those of the parent."""
 _LARGEST = 1 << 16
-_START_LIMIT = 120.0
+_ANSWER_LIMIT = 120.0
+"""Seconds within which the server must answer; at its start, it imports torch. Seconds in which it waits for a processor do not count."""
 _END_LIMIT = 30.0
 _SET_PDEATHSIG = 1
 
@@ -76,7 +79,6 @@ class Forkserver:
             raise
         self._owner = os.getpid()
         self._asking = _thread.allocate_lock()
-        self._control.settimeout(_START_LIMIT)
         try:
             self._receive()
         except BaseException:
@@ -155,7 +157,13 @@ class Forkserver:
             raise
 
     def _receive(self) -> Any:
+        clock = FairClock()
+        deadline = clock.now() + _ANSWER_LIMIT
         try:
+            while not select.select([self._control], [], [], SLICE)[0]:
+                clock.tick()
+                if clock.now() >= deadline:
+                    raise HarnessError(f"the forkserver does not answer for {_ANSWER_LIMIT:g} s")
             answer = self._control.recv(_LARGEST)
         except OSError as error:
             raise HarnessError(f"the forkserver does not answer: {error}") from error

@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_sharer
 from multiprocessing.connection import Connection, wait
@@ -30,6 +29,7 @@ from ckpt_harness.errors import UsageError
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.worlds import garbage
 from ckpt_harness.worlds.base import Faults
+from ckpt_harness.worlds.fair_clock import FairClock
 from ckpt_harness.worlds.processes import hooks, joining, messages, thread_watch
 from ckpt_harness.worlds.processes.evidence import Evidence
 from ckpt_harness.worlds.processes.joined_processes import Family
@@ -55,8 +55,8 @@ from ckpt_harness.worlds.processes.thread_watch import Mark
 MEETING = "a meeting of all ranks"
 """The name of the wait in :meth:`Rank.meet`, the same as in the simulated world."""
 _LINGER = 10.0
-"""Longest time to wait for the threads of a body after its end, in seconds. Usually they only need processor time; a thread that is observed to hang is
-not waited for."""
+"""Longest time to wait for the threads of a body after its end, in seconds. Usually they only need processor time, and waiting for it does not count; a
+thread that is observed to hang is not waited for."""
 _PAUSE = 0.05
 
 
@@ -251,9 +251,11 @@ class Rank(Reporting):
     def _left(self) -> Iterator[str]:
         """Threads and processes of the body that are still running, except those of multiprocessing itself."""
         resource_sharer.stop()  # multiprocessing's own thread, which the body did not leak
-        evidence, deadline = Evidence(1), time.monotonic() + _LINGER
-        while (others := self._others()) and time.monotonic() < deadline:
+        evidence, clock = Evidence(1), FairClock()
+        deadline = clock.now() + _LINGER
+        while (others := self._others()) and clock.now() < deadline:
             others[0].join(_PAUSE)
+            clock.tick()
             if evidence.add({0: thread_watch.look(self._marks, self._idle)}, {}) == "stuck":
                 break
         for thread in self._others():

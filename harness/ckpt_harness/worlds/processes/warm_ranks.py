@@ -8,13 +8,13 @@ import contextlib
 import itertools
 import os
 import signal
-import time
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 from ckpt_harness.errors import HarnessError, UsageError
+from ckpt_harness.worlds.fair_clock import SLICE, FairClock
 from ckpt_harness.worlds.processes import messages
 from ckpt_harness.worlds.processes.evidence import ended, stopped
 from ckpt_harness.worlds.processes.forkserver import Forkserver
@@ -22,9 +22,9 @@ from ckpt_harness.worlds.processes.messages import Answer, Form, Settle, Settled
 from ckpt_harness.worlds.processes.turns import Turn, Turns
 
 _SETTLE_LIMIT = 10.0
-"""Real seconds within which ranks must be ready for a job; otherwise they are replaced."""
+"""Seconds within which ranks must be ready for a job; otherwise they are replaced. Seconds in which they wait for a processor do not count."""
 _ATTEMPTS = 4
-"""The number of crews to try, so that a machine under load, or an idle crew in a bad state, does not fail a case."""
+"""The number of crews to try, so that an idle crew in a bad state does not fail a case."""
 _MOST_IDLE = 24
 """The number of idle ranks to keep; each has about 30 MB of its own memory."""
 
@@ -119,9 +119,10 @@ class Crew:
 
     def settled(self) -> str:
         """Waits until the ranks are ready. Returns "", or the reason why they are not ready."""
-        deadline = time.monotonic() + _SETTLE_LIMIT
+        clock = FairClock()
+        deadline = clock.now() + _SETTLE_LIMIT
         while self._settling:
-            ready = wait(list(self._settling), max(0.0, deadline - time.monotonic()))
+            ready = wait(list(self._settling), min(SLICE, max(0.0, deadline - clock.now())))
             for connection in ready:
                 assert isinstance(connection, Connection)
                 rank = self.connections.index(connection)
@@ -137,6 +138,8 @@ class Crew:
                     return f"rank {rank}: {message.why}"
                 self._settling.discard(connection)
             if not ready:
+                clock.tick()
+            if clock.now() >= deadline:
                 return f"{len(self._settling)} of {self.terms.size} ranks did not answer for {_SETTLE_LIMIT:g} s"
         return ""
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ckpt_harness.errors import HarnessError, UsageError, quoted
 from ckpt_harness.history import Event
 from ckpt_harness.worlds.base import Faults, RankResult, Wait
+from ckpt_harness.worlds.fair_clock import FairClock
 from ckpt_harness.worlds.processes import messages
 from ckpt_harness.worlds.processes.evidence import Evidence, Stopped
 from ckpt_harness.worlds.processes.forkserver import ENVIRONMENT
@@ -64,7 +65,7 @@ class ProcessWorld:
         timeout: timeout of each collective, in seconds.
         group: whether each rank starts inside an initialised process group of all ranks.
         external_limit: seconds to wait for a rank that neither ends nor is observed to hang, before the outcome is "unknown". The time is counted
-            from the last sign of progress; an injected delay counts as progress.
+            from the last sign of progress; an injected delay counts as progress. Seconds in which ranks wait for a processor do not count.
         crews: the owner of the processes; by default, a single owner for the whole process.
 
     Raises:
@@ -232,21 +233,23 @@ class Run:
     # -- listening
 
     def _listen(self) -> None:
-        heard, pause = time.monotonic(), _QUIET
+        clock = FairClock()
+        heard, pause = clock.now(), _QUIET
         while self._open:
+            began = time.monotonic()
             found = None if self._news(pause) else self._look()
-            now = time.monotonic()
             if found is None:
-                heard, pause = now, _QUIET
+                heard, pause = clock.now(), _QUIET
                 self._evidence.forget()
                 continue
+            clock.tick(time.monotonic() - began)
             state = self._evidence.add(found, self._stopped)
             if self._evidence.asleep():
-                heard = now
+                heard = clock.now()
             if state == "stuck" and self._let_go():
                 self._evidence.forget()
                 continue
-            if state == "stuck" or now - heard > self._limit:
+            if state == "stuck" or clock.now() - heard > self._limit:
                 self._give_up("hung" if state == "stuck" else "unknown")
                 return
             pause = min(2 * pause, _SLOWEST) if state == "busy" else _QUIET

@@ -9,7 +9,8 @@ When no task can run, the waits of all tasks decide (:class:`~ckpt_harness.world
 * All waits are for things that this scheduler owns, and no event is pending except timers of collectives: no task can ever run again. This is the proof
   of a deadlock.
 * An event is pending, for example the end of a delay: virtual time jumps to it. Timers of collectives that are due earlier fire first.
-* A task waits for something outside the world: real time passes, up to ``external_limit`` seconds; then the outcome is "unknown".
+* A task waits for something outside the world: real time passes, up to ``external_limit`` seconds; then the outcome is "unknown". Seconds in which a busy
+  machine kept this process from running do not count (:class:`~ckpt_harness.worlds.fair_clock.FairClock`), here and below.
 
 Not modelled: pre-emption between two scheduler points (data races in the engine's own Python code are not explored); the duration of computations (only
 sleeps, delays and timeouts take virtual time). A thread that blocks in native code keeps the baton: no other task runs until it returns, and after
@@ -28,10 +29,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn, TypeVar
 
+from ckpt_harness.worlds.fair_clock import SLICE, FairClock
 from ckpt_harness.worlds.simulated.tasks import Claim, DeadlineKind, State, Task, Unwind, Waiting, become, current_task
 
 GRACE = 0.25
 """If a wait may be ended by something outside or by another task: real seconds to wait before virtual time advances, so that the other task can run."""
+
+_IDLE_SLICE = 0.1
+"""Seconds between two looks at whether an idle world was free to run; a part of :data:`GRACE`."""
 
 T = TypeVar("T")
 
@@ -49,6 +54,7 @@ class Scheduler:
         seed: seed of the order.
         on_deadlock: ``end`` ends the world when only timers of collectives are pending; ``time_out`` lets them fire.
         external_limit: limit in real seconds for waits for something outside.
+        clock: measures real seconds.
         begin: called on a task's thread, with the baton, before its body, and again whenever the task has become stale.
         end: called on a task's thread, with the baton, after its body.
 
@@ -62,6 +68,7 @@ class Scheduler:
         *,
         on_deadlock: Literal["end", "time_out"] = "end",
         external_limit: float = 30.0,
+        clock: FairClock | None = None,
         begin: Callable[[Task], None] = lambda task: None,
         end: Callable[[Task], None] = lambda task: None,
     ) -> None:
@@ -77,6 +84,7 @@ class Scheduler:
         self._random = random.Random(seed)
         self._on_deadlock = on_deadlock
         self._external_limit = external_limit
+        self._clock = clock or FairClock()
         self._begin, self._end = begin, end
         self._ready: list[Task] = []
         self._inbox: deque[Task] = deque()
@@ -144,7 +152,7 @@ class Scheduler:
         me = self._me()
         me.waiting, me.deadline, me.deadline_kind, me.expired = waiting, deadline, kind, False
         if kind == "poll" and deadline is not None:
-            me.real_deadline = _monotonic() + deadline - self.now
+            me.real_deadline = self._clock.now() + deadline - self.now
         me.state = State.WAITING
         self._hand_over(me)
         me.waiting = me.deadline = None
@@ -341,8 +349,8 @@ class Scheduler:
     def _lingers(self) -> bool:
         """All bodies have ended, and threads that they left behind still sleep. A process would wait for them; a test waits for a limited time."""
         if self._lingering_since is None:
-            self._lingering_since = _monotonic()
-        return _monotonic() > self._lingering_since + self._external_limit
+            self._lingering_since = self._clock.now()
+        return self._clock.now() > self._lingering_since + self._external_limit
 
     def _fire(self, waiting: list[Task]) -> None:
         """Advances virtual time to the earliest deadline. All tasks that are due then expire together, so that none sees another's end first."""
@@ -354,7 +362,7 @@ class Scheduler:
                 self._make_ready(task)
 
     def _wait_outside(self, limit: Literal["grace", "limit"]) -> bool:
-        self._idle, self._idle_since = limit, _monotonic()
+        self._idle, self._idle_since = limit, self._clock.now()
         if self._stalled_since is None:
             self._stalled_since = self._idle_since
         return False
@@ -370,20 +378,23 @@ class Scheduler:
         while self.ended is None:
             if self._errand is not None:
                 self._do_errand()
-                since = _monotonic()
+                since = self._clock.now()
                 continue
             if self._idle:
                 self._tend()
                 continue
             if seen != self._steps:
-                seen, since = self._steps, _monotonic()
-            self._listen(since + self._external_limit)
-            if self._errand is None and self.ended is None and not self._idle and seen == self._steps and _monotonic() >= since + self._external_limit:
+                seen, since = self._steps, self._clock.now()
+            self._listen(since + self._external_limit, SLICE)
+            if self._errand is None and self.ended is None and not self._idle and seen == self._steps and self._clock.now() >= since + self._external_limit:
                 self.stuck, self.ended = self.running, "stuck"
         return self.ended
 
-    def _listen(self, until: float) -> None:
-        self._bell.acquire(True, max(until - _monotonic(), 0.0))
+    def _listen(self, until: float, longest: float) -> None:
+        """Waits for the bell, at most until a moment of the clock, and at most for some seconds."""
+        began = _monotonic()
+        if not self._bell.acquire(True, min(max(until - self._clock.now(), 0.0), longest)):
+            self._clock.tick(_monotonic() - began)
 
     def _ring(self) -> None:
         with contextlib.suppress(RuntimeError):  # already rung
@@ -396,8 +407,8 @@ class Scheduler:
         limit = self._idle_since + GRACE if self._idle == "grace" else stalled_since + self._external_limit
         until = min([limit, *(task.real_deadline for task in polls)])
         if not self._inbox:
-            self._listen(until)
-        now = _monotonic()
+            self._listen(until, _IDLE_SLICE)
+        now = self._clock.now()
         if self._inbox:
             pass
         elif any(task.real_deadline <= now for task in polls):
@@ -422,7 +433,7 @@ class Scheduler:
         """Ends all remaining threads, one after the other, by raising :class:`Unwind` where they are parked.
 
         Returns:
-            The tasks whose threads did not end within ``patience`` real seconds each, because they are in native code. Their threads are daemons.
+            The tasks whose threads did not end within ``patience`` seconds each, because they are in native code. Their threads are daemons.
         """
         self.unwinding = True
         left = []
@@ -432,12 +443,20 @@ class Scheduler:
                 continue
             if task.state is not State.DONE:
                 task.baton.release()
-            _join(thread, 0.0 if task is self.stuck else patience)
+            self._join(thread, 0.0 if task is self.stuck else patience)
             if _is_alive(thread):
                 left.append(task)
                 _interrupt(thread)
         self.over = True
         return left
+
+    def _join(self, thread: threading.Thread, patience: float) -> None:
+        until = self._clock.now() + patience
+        while _is_alive(thread) and (left := until - self._clock.now()) > 0:
+            began = _monotonic()
+            _join(thread, min(left, SLICE))
+            if _is_alive(thread):
+                self._clock.tick(_monotonic() - began)
 
 
 def _interrupt(thread: threading.Thread) -> None:
