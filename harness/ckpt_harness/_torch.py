@@ -21,7 +21,7 @@ from torch.distributed import checkpoint, distributed_c10d
 from torch.distributed._shard import sharded_tensor, sharding_spec
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint._storage_utils import _storage_setup
-from torch.distributed.checkpoint.staging import BlockingAsyncStager
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.stateful import Stateful
 
 try:  # FsspecReader and FsspecWriter are public since torch 2.15, where an import from the old module emits a deprecation warning
@@ -320,7 +320,7 @@ def unfinished_collectives(since: int) -> tuple[str, ...]:
 
 # --- how DCP finds and inspects storage (used by the wrappers and by inject) -------------------------------------------
 # User code may have imported save and load before inject() began; a replaced module attribute would not change those references. But every public
-# entry is the wrapper of a decorator (torch 2.6 to 2.13: _dcp_method_logger, _api_bc_check, typing_extensions.deprecated), which calls the function in
+# entry is the wrapper of a decorator (torch 2.9 to 2.15: _dcp_method_logger, _api_bc_check, typing_extensions.deprecated), which calls the function in
 # one of its closure cells. A new function in the innermost cell reaches every reference, and the decorators run unchanged.
 
 _ENTRIES: dict[str, ModuleType] = {
@@ -330,9 +330,6 @@ _ENTRIES: dict[str, ModuleType] = {
     "load": state_dict_loader,
     "load_state_dict": state_dict_loader,
 }
-
-RESOLVED_WRITER_STAGES = not hasattr(state_dict_saver, "DefaultStager")
-"""Whether the writer that ``async_save`` resolves from ``checkpoint_id`` also stages the state, as in versions of torch without DefaultStager."""
 
 
 def replace_entry(name: str, replacement: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
@@ -385,8 +382,6 @@ def replace_default_stager(replacement: Callable[[Any], Any]) -> Callable[[], No
     Returns:
         A function that restores the default.
     """
-    if RESOLVED_WRITER_STAGES:
-        return lambda: None
     real = state_dict_saver.DefaultStager
     state_dict_saver.DefaultStager = lambda *args, **kwargs: replacement(real(*args, **kwargs))  # type: ignore[assignment, misc]
 
@@ -397,11 +392,7 @@ def replace_default_stager(replacement: Callable[[Any], Any]) -> Callable[[], No
 
 
 def background_stager() -> Any:
-    """DCP's stager that copies in the background, with the options that work on this machine; before torch 2.9, a stager that blocks."""
-    try:
-        from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
-    except ImportError:
-        return BlockingAsyncStager()
+    """DCP's stager that copies in the background, with the options that work on this machine."""
     pinned = torch.cuda.is_available()  # pinned memory and non-blocking copies need an accelerator
     return DefaultStager(StagingOptions(pinned, not pinned, True, pinned))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.findings.entry import Entry
-from ckpt_harness.findings.signatures import Signature, matches
+from ckpt_harness.findings.signatures import Signature, matches, torch_release
 from ckpt_harness.judging.crossing import crossed
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.expectation import Acting, Expectation
@@ -99,9 +99,10 @@ class Comparison:
         return matches(entry.calls, self.setting.called(kind)) and matches(entry.background, self.setting.background)
 
     def _signatures(self) -> list[Signature]:
-        """The entry's signatures for such a call."""
+        """The entry's signatures for such a call and the installed torch."""
         call = self.setting.called(self.expectation.operation.partition("[")[0])
-        return [signature for signature in self.entry.signatures if matches(signature.calls, call)]
+        release = torch_release()
+        return [signature for signature in self.entry.signatures if matches(signature.calls, call) and matches(signature.torch, release)]
 
     def deciding(self) -> list[Acting]:
         """The decisive faults of the operation that the entry is about."""

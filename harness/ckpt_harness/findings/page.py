@@ -77,6 +77,7 @@ replay = "ckpt-harness replay 'writer.finish@coordinator=raise' --engine mypacka
 # sites = [...]                   # restricts the signature to some of the entry's sites
 # effects = [...]                 # restricts the signature to some of the entry's effects
 # calls = [...]                   # restricts the signature to some of the entry's calls
+# torch = ["2.9.*"]               # restricts the signature to some releases of torch
 victim = "raised the injected error"
 other = ["hung broadcast, waiting for * in broadcast_object", "returned"]   # one pattern, or several
 """
@@ -146,7 +147,8 @@ def _signature(signature: Signature, entry: Entry) -> str:
     restrictions = [_codes(patterns) for patterns in (signature.effects, signature.sites) if patterns != ("*",)]
     every = "any fault of the entry" if entry.sites else "always"
     calls = f"; calls {_codes(signature.calls)}" if signature.calls != ("*",) else ""
-    lines = [f"- {' at '.join(restrictions) or every}{calls}"]
+    torch = f"; torch {_codes(signature.torch)}" if signature.torch != ("*",) else ""
+    lines = [f"- {' at '.join(restrictions) or every}{calls}{torch}"]
     for role in ROLES:
         if role in signature.roles:
             endings = " or ".join(f"`{pattern}`" for pattern in signature.roles[role])

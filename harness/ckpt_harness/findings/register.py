@@ -13,7 +13,7 @@ from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.findings.entry import Entry
 from ckpt_harness.findings.matching import Comparison, Setting
 from ckpt_harness.findings.register_file import read_entries
-from ckpt_harness.findings.signatures import matches
+from ckpt_harness.findings.signatures import matches, torch_release
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.expectation import Expectation
 from ckpt_harness.judging.verdict import Judgement, Verdict
@@ -164,10 +164,9 @@ class Register:
         Args:
             name: the entry's id.
         """
-        torch_version = importlib.metadata.version("torch").partition("+")[0]
         for entry in self.entries:
             if entry.id == name:
-                return torch_version in entry.versions and all(map(_is_installed, entry.packages))
+                return torch_release() in entry.versions and all(map(_is_installed, entry.packages))
         return False
 
 

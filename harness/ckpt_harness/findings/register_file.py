@@ -30,8 +30,8 @@ _OPTIONAL_LISTS = ("background", "crashes", "packages", "reasons")
 _FLAGS = ("sometimes", "crossing")
 _OPTIONAL = (*_OPTIONAL_LISTS, *_FLAGS)
 _FIELDS = (*_TEXTS, *_LISTS, "ranks")
-_NARROWING = ("sites", "effects", "calls")
-"""Fields of a signature that restrict it to some of the entry's faults or calls."""
+_NARROWING = ("sites", "effects", "calls", "torch")
+"""Fields of a signature that restrict it to some of the entry's faults or calls, or to some releases of torch."""
 
 
 def read_entries(text: str, name: str) -> list[Entry]:

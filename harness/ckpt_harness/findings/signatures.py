@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -28,12 +30,14 @@ class Signature:
         sites: patterns of the decisive fault's site. The signature is for these sites only.
         effects: patterns of the decisive fault's effect. The signature is for these effects only.
         calls: patterns of how the operation is called, as in an entry. The signature is for these calls only.
+        torch: patterns of releases of torch. The signature is for these releases only.
     """
 
     roles: Mapping[Role, tuple[str, ...]]
     sites: tuple[str, ...] = ("*",)
     effects: tuple[str, ...] = ("*",)
     calls: tuple[str, ...] = ("*",)
+    torch: tuple[str, ...] = ("*",)
 
     @property
     def says_nothing(self) -> bool:
@@ -86,6 +90,12 @@ class Signature:
         if role == "coordinating_victim" and role not in self.roles:
             role = "victim"
         return role in self.roles and matches(self.roles[role], ending)
+
+
+@functools.cache
+def torch_release() -> str:
+    """The installed release of torch, without its build, such as ``2.13.0``. Torch itself is not imported."""
+    return importlib.metadata.version("torch").partition("+")[0]
 
 
 def matches(patterns: Iterable[str], text: str) -> bool:

@@ -109,7 +109,8 @@ def _wrap_storage(entry: Entry, arguments: dict[str, Any], views: Sequence[Injec
         except Exception:  # noqa: BLE001  (DCP raises the same error later, at its own time: an async_save on its executor)
             return _change_nothing
         # DCP calls reset() of a storage that it receives, with the id, as it does for a storage that it resolves. So a fault at reset still strikes.
-        stages = entry.kind != "async_save" or _torch.RESOLVED_WRITER_STAGES
+        # But async_save stages with a stager of its own unless it receives a storage that stages.
+        stages = entry.kind != "async_save"
     plain, file_system = storage, None
     if any(view.watches_disk for view in views):
         file_system = getattr(storage, "fs", None)

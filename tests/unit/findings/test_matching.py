@@ -172,6 +172,15 @@ def test_a_signature_may_be_restricted_to_some_calls() -> None:
     assert _known(register, replace(seen, way="groups")) == "T-1"
 
 
+@pytest.mark.parametrize(("release", "found"), [("2.9.1", "T-1"), ("2.13.0", None)])
+def test_a_signature_may_be_restricted_to_some_releases(monkeypatch: pytest.MonkeyPatch, release: str, found: str | None) -> None:
+    """A restricted signature does not explain a violation on another release of torch, and need not show there."""
+    monkeypatch.setattr("ckpt_harness.findings.matching.torch_release", lambda: release)
+    [signature] = entry().signatures
+    register, seen = Register([entry(signatures=(replace(signature, torch=("2.9.*",)),))]), evidence()
+    assert (_known(register, seen), register.covered("filesystem", seen)) == (found, {found} - {None})
+
+
 def test_an_ending_does_not_quote_the_injected_error() -> None:
     """The injected error, and quotations of its message, are replaced by the same words for every plan."""
     for error in ("OSError:EIO", "huge", "unicode"):
