@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 import logging
 import sys
@@ -458,6 +459,19 @@ def zstandard() -> Any:
     return ZStandard()
 
 
+RELEASE = str(torch.__version__)
+"""The installed release, such as ``2.13.0+cpu``."""
+
+CHECKPOINTABLE_TENSORS = hasattr(checkpoint, "CheckpointableTensor")
+"""Whether DCP looks at what a plain tensor states about its parts (torch 2.14 and newer). An older torch saves the rank's buffer as a whole tensor."""
+
+FLUSHES_BEFORE_FSYNC = hasattr(checkpoint, "CheckpointableTensor")
+"""Whether DCP's file system storage flushes a stream before it calls ``os.fsync``, and never calls ``os.sync`` (torch 2.14 and newer).
+
+Older releases sync ``.metadata.tmp`` while its bytes are in Python's buffer. Nothing but the code shows the change, which came with the name above.
+"""
+
+
 def empty_sharded_tensor(count: int, group: Any = None) -> Any:
     """A one-dimensional float64 ``ShardedTensor`` on the CPU, chunked over the ranks of a group; created without a collective.
 
@@ -468,6 +482,28 @@ def empty_sharded_tensor(count: int, group: Any = None) -> Any:
     ranks = torch.distributed.get_process_group_ranks(group)
     spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in ranks])
     return sharded_tensor.empty(spec, count, dtype=torch.float64, process_group=group)
+
+
+def interleaved_sharded_tensor(whole: torch.Tensor, group: Any = None) -> Any:
+    """A one-dimensional float64 ``ShardedTensor`` with two shards on each rank of a group; created without a collective.
+
+    Rank r holds shards r and r + size.
+
+    Args:
+        whole: the whole tensor, with an element for each shard at least.
+        group: the process group; None for the default group.
+    """
+    ranks = torch.distributed.get_process_group_ranks(group)
+    bounds = [number * len(whole) // (2 * len(ranks)) for number in range(2 * len(ranks) + 1)]
+    described = [
+        sharding_spec.ShardMetadata([first], [last - first], f"rank:{ranks[number % len(ranks)]}/cpu")
+        for number, (first, last) in enumerate(itertools.pairwise(bounds))
+    ]
+    own = described[torch.distributed.get_rank(group) :: len(ranks)]
+    mine = [sharded_tensor.Shard(whole.narrow(0, shard.shard_offsets[0], shard.shard_sizes[0]).clone(), shard) for shard in own]
+    properties = sharded_tensor.TensorProperties(dtype=whole.dtype)
+    metadata = sharded_tensor.ShardedTensorMetadata(described, whole.size(), properties)
+    return sharded_tensor.ShardedTensor._init_from_local_shards_and_global_metadata(mine, metadata, process_group=group)
 
 
 def is_sharded_tensor(value: object) -> bool:

@@ -10,12 +10,13 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from ckpt_harness._torch import is_sharded_tensor, is_stateful, local_shards
+from ckpt_harness.workloads.checkpointable import stated_parts
 from ckpt_harness.workloads.plain import DTYPES, TaggedModule
 from ckpt_harness.workloads.tags import Tag
 
 
 def leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yields (name, value) for each leaf below a value; for a sharded tensor, the local shards.
+    """Yields (name, value) for each leaf below a value; for a sharded tensor, the local shards; for a tensor that states its parts, each part.
 
     Tensors of :data:`ckpt_harness.workloads.plain.DTYPES` are viewed as float64, so that their elements can be decoded as tags.
 
@@ -36,6 +37,9 @@ def leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}@{offset}", shard
     elif isinstance(value, DTensor):
         yield prefix, value.to_local()
+    elif isinstance(value, torch.Tensor) and (parts := stated_parts(value)):
+        for part in parts:
+            yield f"{prefix}@{part.offset}", part.within(value, part.local)
     elif isinstance(value, torch.Tensor) and value.dtype in DTYPES:
         yield prefix, value.view(torch.float64)
     else:

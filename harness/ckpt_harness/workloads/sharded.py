@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
 
-from ckpt_harness._torch import empty_sharded_tensor, local_shards
+from ckpt_harness._torch import empty_sharded_tensor, interleaved_sharded_tensor, local_shards
 from ckpt_harness.workloads.context import Context, State
 
 _PER_SHARD = 3
@@ -31,6 +31,12 @@ def sharded(context: Context) -> State:
     for offset, shard in local_shards(sharded):
         shard.copy_(context.tensor(2, len(shard), offset))
     return {"sharded": sharded}
+
+
+def interleaved(context: Context) -> State:
+    """A ``ShardedTensor`` with two shards on each rank, from both halves of the whole."""
+    whole = context.tensor(3, context.shards * 2 * _PER_SHARD)
+    return {"interleaved": interleaved_sharded_tensor(whole, context.group) if context.grouped else whole}
 
 
 def dtensors(context: Context) -> State:

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 
 import torch
 
-from ckpt_harness.errors import UsageError, quoted
+from ckpt_harness._torch import CHECKPOINTABLE_TENSORS, RELEASE
+from ckpt_harness.errors import UsageError, choices, quoted
+from ckpt_harness.workloads.checkpointable import checkpointable
 from ckpt_harness.workloads.context import Context, State
 from ckpt_harness.workloads.fsdp2 import fsdp2
 from ckpt_harness.workloads.leaves import difference, leaves, overlap, overwrite, saves_of
 from ckpt_harness.workloads.mixed import mixed, tensors
 from ckpt_harness.workloads.plain import divergent, kinds, nested, nested_stateful, objects, on_the_gpu, replicated, stateful
 from ckpt_harness.workloads.quantized import quantized
-from ckpt_harness.workloads.sharded import dtensors, sharded
+from ckpt_harness.workloads.sharded import dtensors, interleaved, sharded
 
 
 class Holding(str, enum.Enum):
@@ -125,11 +127,18 @@ WORKLOADS: dict[str, Workload] = _by_name(
 )
 """Workloads that most engines can hold, by name. Sweeps and strategies draw from these."""
 
+SINCE_2_14: dict[str, Workload] = _by_name(
+    Workload("checkpointable", "plain tensors that state which parts of a whole they hold, loaded in other parts than saved", checkpointable, _RESHARDED),
+)
+"""Workloads that need ``CheckpointableTensor``, which torch has from 2.14 on."""
+
 PARALLEL: dict[str, Workload] = _by_name(
     Workload("dtensor", "DTensors on one- and two-dimensional meshes, loaded with other placements than saved", dtensors, _RESHARDED),
+    Workload("interleaved", "a ShardedTensor with two shards per rank", interleaved, _SHARDED),
     Workload("fsdp2", "a model under FSDP2 and its optimizer", fsdp2, _OBJECTS),
     Workload("quantized", "weights that are stored with scales and loaded dequantized", quantized, _SHARDED | {Holding.QUANTIZED}),
     Workload("nested-stateful", "an object with state_dict and load_state_dict inside a dictionary", nested_stateful, _OBJECTS),
+    *(SINCE_2_14.values() if CHECKPOINTABLE_TENSORS else ()),
 )
 """Workloads that take longer to build, or that few engines can hold or load. Nothing draws from these; a case has to name them."""
 
@@ -141,7 +150,7 @@ def find_workload(name: str) -> Workload:
     """Finds a workload by name.
 
     Raises:
-        UsageError: there is no such workload, or it needs a GPU and torch sees none.
+        UsageError: there is no such workload; or it needs a GPU and torch sees none; or it needs a newer torch.
 
     Example:
         >>> find_workload("nested").about
@@ -152,6 +161,8 @@ def find_workload(name: str) -> Workload:
             raise UsageError(f"workload {name!r} needs a GPU, and torch sees none; valid: {', '.join(WORKLOADS)}")
         return ON_GPUS[name]
     workloads = {**WORKLOADS, **PARALLEL}
+    if name in SINCE_2_14 and name not in workloads:
+        raise UsageError(f"workload {name!r} needs torch 2.14 or newer, and this is torch {RELEASE}; {choices(workloads)}")
     if name not in workloads:
         raise UsageError(f"unknown workload {quoted(name)}; valid: {', '.join(workloads)}")
     return workloads[name]

@@ -29,7 +29,9 @@ from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.report.summary import Summary
 
 TORCH = importlib.metadata.version("torch").partition("+")[0]
-ENTRIES = tuple(entry for entry in Register.shipped().entries if not entry.packages)  # test_third_party_findings.py tests the others
+RECORDED = [entry for entry in Register.shipped().entries if not entry.packages]  # test_third_party_findings.py tests the others
+ENTRIES = tuple(entry for entry in RECORDED if TORCH in entry.versions)
+"""The entries that were recorded for the installed torch."""
 BY_HAND = {"DCP-010": "the hand-written script needs one process, is deterministic, and prints the lost errors"}
 """Entries whose hand-written script is better than an exported script, and why."""
 BEYOND = {entry.id: "the entry is about system calls, and exported scripts inject into storage calls only" for entry in ENTRIES if entry.id >= "DCP-030"} | {
