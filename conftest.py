@@ -12,7 +12,7 @@ import pytest
 
 from ckpt_harness import strategies
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.time_limit"]
 
 _ENDING = 5.0
 """Seconds that a thread may take to end after a test; the thread of a progress bar looks only now and then whether it should end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import tempfile
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def workers(count: int, preload: str) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes. Each is quiet, stays on one processor, and ends with the process that started the pool.
 
-    The processes keep their temporary files in one directory, which is removed at the end. After an error, such as an interruption, they are killed.
+    The processes keep their temporary files in one directory, which is removed at the end. After an error, such as an interruption, they are killed, and so
+    is the server that forks them: it may still be importing torch.
 
     Args:
         count: number of processes.
@@ -35,8 +37,11 @@ def workers(count: int, preload: str) -> Iterator[ProcessPoolExecutor]:
     with tempfile.TemporaryDirectory(prefix="ckpt-harness-", ignore_cleanup_errors=True) as folder:
         pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(context.Value("i", 0), folder))
         try:
+            with _unheard(signal.SIGINT):
+                multiprocessing.forkserver.ensure_running()
             yield pool
         except BaseException:
+            _kill_server()
             for process in set(multiprocessing.active_children()) - others:
                 process.kill()
             raise
@@ -44,8 +49,30 @@ def workers(count: int, preload: str) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _unheard(number: signal.Signals) -> Iterator[None]:
+    """Inside the ``with`` block this thread, and every process that it starts, does not hear a signal; it comes at the end of the block.
+
+    Ctrl-C reaches all processes of a terminal, and a server that imports torch would answer it with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill_server() -> None:
+    """Kills multiprocessing's server, whose process id is in no public place; the next pool starts another."""
+    pid = getattr(multiprocessing.forkserver, "_forkserver")._forkserver_pid  # noqa: B009  (mypy knows no such name)
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _start(started: Synchronized[int], folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the one that started the pool ends the others
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # inherited by what this process starts
     tempfile.tempdir = folder
     threading.Thread(target=_end_with_the_parent, name="ckpt-harness-parent", daemon=True).start()
     with started.get_lock():

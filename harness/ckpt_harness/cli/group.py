@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 import traceback
 from typing import Any
@@ -28,6 +30,7 @@ class Commands(click.Group):
     """
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        atexit.register(gc.freeze)  # otherwise the interpreter looks for garbage in all of torch once more: most of a second
         if Launch.here() is None:
             return super().main(*args, **kwargs)
 
