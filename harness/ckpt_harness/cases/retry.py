@@ -31,10 +31,11 @@ def ranks_that_retry(bound: BoundCase, expected: Forecast, endings: Mapping[str,
 
 
 def _must_recover(bound: BoundCase, expected: Forecast, group: Group) -> bool:
-    """Whether the group owes a recovery. A group that lost a rank or timed out does not, unless it lost only the process of an executor."""
+    """Whether the group owes a recovery. A group that lost a rank or timed out, in any operation, does not, unless it lost only an executor's process."""
     if bound.case.executor == "process":
         return True
-    return any(expectation.ending is Ending.FAILS and expectation.ranks == group.ranks for expectation in expected.expectations)
+    owed = [expectation for expectation in expected.expectations if expectation.ranks == group.ranks]
+    return all(expectation.exact for expectation in owed) and any(expectation.ending is Ending.FAILS for expectation in owed)
 
 
 def _failed(group: Group, endings: Mapping[str, Mapping[int, RankEnding]]) -> bool:

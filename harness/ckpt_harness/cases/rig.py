@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from types import TracebackType
 
@@ -115,8 +116,14 @@ class Rig:
         return tuple(judgements)
 
     def trace(self, case: Case | BoundCase) -> Trace:
-        """Returns the sites that each rank calls in a case without faults. The course is run once, and remembered."""
+        """Returns the sites that each rank calls in a case without faults. The course is run once, and remembered.
+
+        Each of two saves at once makes the calls that it makes alone, and alone its collectives meet those of no other save.
+        """
         bound = _bound(case)
+        if bound.case.overlap != "none":
+            alone = self.trace(dataclasses.replace(bound.case.without_faults(), overlap="none"))
+            return alone.for_each(bound.case.operations) if alone.moments else alone
         free = bound.case.without_faults()
         if free not in self._traces:
             self._traces[free] = fault_free_course(bound.without_faults(), self._workspace, self._baselines)

@@ -58,19 +58,13 @@ class Setting:
 
 
 def _crossed_groups(evidence: Evidence) -> frozenset[tuple[int, ...]]:
-    """The groups in which collectives of two saves crossed, in the case or in the course without faults that its forecast was made from.
-
-    The course shows itself where a fault strikes a call that the course never reached.
-    """
-    course_ended_early = bool(evidence.forecast.unreachable & evidence.fired)
+    """The groups in which collectives of two saves crossed."""
     groups: dict[tuple[int, ...], list[str]] = {}
     for expectation in evidence.forecast.expectations:
         groups.setdefault(expectation.ranks, []).append(expectation.operation)
     shared = {ranks: operations for ranks, operations in groups.items() if len(operations) > 1}
     return frozenset(
-        ranks
-        for ranks, operations in shared.items()
-        if course_ended_early or crossed(evidence.history, ranks, operations, in_turns=evidence.in_turns)
+        ranks for ranks, operations in shared.items() if crossed(evidence.history, ranks, operations, in_turns=evidence.in_turns)
     )
 
 
@@ -105,10 +99,11 @@ class Comparison:
         return [signature for signature in self.entry.signatures if matches(signature.calls, call) and matches(signature.torch, release)]
 
     def deciding(self) -> list[Acting]:
-        """The decisive faults of the operation that the entry is about."""
+        """The decisive faults of the operation that the entry is about, those among them that take a rank from it in another operation."""
         if not self.applies():
             return []
-        return [acting for acting in self.expectation.decisive if self._is_about(acting.bound.fault, acting.where)]
+        candidates = (*self.expectation.decisive, *self.expectation.elsewhere)
+        return [acting for acting in candidates if self._is_about(acting.bound.fault, acting.where)]
 
     def _is_about(self, fault: Fault, where: str) -> bool:
         """Whether the entry describes the fault: at the fault's own site or, for a site below the storage, at the storage call around it."""
@@ -128,11 +123,13 @@ class Comparison:
         return any(signature.shows(self.expectation, outcomes, deciding) for signature in signatures)
 
     def matching_victims(self, outcomes: Mapping[int, Outcome]) -> set[int]:
-        """The ranks that ended as victims of this finding do, whatever became of the other ranks.
+        """The ranks that ended as victims of this finding do, whatever became of the other ranks. Of a crossing, all ranks are victims.
 
         Args:
             outcomes: how the operation ended on each rank.
         """
+        if self.entry.crossing:
+            return set(outcomes) if self.shows(outcomes) else set()
         deciding = self.deciding()
         victims: set[int] = set()
         for signature in self._signatures():
@@ -157,13 +154,14 @@ class Comparison:
     def must_show(self, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether this operation has to show the finding. If it does not, the finding is gone.
 
-        It has to when the entry's faults, and no others, decided the outcome, all of them fired, and enough ranks took part.
+        It has to when the entry's faults, and no others, decided the outcome, all of them fired, and enough ranks took part. Where a fault of
+        another operation takes a rank, this operation may have ended by then.
 
         Args:
             fired: (text of the fault, rank) of the faults that fired.
         """
         deciding = [acting for acting in self.deciding() if any(signature.victims([acting]) for signature in self._signatures())]
-        if not deciding or len(deciding) < len(self.expectation.decisive) or self.entry.sometimes:
+        if not deciding or len(deciding) < len(self.expectation.decisive) or self.entry.sometimes or self.expectation.elsewhere:
             return False
         all_fired = all((str(acting.bound.fault), acting.rank) in fired for acting in deciding)
         return all_fired and len(self.expectation.ranks) >= self.entry.ranks

@@ -2,16 +2,22 @@
 
 Two async saves that share a process group make their collectives on threads of their own. On a group, the first collective of one rank meets the first
 of every other rank, the second the second, and so on. The saves cross where ranks make their n-th collective for different saves.
+
+A fault ahead of a collective keeps it from meeting any other, or delays it: then another collective of the rank may come first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.history import Event, History
 
 _Turns = list[frozenset[str]]
 """For each collective of a rank, in order: the saves that it may have been for. That is one save, if the order of the calls is certain."""
+
+_Call = tuple[str, str, int]
+"""A call of a rank: operation, site, and number of the call."""
 
 
 def crossed(history: History, ranks: Sequence[int], operations: Collection[str], *, in_turns: bool = True) -> bool:
@@ -38,25 +44,38 @@ def crossed(history: History, ranks: Sequence[int], operations: Collection[str],
 
 
 def _turns(events: Sequence[Event], operations: Collection[str], *, certain: bool) -> _Turns:
-    """The collectives of one rank."""
-    turns: _Turns = []
-    under_way: dict[tuple[str, str, int], int] = {}
+    """The collectives of one rank that met those of other ranks."""
+    turns: dict[_Call, frozenset[str]] = {}
+    under_way: set[_Call] = set()
+    held_up = _held_up(events)
     for event in events:
         if not event.site.startswith("pg.") or event.operation not in operations:
             continue
         call = (event.operation, event.site, event.nth)
-        if event.kind == "enter":
-            under_way[call] = len(turns)
-            turns.append(frozenset([event.operation]))
-            if not certain and len(under_way) > 1:
-                _join(turns, under_way.values())
+        if event.kind == "enter" and held_up.get(call, True):
+            under_way.add(call)
+            turns[call] = frozenset([event.operation])
+            if len(under_way) > 1 and (not certain or not under_way.isdisjoint(held_up)):
+                _join(turns, under_way)
         elif event.kind in ("exit", "raised"):
-            under_way.pop(call, None)
-    return turns
+            under_way.discard(call)
+    return list(turns.values())
 
 
-def _join(turns: _Turns, numbers: Collection[int]) -> None:
+def _held_up(events: Sequence[Event]) -> dict[_Call, bool]:
+    """The calls that a fault struck before they acted, and whether each acted later."""
+    acted: dict[_Call, bool] = {}
+    for event in events:
+        call = (event.operation, event.site, event.nth)
+        if event.kind == "fault" and not FaultPlan.parse(event.detail).faults[0].after:
+            acted[call] = False
+        elif event.kind in ("exit", "raised") and call in acted:
+            acted[call] = True
+    return acted
+
+
+def _join(turns: dict[_Call, frozenset[str]], calls: Collection[_Call]) -> None:
     """Calls that are under way at once may have taken effect in any order."""
-    either = frozenset().union(*(turns[number] for number in numbers))
-    for number in numbers:
-        turns[number] = either
+    either = frozenset().union(*(turns[call] for call in calls))
+    for call in calls:
+        turns[call] = either

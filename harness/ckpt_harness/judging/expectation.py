@@ -74,6 +74,7 @@ class Expectation:
         must_fire: (text of the fault, rank) of every fault that acts.
         coordinator: the rank of the world that coordinates.
         deceived: whether a call reports success although it did not do its work (:data:`DECEPTIONS`), or may do so.
+        elsewhere: faults in another operation at the same time that may take a rank from this one. Only where the ending is UNDETERMINED.
         possible_lies: the :data:`DECEPTIONS` that may act before the operation ends. Only where the ending is UNDETERMINED.
         agreement: whether all ranks must end alike. False where a rank is lost in the very collective that informs its peers.
         apart: whether ranks learn nothing of each other (no collectives). Ranks in ``failures`` raise their own errors; other ranks may end either way.
@@ -99,6 +100,7 @@ class Expectation:
     maskable: bool = False
     lasting: bool = False
     possible_lies: tuple[Acting, ...] = ()
+    elsewhere: tuple[Acting, ...] = ()
 
     @property
     def exact(self) -> bool:

@@ -7,7 +7,7 @@ which save makes the counted call. The history shows it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.history import History
@@ -15,10 +15,11 @@ from ckpt_harness.history import History
 
 @dataclass(frozen=True)
 class Firings:
-    """The calls at which the faults of a case fired, where operations ran at the same time; empty where each operation follows another.
+    """The calls at which the faults of a case fired.
 
     Attributes:
-        calls: (text of the fault, rank) -> the calls that it struck: operation, and number of the call of the site within the operation.
+        calls: (text of the fault, rank) -> the calls that it struck: operation, and number of the call of the site within the operation. None where
+            only the counts of calls say what a fault strikes: the case has not run, or each of its operations follows another.
 
     Example:
         >>> from ckpt_harness.faults.plan import FaultPlan
@@ -28,7 +29,7 @@ class Firings:
         (False, True, None)
     """
 
-    calls: Mapping[tuple[str, int], Collection[tuple[str, int]]] = field(default_factory=dict)
+    calls: Mapping[tuple[str, int], Collection[tuple[str, int]]] | None = None
 
     @classmethod
     def of(cls, history: History) -> Firings:
@@ -43,7 +44,7 @@ class Firings:
         return cls(calls)
 
     def at(self, fault: Fault, operation: str, rank: int, nth: int) -> bool | None:
-        """Whether a fault struck a call; None if the fault fired nowhere on the rank, so that only the count of the calls can say.
+        """Whether a fault struck a call; None if only the count of the calls can say.
 
         Args:
             fault: the fault.
@@ -51,8 +52,11 @@ class Firings:
             rank: the rank that makes the call.
             nth: the number of the call of the site within the operation.
         """
-        struck = self.calls.get((str(fault), rank))
-        return None if struck is None else (operation, nth) in struck
+        return None if self.calls is None else (operation, nth) in self.calls.get((str(fault), rank), ())
+
+    def missed(self, fault: Fault, rank: int) -> bool:
+        """Whether the case has run, and a fault fired nowhere on a rank."""
+        return self.calls is not None and (str(fault), rank) not in self.calls
 
     def may_strike(self, fault: Fault, rank: int, operations: Collection[str]) -> bool:
         """Whether a fault may strike a rank in any of some operations, as its address and its firings say.
@@ -70,9 +74,10 @@ class Firings:
         """
         if fault.operation is not None:
             return any(fault.operation.matches(operation) for operation in operations)
-        struck = self.calls.get((str(fault), rank))
-        return bool(operations) if struck is None else any(operation in operations for operation, _ in struck)
+        if self.calls is None:
+            return bool(operations)
+        return any(operation in operations for operation, _ in self.calls.get((str(fault), rank), ()))
 
 
 NO_FIRINGS = Firings()
-"""Nothing has run yet, or each operation follows another."""
+"""Only the counts of calls say what a fault strikes."""

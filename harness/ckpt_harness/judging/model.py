@@ -52,13 +52,18 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
         ('FAILS', 'write', [0])
     """
     walk = Walk(bound, trace, firings)
-    expectations = []
+    alone = []
     for operation, by_rank in trace.moments.items():
         for group in bound.groups:
             ranks = tuple(rank for rank in group.ranks if rank in by_rank)
             if ranks:
-                owed = _Model(bound, walk, firings, timeout, operation, group, ranks).expectation()
-                expectations.append(beside(bound, owed, list(trace.moments), timeout * (1 - _NEAR), firings))
+                alone.append(_Model(bound, walk, firings, timeout, operation, group, ranks).expectation())
+    expectations = []
+    for owed in alone:
+        others = [other for other in alone if other.operation != owed.operation]
+        expectations.append(beside(bound, owed, others, timeout * (1 - _NEAR), firings))
+    if walk.missed and all(owed.exact for owed in expectations):  # no rank was lost on its way to the call
+        expectations[-1] = replace(expectations[-1], must_fire=expectations[-1].must_fire | walk.missed)
     return Forecast(tuple(expectations), frozenset(_unreachable(bound, trace)))
 
 

@@ -17,7 +17,7 @@ from ckpt_harness.faults.effects import Delay, Effect, Exit, Hang, Kill, NeverCo
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import BoundPlan
 from ckpt_harness.faults.sites import SITES
-from ckpt_harness.judging.expectation import Ending, Expectation
+from ckpt_harness.judging.expectation import Acting, Ending, Expectation
 from ckpt_harness.judging.firings import NO_FIRINGS, Firings
 
 _IN_THE_CALL = frozenset({"state.state_dict", "writer.stage", "stager.stage", "writer.synchronize_staging", "stager.synchronize_staging"})
@@ -27,13 +27,13 @@ _STAGED = "stager.stage.future"
 """A site that is called where the staging ends: on a thread of the stager's or, if the staging has ended by then, on the caller's thread."""
 
 
-def beside(bound: BoundPlan, owed: Expectation, operations: Sequence[str], latest: float, firings: Firings = NO_FIRINGS) -> Expectation:
+def beside(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], latest: float, firings: Firings = NO_FIRINGS) -> Expectation:
     """Adds to an expectation what faults in other operations of the case do to the ranks of the operation.
 
     Args:
         bound: the plan.
         owed: what the operation must lead to by itself.
-        operations: all operations of the case.
+        others: what the other operations must lead to by themselves.
         latest: seconds that a rank may certainly come late.
         firings: where faults without an operation have fired.
 
@@ -43,28 +43,32 @@ def beside(bound: BoundPlan, owed: Expectation, operations: Sequence[str], lates
     Example:
         >>> from ckpt_harness.faults.plan import FaultPlan
         >>> bound = FaultPlan.parse("async_save[1]/writer.finish@0=kill").bind(2)
-        >>> owed = Expectation("async_save[2]", (0, 1), Ending.SUCCEEDS)
-        >>> beside(bound, owed, ["async_save[1]", "async_save[2]"], 1800.0).ending.name
+        >>> first, second = (Expectation(f"async_save[{number}]", (0, 1), Ending.SUCCEEDS) for number in (1, 2))
+        >>> beside(bound, second, [first], 1800.0).ending.name
         'UNDETERMINED'
     """
-    others = [operation for operation in operations if operation != owed.operation]
     late: Counter[int] = Counter()
-    lost = False
-    for fault, rank in _from_others(bound, owed, others, firings):
-        lost = lost or _loses_its_rank(fault)
-        late[rank] += math.ceil(_seconds(fault))
+    losing = list[Acting]()
+    for acting in _from_others(bound, owed, others, firings):
+        late[acting.rank] += math.ceil(_seconds(acting.bound.fault))
+        if _loses_its_rank(acting.bound.fault):
+            losing.append(acting)
     delayed = max(late.values(), default=0)
-    if lost or delayed >= latest:
-        owed = replace(owed, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False)
+    if losing or delayed >= latest:
+        owed = replace(
+            owed, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False, elsewhere=tuple(losing)
+        )
     return replace(owed, delayed=owed.delayed + delayed)
 
 
-def _from_others(bound: BoundPlan, owed: Expectation, others: Sequence[str], firings: Firings) -> Iterator[tuple[Fault, int]]:
+def _from_others(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], firings: Firings) -> Iterator[Acting]:
     """The faults that may strike ranks of an operation in another operation."""
+    operations = {other.operation for other in others}
+    decisive = {(acting.bound.fault, acting.rank): acting for other in others for acting in other.decisive}
     for struck in bound.faults:
         for rank in struck.ranks.intersection(owed.ranks):
-            if firings.may_strike(struck.fault, rank, others):
-                yield struck.fault, rank
+            if firings.may_strike(struck.fault, rank, operations):
+                yield decisive.get((struck.fault, rank), Acting(struck, rank))
 
 
 def _loses_its_rank(fault: Fault) -> bool:

@@ -92,6 +92,15 @@ class Trace:
             moments[operation] = {rank: _once_each(sites if coordinates[rank] else of_every_rank) for rank in sorted(coordinates)}
         return cls(moments)
 
+    def for_each(self, operations: Iterable[str]) -> Trace:
+        """The trace of several operations of one kind, each of which makes the calls of the only operation here.
+
+        Args:
+            operations: such as ``async_save[1]`` and ``async_save[2]``.
+        """
+        (moments,) = self.moments.values()
+        return Trace(dict.fromkeys(operations, moments))
+
     def calls(self, operation: str, rank: int, site: str, glob: str | None = None) -> int:
         """How often a rank calls a site in an operation.
 

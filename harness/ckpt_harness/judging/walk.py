@@ -112,6 +112,11 @@ class Walk:
         self._storage_call: dict[int, str] = {}
         self._exchanges: dict[tuple[str, int], Mapping[_Call, int]] = {}
 
+    @property
+    def missed(self) -> frozenset[tuple[str, int]]:
+        """(text of the fault, rank) of faults that fired nowhere, although the ranks came as far as the call that the fault counts."""
+        return frozenset(self._occurrences.missed)
+
     def section(
         self, operation: str, ranks: tuple[int, ...], sections: Sections, number: int, coordinator: int, *, only_collectives: bool = False
     ) -> Impact:
@@ -240,10 +245,15 @@ def _error_of(effect: Effect, site: str, rank: int) -> ErrorRecord | None:
 
 
 class _Occurrences:
-    """Counts calls as plans do, and finds the fault that strikes one."""
+    """Counts calls as plans do, and finds the fault that strikes one.
+
+    Attributes:
+        missed: (text of the fault, rank) of faults that fired nowhere, although the ranks came as far as the call that the fault counts.
+    """
 
     def __init__(self, bound: BoundPlan, firings: Firings) -> None:
         self._bound, self._firings = bound, firings
+        self.missed: set[tuple[str, int]] = set()
         self._calls: Counter[tuple[object, ...]] = Counter()
         self._counted: dict[tuple[str, int, str, int], Mapping[str, tuple[int, int]]] = {}
 
@@ -263,6 +273,8 @@ class _Occurrences:
         if fault.operation is not None:
             return fault.operation.matches(operation) and fault.strikes(in_operation)
         fired_here = self._firings.at(fault, operation, rank, moment.nth)
+        if fault.strikes(in_case) and self._firings.missed(fault, rank):
+            self.missed.add((str(fault), rank))
         return fault.strikes(in_case) if fired_here is None else fired_here
 
     def _counts(self, operation: str, rank: int, moment: Moment) -> Mapping[str, tuple[int, int]]:

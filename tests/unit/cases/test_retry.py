@@ -42,6 +42,19 @@ def test_each_group_is_looked_at_by_itself() -> None:
     assert ranks_that_retry(Case(ranks=4, way="groups").bind(), _expected(Ending.FAILS, (0, 2)), ends, storage) == {0, 2}
 
 
+@pytest.mark.parametrize(
+    ("other", "retrying"), [(Ending.FAILS, {0, 1}), (Ending.SUCCEEDS, {0, 1}), (Ending.STALLS, set()), (Ending.UNDETERMINED, set())]
+)
+def test_of_two_saves_at_once_neither_may_have_lost_a_rank(other: Ending, retrying: set[int]) -> None:
+    """A group that timed out in one save is of no use to the other."""
+    saves = {"async_save[1]": Ending.FAILS, "async_save[2]": other}
+    expected = Forecast(tuple(Expectation(save, (0, 1), ending) for save, ending in saves.items()), frozenset())
+    ends = {save: {rank: RankEnding(save, Outcome("raised")) for rank in (0, 1)} for save in saves}
+    storage = {save: (StorageEvidence(False, ranks=(0, 1)),) for save in saves}
+    bound = Case(operation="async_save", overlap="shared").bind()
+    assert ranks_that_retry(bound, expected, ends, storage) == retrying
+
+
 def test_a_case_without_retry_has_none() -> None:
     """Whatever happened."""
     storage = {"save[1]": (StorageEvidence(False, ranks=(0, 1)),)}

@@ -82,6 +82,16 @@ def test_a_mixture_that_the_second_save_leaves_is_the_known_finding() -> None:
     assert (result.verdict, result.known) == (Verdict.HOLDS, ("DCP-032",)), result.explain()
 
 
+def test_a_death_in_one_save_explains_the_mixture_that_the_other_leaves() -> None:
+    """The rank dies while both saves write, so both leave the known mixture of old and new files."""
+    plan = FaultPlan.parse("async_save[2]/fs.flush@0,4=kill?")
+    with Rig() as rig:
+        case = Case(plan, "async_save", ranks=5, workload="objects", seed=3291, staging="background", overlap="separate", onto="checkpoint")
+        result = rig.run(case)
+    mixed = {judgement.operation: judgement.known for judgement in result.judgements if judgement.oracle == "purity" and judgement.reason}
+    assert (result.verdict, mixed["async_save[1]"]) == (Verdict.HOLDS, "DCP-032"), result.explain()
+
+
 def test_of_two_second_tries_that_failed_the_first_save_is_reported(tmp_path: Path) -> None:
     """In whichever order they ended."""
     errors = {number: Outcome("raised", ErrorRecord("OSError", message=str(number))) for number in (3, 4)}

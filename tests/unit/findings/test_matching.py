@@ -120,6 +120,23 @@ def test_an_entry_about_a_crossing_needs_one(order: tuple[int, int], known: str 
     assert _known(register, seen, replace(BOUNDED, operation=saves[0])) == known
 
 
+@pytest.mark.parametrize(("order", "known"), [((0, 1), "T-2"), ((0, 0), None)])
+def test_beside_a_crossing_only_the_victims_of_another_finding_count(order: tuple[int, int], known: str | None) -> None:
+    """The crossing explains how the other ranks ended."""
+    saves = ("async_save[1]", "async_save[2]")
+    bound = FaultPlan.parse("async_save[1]/writer.stage@1=raise").bind(2, 0, DCP)
+    forecast_of_both = forecast(bound, Trace.nominal(saves, bound.groups, DCP))
+    (failed,) = forecast_of_both.expectations[0].decisive
+    ends = {0: hung(), 1: Outcome("raised", failed.error)}
+    calls = [Event(0.0, rank, "enter", saves[save], "pg.gather", 1) for rank, save in enumerate(order)]
+    seen = Evidence(forecast_of_both, dict.fromkeys(saves, ends), background="thread writer shared", history=History(calls))
+    anyhow = Signature({"coordinator": ("hung *",), "other": ("hung *", "raised *")})
+    crosses = entry(operations=("async_save",), sites=(), effects=(), crossing=True, signatures=(anyhow,))
+    alone = Signature({"victim": ("raised the injected error",), "coordinator": ("returned",)})
+    about = entry(id="T-2", operations=("async_save",), sites=("writer.stage",), oracles=("futures",), signatures=(alone,))
+    assert _known(Register([crosses, about]), seen, Judgement("futures", Verdict.VIOLATED, "", saves[0])) == known
+
+
 def test_only_violations_are_marked() -> None:
     """Only VIOLATED is marked; HOLDS, VACUOUS and UNKNOWN are not."""
     for verdict in (Verdict.HOLDS, Verdict.VACUOUS, Verdict.UNKNOWN):

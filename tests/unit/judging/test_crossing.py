@@ -50,3 +50,21 @@ def test_calls_of_real_threads_that_are_under_way_at_once_may_have_met_in_either
     at_once, in_sequence = _history("0A+ 0B+ 1A+ 1B+"), _history("0A+ 0A- 0B+ 1A+ 1A- 1B+")
     assert crossed(at_once, (0, 1), SAVES, in_turns=False)
     assert not crossed(in_sequence, (0, 1), SAVES, in_turns=False)
+
+
+def test_a_collective_that_a_fault_kept_from_acting_meets_no_other() -> None:
+    """Rank 0 fails ahead of its first collective, so its second, for the other save, meets the first of rank 1. After it has acted, it has met."""
+    struck = Event(0.0, 0, "fault", SAVES[0], "pg.gather", 1, "pg.gather@0=raise")
+    after = struck._replace(detail="pg.gather@0!after=raise")
+    calls = list(_history("0A+ 0B+ 1A+ 1B+"))
+    assert not crossed(History(calls), (0, 1), SAVES)
+    assert crossed(History([calls[0], struck, *calls[1:]]), (0, 1), SAVES)
+    assert not crossed(History([calls[0], after, *calls[1:]]), (0, 1), SAVES)
+
+
+def test_a_collective_that_a_fault_delays_may_come_behind_another() -> None:
+    """It began first, and the rank began a collective for the other save meanwhile."""
+    delayed = Event(0.0, 0, "fault", SAVES[0], "pg.gather", 1, "pg.gather@0=delay(5)")
+    meanwhile, later = list(_history("0A+ 0B+ 0A- 1A+ 1B+")), list(_history("0A+ 0A- 0B+ 1A+ 1B+"))
+    assert crossed(History([meanwhile[0], delayed, *meanwhile[1:]]), (0, 1), SAVES)
+    assert not crossed(History([later[0], delayed, *later[1:]]), (0, 1), SAVES)

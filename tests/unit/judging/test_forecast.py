@@ -494,6 +494,15 @@ def test_a_fault_that_a_lost_rank_may_not_reach_need_not_fire() -> None:
     assert (second.ending, second.must_fire, second.agreement) == (Ending.UNDETERMINED, frozenset(), False)
 
 
+def test_a_save_names_the_faults_that_take_its_ranks_in_the_other() -> None:
+    """With the storage call during which a rank dies, so that the register knows what the other save may leave."""
+    course = [Moment(site, 1, False) for site in ("writer.write_data", "fs.write")]
+    trace = Trace({save: dict.fromkeys((0, 1), tuple(course)) for save in TWO})
+    first, second = forecast(FaultPlan.parse("async_save[1]/fs.write@1=kill?").bind(2), trace).expectations
+    assert [(acting.rank, acting.where) for acting in second.elsewhere] == [(1, "writer.write_data")]
+    assert (first.elsewhere, second.decisive) == ((), ())
+
+
 def test_a_call_that_returns_late_prolongs_the_other_save() -> None:
     """By as much."""
     first, second = _forecast("async_save[1]/writer.stage@1=delay(5)", TWO).expectations
@@ -509,12 +518,20 @@ def test_a_fault_without_an_operation_is_owed_by_the_save_that_it_struck(struck:
     assert [bool(owed.must_fire) for owed in found] == [ending is Ending.FAILS for ending in endings]
 
 
-def test_a_fault_that_fired_nowhere_is_owed_by_count() -> None:
-    """So a fault that had to fire, and did not, is missed; on a rank where it fired, it strikes no other call."""
+def test_a_fault_that_fired_nowhere_strikes_no_save_and_is_missed() -> None:
+    """The count says that the call was made, but not by which save."""
     fault = "writer.write_data@all=raise"
     first, second = _forecast(fault, TWO, firings=Firings({(fault, 0): {("async_save[2]", 1)}})).expectations
-    assert first.must_fire == {(fault, 1), (fault, 2)}
-    assert second.must_fire == {(fault, 0)}
+    assert (first.ending, second.ending) == (Ending.SUCCEEDS, Ending.FAILS)
+    assert second.must_fire == {(fault, 0), (fault, 1), (fault, 2)}
+
+
+def test_a_fault_behind_a_death_in_either_save_is_not_missed() -> None:
+    """The death may have come ahead of the call that the fault counts."""
+    late, death = "writer.set_up_storage_writer@0#2=raise", "fs.exists@0#2=kill?"
+    found = _forecast(f"{late}; {death}; async_save[2]/writer.reset@1=kill", TWO, firings=Firings({})).expectations
+    assert {owed.ending for owed in found} == {Ending.UNDETERMINED, Ending.STALLS}
+    assert not any(late in text for owed in found for text, _ in owed.must_fire)
 
 
 def test_a_save_answers_only_for_the_faults_that_may_strike_it() -> None:
