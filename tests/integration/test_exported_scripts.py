@@ -24,6 +24,7 @@ TOLD = [
     Case(FaultPlan.parse("writer.write_data@0=raise(huge)"), ranks=1, way="alone"),
     # futures, lies, and what comes of them
     Case(FaultPlan.parse("writer.write_data.future@1=failfuture(value,control)")),
+    Case(FaultPlan.parse("reader.read_data.future@0=failfuture(wait,control)"), "load"),
     Case(FaultPlan.parse("writer.write_data@1=skip")),
     Case(FaultPlan.parse("load_planner.load_bytes@1=skip"), "load"),
 ]

@@ -33,6 +33,11 @@ BUGS = (
         (Edit(_STAGER, "return staged_state_dict", "return state_dict"),),
         BY_THE_WRITER,
     ),
+    Bug(
+        "every commit leaves the directory of the checkpoint open",
+        ("hygiene",),
+        (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "self.fs.rename(tmp_path, metadata_path)\nos.open(self.path, os.O_RDONLY)"),),
+    ),
     Bug("every save leaves a waiting thread behind", ("hygiene",), (Edit(SAVE, "return metadata", _LEFT_WAITING),)),
     Bug(
         "the temporary file of the metadata is not removed",

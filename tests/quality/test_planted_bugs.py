@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import bugs_background
+import bugs_covered
 import bugs_disk
 import bugs_grouped
 import bugs_named
@@ -24,7 +25,7 @@ from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-FILES = (bugs_reported, bugs_named, bugs_stored, bugs_stuck, bugs_grouped, bugs_background, bugs_disk, bugs_network, bugs_retained)
+FILES = (bugs_reported, bugs_named, bugs_stored, bugs_stuck, bugs_grouped, bugs_background, bugs_disk, bugs_network, bugs_retained, bugs_covered)
 BUGS: tuple[Bug, ...] = tuple(bug for file in FILES for bug in file.BUGS)
 
 
@@ -47,9 +48,9 @@ def test_every_oracle_finds_a_planted_bug() -> None:
     assert {oracle for bug in BUGS for oracle in bug.caught_by} == set(ORACLES) - {"fired"}
 
 
-@pytest.mark.parametrize("oracle", ["purity", "integrity"])
+@pytest.mark.parametrize("oracle", ["purity", "integrity", "coverage"])
 def test_some_bugs_are_found_by_one_oracle_only(oracle: str, sound: Rig) -> None:
-    """``purity`` and ``integrity`` each find a bug that no other oracle finds."""
+    """``purity``, ``integrity`` and ``coverage`` each find a bug that no other oracle finds."""
     alone = [bug for bug in BUGS if bug.caught_by == (oracle,)]
     assert alone
     for bug in alone:

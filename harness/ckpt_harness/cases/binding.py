@@ -17,6 +17,7 @@ from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, CallStyle
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import BoundPlan, check_simulable, check_survivable
 from ckpt_harness.faults.protocol import DCP, Capability, Group, Protocol
+from ckpt_harness.judging.oracles.stored import PARTIAL_LOAD
 from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS, Holding, Workload, find_workload
 from ckpt_harness.worlds.launcher import Launch
 
@@ -62,6 +63,11 @@ class BoundCase:
     def overwrites(self) -> bool:
         """Whether each save finds a checkpoint at its place."""
         return self.case.onto == "checkpoint"
+
+    @cached_property
+    def asks_for_less(self) -> bool:
+        """Whether a load asks for less than its checkpoint holds, with a planner that does not say so. The engine may refuse it."""
+        return not self.saves and self.workload.target is not None and self.case.planner != PARTIAL_LOAD
 
     @cached_property
     def coordinators(self) -> frozenset[int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_harness.cases.baseline import Baselines, Damage
+from ckpt_harness.cases.open_files import OpenFiles
 from ckpt_harness.cases.prepare import Scene
 from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.faults.plan import FaultPlan
@@ -107,7 +108,12 @@ def fingerprints(scene: Scene) -> Fingerprints:
 
 
 def left_behind(
-    scene: Scene, results: Sequence[RankResult], history: History, endings: Mapping[str, Mapping[int, RankEnding]], before: Fingerprints
+    scene: Scene,
+    results: Sequence[RankResult],
+    history: History,
+    endings: Mapping[str, Mapping[int, RankEnding]],
+    before: Fingerprints,
+    held: OpenFiles,
 ) -> Iterator[str]:
     """Finds what goes on, or lies about, though all operations have ended.
 
@@ -117,6 +123,7 @@ def left_behind(
         history: what has happened.
         endings: operation -> rank -> how it ended.
         before: the fingerprints when all operations had ended; empty if ranks tried again.
+        held: the files that the case has left open.
 
     Yields:
         One text for each thread, process, file, and error that escaped.
@@ -130,6 +137,7 @@ def left_behind(
         succeeded = all(ending.outcome.kind == "returned" for ending in endings[operation].values())
         for place, then in zip(scene.places[operation], contents, strict=True):
             yield from files_left(operation, then, scene.bound.engine.fingerprint(place), succeeded)
+    yield from held.left()
 
 
 def files_left(operation: str, then: Mapping[str, str], now: Mapping[str, str], succeeded: bool) -> Iterator[str]:

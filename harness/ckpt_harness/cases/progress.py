@@ -17,12 +17,16 @@ class RankEnding:
         operation: name of the operation, such as ``save[1]``.
         outcome: how it ended.
         wrong: what is wrong with the state that was loaded; None unless a load returned.
+        saved: names of the entries that the rank saved into the checkpoint of a load; empty unless the load asks for less than was saved.
+        holds: names of the entries that the rank holds after such a load.
         futures: name (``upload``, ``staging``) -> how the future ended that an async save returned under this name.
     """
 
     operation: str
     outcome: Outcome
     wrong: tuple[str, ...] | None = None
+    saved: frozenset[str] = frozenset()
+    holds: frozenset[str] = frozenset()
     futures: Mapping[str, Outcome] = field(default_factory=dict)
 
 

@@ -117,7 +117,8 @@ class RankProgram:
         yield from save_all(self.bound, member, injector, targets, progress.over)
 
     def _save_or_load(self, member: Member, storage: Any, save: int, injector: Injector, progress: Progress) -> RankEnding:
-        plain = self.bound.workload.make(member.context(save if self.bound.saves else None))
+        workload = self.bound.workload
+        plain = workload.make(member.context(save)) if self.bound.saves else workload.make_target(member.context(None))
         if self.bound.case.coordinator:
             # DCP calls a Stateful only if rank 0 coordinates. With another coordinator, users of DCP call state_dict() themselves.
             plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
@@ -130,8 +131,12 @@ class RankProgram:
                 if progress.over():
                     raise  # the world unwinds this rank
                 return RankEnding(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
-        wrong = None if self.bound.saves else self._compare(member, passed, state)
-        return RankEnding(name, Outcome("returned", finished_at=current().now()), wrong)
+        returned = Outcome("returned", finished_at=current().now())
+        if self.bound.saves:
+            return RankEnding(name, returned)
+        loaded, context = held(passed, state), member.context(PREVIOUS)
+        saved, holds = workload.unread(loaded, context)
+        return RankEnding(name, returned, tuple(workload.wrong_after_load(loaded, context)), saved, holds)
 
     def _call_engine(self, member: Member, state: State, storage: Any, injector: Injector) -> None:
         """Calls the engine with a faulty storage object and a faulty planner."""
@@ -144,16 +149,6 @@ class RankProgram:
             reader = FaultyStorageReader.sharing(storage, injector)
             load_planner = FaultyLoadPlanner.sharing(engine.make_load_planner(kind), injector)
             engine.load(state, reader, load_planner, place, member.call)
-
-    def _compare(self, member: Member, passed: State, state: State) -> tuple[str, ...]:
-        """What is wrong with what the caller holds after a load.
-
-        Args:
-            member: the rank's membership in its group.
-            passed: the caller's own objects, as :func:`ckpt_harness.workloads.held.remembered` has kept them.
-            state: the state that was loaded.
-        """
-        return tuple(self.bound.workload.mismatches(held(passed, state), member.context(PREVIOUS)))
 
 
 def in_process(case: Case, places: Places) -> None:

@@ -21,7 +21,7 @@ def ranks_that_retry(bound: BoundCase, expected: Forecast, endings: Mapping[str,
         storage: what each group left.
     """
     retrying: frozenset[int] = frozenset()
-    if not bound.case.retry:
+    if not bound.case.retry or bound.asks_for_less:  # what the engine may refuse proves nothing about its recovery
         return retrying
     for number, group in enumerate(bound.groups):
         committed = any(groups[number].committed for groups in storage.values())

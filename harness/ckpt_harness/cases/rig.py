@@ -93,6 +93,8 @@ class Rig:
         """Says how the operations of a case have to end, once a history shows which of two saves at once its faults struck."""
         trace = self.trace(bound)
         before = forecast(bound.plan, trace, timeout=GROUP_TIMEOUT)
+        if bound.asks_for_less:
+            before = before.refusable()
         if len(bound.case.operations) == 1 or all(fault.operation is not None for fault in bound.case.plan):
             return lambda _: before
         return lambda history: forecast(bound.plan, trace, timeout=GROUP_TIMEOUT, firings=Firings.of(history))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ckpt_harness.cases.act import act
 from ckpt_harness.cases.baseline import Baselines
 from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.look import Fingerprints, Storage, fingerprints, left_behind, look_at_storage
 from ckpt_harness.cases.observer import Observer
+from ckpt_harness.cases.open_files import OpenFiles
 from ckpt_harness.cases.prepare import Scene, prepared
+from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.cases.read_back import ReadBack
 from ckpt_harness.cases.retry import ranks_that_retry
 from ckpt_harness.cases.workspace import Workspace
@@ -89,6 +91,7 @@ class _Run:
         self._retry: dict[int, Outcome] | None = None
         self._retry_wrong: list[str] = []
         self._left: tuple[str, ...] = ()
+        self._open_files = OpenFiles(workspace.root, in_this_process=scene.bound.case.world == "simulated")
         self._reader = ReadBack(scene, workspace)
         self.observer = Observer(scene.bound, workspace)
 
@@ -126,7 +129,8 @@ class _Run:
             self._storage = look_at_storage(self._scene, self._baselines, observer.history)
         self._outcomes = observer.outcomes(results)
         self._retry = observer.retry_outcomes(results) or None
-        self._left = tuple(left_behind(self._scene, results, observer.history, observer.endings, self._fingerprints))
+        self._open_files.look(results)
+        self._left = tuple(left_behind(self._scene, results, observer.history, observer.endings, self._fingerprints, self._open_files))
 
     def read_back(self) -> None:
         """Reads back what each group saved: in its only try or, if it tried again and succeeded, in its second."""
@@ -183,9 +187,10 @@ class _Run:
         """Returns everything that the oracles may look at."""
         bound, observer, case = self._scene.bound, self.observer, self._scene.bound.case
         loaded: dict[str, dict[int, tuple[str, ...]]] = {}
-        futures = {}
+        futures, unread = {}, {}
         for operation, endings in observer.endings.items():
             loaded[operation] = {rank: ending.wrong for rank, ending in endings.items() if ending.wrong is not None}
+            unread[operation] = _unread(endings.values())
             futures[operation] = {rank: ending.futures for rank, ending in endings.items() if ending.futures}
         return Evidence(
             forecast=self._expecting(observer.history),
@@ -194,8 +199,10 @@ class _Run:
             optional=frozenset(str(fault) for fault in case.plan if fault.optional),
             storage=self._storage,
             loaded={} if bound.saves else loaded,
+            unread=unread if bound.asks_for_less else {},
             futures=futures,
             left=self._left,
+            not_looked_at=() if self._open_files.seen else ("open files",),
             retry=self._retry,
             retry_mismatches=tuple(self._retry_wrong),
             background=f"{case.executor} {case.staging} {case.overlap}",
@@ -209,6 +216,16 @@ class _Run:
             history=observer.history,
             in_turns=case.world == "simulated",
         )
+
+
+def _unread(endings: Iterable[RankEnding]) -> tuple[str, ...]:
+    """The names of the entries that a rank saved into a checkpoint, and that no rank holds after loading it."""
+    saved: set[str] = set()
+    held: set[str] = set()
+    for ending in endings:
+        saved |= ending.saved
+        held |= ending.holds
+    return tuple(sorted(saved - held))
 
 
 def _evidence_of_no_baseline(scene: Scene) -> Evidence:

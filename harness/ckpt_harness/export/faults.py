@@ -11,6 +11,7 @@ from ckpt_harness.export.errors import raising
 from ckpt_harness.export.methods import CLASSES, STATEFUL, final_statement, head, signature_of
 from ckpt_harness.export.statements import counts, ends, falsified, guarded, indented, is_late, stall
 from ckpt_harness.export.struck import Struck
+from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects import Delay, Exit, FailFuture, Hang, Kill, NeverComplete, Raise, Skip, WrongResult
 
 STAGERS = {"blocking": "dcp.staging.BlockingAsyncStager", "background": "dcp.staging.DefaultStager"}
@@ -180,22 +181,39 @@ class Faults:
 
     def _act_late(self, struck: Struck) -> list[str]:
         effect, site = struck.fault.effect, struck.fault.at
-        if isinstance(effect, WrongResult) and site.is_future:
-            return ["written = result.value()", f"result.value = lambda: {falsified(effect, 'written')}"]
+        if site.name == "stager.stage.future":
+            return self._stage_late(struck)
+        if site.is_future:
+            return self._future_late(struck)
         if isinstance(effect, WrongResult):
             if site.result == "plans" and effect.kind != "none":
                 return [f"return {falsified(effect, 'result[0]')}, result[1]"]
             return [f"return {falsified(effect, 'result')}"]
-        if site.name == "stager.stage.future":
-            return self._stage_late(struck)
-        if isinstance(effect, FailFuture):
-            return ["def fail():", *indented(self._raise(struck, effect.error)), f"result.{effect.at} = fail"]
-        if site.is_future:
-            return ["def wait():", *indented(stall(effect)), "result.wait = wait"]
         return self._act(struck, "")
 
+    def _future_late(self, struck: Struck) -> list[str]:
+        """Changes or replaces the future of a storage."""
+        effect = struck.fault.effect
+        if isinstance(effect, WrongResult):
+            return ["written = result.value()", f"result.value = lambda: {falsified(effect, 'written')}"]
+        if isinstance(effect, FailFuture) and effect.at == "wait":
+            return self._failed_future(struck, effect.error)
+        if isinstance(effect, FailFuture):
+            return ["def fail():", *indented(self._raise(struck, effect.error)), "result.value = fail"]
+        if isinstance(effect, NeverComplete):
+            return ["result = torch.futures.Future()  # never completes"]
+        return ["def wait():", *indented(stall(effect)), "result.wait = wait"]
+
+    def _failed_future(self, struck: Struck, error: str) -> list[str]:
+        """Replaces the future of a storage by a failed future of torch, which is what the engine gets from a storage that fails."""
+        raised = indented(self._raise(struck, error))
+        if isinstance(error_specs.injected(error, struck.fault.site, struck.ranks[0]), Exception):
+            return ["try:", *raised, "except Exception as error:", *indented(["result = torch.futures.Future()", "result.set_exception(error)"])]
+        refused = "result._set_unwrap_func(fail)  # which set_exception does, for an Exception only"
+        return ["def fail(_):", *raised, "result = torch.futures.Future()", refused, "result.set_result(None)"]
+
     def _stage_late(self, struck: Struck) -> list[str]:
-        """Replaces the future of a staging by struck that ends otherwise; DCP asks whether it has ended, so struck that fails has done so by then."""
+        """Replaces the future of a staging by a future that ends otherwise. DCP asks whether it has ended, so a future that fails has failed by then."""
         effect = struck.fault.effect
         if isinstance(effect, FailFuture):
             failing = ["def fail():", *indented(self._raise(struck, effect.error)), "result = self._staging_executor.submit(fail)"]

@@ -9,6 +9,7 @@ import builtins
 import errno
 import importlib
 import os
+import pickle
 import re
 from collections.abc import Callable
 
@@ -175,6 +176,23 @@ def make(spec: str, message: str) -> BaseException:
     kind = _import(name) if _DOTTED.match(name) else _builtin(name)
     assert kind is not None, f"{spec!r} was checked when the plan was parsed"
     return kind(message)
+
+
+def crosses(spec: str) -> bool:
+    """Whether an error can be sent to another rank: it can be pickled, and unpickled.
+
+    Args:
+        spec: the error's name, as :func:`check` accepts it.
+
+    Example:
+        >>> crosses("OSError:EIO"), crosses("unloadable")
+        (True, False)
+    """
+    try:
+        pickle.loads(pickle.dumps(make(spec, "a test")))
+    except Exception:  # noqa: BLE001  (pickle raises errors of many types, and a class may raise any in its constructor)
+        return False
+    return True
 
 
 def of_system(number: str) -> OSError:

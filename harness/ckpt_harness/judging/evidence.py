@@ -100,8 +100,10 @@ class Evidence:
         optional: texts of the faults that need not fire.
         storage: operation -> what the operation left on storage, one item for each group of ranks.
         loaded: load operation -> rank -> what came back wrong.
+        unread: load operation -> names of the entries that its checkpoint holds, and that no rank holds after the load.
         futures: async save -> rank -> name (``upload``, ``staging``) -> what the returned future reports at the end of the case.
-        left: what outlived the operations: threads, processes, files, errors that nothing caught.
+        left: what outlived the operations: threads, processes, files, open files, errors that nothing caught.
+        not_looked_at: what else could have been left, and cannot be seen on this system.
         retry: rank -> outcome of the second attempt, with the faults healed; None if there was none.
         retry_mismatches: what was wrong with what the second attempt saved or loaded.
         background: how an async save was done: executor, staging and overlap, as ``ckpt_harness.faults.calling`` names them.
@@ -123,8 +125,10 @@ class Evidence:
     optional: frozenset[str] = frozenset()
     storage: Mapping[str, Sequence[StorageEvidence]] = field(default_factory=dict)
     loaded: Mapping[str, Mapping[int, tuple[str, ...]]] = field(default_factory=dict)
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     futures: Mapping[str, Mapping[int, Mapping[str, Outcome]]] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    not_looked_at: tuple[str, ...] = ()
     retry: Mapping[int, Outcome] | None = None
     retry_mismatches: tuple[str, ...] = ()
     background: str = "thread writer none"

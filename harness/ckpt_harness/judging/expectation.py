@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ckpt_harness.faults.effects import BitFlip, Misdirect, Skip, StaleRead, TornWrite, Truncate, WrongResult, ZeroFill
 from ckpt_harness.faults.plan import BoundFault
@@ -129,3 +129,14 @@ class Forecast:
 
     expectations: tuple[Expectation, ...]
     unreachable: frozenset[tuple[str, int]]
+
+    def refusable(self) -> Forecast:
+        """Returns the forecast of operations that the engine may also refuse, with an error of its own, as long as all ranks agree.
+
+        Example:
+            >>> owed = Forecast((Expectation("load[1]", (0, 1), Ending.SUCCEEDS),), frozenset())
+            >>> owed.refusable().expectations[0].ending.name
+            'UNDETERMINED'
+        """
+        open_ended = [replace(owed, ending=Ending.UNDETERMINED) if owed.ending is Ending.SUCCEEDS else owed for owed in self.expectations]
+        return replace(self, expectations=tuple(open_ended))

@@ -118,7 +118,7 @@ class _Model:
             if impact.raised and self._sections.is_map(number):
                 # The step fails ahead of its reduce, and the ranks learn of the failure by the collectives behind the reduce.
                 impact.add(self._follow(number + 1, self._ranks, only_collectives=True))
-            fired |= impact.fired
+            fired |= impact.due()
             late.update(impact.late)
             base = self._base(fired, self._sections.step(number))
             if number == self._sections.last and impact.stalled:

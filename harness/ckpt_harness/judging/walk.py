@@ -60,6 +60,7 @@ class Impact:
         stalled: faults that make their rank wait for ever, or end it.
         unclear: faults without certain consequences.
         fired: (text of the fault, rank).
+        fired_in_collectives: those among them that strike a collective.
         late: rank -> seconds.
         delays: the faults that made ranks late.
         lost_in_collective: whether a fault strikes a collective: its peers may or may not have been informed.
@@ -70,6 +71,7 @@ class Impact:
     stalled: list[Acting] = field(default_factory=list)
     unclear: list[Acting] = field(default_factory=list)
     fired: set[tuple[str, int]] = field(default_factory=set)
+    fired_in_collectives: set[tuple[str, int]] = field(default_factory=set)
     late: Counter[int] = field(default_factory=Counter)
     delays: list[Acting] = field(default_factory=list)
     lost_in_collective: bool = False
@@ -81,10 +83,20 @@ class Impact:
         self.stalled += other.stalled
         self.unclear += other.unclear
         self.fired |= other.fired
+        self.fired_in_collectives |= other.fired_in_collectives
         self.late.update(other.late)
         self.delays += other.delays
         self.lost_in_collective |= other.lost_in_collective
         self.answered |= other.answered
+
+    def due(self) -> set[tuple[str, int]]:
+        """The faults that must fire: (text of the fault, rank).
+
+        A rank whose error cannot be sent may never get to the collectives by which it should report the error, nor may its peers.
+        """
+        if all(_can_be_sent(acting.bound.fault.effect) for acting in self.raised.values()):
+            return self.fired
+        return self.fired - self.fired_in_collectives
 
     def stopped(self) -> set[int]:
         """The ranks that get no further."""
@@ -191,6 +203,8 @@ class Walk:
         acting = Acting(struck, rank, within=self._storage_call.get(rank, "") if SITES[moment.site].layer != "calls" else "")
         if not any(unclear.rank == rank for unclear in impact.unclear):  # behind a wrong result the engine may not reach this fault
             impact.fired.add((str(struck.fault), rank))
+            if _is_collective(moment):
+                impact.fired_in_collectives.add((str(struck.fault), rank))
         return _apply(acting, moment, impact, coordinator)
 
 
@@ -242,6 +256,13 @@ def _error_of(effect: Effect, site: str, rank: int) -> ErrorRecord | None:
     if isinstance(effect, _REFUSALS) or (isinstance(effect, Hang) and SITES[site].layer == "network"):
         return SOME_ERROR  # a store's client gives up at some point, with an error of its own
     return None
+
+
+def _can_be_sent(effect: Effect) -> bool:
+    """Whether the error of an effect can be sent to another rank. Which error becomes of a refusal is for the store's client to say."""
+    if isinstance(effect, (Raise, FailFuture)):
+        return error_specs.crosses(effect.error)
+    return not isinstance(effect, (*_REFUSALS, Hang))
 
 
 class _Occurrences:

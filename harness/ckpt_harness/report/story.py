@@ -85,6 +85,8 @@ def _storage(result: CaseResult) -> Iterator[Text]:
     if lines:
         yield Text("\nstorage", style="bold")
         yield from (Text(f"  {line}") for line in lines)
+    if result.evidence.not_looked_at:
+        yield Text(f"\nnot looked at, since this system does not show it: {', '.join(result.evidence.not_looked_at)}", style="dim")
 
 
 def _subject(judgement: Judgement) -> str:

@@ -22,6 +22,7 @@ from ckpt_harness.workloads.context import Context, State
 from ckpt_harness.workloads.fsdp2 import fsdp2
 from ckpt_harness.workloads.leaves import difference, leaves, overlap, overwrite, saves_of
 from ckpt_harness.workloads.mixed import mixed, tensors
+from ckpt_harness.workloads.partial import longer, shorter
 from ckpt_harness.workloads.plain import divergent, kinds, nested, nested_stateful, objects, on_the_gpu, replicated, stateful
 from ckpt_harness.workloads.quantized import quantized
 from ckpt_harness.workloads.sharded import dtensors, interleaved, sharded
@@ -50,6 +51,8 @@ class Workload:
         make: builds the state for a context.
         holds: content that some engines cannot handle.
         diverged: whether ranks hold different values where they should hold the same. Each entry must then come back exactly as some rank held it.
+        target: builds the target of a load that asks for less than was saved; None if a load asks for everything. A checkpoint that is read back after
+            a save is always asked for everything.
     """
 
     name: str
@@ -57,6 +60,50 @@ class Workload:
     make: Callable[[Context], State]
     holds: frozenset[Holding] = frozenset()
     diverged: bool = False
+    target: Callable[[Context], State] | None = None
+
+    def make_target(self, context: Context) -> State:
+        """Builds the target of a load operation."""
+        return (self.target or self.make)(context)
+
+    def wrong_after_load(self, state: State, context: Context) -> list[str]:
+        """As :meth:`mismatches`, for what a load operation was asked for. Entries that its target lacks may be missing, and must be right if they are not.
+
+        Args:
+            state: what the caller holds after the load.
+            context: the context in which the state was saved.
+        """
+        if self.target is None:
+            return self.mismatches(state, context)
+        unasked = self._names(dataclasses.replace(context, loading=True)) - self._names_asked(context)
+        left_out = {f"{name}: missing" for name in unasked}
+        return [line for line in self.mismatches(state, context) if line not in left_out]
+
+    def unread(self, state: State, context: Context) -> tuple[frozenset[str], frozenset[str]]:
+        """Compares what a rank saved with what it holds after a load operation that asked for less. Both are empty where it asked for everything.
+
+        Args:
+            state: what the caller holds after the load.
+            context: the context in which the state was saved.
+
+        Returns:
+            The names of the entries that the rank saved, and of those that it holds.
+
+        Example:
+            >>> workload, context = find_workload("longer"), Context(rank=0, size=1, save=1, grouped=False, shards=1)
+            >>> saved, holds = workload.unread(workload.make_target(context), context)
+            >>> sorted(saved - holds)
+            ['averages.moment', 'layers[2]', 'optimizer.groups.no decay']
+        """
+        if self.target is None:
+            return frozenset(), frozenset()
+        return self._names(context), frozenset(name for name, _ in leaves("", state))
+
+    def _names(self, context: Context) -> frozenset[str]:
+        return frozenset(name for name, _ in leaves("", self.make(context)))
+
+    def _names_asked(self, context: Context) -> frozenset[str]:
+        return frozenset(name for name, _ in leaves("", self.make_target(dataclasses.replace(context, loading=True))))
 
     def mismatches(self, state: State, context: Context) -> list[str]:
         """Compares a loaded state, bit by bit, with the state that save number ``context.save`` wrote.
@@ -137,6 +184,7 @@ PARALLEL: dict[str, Workload] = _by_name(
     Workload("interleaved", "a ShardedTensor with two shards per rank", interleaved, _SHARDED),
     Workload("fsdp2", "a model under FSDP2 and its optimizer", fsdp2, _OBJECTS),
     Workload("quantized", "weights that are stored with scales and loaded dequantized", quantized, _SHARDED | {Holding.QUANTIZED}),
+    Workload("longer", "containers that are longer in the checkpoint than in the target of a load", longer, _RESHARDED, target=shorter),
     Workload("nested-stateful", "an object with state_dict and load_state_dict inside a dictionary", nested_stateful, _OBJECTS),
     *(SINCE_2_14.values() if CHECKPOINTABLE_TENSORS else ()),
 )

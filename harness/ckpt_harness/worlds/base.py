@@ -58,6 +58,8 @@ class RankResult:
         wait: where the rank hangs.
         finished_at: when the rank ended, in seconds of the world's time.
         left: what the body left running when it ended: threads, processes.
+        left_open: paths of files that the body opened and left open, one for each descriptor; None where that was not looked at: on ranks that share
+            their process, and on systems without ``/proc``.
     """
 
     rank: int
@@ -68,6 +70,7 @@ class RankResult:
     wait: Wait | None = None
     finished_at: float = 0.0
     left: tuple[str, ...] = ()
+    left_open: tuple[str, ...] | None = None
 
 
 class World(Protocol):

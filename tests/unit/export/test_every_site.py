@@ -74,6 +74,15 @@ def test_every_effect_at_a_site_becomes_a_short_script(site: Site, rig: Rig) -> 
         assert text.count("\n") <= LONGEST, plan_text
 
 
+@pytest.mark.parametrize("site", ["writer.write_data.future", "reader.read_data.future"])
+@pytest.mark.parametrize("effect", ["failfuture", "failfuture(wait,SystemExit)", "nevercomplete"])
+def test_a_script_hands_over_a_real_future(site: str, effect: str, rig: Rig) -> None:
+    """A storage that fails returns a failed future, and no future with another method."""
+    text = _exported(Case(FaultPlan.parse(f"{site}@1={effect}"), "save" if site.startswith("writer") else "load"), rig)
+    assert "result = torch.futures.Future()" in text
+    assert "result.wait =" not in text
+
+
 SAMPLE = [
     ("writer.write_data@1=raise(unpicklable)", {}),
     ("writer.write_data@0,2=raise(huge); save_planner.finish_plan@1=delay(2)", {"ranks": 3}),

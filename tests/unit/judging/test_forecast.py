@@ -271,6 +271,20 @@ def test_a_rank_that_fails_ahead_of_the_steps_may_report_it_by_a_collective(rank
     assert owed.ending is Ending.FAILS
 
 
+@pytest.mark.parametrize(
+    ("error", "exchange", "ending"),
+    [
+        ("writer.write_data@1=raise(unpicklable)", "pg.broadcast@0=hang", Ending.STALLS),
+        ("writer.write_data@1=raise(unloadable)", "pg.broadcast@1=raise", Ending.UNDETERMINED),
+        ("writer.write_data@0=raise(local)", "pg.gather@1#2=delay(5)", Ending.FAILS),
+    ],
+)
+def test_behind_an_error_that_cannot_be_sent_a_collective_need_not_be_reached(error: str, exchange: str, ending: Ending) -> None:
+    """The rank may never get to the collective, nor may its peers: the case is judged all the same, and is not vacuous."""
+    (owed,) = forecast(FaultPlan.parse(f"{error}; {exchange}").bind(2), _with_collectives(0)).expectations
+    assert (owed.ending, {fault for fault, _ in owed.must_fire}) == (ending, {error})
+
+
 @pytest.mark.parametrize("exchange", ["pg.broadcast@1=hang", "pg.gather@1#2!after=raise", "writer.write_data@1=delay(1800)"])
 def test_a_lie_may_act_wherever_the_ending_is_open(exchange: str) -> None:
     """A rank that is lost, or late, in a collective may leave the coordinator to commit; what was committed may then be a lie."""

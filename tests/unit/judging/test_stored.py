@@ -65,6 +65,30 @@ def test_filled_wants_no_holes_from_who_may_be_refused() -> None:
     assert _verdict("commitment", _evidence(succeeds, RETURNED, holes)) is Verdict.HOLDS
 
 
+LOADS = Expectation("load[1]", (0, 1), Ending.UNDETERMINED)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "unread", "planner", "verdict"),
+    [
+        (RETURNED, ("layers[2]",), "default", Verdict.VIOLATED),
+        (RETURNED, (), "default", Verdict.HOLDS),
+        (RAISED, ("layers[2]",), "default", Verdict.HOLDS),
+        (RETURNED, ("layers[2]",), "partial-load", Verdict.HOLDS),
+    ],
+)
+def test_coverage_wants_all_that_the_checkpoint_holds(outcome: Outcome, unread: tuple[str, ...], planner: str, verdict: Verdict) -> None:
+    """A load that is refused has left nothing out in silence, and a partial load may leave out what it likes."""
+    assert _verdict("coverage", _evidence(LOADS, outcome, unread={"load[1]": unread}, planner=planner)) is verdict
+
+
+def test_coverage_says_nothing_of_a_load_that_asks_for_everything() -> None:
+    """Nor where a rank did not report success: the others cannot know what it received."""
+    assert list(ORACLES["coverage"](_evidence(LOADS, RETURNED))) == []
+    mixed = replace(_evidence(LOADS, RETURNED, unread={"load[1]": ("of rank 1",)}), outcomes={"load[1]": {0: RETURNED, 1: RAISED}})
+    assert _verdict("coverage", mixed) is Verdict.HOLDS
+
+
 @pytest.mark.parametrize("capabilities", [frozenset[Capability](), frozenset(Capability)])
 def test_filled_wants_no_holes_after_a_failed_save(capabilities: frozenset[Capability]) -> None:
     """Whatever marker the engine claims: a load that an unfinished checkpoint refuses is fine, and success with holes is not."""

@@ -19,7 +19,7 @@ from ckpt_harness.judging.oracles.background import futures, hygiene, isolation
 from ckpt_harness.judging.oracles.base import one_line
 from ckpt_harness.judging.oracles.calls import agreement, bounded, fired, recovery
 from ckpt_harness.judging.oracles.order import course
-from ckpt_harness.judging.oracles.stored import commitment, filled, integrity, purity
+from ckpt_harness.judging.oracles.stored import commitment, coverage, filled, integrity, purity
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 __all__ = ["ORACLES", "Oracle", "claim_of", "judge"]
@@ -36,6 +36,7 @@ ORACLES: dict[str, Oracle] = {
     "integrity": integrity,
     "course": course,
     "filled": filled,
+    "coverage": coverage,
     "futures": futures,
     "isolation": isolation,
     "hygiene": hygiene,

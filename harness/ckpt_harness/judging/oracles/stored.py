@@ -9,6 +9,8 @@ from ckpt_harness.judging.expectation import Ending, Expectation
 from ckpt_harness.judging.oracles.base import judged, judged_place
 from ckpt_harness.judging.verdict import Judgement
 
+PARTIAL_LOAD = "partial-load"
+"""The kind of planner by which a case asks for a part of a checkpoint."""
 _SHOWN = 3
 """Differences that a reason quotes of one load."""
 
@@ -100,6 +102,17 @@ def filled(evidence: Evidence) -> Iterator[Judgement]:
             reasons += _wrong_loads(storage.holes, ", after the save had failed, with success")
         if storage.refusable or (failed and storage.saves):
             yield judged_place("filled", operation, storage, reasons)
+
+
+def coverage(evidence: Evidence) -> Iterator[Judgement]:
+    """A load that reports success leaves out nothing that the checkpoint holds, unless its planner allows a partial load."""
+    for expectation in evidence.forecast.expectations:
+        if expectation.operation not in evidence.unread or evidence.planner == PARTIAL_LOAD:
+            continue
+        outcomes = evidence.of(expectation)
+        succeeded = bool(outcomes) and all(outcome.kind == "returned" for outcome in outcomes.values())
+        names = evidence.unread[expectation.operation] if succeeded else ()
+        yield judged("coverage", expectation, [f"success, though no rank has received {', '.join(names)} of the checkpoint"] if names else [])
 
 
 def _wrong_on_ranks(evidence: Evidence, expectation: Expectation) -> list[str]:

@@ -163,6 +163,7 @@ class Ended(NamedTuple):
         record: the exception as data.
         at: when it ended, in seconds of the world's time.
         left: threads and processes of the body that are still running.
+        left_open: files that the body has left open; see :attr:`ckpt_harness.worlds.base.RankResult.left_open`.
     """
 
     outcome: Literal["returned", "raised"]
@@ -170,6 +171,7 @@ class Ended(NamedTuple):
     record: ErrorRecord | None
     at: float
     left: tuple[str, ...] = ()
+    left_open: tuple[str, ...] | None = None
 
 
 class Settled(NamedTuple):

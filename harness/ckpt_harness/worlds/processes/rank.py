@@ -27,7 +27,7 @@ import torch.distributed as dist
 from ckpt_harness import _torch, runtime
 from ckpt_harness.errors import UsageError
 from ckpt_harness.history import ErrorRecord
-from ckpt_harness.worlds import garbage
+from ckpt_harness.worlds import descriptors, garbage
 from ckpt_harness.worlds.base import Faults
 from ckpt_harness.worlds.fair_clock import FairClock
 from ckpt_harness.worlds.processes import hooks, joining, messages, thread_watch
@@ -232,6 +232,7 @@ class Rank(Reporting):
             return
         self._idle = frozenset(thread.ident for thread in threading.enumerate() if thread is not threading.current_thread() and thread.ident)
         self._elders = frozenset(thread_watch.children())
+        before = descriptors.open_files()
         value: Any
         hooks.ask(faults)
         try:
@@ -245,8 +246,9 @@ class Rank(Reporting):
             _flush()
         garbage.collect()
         at, left = self.now(), tuple(self._left())
+        left_open = descriptors.left_open(before, descriptors.open_files())
         self._part_from_processes()
-        self._send(Ended("returned" if record is None else "raised", _pickled(value), record, at, left))
+        self._send(Ended("returned" if record is None else "raised", _pickled(value), record, at, left, left_open))
 
     def _left(self) -> Iterator[str]:
         """Threads and processes of the body that are still running, except those of multiprocessing itself."""

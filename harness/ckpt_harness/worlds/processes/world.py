@@ -375,7 +375,7 @@ def _result(rank: int, ended: Ended) -> RankResult:
         if ended.outcome == "returned":
             raise UsageError(f"the value that the body returned on rank {rank} cannot be unpickled: {error}") from error
     if ended.outcome == "raised":
-        return RankResult(rank, "raised", error=value, record=ended.record, finished_at=ended.at, left=ended.left)
+        return RankResult(rank, "raised", error=value, record=ended.record, finished_at=ended.at, left=ended.left, left_open=ended.left_open)
     if ended.payload is None:
         raise UsageError(f"the value that the body returned on rank {rank} cannot be pickled, so it cannot be sent to this process")
-    return RankResult(rank, "returned", value=value, finished_at=ended.at, left=ended.left)
+    return RankResult(rank, "returned", value=value, finished_at=ended.at, left=ended.left, left_open=ended.left_open)

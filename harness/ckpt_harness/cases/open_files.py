@@ -1,0 +1,59 @@
+"""The files that a case leaves open, below the directory that it runs in."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ckpt_harness.worlds.base import RankResult
+from ckpt_harness.worlds.descriptors import left_open, open_files
+
+
+class OpenFiles:
+    """The files below a directory that a case leaves open. What libraries keep open elsewhere is no doing of the case.
+
+    Simulated ranks share this process, so a file that one of them leaves open is found here, and of no particular rank. A rank that is a process of its
+    own looks at its own descriptors, and at no file that this process has open.
+
+    Args:
+        root: the directory that the case runs in.
+        in_this_process: whether the ranks share this process.
+    """
+
+    def __init__(self, root: Path, *, in_this_process: bool) -> None:
+        self._root = Path(os.path.realpath(root))
+        self._here = in_this_process
+        self._before = open_files() if in_this_process else None
+        self._by_owner: dict[str, tuple[str, ...] | None] = {}
+
+    def look(self, results: Sequence[RankResult]) -> None:
+        """The world is over: notes which files are open that were not.
+
+        Args:
+            results: how each rank ended.
+        """
+        if self._here:
+            self._by_owner = {"": left_open(self._before, open_files())}
+        else:
+            self._by_owner = {f"rank {result.rank}: ": result.left_open for result in results if result.outcome in ("returned", "raised")}
+
+    @property
+    def seen(self) -> bool:
+        """Whether the system says which files are open."""
+        return None not in self._by_owner.values()
+
+    def left(self) -> Iterator[str]:
+        """Yields a text for each file that is open.
+
+        Example:
+            >>> case, (rank,) = OpenFiles(Path("/work"), in_this_process=False), [RankResult(0, "returned", left_open=("/work/a", "/work/a", "/etc/hosts"))]
+            >>> case.look([rank])
+            >>> list(case.left())
+            ['rank 0: a is still open, with 2 descriptors']
+        """
+        for owner, paths in self._by_owner.items():
+            files = [Path(path).relative_to(self._root) for path in paths or () if Path(path).is_relative_to(self._root)]
+            for file, count in Counter(files).items():
+                yield f"{owner}{file} is still open" + (f", with {count} descriptors" if count > 1 else "")

@@ -1,0 +1,49 @@
+"""A storage that leaves a descriptor open at each commit, and one that closes what it opens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.checkpoint import FileSystemWriter
+
+from ckpt_harness.engines.filesystem import FileSystemEngine
+
+
+class LeakingWriter(FileSystemWriter):
+    """Syncs its directory after a commit, and forgets to close it."""
+
+    def finish(self, metadata, results):
+        FileSystemWriter.finish(self, metadata, results)
+        os.fsync(os.open(self.path, os.O_RDONLY))
+
+
+class KeepingWriter(FileSystemWriter):
+    """Keeps the commit marker open as long as it lives itself, and once for all a file that is none of the case's."""
+
+    log: Any = None
+
+    def finish(self, metadata, results):
+        FileSystemWriter.finish(self, metadata, results)
+        self.marker = (Path(self.path) / ".metadata").open("rb")
+        if KeepingWriter.log is None:
+            KeepingWriter.log = os.open(os.devnull, os.O_WRONLY)
+
+
+class LeakingEngine(FileSystemEngine):
+    """DCP with ``LeakingWriter``."""
+
+    def make_writer(self, place: str) -> Any:
+        return LeakingWriter(place, **self._writer_options)
+
+
+class KeepingEngine(FileSystemEngine):
+    """DCP with ``KeepingWriter``."""
+
+    def make_writer(self, place: str) -> Any:
+        return KeepingWriter(place, **self._writer_options)
+
+
+LEAKING = LeakingEngine("leaking", "leaves a descriptor open at each commit", sync_files=False)
+TIDY = KeepingEngine("tidy", "keeps a file open as long as it is used", sync_files=False)
