@@ -37,6 +37,16 @@ except ImportError:
 
 __all__ = ["FsspecFileSystem", "FsspecReader", "FsspecWriter"]
 
+# --- facts of releases that nothing but the release number shows ---------------------------------------------------------
+
+_RELEASE = torch.torch_version.TorchVersion(torch.__version__)  # compares with texts as releases: 2.9 comes before 2.12
+
+METADATA_ERRORS_ARE_QUOTED = _RELEASE >= "2.12"
+"""Whether the ``AssertionError`` that a load raises in place of an error of ``read_metadata`` quotes that error (DCP-003)."""
+
+OWN_STAGER_IS_CLOSED = _RELEASE >= "2.13"
+"""Whether ``async_save`` calls ``close`` of the stager that it made itself. Before, nobody does."""
+
 # --- ranks as threads (used by ckpt_harness.worlds.simulated) ------------------------------------------------------------
 
 SIMULATED_BACKEND = "simulated"

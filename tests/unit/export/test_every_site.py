@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ckpt_harness._torch import OWN_STAGER_IS_CLOSED
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.errors import UsageError
@@ -23,7 +24,7 @@ from ckpt_harness.faults.sites import SITES, OperationKind, Site
 pytestmark = pytest.mark.usefixtures("silence")
 
 INJECTABLE = [site for site in SITES.values() if site.side != "executor" and site.layer == "calls"]
-NEVER_CALLED = {"load_planner.resolve_bytes", "pg.barrier", "writer.synchronize_staging"}
+NEVER_CALLED = {"load_planner.resolve_bytes", "pg.barrier", "writer.synchronize_staging"} | (set() if OWN_STAGER_IS_CLOSED else {"stager.close"})
 """Sites that the engines at hand do not call."""
 EACH_ERROR = {"writer.write_data", "writer.finish", "reader.read_data", "state.state_dict"}
 STAGING = {"stager.stage.future": "background"} | dict.fromkeys(("stager.stage", "stager.synchronize_staging", "stager.close"), "engine")
