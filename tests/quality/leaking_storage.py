@@ -20,7 +20,7 @@ class LeakingWriter(FileSystemWriter):
 
 
 class KeepingWriter(FileSystemWriter):
-    """Keeps the commit marker open as long as it lives itself, and once for all a file that is none of the case's."""
+    """Keeps the commit marker open as long as it lives itself, and one file elsewhere for good."""
 
     log: Any = None
 
@@ -28,7 +28,7 @@ class KeepingWriter(FileSystemWriter):
         FileSystemWriter.finish(self, metadata, results)
         self.marker = (Path(self.path) / ".metadata").open("rb")
         if KeepingWriter.log is None:
-            KeepingWriter.log = os.open(os.devnull, os.O_WRONLY)
+            KeepingWriter.log = os.open(__file__, os.O_RDONLY)
 
 
 class LeakingEngine(FileSystemEngine):
@@ -45,5 +45,21 @@ class KeepingEngine(FileSystemEngine):
         return KeepingWriter(place, **self._writer_options)
 
 
+class ForgetfulWriter(FileSystemWriter):
+    """Reads a file elsewhere at each commit, and leaves it open."""
+
+    def finish(self, metadata, results):
+        FileSystemWriter.finish(self, metadata, results)
+        os.open(__file__, os.O_RDONLY)
+
+
+class ForgetfulEngine(FileSystemEngine):
+    """DCP with ``ForgetfulWriter``."""
+
+    def make_writer(self, place: str) -> Any:
+        return ForgetfulWriter(place, **self._writer_options)
+
+
+FORGETFUL = ForgetfulEngine("forgetful", "leaves a file elsewhere open at each commit", sync_files=False)
 LEAKING = LeakingEngine("leaking", "leaves a descriptor open at each commit", sync_files=False)
 TIDY = KeepingEngine("tidy", "keeps a file open as long as it is used", sync_files=False)

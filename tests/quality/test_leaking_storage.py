@@ -25,6 +25,16 @@ def test_a_storage_that_leaves_descriptors_open_is_found_in_every_case(world: Wo
         assert rig.run(Case(world=world)).verdict is Verdict.HOLDS
 
 
+def test_a_file_elsewhere_is_charged_if_each_run_leaves_it_open() -> None:
+    """The first run alone could have opened it for good."""
+    with Rig() as rig:
+        result = rig.run(Case(engine="leaking_storage:FORGETFUL"))
+    assert result.verdict is Verdict.VIOLATED
+    (violation,) = [judgement for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED]
+    assert violation.oracle == "hygiene"
+    assert violation.reason.startswith("each run leaves a file open: ")
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_files_that_are_closed_in_time_are_nobodys_fault(world: WorldName) -> None:
     """A storage may keep files open as long as it is used, and a library may keep other files open for good."""

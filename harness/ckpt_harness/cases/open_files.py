@@ -10,6 +10,9 @@ from pathlib import Path
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.descriptors import left_open, open_files
 
+_OF_THE_SYSTEM = ("/dev/", "/proc/", "/sys/")
+"""Where paths begin that lead to no file of a disk."""
+
 
 class OpenFiles:
     """The files below a directory that a case leaves open. What libraries keep open elsewhere is no doing of the case.
@@ -54,6 +57,17 @@ class OpenFiles:
             ['rank 0: a is still open, with 2 descriptors']
         """
         for owner, paths in self._by_owner.items():
-            files = [Path(path).relative_to(self._root) for path in paths or () if Path(path).is_relative_to(self._root)]
+            files = [Path(path).relative_to(self._root) for path in paths or () if self._is_inside(path)]
             for file, count in Counter(files).items():
                 yield f"{owner}{file} is still open" + (f", with {count} descriptors" if count > 1 else "")
+
+    def elsewhere(self) -> tuple[str, ...]:
+        """The files outside of the directory that ranks of this process have opened and left open. A library may have opened them for good.
+
+        Devices do not count. Ranks that are processes are not looked at: each new process opens what its libraries need.
+        """
+        paths = (self._by_owner.get("") or ()) if self._here else ()
+        return tuple(path for path in paths if not self._is_inside(path) and not path.startswith(_OF_THE_SYSTEM))
+
+    def _is_inside(self, path: str) -> bool:
+        return Path(path).is_relative_to(self._root)

@@ -202,6 +202,7 @@ class _Run:
             unread=unread if bound.asks_for_less else {},
             futures=futures,
             left=self._left,
+            opened_elsewhere=self._open_files.elsewhere(),
             not_looked_at=() if self._open_files.seen else ("open files",),
             retry=self._retry,
             retry_mismatches=tuple(self._retry_wrong),

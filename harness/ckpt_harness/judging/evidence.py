@@ -103,6 +103,7 @@ class Evidence:
         unread: load operation -> names of the entries that its checkpoint holds, and that no rank holds after the load.
         futures: async save -> rank -> name (``upload``, ``staging``) -> what the returned future reports at the end of the case.
         left: what outlived the operations: threads, processes, files, open files, errors that nothing caught.
+        opened_elsewhere: files that were left open and that do not belong to the case: left behind only if every run of the case leaves some.
         not_looked_at: what else could have been left, and cannot be seen on this system.
         retry: rank -> outcome of the second attempt, with the faults healed; None if there was none.
         retry_mismatches: what was wrong with what the second attempt saved or loaded.
@@ -128,6 +129,7 @@ class Evidence:
     unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     futures: Mapping[str, Mapping[int, Mapping[str, Outcome]]] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    opened_elsewhere: tuple[str, ...] = ()
     not_looked_at: tuple[str, ...] = ()
     retry: Mapping[int, Outcome] | None = None
     retry_mismatches: tuple[str, ...] = ()

@@ -303,7 +303,8 @@ def test_every_oracle_is_asked_and_says_what_it_found() -> None:
     upload = {"async_save[1]": {0: {"upload": RETURNED}}}
     stored = {"async_save[1]": [StorageEvidence(committed=True, mismatches={"2 ranks": ()}, later=("x",), saves={"2 ranks": (1, 2)})]}
     flip = Acting(FaultPlan.parse("fs.read@1=bitflip").bind(2, 0).faults[0], 1)
-    found += judge(_evidence(replace(load, ending=Ending.UNDETERMINED, decisive=(flip,)), RETURNED, RETURNED, loaded={"load[1]": {0: ("x",)}}))
+    part = {"loaded": {"load[1]": {0: ("x",)}}, "unread": {"load[1]": ("x",)}}
+    found += judge(_evidence(replace(load, ending=Ending.UNDETERMINED, decisive=(flip,)), RETURNED, RETURNED, **part))
     found += judge(_evidence(replace(SUCCEEDS, operation="async_save[1]"), RETURNED, RETURNED, futures=upload, storage=stored, left=("a thread",)))
     assert {judgement.oracle for judgement in found} == set(ORACLES)
     assert all(bool(judgement.reason) == (judgement.verdict is not Verdict.HOLDS) for judgement in found)
