@@ -111,7 +111,7 @@ def test_one(ckpt_rig, bound):
     assert line == f"ckpt-harness replay writer.write_data@0=raise --op save --ranks 2 --engine {SECRETIVE} --workload replicated"
     assert "1 violated" in report, "what hypothesis met while it shrank does not count"
 
-    replayed = subprocess.run([sys.executable, "-m", "ckpt_harness", *shlex.split(line)[1:]], capture_output=True, text=True, timeout=60, check=False)
+    replayed = subprocess.run([sys.executable, "-m", "ckpt_harness", *shlex.split(line)[1:]], capture_output=True, text=True, timeout=250, check=False)
     assert replayed.returncode == 1, replayed.stderr
     assert "rank 1" in replayed.stdout
     assert "VIOLATED" in replayed.stdout
@@ -187,10 +187,10 @@ def pytest_unconfigure():
 """)
     pytester.makepyfile("def test_one(): pass\n")
     options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:randomly")
-    with_plugin = pytester.runpytest_subprocess(*options, timeout=60)
+    with_plugin = pytester.runpytest_subprocess(*options, timeout=250)
     light = ["", ".fixtures", ".names", ".options", ".stash", ".workers"]
     assert with_plugin.outlines[-1] == f"imported: {[f'ckpt_harness.pytest_plugin{name}' for name in light]}"
-    without = pytester.runpytest_subprocess(*options, "-p", "no:ckpt_harness", timeout=60)
+    without = pytester.runpytest_subprocess(*options, "-p", "no:ckpt_harness", timeout=250)
     assert without.outlines[-1] == "imported: []"
     assert _timeless(with_plugin.outlines[:-1]) == _timeless(without.outlines[:-1])
 
@@ -209,6 +209,6 @@ def test_one():
     assert settings().derandomize is {derandomized}
     assert settings.get_current_profile_name() == "ckpt-{profile}"
 """)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", f"--ckpt-profile={profile}", timeout=60)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", f"--ckpt-profile={profile}", timeout=250)
     result.assert_outcomes(passed=1)
     assert f"profile ckpt-{profile}" in result.stdout.str().partition("collected")[0]

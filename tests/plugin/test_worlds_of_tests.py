@@ -162,7 +162,7 @@ def test_workers_together_run_no_more_ranks_than_the_machine_bears(pytester):
     """The controller says how many: of two workers with ranks to run, each waits for its turn."""
     pytester.makeconftest("from ckpt_harness.worlds.processes import turns\nturns.bearable = lambda processors, memory: 4\n")
     pytester.makepyfile(test_inner=SHARED)
-    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", timeout=110)
+    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", timeout=250)
     result.assert_outcomes(passed=4)
 
     spans = [span for line in Path("ran.jsonl").read_text(encoding="ascii").splitlines() for span in json.loads(line)]

@@ -15,7 +15,7 @@ from needs import LAUNCHED
 
 import ckpt_harness
 
-LIMIT = 110
+LIMIT = 250
 """Seconds until a script is ended."""
 
 

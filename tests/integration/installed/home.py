@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-LIMIT = 200
+LIMIT = 250
 """Seconds that a command may take."""
 
 

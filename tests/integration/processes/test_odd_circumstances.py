@@ -28,7 +28,7 @@ from ckpt_harness.worlds.processes.evidence import Stopped
 from ckpt_harness.worlds.processes.messages import Where
 from ckpt_harness.worlds.processes.warm_ranks import Terms
 
-LIMIT = 60.0
+LIMIT = 250.0
 """Seconds that anything here may take on a machine that is busy with other things."""
 
 

@@ -6,7 +6,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +17,6 @@ import pytest
 from ckpt_harness.errors import HarnessError, UsageError
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.processes import Crews, ProcessWorld
-
-PROMPTLY = 5.0
-"""Seconds within which a verdict must come even on a machine that is busy with other things; far below the group's timeout."""
 
 
 @pytest.fixture
@@ -87,11 +83,8 @@ def test_a_stopped_rank_hangs_and_so_do_those_who_wait_for_it(world: Make) -> No
 
 
 def test_a_hang_is_told_without_the_timeout_of_the_group(world: Make) -> None:
-    """From evidence, within a second on an idle machine."""
-    values(world(2).run(bodies.barrier))
-    started = time.monotonic()
+    """From evidence. Had the timeout passed, the rank would have raised an error."""
     assert outcomes(world(2).run(bodies.leave_behind)) == ["hung", "returned"]
-    assert time.monotonic() - started < PROMPTLY
 
 
 def test_a_rank_that_waits_on_a_lock_for_ever_hangs(world: Make) -> None:

@@ -150,18 +150,15 @@ def test_a_rank_that_is_late_within_the_timeout_does_no_harm(tmp_path: Path) -> 
     assert values(SimulatedWorld(3).run(body, 31 * 60.0)) == ["RuntimeError"] * 3
 
 
-def test_a_verdict_of_a_hang_takes_milliseconds(tmp_path: Path) -> None:
-    """A deadlock of four ranks is proved in well under a second, with the group's timeout of half an hour."""
+def test_a_verdict_of_a_hang_takes_no_time() -> None:
+    """A deadlock of four ranks is proved at the moment at which it begins, not after the group's timeout; benchmarks/verdicts.py measures real time."""
 
     def body() -> None:
         if dist.get_rank():
             dist.barrier()
 
-    SimulatedWorld(4).run(body)
-    began = time.perf_counter()
     results = SimulatedWorld(4).run(body)
-    assert time.perf_counter() - began < 0.5
-    assert [result.outcome for result in results] == ["returned", "hung", "hung", "hung"]
+    assert [(result.outcome, result.finished_at) for result in results] == [("returned", 0.0), *[("hung", 0.0)] * 3]
 
 
 class Timeline:
