@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import re
 import shlex
 from pathlib import Path
 
@@ -54,13 +56,18 @@ def test_an_engine_whose_claims_hold_has_no_new_violation(engine: str) -> None:
     assert "DCP-006" in report.known
 
 
-def test_a_claim_that_does_not_hold_is_a_violation(engine: str) -> None:
-    """All violations are reported at once, similar ones once, each with its replay line."""
-    result = CliRunner().invoke(main, shlex.split(f"check {engine}BOASTING --ranks 1 --jobs 1"))
+def test_a_claim_that_does_not_hold_is_a_violation(engine: str, tmp_path: Path) -> None:
+    """All violations are reported at once, each cause once with how often it was seen and its replay line; the JSON file has a violation for every site."""
+    file = tmp_path / "report.json"
+    result = CliRunner().invoke(main, shlex.split(f"check {engine}BOASTING --ranks 1 --jobs 1 --json {file}"))
     assert result.exit_code == 1, result.output
     assert "detects lies: VIOLATED" in result.output
-    lines = [line for line in result.output.splitlines() if line.startswith("ckpt-harness replay")]
-    assert len(set(lines)) == len(lines) >= 2
+    lines = [line.strip() for line in result.output.splitlines() if line.strip().startswith("ckpt-harness replay")]
+    written = json.loads(file.read_text("utf-8"))
+    headings = [f"{number}. {cause['heading']}" for number, cause in enumerate(written["causes"], 1)]
+    assert [line for line in result.output.splitlines() if re.match(r"[0-9]+\. ", line)] == headings
+    assert len(set(lines)) == len(lines) == len(headings)
+    assert sum(cause["count"] for cause in written["causes"]) >= len(written["wrong"]) > len(headings)
     again = CliRunner().invoke(main, shlex.split(lines[0])[1:])
     assert again.exit_code == 1, again.output
 

@@ -157,7 +157,7 @@ def test_the_line_of_crashes_finds_the_same_states(scene, model, limit, register
 @pytest.mark.parametrize(("engine", "ranks"), [("filesystem", 1), ("fsspec-file", 2)])
 def test_the_line_of_damages_finds_the_same(engine: str, ranks: int) -> None:
     """For each kind of damage, with the same claims and exit status."""
-    found = damages(engine, ranks)
+    found = damages(Scene(engine, ranks=ranks))
     text = io.StringIO()
     status = show_damages(Console(file=text, highlight=False, width=500), found)
 

@@ -86,7 +86,7 @@ class Crashes:
         Args:
             registers: register files, beside the findings that ship with the harness.
         """
-        scene, usual = self.scene, Scene()
+        scene, usual = self.scene, Scene(self.scene.engine).settled()
         return spelled(
             "crash",
             engine=scene.engine,
@@ -158,6 +158,7 @@ def crashes(
     Raises:
         UsageError: see :func:`ckpt_harness.campaigns.recording.record`.
     """
+    scene = scene.settled()
     with silenced():
         with tempfile.TemporaryDirectory(prefix="ckpt-harness-crash-") as root:
             recording = record(scene, Path(root))

@@ -26,7 +26,6 @@ from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call
 from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
-from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.workloads.context import context_here
 from ckpt_harness.workloads.workload import find_workload
@@ -69,13 +68,11 @@ class Damages:
     """Every damage to one checkpoint.
 
     Attributes:
-        engine: name of the engine that saved it.
-        ranks: how many ranks saved and loaded it.
+        scene: what was saved.
         found: what a reader gets of each.
     """
 
-    engine: str
-    ranks: int
+    scene: Scene
     found: tuple[Damaged, ...]
 
     def broken(self) -> list[Damaged]:
@@ -88,22 +85,24 @@ class Damages:
 
     def replay_line(self) -> str:
         """A shell line that damages the same files again. It tries all kinds of damage."""
-        return spelled("damage", engine=self.engine, ranks=self.ranks)
+        scene, usual = self.scene, Scene(self.scene.engine).settled()
+        workload = scene.workload if scene.workload != usual.workload else None
+        return spelled("damage", engine=scene.engine, ranks=scene.ranks, workload=workload)
 
 
-def damages(engine: str, ranks: int = 2, kinds: tuple[DamageKind, ...] = DAMAGE_KINDS) -> Damages:
+def damages(scene: Scene, kinds: tuple[DamageKind, ...] = DAMAGE_KINDS) -> Damages:
     """Saves a checkpoint on simulated ranks, damages each of its files in turn, and loads it.
 
     Args:
-        engine: name of the engine.
-        ranks: how many ranks save, and load.
+        scene: what is saved.
         kinds: the kinds of damage to try.
 
     Raises:
-        UsageError: an unknown engine, or an engine that stores elsewhere than in a directory.
+        UsageError: see :meth:`ckpt_harness.campaigns.recording.Scene.check`.
         EngineError: the engine cannot save though nothing goes wrong.
     """
-    scene = Scene(engine, ranks=ranks)
+    scene = scene.settled()
+    scene.check()
     with silenced(), _bounded_memory(), tempfile.TemporaryDirectory(prefix="ckpt-harness-damage-") as root:
         saved = _saved(scene, Path(root, "whole"))
         found = []
@@ -113,7 +112,7 @@ def damages(engine: str, ranks: int = 2, kinds: tuple[DamageKind, ...] = DAMAGE_
             files = {f"{PLACE}/{name}": data for name, data in alteration.files.items()}
             found.append(Damaged(alteration.kind, alteration.what, shown(scene, files, place)))
             shutil.rmtree(place)
-        return Damages(engine, ranks, tuple(found))
+        return Damages(scene, tuple(found))
 
 
 @contextlib.contextmanager
@@ -138,8 +137,6 @@ def _saved(scene: Scene, root: Path) -> dict[str, bytes]:
     """Saves without faults: path below the checkpoint -> content."""
     engine, workload = watched(find_engine(scene.engine)), find_workload(scene.workload)
     place = engine.place(root, PLACE)
-    if "://" in place:
-        raise UsageError(f"engine {quoted(scene.engine)} stores at {quoted(place)}, and files are damaged in directories; valid: engines on a file system")
 
     def body() -> None:
         state = workload.make(context_here(ATTEMPT, scene.ranks))

@@ -6,9 +6,10 @@ Not recorded: what an engine writes past its file system (``fs``). Such an engin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ckpt_harness.cases.binding import check_can_hold
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.disk.journal import DiskOp, Files, Journal, files_after
 from ckpt_harness.engines.base import Call
@@ -46,22 +47,40 @@ class Scene:
     overwrite: bool = False
     seed: int = 0
 
+    def settled(self) -> Scene:
+        """Returns a copy in which the default workload is replaced by the workload that the engine prefers (``Engine.usual``).
+
+        Example:
+            >>> Scene("huggingface").settled().workload
+            'tensors'
+        """
+        preferred = find_engine(self.engine).usual.get("workload", self.workload)
+        return replace(self, workload=preferred) if self.workload == Scene.workload else self
+
     def check(self) -> None:
-        """Refuses a scene that cannot be recorded.
+        """Refuses a scene that cannot be played.
 
         Raises:
-            UsageError: an unknown name; or an engine whose disk cannot be reached, or whose ranks do not save together.
+            UsageError: an unknown name; or an engine that stores elsewhere than in a directory, that cannot store the workload, or whose ranks do not
+                save together.
         """
         engine = watched(find_engine(self.engine))
-        find_workload(self.workload)
-        if Capability.FILE_SYSTEM not in engine.capabilities:
-            raise UsageError(f"engine {quoted(self.engine)} does not claim {Capability.FILE_SYSTEM.value!r}: its writes cannot be recorded")
+        check_can_hold(engine, find_workload(self.workload))
         if "way" in engine.usual:
             raise UsageError(f"engine {quoted(self.engine)} is called in way {engine.usual['way']!r}; valid: engines by which ranks save together")
         place = engine.place(Path("directory"), PLACE)
         if "://" in place:
-            stores = f"engine {quoted(self.engine)} stores at {quoted(place)}"
-            raise UsageError(f"{stores}, and durability models are about directories; valid: engines on a file system")
+            raise UsageError(f"engine {quoted(self.engine)} stores at {quoted(place)}, and not in a directory; valid: engines on a file system")
+
+    def check_is_recorded(self) -> None:
+        """Refuses a scene that cannot be recorded.
+
+        Raises:
+            UsageError: see :meth:`check`; or an engine whose disk cannot be reached.
+        """
+        self.check()
+        if Capability.FILE_SYSTEM not in find_engine(self.engine).capabilities:
+            raise UsageError(f"engine {quoted(self.engine)} does not claim {Capability.FILE_SYSTEM.value!r}: its writes cannot be recorded")
 
 
 @dataclass(frozen=True)
@@ -126,10 +145,10 @@ def record(scene: Scene, root: Path) -> Recording:
         root: an empty directory.
 
     Raises:
-        UsageError: see :meth:`Scene.check`; or the engine writes past its file system.
+        UsageError: see :meth:`Scene.check_is_recorded`; or the engine writes past its file system.
         EngineError: the engine cannot save though nothing goes wrong.
     """
-    scene.check()
+    scene.check_is_recorded()
     if scene.overwrite:
         _saved(scene, PREVIOUS, root)
     before = _files_below(root)

@@ -143,11 +143,20 @@ def _check_workload(case: Case, call_style: CallStyle, engine: Engine, workload:
     if not call_style.use_collectives and Holding.RESHARDED in workload.holds:
         valid = _workloads_without(resharded | engine.cannot_hold)
         raise UsageError(f"way {case.way!r} cannot load workload {case.workload!r} ({Holding.RESHARDED.value}); {valid}")
+    check_can_hold(engine, workload)
+
+
+def check_can_hold(engine: Engine, workload: Workload) -> None:
+    """Refuses a state that the engine cannot store.
+
+    Raises:
+        UsageError: the message shows what the engine cannot store, and the valid workloads.
+    """
     unable = workload.holds & engine.cannot_hold
     if unable:
         parts = " and ".join(sorted(holding.value for holding in unable))
         valid = _workloads_without(engine.cannot_hold)
-        raise UsageError(f"workload {case.workload!r} holds {parts}, which engine {engine.name!r} cannot store; {valid}")
+        raise UsageError(f"workload {workload.name!r} holds {parts}, which engine {engine.name!r} cannot store; {valid}")
 
 
 def _check_world(case: Case, engine: Engine) -> None:

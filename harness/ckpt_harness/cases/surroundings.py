@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 
 from ckpt_harness.cases.async_saves import engine_stagers_fail
 from ckpt_harness.injection.injector import Injector
@@ -41,12 +43,20 @@ def _thread_name(escaped: threading.ExceptHookArgs) -> str:
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Silences logs and warnings of an engine about faults that were injected on purpose."""
-    before = logging.root.manager.disable
+    """Silences logs and warnings of an engine about faults that were injected on purpose, and what Python prints about damaged pickles."""
+    before, hook = logging.root.manager.disable, sys.excepthook
+
+    def print_unless_of_a_bytearray(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        # A damaged pickle may ask for a bytearray of 2**62 bytes. Python prints this error while it raises a MemoryError.
+        if not (kind is SystemError and str(error).startswith("deallocated bytearray object")):
+            hook(kind, error, trace)
+
     logging.disable(logging.CRITICAL)
+    sys.excepthook = print_unless_of_a_bytearray
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        sys.excepthook = hook
         logging.disable(before)

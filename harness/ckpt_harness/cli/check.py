@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ckpt_harness.cli.console import INTERRUPTED, processors, progress_bar
+from ckpt_harness.cli.console import INTERRUPTED, processors, progress_of
 from ckpt_harness.cli.json_lines import writing
 from ckpt_harness.cli.options import Numbers, Whole, example, jobs_option, json_option, register_option, world_sizes
 
@@ -42,14 +42,14 @@ def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, jso
     quiet()
     interrupted = False
     try:
-        with progress_bar("trying everything") as progress:
+        with progress_of("trying everything") as progress:
             report = check_engine(engine, ranks=sizes, register=register, every=every, jobs=jobs or processors(), progress=progress)
     except CheckInterrupted as error:
         interrupted, report = True, error.report
     if json_file:
         with writing(json_file):
             json_file.write_text(json.dumps(report.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    click.echo(str(report))
+    print(report)
     if interrupted:
         click.echo("Interrupted: the report is about what ran until then.", err=True)
         return INTERRUPTED

@@ -1,28 +1,24 @@
-"""What the commands share when they print: the console, the first line, and the progress bar."""
+"""What the commands share when they print: the first line of a report, and the progress of long work."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 from ckpt_harness import __version__
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell reports it."""
+BETWEEN_LINES = 10.0
+"""Seconds between two lines of progress, where there is no terminal for a progress bar."""
 
-
-def console() -> Console:
-    """A console on stdout that colours only what the report colours."""
-    from rich.console import Console
-
-    return Console(highlight=False)
+Progress = Callable[[int, int], None]
+"""To be called with the number of items that are done and the number of all items."""
 
 
 def header(engine: str, seed: int) -> str:
@@ -36,32 +32,62 @@ def header(engine: str, seed: int) -> str:
 
 
 @contextlib.contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows a progress bar on stderr, and removes it at the end.
+def progress_of(label: str, clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
+    """Shows progress on stderr: a bar on a terminal, which is removed at the end, and elsewhere a line every 10 seconds.
 
     Args:
         label: what is under way.
+        clock: gives the time in seconds.
 
     Yields:
-        A function to call with the number of items that are done and the number of all items. It raises KeyboardInterrupt after Ctrl-C: between two
-        items, the work can end at once.
+        Shows progress. It raises KeyboardInterrupt after Ctrl-C: between two items, the work can end at once.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from ckpt_harness.campaigns.interruption import interruptible
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with interruptible() as interruption, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=None)
+    shown = _bar(label) if sys.stderr.isatty() else contextlib.nullcontext(_lines(label, clock))
+    with interruptible() as interruption, shown as show:
 
-        def show(done: int, total: int) -> None:
+        def checked(done: int, total: int) -> None:
             interruption.check()
-            progress.update(task, completed=done, total=total)
+            show(done, total)
 
-        yield show
+        yield checked
+
+
+@contextlib.contextmanager
+def _bar(label: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(label: str, clock: Callable[[], float]) -> Progress:
+    last = clock()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if clock() - last >= BETWEEN_LINES:
+            last = clock()
+            print(f"{label}: {done} of {total}", file=sys.stderr, flush=True)
+
+    return show
 
 
 def processors() -> int:
     """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+def write_what_cannot_be_encoded_as_escapes(*streams: TextIO) -> None:
+    r"""Makes streams print characters that their encoding does not have as escapes (``\u2014``), instead of failing.
+
+    Args:
+        streams: streams such as ``sys.stdout``. A stream that a program has replaced by an object of another type is left as it is.
+    """
+    for stream in streams:
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ckpt_harness.cli.console import console, header, processors, progress_bar
+from ckpt_harness.cli.console import header, processors, progress_of
 from ckpt_harness.cli.json_lines import writing
-from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, register_option
+from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, register_option, workload_option
 from ckpt_harness.disk.durability import LIMIT, MODELS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="What survives. kill: the job was killed. ordered: power cut on a file system like ext4. posix: power cut, with what POSIX promises of fsync.",
 )
 @engine_option("filesystem-synced")
-@click.option("--workload", default="mixed", show_default=True, metavar="NAME", help="State that is saved.")
+@workload_option
 @click.option("--seed", type=Whole(), default=0, show_default=True, help="Seed of the order in which ranks run, and of the samples of states.")
 @click.option(
     "--limit",
@@ -49,18 +49,19 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
     from ckpt_harness.campaigns.crashes import crashes
     from ckpt_harness.campaigns.recording import Scene
     from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.report.console import console, say
     from ckpt_harness.report.crashes import as_json, show_crashes
 
-    scene = Scene(**settings)
-    scene.check()
+    scene = Scene(**settings).settled()
+    scene.check_is_recorded()
     quiet()
     started = time.perf_counter()
-    with progress_bar("loading every state") as progress:
+    with progress_of("loading every state") as progress:
         found = crashes(scene, cast(Any, model), limit=limit, jobs=jobs or processors(), progress=progress)
     known = found.known(register)
     if json_file:
         with writing(json_file):
             json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     screen = console()
-    screen.print(header(scene.engine, scene.seed))
+    say(screen, [header(scene.engine, scene.seed)])
     return show_crashes(screen, found, known, time.perf_counter() - started)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from ckpt_harness.cli.console import console
-from ckpt_harness.cli.options import Whole, engine_option, example
+from ckpt_harness.cli.options import Whole, engine_option, example, workload_option
 
 
 @click.command(short_help="Damages each file of a checkpoint in turn, and loads it.", epilog=example("damage --engine filesystem --ranks 3"))
 @engine_option("filesystem")
 @click.option("--ranks", type=Whole(1, 64), default=2, show_default=True, help="Number of ranks that save, and load.")
-def damage(engine: str, ranks: int) -> int:
+@workload_option
+def damage(**settings: Any) -> int:
     """Damages each file of a checkpoint in turn, loads the checkpoint in fresh ranks, and prints what a reader gets.
 
     Files go missing, are cut short, zeroed or swapped, or have a bit flipped.
     """
     from ckpt_harness.campaigns.damage import damages
+    from ckpt_harness.campaigns.recording import Scene
     from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.report.console import console
     from ckpt_harness.report.damages import show_damages
 
     quiet()
-    return show_damages(console(), damages(engine, ranks))
+    return show_damages(console(), damages(Scene(**settings)))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from ckpt_harness.cli.console import console
 from ckpt_harness.cli.options import example, page_option
 from ckpt_harness.errors import UsageError
 
@@ -35,6 +34,7 @@ def _print_table() -> None:
     from rich.table import Column, Table
 
     from ckpt_harness.engines.names import BUILT_IN, THIRD_PARTY, find_engine, named
+    from ckpt_harness.report.console import console, print_table
 
     table = Table(Column("engine", no_wrap=True), "what it is, and what it claims", box=None, header_style="bold")
     for name, target in named().items():
@@ -47,4 +47,4 @@ def _print_table() -> None:
         else:
             claims = ", ".join(sorted(capability.value for capability in engine.capabilities))
             table.add_row(name, f"{escape(engine.about + source)}\n[dim]claims {claims}[/dim]")
-    console().print(table)
+    print_table(console(), table)

@@ -33,4 +33,4 @@ def export(register: Register, **options: Any) -> None:
     case = case_of(options).settled()
     script.check(case)
     quiet()
-    click.echo(script.export(case, register), nl=False)
+    print(script.export(case, register), end="")

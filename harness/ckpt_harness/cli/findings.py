@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ckpt_harness.cli.console import console
 from ckpt_harness.cli.options import example, page_option, register_option
 
 if TYPE_CHECKING:
@@ -27,7 +26,9 @@ def findings(register: Register, write: Path | None) -> None:
 
     from rich.table import Column, Table
 
+    from ckpt_harness.report.console import console, print_table
+
     table = Table(Column("id", no_wrap=True), "finding", "in", Column("torch", no_wrap=True), box=None, header_style="bold")
     for entry in register.entries:
         table.add_row(entry.id, entry.title, ", ".join(entry.operations), ", ".join(entry.versions))
-    console().print(table)
+    print_table(console(), table)

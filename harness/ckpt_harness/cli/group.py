@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ckpt_harness import __version__
-from ckpt_harness.cli.console import INTERRUPTED
+from ckpt_harness.cli.console import INTERRUPTED, write_what_cannot_be_encoded_as_escapes
 from ckpt_harness.errors import EngineError, HarnessError, InternalError, cut
 from ckpt_harness.worlds.launcher import Launch
 
@@ -30,6 +30,7 @@ class Commands(click.Group):
     """
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        write_what_cannot_be_encoded_as_escapes(sys.stdout, sys.stderr)
         atexit.register(gc.freeze)  # otherwise the interpreter looks for garbage in all of torch once more: most of a second
         if Launch.here() is None:
             return super().main(*args, **kwargs)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ckpt_harness.cli.console import console
 from ckpt_harness.cli.options import (
     MOST_RANKS,
     Whole,
@@ -68,6 +67,7 @@ def replay(register: Register, **options: Any) -> int:
 
     from ckpt_harness.campaigns.workers import quiet
     from ckpt_harness.cases.rig import Rig
+    from ckpt_harness.report.console import console
     from ckpt_harness.report.story import story
     from ckpt_harness.report.summary import EXIT
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ckpt_harness.cli.console import INTERRUPTED, console, header, processors, progress_bar
+from ckpt_harness.cli.console import INTERRUPTED, header, processors, progress_of
 from ckpt_harness.cli.json_lines import whole_lines
 from ckpt_harness.cli.options import (
     Numbers,
@@ -123,15 +123,16 @@ def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *
     from ckpt_harness.campaigns.sweep import plan_sweep
     from ckpt_harness.campaigns.workers import quiet, stay_on_one_processor
     from ckpt_harness.cases.rig import Rig
+    from ckpt_harness.report.console import console, say
     from ckpt_harness.report.summary import Summary
-    from ckpt_harness.report.terminal import disagreements, say, show
+    from ckpt_harness.report.terminal import disagreements, show
 
     quiet()
     if jobs == 1 and wanted.world != "attached":  # attached: rank 0 shares this host with other ranks
         stay_on_one_processor(0)
     started = time.perf_counter()
     screen = console()
-    screen.print(header(wanted.engine, wanted.seed))
+    say(screen, [header(wanted.engine, wanted.seed)])
     with interruptible(), Rig(register=register) as rig:
         cases, coverage = plan_sweep(wanted, rig)
     if compared:
@@ -141,7 +142,7 @@ def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *
     try:
         with contextlib.ExitStack() as stack:
             write = stack.enter_context(whole_lines(json_file)) if json_file else None
-            progress = stack.enter_context(progress_bar("failing every cell"))
+            progress = stack.enter_context(progress_of("failing every cell"))
             records = stack.enter_context(contextlib.closing(run_all(cases, jobs, register)))
             for done, record in enumerate(records, 1):
                 progress(done, len(cases))
@@ -166,4 +167,4 @@ def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *
 def _say_what_ran_elsewhere(cases: list[Case], wanted: Sweep) -> None:
     elsewhere = sum(case.world != wanted.world for case in cases)
     if elsewhere:
-        click.echo(f"{elsewhere} of {len(cases)} cases end a rank, which a launcher would not survive: they ran on simulated ranks of rank 0")
+        print(f"{elsewhere} of {len(cases)} cases end a rank, which a launcher would not survive: they ran on simulated ranks of rank 0")

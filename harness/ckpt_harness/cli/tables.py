@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ckpt_harness.cli.console import console
 from ckpt_harness.cli.options import example
 
 if TYPE_CHECKING:
@@ -23,13 +22,14 @@ def sites() -> None:
     from rich.table import Column, Table
 
     from ckpt_harness.faults.sites import SITES
+    from ckpt_harness.report.console import console, print_table
 
-    table = Table(Column("site", no_wrap=True), Column("what it is", overflow="fold"), box=None, header_style="bold")
+    table = Table(Column("site", no_wrap=True), "what it is", box=None, header_style="bold")
     for site in SITES.values():
         guarded = "guarded" if site.guarded else "not guarded"
         where = f"{site.phase} phase of {', '.join(site.operations)}; called by {site.callers}; {guarded}"
         table.add_row(site.name, f"{escape(site.about)}\n[dim]{where}[/dim]")
-    console().print(table)
+    print_table(console(), table)
 
 
 @click.command(short_help="Prints the effects: what can go wrong at a site.", epilog=example("effects"))
@@ -42,20 +42,22 @@ def effects() -> None:
 
     from ckpt_harness.faults.effects import EFFECTS
     from ckpt_harness.faults.error_specs import ZOO
+    from ckpt_harness.report.console import console, print_table
 
     screen = console()
-    columns = (Column("effect", no_wrap=True), Column("what goes wrong", overflow="fold"), "!after", Column("legal at", overflow="fold"))
+    columns = (Column("effect", no_wrap=True), "what goes wrong", "!after", "legal at")
     table = Table(*columns, box=None, header_style="bold")
     for name, kind in EFFECTS.items():
         table.add_row(name, kind.about, "yes" if kind.can_be_after else "no", _legal_at(kind))
-    screen.print(table, "")
+    print_table(screen, table)
+    screen.print()
     errors = Table(Column("error", no_wrap=True), "what is special", box=None, header_style="bold")
     errors.add_row("ValueError, ...", "any builtin exception that takes a message")
     errors.add_row("OSError:ENOSPC", "an OSError with an errno")
     errors.add_row("mypackage.errors.SlowDown", "a class of yours")
     for name, (about, _) in ZOO.items():
         errors.add_row(name, about)
-    screen.print(errors)
+    print_table(screen, errors)
 
 
 def _legal_at(kind: type[Effect]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ckpt_harness.cli.console import progress_bar
+from ckpt_harness.cli.console import progress_of
 from ckpt_harness.cli.options import example, page_option
 from ckpt_harness.cli.replay import case_of_line
 
@@ -25,7 +25,7 @@ def track_record(write: Path | None) -> None:
 
     quiet()
     results = []
-    with Rig() as rig, progress_bar("running every report") as progress:
+    with Rig() as rig, progress_of("running every report") as progress:
         listed = reports()
         for number, report in enumerate(listed, 1):
             results.append((report, shown(report, lambda words: rig.run(case_of_line(words)))))
@@ -34,4 +34,4 @@ def track_record(write: Path | None) -> None:
     if write:
         write.write_text(page, encoding="utf-8")
     else:
-        click.echo(page, nl=False)
+        print(page, end="")

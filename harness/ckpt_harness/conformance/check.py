@@ -88,11 +88,12 @@ def _check_everything(
         _check_cases(name, found, sizes, every, rig, tally, progress)
     place = watched(found).place(rig.root, "x")
     in_directory = "://" not in place
-    if in_directory and Capability.FILE_SYSTEM in found.capabilities and "way" not in found.usual:
+    if not in_directory or "way" in found.usual:
+        return
+    if Capability.FILE_SYSTEM in found.capabilities:
         _check_crashes(name, max(sizes), max(1, LIMIT // every), jobs, tally)
-    if in_directory:
-        for size in sizes:
-            tally.add_damages(damages(name, size))
+    for size in sizes:
+        tally.add_damages(damages(Scene(name, ranks=size)))
 
 
 def _check_cases(

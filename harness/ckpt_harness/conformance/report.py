@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ckpt_harness.campaigns.crashes import Crashes
+from ckpt_harness.conformance.causes import Cause
 from ckpt_harness.faults.protocol import Capability
 
 
@@ -51,6 +52,7 @@ class EngineReport:
         claims: one claim for each capability.
         oracles: oracle -> verdict -> number of judgements; ``known`` and ``not claimed`` are counted apart from the verdicts.
         wrong: the violations that are neither known nor of an unclaimed capability, similar ones once: the evidence and the replay line of each.
+        causes: the same violations, grouped by their cause; each cause has its simplest example.
         known: ids of the known findings that occurred.
         crashes: what crashes leave, under each durability model, on an empty place and on a checkpoint; empty if no file system can be recorded.
         damages: number of damaged files that were loaded; 0 if the engine stores elsewhere than in a directory.
@@ -61,6 +63,7 @@ class EngineReport:
     claims: tuple[Claim, ...]
     oracles: Mapping[str, Mapping[str, int]]
     wrong: tuple[str, ...]
+    causes: tuple[Cause, ...]
     known: tuple[str, ...]
     crashes: tuple[Crashes, ...]
     damages: int
@@ -87,6 +90,7 @@ class EngineReport:
             "oracles": {name: dict(counts) for name, counts in self.oracles.items()},
             "known": list(self.known),
             "wrong": list(self.wrong),
+            "causes": [cause.to_json() for cause in self.causes],
         }
 
     def __str__(self) -> str:
@@ -97,8 +101,17 @@ class EngineReport:
         if self.ok:
             lines.append("no new violation")
         else:
-            lines += [f"{len(self.wrong)} different violations:", *self.wrong]
+            lines += self._causes()
         return "\n".join(lines)
+
+    def _causes(self) -> Iterator[str]:
+        yield f"what counts against the engine: {len(self.causes)} cause{'s' * (len(self.causes) != 1)}"
+        for number, cause in enumerate(self.causes, 1):
+            heading, *rest = cause.lines()
+            yield from ("", f"{number}. {heading}", *rest)
+        hidden = len(self.wrong) - len(self.causes)
+        if hidden > 0:
+            yield f"\n{hidden} more violations at other sites: the file that --json FILE writes has them all, under \"wrong\""
 
 
 class CheckInterrupted(KeyboardInterrupt):

@@ -6,6 +6,7 @@ import pytest
 
 from ckpt_harness.campaigns.damage import Damages, damages
 from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS, DamageKind
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.conformance.base import Conformance
@@ -52,13 +53,13 @@ class Damage(Conformance):
     def test_a_missing_file_is_noticed(self, kit: Kit, ranks: int) -> None:
         """Without any single file of the checkpoint, a load fails on all ranks, or still gets everything."""
         __tracebackhide__ = True
-        _check(kit, damages(kit.engine.name, ranks, ("missing",)))
+        _check(kit, damages(Scene(kit.engine.name, ranks=ranks), ("missing",)))
 
     @pytest.mark.parametrize("kind", DAMAGE_KINDS[1:])
     def test_a_damaged_file_is_noticed(self, kit: Kit, kind: DamageKind) -> None:
         """With any single file of the checkpoint damaged, likewise."""
         __tracebackhide__ = True
-        _check(kit, damages(kit.engine.name, kinds=(kind,)), about=Capability.CHECKSUMS)
+        _check(kit, damages(Scene(kit.engine.name), (kind,)), about=Capability.CHECKSUMS)
 
 
 def _check(kit: Kit, result: Damages, about: Capability | None = None) -> None:

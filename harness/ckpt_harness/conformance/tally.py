@@ -9,12 +9,14 @@ from ckpt_harness.campaigns.crashes import Crashes
 from ckpt_harness.campaigns.damage import Damages
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.result import CaseResult
+from ckpt_harness.conformance.causes import Cause, decisive, without_particulars
 from ckpt_harness.conformance.report import Claim, EngineReport
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.findings.register import Register
 from ckpt_harness.judging.capabilities import needed
+from ckpt_harness.judging.oracles import claim_of
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 _OF_PROPAGATION = ("bounded", "agreement", "attribution")
@@ -36,6 +38,7 @@ class Tally:
         self._broken: dict[Capability, list[str]] = defaultdict(list)
         self._oracles: dict[str, Counter[str]] = defaultdict(Counter)
         self._wrong: dict[tuple[str, ...], str] = {}
+        self._causes: dict[tuple[str, ...], Cause] = {}
         self._known: set[str] = set()
         self._crashes: list[Crashes] = []
         self._damages = 0
@@ -49,9 +52,17 @@ class Tally:
             if judgement.known is None and judgement.verdict in (Verdict.HOLDS, Verdict.VIOLATED):
                 self._count_capabilities(judgement, result)
         if result.verdict is not Verdict.HOLDS:
-            sites = (fault.site for fault in result.case.plan)
-            oracles = (judgement.oracle for judgement in result.judgements if judgement.counts is not Verdict.HOLDS)
-            self._wrong.setdefault((result.verdict.name, *sites, *oracles), result.explain())
+            self._add_bad_case(result)
+
+    def _add_bad_case(self, result: CaseResult) -> None:
+        sites = [fault.site for fault in result.case.plan]
+        oracles = (judgement.oracle for judgement in result.judgements if judgement.counts is not Verdict.HOLDS)
+        text = result.explain()
+        self._wrong.setdefault((result.verdict.name, *sites, *oracles), text)
+        decided = decisive(result.judgements, result.verdict)
+        key = (result.verdict.name, decided.oracle, without_particulars(decided.reason))
+        cause = self._causes.setdefault(key, Cause(f"{result.verdict.name} {decided.oracle}: {claim_of(decided.oracle)}"))
+        cause.add(sites or ["no fault at all"], text, (len(sites), len(str(result.case.plan))))
 
     def _count_capabilities(self, judgement: Judgement, result: CaseResult) -> None:
         about = set(needed(judgement, result.evidence)) | _of_calling(result.case, judgement.oracle)
@@ -78,20 +89,25 @@ class Tally:
         self._damages += len(damages.found)
         self._tried[Capability.CHECKSUMS] += len(damages.found)
         for damaged in damages.broken():
-            self._add_violation(f"{damaged.claim}: with {damaged.what}", damaged.shown, damaged.needs, {}, damages.replay_line())
+            self._add_violation(damaged.claim, damaged.shown, damaged.needs, {}, damages.replay_line(), f", with {damaged.what}")
 
     def add_failure(self, reason: str) -> None:
         """Counts a refusal to record crashes, although the engine claims a file system."""
         self._broken[Capability.FILE_SYSTEM].append(reason)
         self._wrong.setdefault((reason,), reason)
+        self._causes.setdefault((reason,), Cause("crashes cannot be tried, though the engine claims a file system")).add(["crashes"], reason, (0, 0))
 
-    def _add_violation(self, claim: str, shown: Shown, capability: Capability | None, known: Mapping[Shown, str], replay_line: str) -> None:
-        text = f"{claim}: a reader may get {shown}\n    {replay_line}"
+    def _add_violation(
+        self, claim: str, shown: Shown, capability: Capability | None, known: Mapping[Shown, str], replay_line: str, when: str = ""
+    ) -> None:
+        example = f"a reader may get {shown}{when}\n    {replay_line}"
+        text = f"{claim}: {example}"
         is_owed = capability is None or capability in self._engine.capabilities
         if shown in known:
             self._known.add(known[shown])
         elif is_owed:
-            self._wrong.setdefault((claim, shown), text)
+            self._wrong.setdefault((claim, shown, when), text)
+            self._causes.setdefault((claim,), Cause(f"VIOLATED: {claim}")).add([f"a reader may get {shown}"], example, (0, 0))
         if capability is not None and not (is_owed and shown in known):
             self._broken[capability].append(text)
 
@@ -107,6 +123,7 @@ class Tally:
             claims=tuple(claims),
             oracles={oracle: dict(counts) for oracle, counts in self._oracles.items()},
             wrong=tuple(self._wrong.values()),
+            causes=tuple(self._causes.values()),
             known=tuple(sorted(self._known)),
             crashes=tuple(self._crashes),
             damages=self._damages,

@@ -14,8 +14,8 @@ from ckpt_harness.campaigns.recording import PLACE
 from ckpt_harness.campaigns.shortest import Example
 from ckpt_harness.disk.shown import SHOWN, Shown
 from ckpt_harness.engines.names import find_engine
+from ckpt_harness.report.console import print_table, say
 from ckpt_harness.report.shown import ABOUT, legend, style_of
-from ckpt_harness.report.terminal import say
 
 
 def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], seconds: float) -> int:
@@ -31,7 +31,7 @@ def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], s
         The exit status: 1 if a claim is violated, and the violation is not known.
     """
     say(console, [Text("what a reader may get after a crash", style="italic"), *legend(found.shown), Text()])
-    console.print(_points(found))
+    print_table(console, _points(found))
     console.print()
     for example in found.examples:
         say(console, _example(example))
@@ -53,7 +53,7 @@ def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], s
 def _totals(found: Crashes, seconds: float) -> Text:
     extent = "every state that the model allows" if found.exhaustive else "a sample of the states (see the points marked ~)"
     onto = "overwrite" if found.scene.overwrite else "fresh directory"
-    save = f"{found.scene.ranks} ranks, {onto}, model {found.model}"
+    save = f"{found.scene.ranks} rank{'s' * (found.scene.ranks != 1)}, {onto}, model {found.model}"
     return Text(f"{save}: {len(found.points)} points, {found.judged} different states loaded, {extent}, {seconds:.1f} s")
 
 
@@ -62,7 +62,7 @@ def _points(found: Crashes) -> Table:
     kinds = [kind for kind in SHOWN if found.shown[kind]]
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("after", justify="right")
-    table.add_column("operation", overflow="fold")
+    table.add_column("operation")
     for kind in kinds:
         table.add_column(kind, justify="right", no_wrap=True)
     table.add_column("states", justify="right", no_wrap=True)

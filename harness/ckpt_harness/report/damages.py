@@ -12,8 +12,8 @@ from ckpt_harness.campaigns.damage import Damages
 from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS
 from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.engines.names import find_engine
+from ckpt_harness.report.console import print_table, say
 from ckpt_harness.report.shown import legend, style_of
-from ckpt_harness.report.terminal import say
 
 
 def show_damages(console: Console, found: Damages) -> int:
@@ -28,9 +28,9 @@ def show_damages(console: Console, found: Damages) -> int:
     """
     kinds = {damaged.shown for damaged in found.found}
     say(console, [Text("what a reader gets if a file is damaged", style="italic"), *legend(kinds, new="the whole checkpoint, as it was saved"), Text()])
-    console.print(_table(found))
+    print_table(console, _table(found))
     console.print()
-    capabilities = find_engine(found.engine).capabilities
+    capabilities = find_engine(found.scene.engine).capabilities
     status = 0
     for damaged in found.broken():
         counts = damaged.needs is None or damaged.needs in capabilities
@@ -39,7 +39,8 @@ def show_damages(console: Console, found: Damages) -> int:
         style = "bold red" if counts else "dim"
         say(console, [Text.assemble((f"{verdict}: ", style), f"{damaged.claim}{needed}; with {damaged.what}, a reader gets: {damaged.shown}")])
         status = 1 if counts else status
-    say(console, [Text(f"engine {found.engine}, {found.ranks} ranks: {len(found.found)} damaged checkpoints loaded")])
+    ranks = f"{found.scene.ranks} rank{'s' * (found.scene.ranks != 1)}"
+    say(console, [Text(f"engine {found.scene.engine}, workload {found.scene.workload}, {ranks}: {len(found.found)} damaged checkpoints loaded")])
     return status
 
 

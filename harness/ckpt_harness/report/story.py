@@ -14,8 +14,9 @@ from ckpt_harness.findings.signatures import observed
 from ckpt_harness.history import Event
 from ckpt_harness.judging.oracles import claim_of
 from ckpt_harness.judging.verdict import Judgement, Verdict
+from ckpt_harness.report.console import say
 from ckpt_harness.report.parts import retry_of, stored, with_part
-from ckpt_harness.report.terminal import mark_of, say
+from ckpt_harness.report.terminal import mark_of
 
 _INDENT = " " * 9
 """As wide as the longest name of a verdict, and a space."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +13,7 @@ from ckpt_harness.campaigns.compare_worlds import Difference
 from ckpt_harness.cases.record import Record
 from ckpt_harness.faults.sites import PHASES, SITES, OperationKind
 from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.report.console import print_table, say
 from ckpt_harness.report.summary import Square, Summary, distinct
 
 _MARKS: dict[str, tuple[str, str, str]] = {
@@ -90,14 +91,9 @@ def show(console: Console, summary: Summary, operations: tuple[OperationKind, ..
     say(console, [legend(), Text()])
     for operation in operations:
         if any(square.operation == operation for square in summary.squares):
-            console.print(matrix(summary, operation), "")
+            print_table(console, matrix(summary, operation))
+            console.print()
     say(console, [*totals(summary, operations, seconds), *findings(summary), *complaints(summary)])
-
-
-def say(console: Console, lines: Iterable[Text]) -> None:
-    """Prints lines without wrapping them, however narrow the terminal: a replay line with a line break in it cannot be copied into a shell."""
-    for line in lines:
-        console.print(line, soft_wrap=True)
 
 
 def totals(summary: Summary, operations: tuple[OperationKind, ...], seconds: float) -> Iterator[Text]:

@@ -1,0 +1,52 @@
+"""Where reports are printed, so that no text is lost or torn, however narrow the terminal, and in a pipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+_UNLIMITED = 100_000
+"""Characters in a line where nothing says how wide a line may be: nothing is wrapped."""
+
+
+def console() -> Console:
+    """A console on stdout that colours only what the report colours.
+
+    Lines are as wide as the variable ``COLUMNS`` says, or else as the terminal. Where stdout is no terminal, lines are not wrapped.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and int(columns) > 0 else None
+    found = Console(highlight=False, width=width)
+    if width is None and not found.is_terminal:
+        found.width = _UNLIMITED
+    elif found.width <= 0:  # rich takes COLUMNS=0 at its word
+        found.width = 80
+    return found
+
+
+def say(console: Console, lines: Iterable[Text | str]) -> None:
+    """Prints lines without wrapping them, however narrow the terminal: a replay line with a line break in it cannot be copied into a shell."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Prints a table whose columns are at least as wide as their longest word, even if the lines are then longer than the terminal is wide."""
+    wide = console.options.update(width=_UNLIMITED)
+    _, right, _, left = table.padding
+    needed = 0
+    for column in table.columns:
+        sizes = [Measurement.get(console, wide, cell) for cell in (column.header, *column.cells)]
+        column.min_width = max(size.maximum if column.no_wrap else size.minimum for size in sizes)
+        needed += left + column.min_width + right
+    width = console.width
+    console.width = max(width, needed)
+    try:
+        console.print(table, crop=False)
+    finally:
+        console.width = width
