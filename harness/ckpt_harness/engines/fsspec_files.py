@@ -12,7 +12,7 @@ class FsspecFilesEngine(FileSystemEngine):
     """DCP with fsspec's writer and reader on a directory."""
 
     def make_writer(self, place: str) -> FsspecWriter:
-        """Makes a writer. Without ``sync_files``, which would call ``os.sync()`` for the whole host, since fsspec's files have no descriptor."""
+        """Makes a writer. Without ``sync_files``, like DCP's engine ``filesystem``."""
         return FsspecWriter(Path(place).as_uri(), sync_files=False)
 
     def make_reader(self, place: str) -> FsspecReader:

@@ -44,7 +44,7 @@ class FsspecMemoryEngine(DcpCalls):
         return f"memory://ckpt-harness-{_buckets.setdefault(root, next(_numbers))}/{name}"
 
     def make_writer(self, place: str) -> FsspecWriter:
-        """Makes a writer. Without ``sync_files``, which would call ``os.sync()`` for the whole host, since objects have no descriptor."""
+        """Makes a writer. Without ``sync_files``: objects have no descriptor, so it would call ``os.sync()`` for the whole host (before torch 2.14) or warn."""
         return FsspecWriter(place, sync_files=False)
 
     def make_reader(self, place: str) -> FsspecReader:

@@ -31,7 +31,7 @@ class FsspecS3Engine(moto.MotoEngine):
     about = "DCP on fsspec's s3:// (s3fs), with a local S3 server (moto)"
 
     def make_writer(self, place: str) -> FsspecWriter:
-        """Makes a writer. Without ``sync_files``, which would call ``os.sync()`` for the whole host, since objects have no descriptor."""
+        """Makes a writer. Without ``sync_files``: objects have no descriptor, so it would call ``os.sync()`` for the whole host (before torch 2.14) or warn."""
         return _impatient(FsspecWriter(f"s3://{moto.Place.of(place).key}", sync_files=False, **_options(place)))
 
     def make_reader(self, place: str) -> FsspecReader:

@@ -244,9 +244,11 @@ class Injector:
             self._record("raised", arrival.rank, arrival.operation, arrival.site.name, arrival.nth, type(error).__name__)
             raise
         if fault is not None and isinstance(fault.effect, WrongResult):
-            self.fire(arrival)
             with self.on_our_account(arrival.site.name):
-                result = wrong(result, fault.effect)
+                falsified = wrong(result, fault.effect)
+            if falsified is not result or not fault.effect.about_parts:  # a rank without parts can state none wrongly
+                self.fire(arrival)
+            result = falsified
         elif fault is not None and fault.after:
             self.act(arrival)
         self._record("exit", arrival.rank, arrival.operation, arrival.site.name, arrival.nth)

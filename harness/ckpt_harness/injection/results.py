@@ -29,7 +29,7 @@ def wrong(result: Any, effect: WrongResult) -> Any:
     """A wrong result, made from the real one. Of a pair (plans, metadata), only the plans change.
 
     Args:
-        result: a list, or a tuple that begins with a list.
+        result: a list, a tuple that begins with a list, or a rank's save plan.
         effect: how the result is wrong.
 
     Example:
@@ -38,6 +38,10 @@ def wrong(result: Any, effect: WrongResult) -> Any:
     """
     if effect.kind == "none":
         return None
+    if effect.about_parts:
+        from ckpt_harness.injection.parts import misstated
+
+        return misstated(result, effect)
     if isinstance(result, tuple):
         return (wrong(result[0], effect), *result[1:])
     return list(result[:-1]) if effect.kind == "short" else [*result[:1], *result]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ckpt_harness.faults.effects import WrongResult
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.judging.evidence import Evidence
+from ckpt_harness.judging.expectation import DECEPTIONS, Expectation
 from ckpt_harness.judging.verdict import Judgement
 
 _WRITES = ("writer.write_data", "save_planner.resolve_data")
@@ -29,11 +31,23 @@ def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
     if judgement.oracle not in ("commitment", "filled", "isolation") or (damage and not only_removed):
         return frozenset()
     capabilities = set[Capability]()
-    if any(expectation.deceived for expectation in evidence.forecast.expectations if judgement.is_about(expectation.operation, expectation.ranks)):
-        capabilities.add(Capability.DETECTS_LIES)
+    for expectation in evidence.forecast.expectations:
+        if expectation.deceived and judgement.is_about(expectation.operation, expectation.ranks):
+            capabilities.add(Capability.COLLECTIVES if _shows_in_all_plans(expectation) else Capability.DETECTS_LIES)
     if judgement.oracle == "commitment" and not damage:
         capabilities.add(Capability.ATOMIC_OVERWRITE if _overwrote_and_failed(judgement.operation, evidence) else Capability.COMMIT_MARKER)
     return frozenset(capabilities)
+
+
+def _shows_in_all_plans(expectation: Expectation) -> bool:
+    """Whether the only lie is a wrong statement about parts, and the coordinator has the plans of other ranks to compare it with.
+
+    Parts that overlap or leave a gap then contradict each other, so an engine whose ranks save together owes that it notices.
+    """
+    effects = [acting.bound.fault.effect for acting in (*expectation.decisive, *expectation.possible_lies)]
+    lies = [effect for effect in effects if isinstance(effect, DECEPTIONS)]
+    only_parts = bool(lies) and all(isinstance(lie, WrongResult) and lie.about_parts for lie in lies)
+    return only_parts and not expectation.apart and len(expectation.ranks) > 1
 
 
 def _overwrote_and_failed(operation: str, evidence: Evidence) -> bool:

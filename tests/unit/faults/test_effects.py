@@ -43,6 +43,7 @@ TEXTS = [
     (Skip(), "skip"),
     (WrongResult(), "wrong"),
     (WrongResult("short"), "wrong(short)"),
+    (WrongResult("gap"), "wrong(gap)"),
 ]
 
 
@@ -73,7 +74,7 @@ def test_blanks_do_not_matter(text: str) -> None:
         ("delay(nan)", "valid: a positive, finite number"),
         ("delay(inf)", "valid: a positive, finite number"),
         ("failfuture(later)", "valid: wait, value"),
-        ("wrong(long)", "valid: none, short, duplicate"),
+        ("wrong(long)", "valid: none, short, duplicate, gap, overlap, shift"),
         ("raise(Nonsense)", "unknown error 'Nonsense'"),
     ],
 )
@@ -114,6 +115,7 @@ def test_nobody_can_skip_what_must_give_something_back() -> None:
         (Skip(), "pg.gather", False, "illegal at pg.gather"),
         (WrongResult(), "writer.finish", False, "illegal at writer.finish"),
         (WrongResult("short"), "writer.storage_meta", False, r"valid: wrong\(none\)"),
+        (WrongResult("gap"), "load_planner.create_local_plan", False, r"valid: wrong\(none\)"),
         (FailFuture("value"), "reader.read_data.future", False, r"valid: failfuture\(wait\)"),
         (Skip(), "writer.finish", True, "cannot act after the call; valid: raise, delay, hang, kill"),
         (Hang(), "writer.write_data.future", True, "'!after' at writer.write_data.future"),

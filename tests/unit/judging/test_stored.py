@@ -192,6 +192,20 @@ def test_what_an_overwrite_owes_depends_on_how_it_ended(expectation: Expectation
         assert judgement.claimed is (missing not in needed)
 
 
+@pytest.mark.parametrize(("apart", "needed"), [(False, Capability.COLLECTIVES), (True, Capability.DETECTS_LIES)])
+def test_parts_that_contradict_each_other_must_be_noticed_where_ranks_save_together(apart: bool, needed: Capability) -> None:
+    """The coordinator has the plans of all ranks. Without collectives nobody has, and only an engine that claims to detect lies owes it."""
+    gap = Acting(FaultPlan.parse("save_planner.create_local_plan@1=wrong(gap)").bind(2, 0).faults[0], 1)
+    expectation = replace(FLIPPED, decisive=(gap,), apart=apart)
+    holes = StorageEvidence(committed=True, finish_acted=True, mismatches={"2 rank(s)": ("rank 1: sharded@3: 3 of 3 elements, first NaN (never filled)",)})
+    for missing in (Capability.COLLECTIVES, Capability.DETECTS_LIES):
+        evidence = _evidence(expectation, RETURNED, holes, capabilities=frozenset(Capability) - {missing})
+        (judgement,) = [judgement for judgement in judge(evidence) if judgement.oracle == "commitment"]
+        assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, missing is not needed)
+    refused = _evidence(expectation, RAISED, StorageEvidence(committed=False))
+    assert [judgement.verdict for judgement in judge(refused) if judgement.oracle == "commitment"] == [Verdict.HOLDS]
+
+
 def test_until_somebody_writes_the_old_checkpoint_is_owed_by_all() -> None:
     """Overwriting in place is no reason to lose it to an error of planning."""
     lost = _evidence(FAILS, RAISED, StorageEvidence(committed=False, replaced={"2 rank(s)": "error"}), capabilities=frozenset({Capability.COMMIT_MARKER}))

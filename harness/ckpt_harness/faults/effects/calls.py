@@ -209,12 +209,17 @@ class Skip(Effect):
         return site.side != "pg" and (site.result in ("nothing", "argument", "list") or site.name in ("writer.write_data", "reader.read_data"))
 
 
+PARTS = ("gap", "overlap", "shift")
+"""Wrong statements of a rank about its first part of a sharded tensor: it is left out, or one element too long, or one element further on."""
+
+
 @dataclass(frozen=True)
 class WrongResult(Effect):
     """The call acts and returns a wrong result.
 
     Attributes:
-        kind: ``none``, or for a list ``short`` (without its last element) or ``duplicate`` (with its first element twice).
+        kind: ``none``; for a list ``short`` (without its last element) or ``duplicate`` (with its first element twice); for the save plan of a rank
+            one of :data:`PARTS`.
 
     Example:
         >>> from ckpt_harness import Fault, WrongResult
@@ -225,11 +230,19 @@ class WrongResult(Effect):
     kind: str = "none"
     name: ClassVar[str] = "wrong"
     can_be_after: ClassVar[bool] = False
-    about: ClassVar[str] = "the call acts and returns a wrong result: wrong(none), and for lists wrong(short), wrong(duplicate)"
+    about: ClassVar[str] = (
+        "the call acts and returns a wrong result: wrong(none); for lists wrong(short), wrong(duplicate); for a rank's save plan wrong(gap), "
+        "wrong(overlap), wrong(shift): its first part of a sharded tensor is left out, too long, or elsewhere"
+    )
 
     def __post_init__(self) -> None:
-        if self.kind not in ("none", "short", "duplicate"):
-            raise PlanError(f"argument {quoted(self.kind)} of wrong; valid: none, short, duplicate")
+        if self.kind not in ("none", "short", "duplicate", *PARTS):
+            raise PlanError(f"argument {quoted(self.kind)} of wrong; valid: {', '.join(('none', 'short', 'duplicate', *PARTS))}")
+
+    @property
+    def about_parts(self) -> bool:
+        """Whether a rank states wrong parts. Such a fault cannot fire on a rank whose state has no sharded tensor."""
+        return self.kind in PARTS
 
     @classmethod
     def legal_at(cls, site: Site) -> bool:
@@ -240,4 +253,6 @@ class WrongResult(Effect):
     @classmethod
     def kinds_at(cls, site: Site) -> tuple[str, ...]:
         """The kinds of wrong results that are possible at ``site``."""
+        if site.name == "save_planner.create_local_plan":
+            return ("none", *PARTS)
         return ("none", "short", "duplicate") if site.result in ("list", "plans", "future") else ("none",)
