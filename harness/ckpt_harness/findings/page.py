@@ -38,7 +38,8 @@ has a stand-alone script that shows the finding with plain torch, or with torch 
   exactly the ranks on which a fault was injected.
 - *Evidence* (the field `reasons`), for findings about what is stored or loaded: what the oracle says was wrong, as `ckpt-harness replay` prints it.
 - *Crossing* (`crossing = true`), for findings about async saves that share a process group: the entry matches only where the collectives of the
-  saves crossed, that is, where ranks made their n-th collective on the group for different saves.
+  saves crossed, that is, where ranks made their n-th collective on the group for different saves. A fault that never fired because such a
+  crossing ended its save first is marked as known too.
 - If the faults of several entries decide the outcome together, each victim is compared with its own entry. Nobody can predict what a known
   fault leads to together with other faults; there the entry explains the violation whatever its signature. A sweep also tries each fault of
   such a plan alone.

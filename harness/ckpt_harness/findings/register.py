@@ -78,7 +78,7 @@ class Register:
         return Register((*self.entries, *other.entries), (*self.files, *other.files))
 
     def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence) -> list[Judgement]:
-        """Marks as known each violation that an entry describes.
+        """Marks as known each violation that an entry describes, and faults that never fired since a crossing came first.
 
         Args:
             judgements: what the oracles said about the case.
@@ -89,7 +89,25 @@ class Register:
             The judgements in the same order. A violation that is marked already keeps its mark.
         """
         setting = Setting.of(engine, evidence)
-        return [self._marked(judgement, setting, evidence) for judgement in judgements]
+        marked = [self._marked(judgement, setting, evidence) for judgement in judgements]
+        return [self._behind_a_crossing(judgement, setting, evidence) for judgement in marked]
+
+    def _behind_a_crossing(self, judgement: Judgement, setting: Setting, evidence: Evidence) -> Judgement:
+        """Marks a judgement about faults that never fired, if a crossing explains how every operation ended in which they had to fire."""
+        if judgement.oracle != "fired" or judgement.verdict is not Verdict.VACUOUS:
+            return judgement
+        if any(text not in evidence.optional for text, _ in evidence.forecast.unreachable - evidence.fired):
+            return judgement
+        ids: set[str | None] = set()
+        for expectation in evidence.forecast.expectations:
+            if any(text not in evidence.optional for text, _ in expectation.must_fire - evidence.fired):
+                ids.add(self._crossing(setting, expectation, evidence.of(expectation)))
+        return judgement if not ids or None in ids else dataclasses.replace(judgement, known=min(filter(None, ids)))
+
+    def _crossing(self, setting: Setting, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> str | None:
+        """Id of the entry about a crossing that explains how an operation ended, if there is one."""
+        crossings = (entry for entry in self.entries if entry.crossing)
+        return next((entry.id for entry in crossings if Comparison(entry, setting, expectation).shows(outcomes)), None)
 
     def _marked(self, judgement: Judgement, setting: Setting, evidence: Evidence) -> Judgement:
         if judgement.verdict is not Verdict.VIOLATED or judgement.known is not None:

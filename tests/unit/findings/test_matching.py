@@ -16,6 +16,7 @@ from ckpt_harness.findings.signatures import Signature, observed
 from ckpt_harness.history import Event, History
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.model import forecast
+from ckpt_harness.judging.oracles.calls import fired
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
@@ -137,8 +138,31 @@ def test_beside_a_crossing_only_the_victims_of_another_finding_count(order: tupl
     assert _known(Register([crosses, about]), seen, Judgement("futures", Verdict.VIOLATED, "", saves[0])) == known
 
 
+@pytest.mark.parametrize(
+    ("order", "end", "known"),
+    [((0, 1), hung(), "T-1"), ((0, 0), hung(), None), ((0, 1), Outcome("returned"), None)],
+    ids=["crossed", "not crossed", "ended otherwise"],
+)
+def test_a_fault_behind_a_crossing_is_not_missed(order: tuple[int, int], end: Outcome, known: str | None) -> None:
+    """The saves end before the fault, in a way that the entry describes; else the case shows nothing, as ever."""
+    saves = ("async_save[1]", "async_save[2]")
+    bound = FaultPlan.parse("async_save[1]/writer.finish@0=raise").bind(2, 0, DCP)
+    calls = [Event(0.0, rank, "enter", saves[save], "pg.gather", 1) for rank, save in enumerate(order)]
+    seen = Evidence(
+        forecast(bound, Trace.nominal(saves, bound.groups, DCP)),
+        {save: {0: end, 1: end} for save in saves},
+        background="thread writer shared",
+        history=History(calls),
+    )
+    waits = Signature({"coordinator": ("hung *",), "other": ("hung *",)})
+    register = Register([entry(operations=("async_save",), sites=(), effects=(), crossing=True, signatures=(waits,))])
+    (missed,) = fired(seen)
+    assert missed.verdict is Verdict.VACUOUS
+    assert _known(register, seen, missed) == known
+
+
 def test_only_violations_are_marked() -> None:
-    """Only VIOLATED is marked; HOLDS, VACUOUS and UNKNOWN are not."""
+    """Beside faults that a crossing explains, only VIOLATED is marked; HOLDS, VACUOUS and UNKNOWN are not."""
     for verdict in (Verdict.HOLDS, Verdict.VACUOUS, Verdict.UNKNOWN):
         assert _known(Register([entry()]), evidence(), Judgement("bounded", verdict, "", "save[1]")) is None
 
