@@ -27,6 +27,8 @@ CI runs every test on the torch that `constraints.txt` pins, and the sweep and t
 
 torch 2.8 and older cannot be supported: `save` has no `use_collectives`, and `async_save` neither `async_stager` nor `no_dist`. 2.6 also lacks
 `AsyncCheckpointerType`. torch 2.15 itself wants Python 3.11 or newer.
+
+Which release loads the checkpoints of which: [checkpoints across releases](across.md).
 """
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md"))]
-GENERATED = {ROOT / "docs" / name for name in ("FAULTS.md", "FINDINGS.md", "ENGINES.md", "TRACK_RECORD.md", "reference/versions.md")}
+_GENERATED = ("FAULTS.md", "FINDINGS.md", "ENGINES.md", "TRACK_RECORD.md", "reference/across.md", "reference/versions.md")
+GENERATED = {ROOT / "docs" / name for name in _GENERATED}
 """Pages that a command writes, from tables or from what it ran."""
 
 _BLOCK = re.compile(

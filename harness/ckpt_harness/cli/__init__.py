@@ -5,7 +5,7 @@ Torch is imported only by the commands that run ranks, so that help, tables and 
 
 from __future__ import annotations
 
-from ckpt_harness.cli import check, crash, damage, engines, export, findings, replay, sweep, tables, track_record
+from ckpt_harness.cli import across, check, crash, damage, engines, export, findings, replay, sweep, tables, track_record
 from ckpt_harness.cli.group import main
 
 __all__ = ["main"]
@@ -16,6 +16,7 @@ for command in (
     export.export,
     crash.crash,
     damage.damage,
+    across.across,
     check.check,
     engines.engines,
     findings.findings,

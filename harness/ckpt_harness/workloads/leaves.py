@@ -15,35 +15,47 @@ from ckpt_harness.workloads.plain import DTYPES, TaggedModule
 from ckpt_harness.workloads.tags import Tag
 
 
+def entries(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yields (name, value) for each tensor or object below a value; a sharded tensor is one of them.
+
+    Example:
+        >>> list(entries("", {"model": {"step": 3}, "epochs": [1, 2]}))
+        [('model.step', 3), ('epochs', [1, 2])]
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from entries(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif is_stateful(value):
+        yield from entries(prefix, value.state_dict())
+    elif isinstance(value, list) and any(isinstance(item, torch.Tensor) for item in value):
+        for index, inner in enumerate(value):
+            yield from entries(f"{prefix}[{index}]", inner)
+    else:
+        yield prefix, value
+
+
 def leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yields (name, value) for each leaf below a value; for a sharded tensor, the local shards; for a tensor that states its parts, each part.
 
     Tensors of :data:`ckpt_harness.workloads.plain.DTYPES` are viewed as float64, so that their elements can be decoded as tags.
 
     Example:
-        >>> list(leaves("", {"model": {"step": 3}, "epochs": [1, 2]}))
-        [('model.step', 3), ('epochs', [1, 2])]
+        >>> list(leaves("", {"step": 3, "weight": torch.zeros(4, dtype=torch.int32)}))
+        [('step', 3), ('weight', tensor([0., 0.], dtype=torch.float64))]
     """
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from leaves(f"{prefix}.{key}" if prefix else str(key), inner)
-    elif is_stateful(value):
-        yield from leaves(prefix, value.state_dict())
-    elif isinstance(value, list) and any(isinstance(item, torch.Tensor) for item in value):
-        for index, inner in enumerate(value):
-            yield from leaves(f"{prefix}[{index}]", inner)
-    elif is_sharded_tensor(value):
-        for offset, shard in local_shards(value):
-            yield f"{prefix}@{offset}", shard
-    elif isinstance(value, DTensor):
-        yield prefix, value.to_local()
-    elif isinstance(value, torch.Tensor) and (parts := stated_parts(value)):
-        for part in parts:
-            yield f"{prefix}@{part.offset}", part.within(value, part.local)
-    elif isinstance(value, torch.Tensor) and value.dtype in DTYPES:
-        yield prefix, value.view(torch.float64)
-    else:
-        yield prefix, value
+    for name, entry in entries(prefix, value):
+        if is_sharded_tensor(entry):
+            for offset, shard in local_shards(entry):
+                yield f"{name}@{offset}", shard
+        elif isinstance(entry, DTensor):
+            yield name, entry.to_local()
+        elif isinstance(entry, torch.Tensor) and (parts := stated_parts(entry)):
+            for part in parts:
+                yield f"{name}@{part.offset}", part.within(entry, part.local)
+        elif isinstance(entry, torch.Tensor) and entry.dtype in DTYPES:
+            yield name, entry.view(torch.float64)
+        else:
+            yield name, entry
 
 
 def saves_of(value: Any) -> set[int]:

@@ -1,0 +1,52 @@
+"""The layout of a state, beside its values: the dtype, shape and sharding of each tensor. The values of a tensor of another dtype may have the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.distributed.tensor import DTensor
+
+from ckpt_harness._torch import is_sharded_tensor, local_shards
+from ckpt_harness.workloads.checkpointable import stated_parts
+from ckpt_harness.workloads.context import State
+from ckpt_harness.workloads.leaves import entries
+
+
+def layout(value: Any) -> str:
+    """The layout of a tensor, or the class of any other value, in words.
+
+    Example:
+        >>> layout(torch.zeros(2, 3, dtype=torch.float16)), layout("text")
+        ('torch.float16 (2, 3)', 'str')
+    """
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    text = f"{value.dtype} {tuple(value.shape)}"
+    if is_sharded_tensor(value):
+        return f"ShardedTensor {text} with shards {[(offset, tuple(shard.shape)) for offset, shard in local_shards(value)]}"
+    if isinstance(value, DTensor):
+        return f"DTensor {text} as {value.placements} on a mesh of {tuple(value.device_mesh.shape)}"
+    stated = stated_parts(value)
+    if stated:
+        return f"{text} with parts at {[part.offset for part in stated]}"
+    return text
+
+
+def relaid(actual: State, expected: State) -> list[str]:
+    """Compares the layout of a loaded state with the layout that it should have.
+
+    Args:
+        actual: the loaded state.
+        expected: a state with the right layout, whatever its values.
+
+    Returns:
+        For each entry with another layout, a line with both; entries that only one of the states has are left out.
+
+    Example:
+        >>> relaid({"bits": torch.zeros(2, dtype=torch.float16)}, {"bits": torch.zeros(2, dtype=torch.bfloat16)})
+        ['bits: torch.float16 (2,) instead of torch.bfloat16 (2,)']
+    """
+    found = dict(entries("", actual))
+    layouts = [(name, layout(found[name]), layout(value)) for name, value in entries("", expected) if name in found]
+    return [f"{name}: {have} instead of {want}" for name, have, want in layouts if have != want]
