@@ -98,7 +98,7 @@ def test_several_processes_find_the_same() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("--engine fsspec-memory", "durability models are about directories"),
+        ("--engine fsspec-memory", "and not in a directory; valid: engines on a file system"),
         ("--engine tests.integration.test_crash:SIDEWAYS", "writes past its file system: checkpoint/beside"),
         ("--workload nothing", "unknown workload 'nothing'"),
         ("--model ext4", "'ext4' is not one of 'kill', 'ordered', 'posix'"),

@@ -50,7 +50,7 @@ def check_engine(
         register: known findings; by default those that ship with the harness.
         every: run one in ``every`` faults, evenly spread, and the same share of the states after each crash. Cases without faults always run.
         jobs: number of processes that load states after crashes.
-        progress: called with the number of finished cases and the number of all cases.
+        progress: called with the number of finished cases and the number of all cases; then, for each kind of crash, with numbers of loaded states.
 
     Raises:
         UsageError: the engine does not exist, or its name does not lead to it.
@@ -91,7 +91,7 @@ def _check_everything(
     if not in_directory or "way" in found.usual:
         return
     if Capability.FILE_SYSTEM in found.capabilities:
-        _check_crashes(name, max(sizes), max(1, LIMIT // every), jobs, tally)
+        _check_crashes(name, max(sizes), max(1, LIMIT // every), jobs, tally, progress)
     for size in sizes:
         tally.add_damages(damages(Scene(name, ranks=size)))
 
@@ -107,11 +107,11 @@ def _check_cases(
         progress(number, len(chosen))
 
 
-def _check_crashes(name: str, ranks: int, limit: int, jobs: int, tally: Tally) -> None:
+def _check_crashes(name: str, ranks: int, limit: int, jobs: int, tally: Tally, progress: Callable[[int, int], None]) -> None:
     for model in MODELS:
         for overwrite in (False, True):
             try:
-                tally.add_crashes(crashes(Scene(name, ranks=ranks, overwrite=overwrite), model, limit=limit, jobs=jobs))
+                tally.add_crashes(crashes(Scene(name, ranks=ranks, overwrite=overwrite), model, limit=limit, jobs=jobs, progress=progress))
             except UsageError as error:  # for example: it writes past its file system; everything else is still reported
                 tally.add_failure(str(error))
 

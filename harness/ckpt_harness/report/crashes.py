@@ -75,14 +75,18 @@ def _points(found: Crashes) -> Table:
 
 def _example(example: Example) -> Iterator[Text]:
     """The shortest way to what a reader may get."""
-    several = f"{example.number} operations, of which these matter"
-    when = f"a crash after {'1 operation' if example.number == 1 else several}:"
-    yield Text.assemble((example.shown, style_of(example.shown)), f": {ABOUT[example.shown]}; {when}")
+    yield Text.assemble((example.shown, style_of(example.shown)), f": {ABOUT[example.shown]}; {_when(example)}")
     yield from (Text(f"  {op}") for op in example.ops)
-    if not example.ops:
-        yield Text("  (none)")
     if example.shown in UNSAFE or example.shown in ("error", "nothing"):
         yield from (Text(f"  left  {text}", style="dim") for text in example.left)
+
+
+def _when(example: Example) -> str:
+    """When the crash comes."""
+    if example.number == 0:
+        return "a crash before the first operation"
+    number = f"{example.number} operation{'s' * (example.number != 1)}"
+    return f"a crash after {number}, of which these matter:" if example.ops else f"a crash after {number}, of which none matters"
 
 
 def as_json(found: Crashes, known: Mapping[Shown, str]) -> dict[str, Any]:
