@@ -25,6 +25,7 @@ from ckpt_harness.disk.journal import DiskOp
 from ckpt_harness.disk.shown import SHOWN, Shown
 from ckpt_harness.engines.names import known_as
 from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.findings.entry import AFTER
 from ckpt_harness.findings.register import Register
 
 UNSAFE: tuple[Shown, ...] = ("mixture", "wrong", "disagreement", "hang")
@@ -100,15 +101,26 @@ class Crashes:
         )
 
     def known(self, register: Register) -> dict[Shown, str]:
-        """What readers may get that is a known finding -> its id."""
-        onto = "overwrite" if self.scene.overwrite else "fresh"
+        """What readers may get that is a known finding -> its id. It is known if a finding describes it at each of its points that break a claim."""
         known: dict[Shown, str] = {}
-        for name in known_as(self.scene.engine):
-            for kind in self.shown:
-                finding = register.known_crash(name, f"{onto} {self.model} {kind}")
-                if finding is not None:
-                    known[kind] = finding
+        for kind in self.shown:
+            findings = [self._finding(register, kind, point) for point in self.points if kind in point.shown and self._matters(kind, point)]
+            if findings and all(findings):
+                known[kind] = str(findings[0])
         return known
+
+    def _finding(self, register: Register, kind: Shown, point: Point) -> str | None:
+        """Id of the finding that describes what readers may get after a crash at a point, if there is one."""
+        onto = "overwrite" if self.scene.overwrite else "fresh"
+        after = f" {AFTER}" if point is self.points[-1] else ""
+        found = (register.known_crash(name, f"{onto} {self.model} {kind}{after}") for name in known_as(self.scene.engine))
+        return next((finding for finding in found if finding is not None), None)
+
+    def _matters(self, kind: Shown, point: Point) -> bool:
+        """Whether it breaks a claim that readers may get this after a crash at a point."""
+        if kind in UNSAFE or point is self.points[-1]:
+            return True
+        return self.scene.overwrite and kind in ("nothing", "error")
 
     def violated(self) -> list[tuple[str, Shown, Capability | None]]:
         """The broken claims: (the claim, what a reader may get, the capability that it takes; None where every engine owes it)."""

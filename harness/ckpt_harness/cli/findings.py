@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ckpt_harness.cli.options import example, page_option, register_option
+from ckpt_harness.cli.options import example, page_option, register_option, writable
 
 if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
@@ -16,19 +16,68 @@ if TYPE_CHECKING:
 @click.command(short_help="Prints the known findings: violations that are expected.", epilog=example("findings"))
 @register_option
 @page_option("Write the whole register as a Markdown page, instead of the table.")
-def findings(register: Register, write: Path | None) -> None:
+@click.option(
+    "--run",
+    "runs",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=writable,
+    metavar="FILE",
+    help="Run the stand-alone script of each finding, and note in FILE (TOML) whether it shows. Other runs that FILE holds are kept.",
+)
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="PYTHON",
+    help="With --run: the interpreter whose torch the scripts run on. May be given several times. Default: this interpreter.",
+)
+def findings(register: Register, write: Path | None, runs: Path | None, pythons: tuple[str, ...]) -> None:
     """Prints the known findings: violated claims that are in the register, so that a run fails only on what is new."""
-    if write:
+    if pythons and not runs:
+        raise click.UsageError("--python is for --run only; valid: --run FILE --python PYTHON")
+    if runs:
+        _run(runs, pythons)
+    elif write:
         from ckpt_harness.findings.page import render
 
         write.write_text(render(register), encoding="utf-8")
-        return
+    else:
+        _show(register)
 
+
+def _show(register: Register) -> None:
+    """Prints a row for each finding."""
     from rich.table import Column, Table
 
+    from ckpt_harness.findings.runs import shipped_runs
     from ckpt_harness.report.console import console, print_table
 
-    table = Table(Column("id", no_wrap=True), "finding", "in", Column("torch", no_wrap=True), box=None, header_style="bold")
+    shown = shipped_runs()
+    table = Table(Column("id", no_wrap=True), "finding", "in", Column("shows on torch", no_wrap=True), box=None, header_style="bold")
     for entry in register.entries:
-        table.add_row(entry.id, entry.title, ", ".join(entry.operations), ", ".join(entry.versions))
+        releases = [run.torch for run in shown.get(entry.id, ()) if run.shows] or entry.versions
+        table.add_row(entry.id, entry.title, ", ".join(entry.operations), ", ".join(releases))
     print_table(console(), table)
+
+
+def _run(path: Path, pythons: tuple[str, ...]) -> None:
+    """Runs the scripts of the shipped findings, and writes to a file what they showed. The file is written after each interpreter."""
+    import sys
+
+    from ckpt_harness.cli.console import progress_of
+    from ckpt_harness.cli.json_lines import writing
+    from ckpt_harness.findings.register import Register
+    from ckpt_harness.findings.runs import can_run, installed, merged, read_runs, run_scripts, written
+    from ckpt_harness.report.console import console
+
+    runs = read_runs(path.read_text("utf-8")) if path.exists() else {}
+    versions = {python: installed(python) for python in pythons or (sys.executable,)}
+    for python, has in versions.items():
+        entries = [entry for entry in Register.shipped().entries if can_run(entry, has)]
+        with progress_of(f"running the scripts on torch {has['torch']}") as progress:
+            new = run_scripts(entries, python, has["torch"], progress)
+        runs = merged(runs, new)
+        with writing(path):
+            path.write_text(written(runs), encoding="utf-8")
+        gone = [name for name, [run] in new.items() if not run.shows]
+        console().print(f"torch {has['torch']}: {len(new) - len(gone)} findings show; gone: {', '.join(gone) or 'none'}")

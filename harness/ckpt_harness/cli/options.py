@@ -116,7 +116,7 @@ def _registered(_ctx: click.Context, _param: click.Parameter, value: tuple[Path,
     return register
 
 
-def _writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+def writable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """Refuses a file that cannot be written, before anything runs: a check takes minutes."""
     if value is None or (value.exists() and not value.is_file()):  # a pipe or a device is not opened before its time
         if value is not None and value.is_dir():
@@ -215,7 +215,7 @@ def json_option(about: str) -> Decorator[Any]:
         about: what the file holds.
     """
     path = click.Path(dir_okay=False, writable=True, path_type=Path)
-    return click.option("--json", "json_file", type=path, callback=_writable, metavar="FILE", help=about)
+    return click.option("--json", "json_file", type=path, callback=writable, metavar="FILE", help=about)
 
 
 def page_option(about: str) -> Decorator[Any]:
@@ -225,7 +225,7 @@ def page_option(about: str) -> Decorator[Any]:
         about: what the page holds.
     """
     path = click.Path(dir_okay=False, writable=True, path_type=Path)
-    return click.option("--write", type=path, callback=_writable, metavar="FILE", help=about)
+    return click.option("--write", type=path, callback=writable, metavar="FILE", help=about)
 
 
 def jobs_option(about: str) -> Decorator[Any]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ckpt_harness.findings.signatures import Signature, matches
+from ckpt_harness.judging.verdict import Judgement
+
+AFTER = "after success"
+"""What ends the description of a crash that came after the save had reported success."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,9 @@ class Entry:
         calls: patterns of how the operation is called: way, kind of operation and kind of planner, such as ``groups save default``. The call of a
             save over an existing checkpoint ends with ``onto a checkpoint``.
         sites: patterns of the decisive fault's site. Empty for a finding that needs no fault; such a finding need not show in every case.
+        within: patterns of the call that the engine sees fail: for a fault below the storage the storage call around it, such as ``writer.write_data``,
+            else the site itself.
+        no_site: why the finding has no site. Needed where ``sites`` is empty and neither ``crashes`` nor ``crossing`` says when the finding shows.
         effects: patterns of the decisive fault's effect.
         oracles: names of the oracles whose violations the finding explains.
         ranks: the number of ranks from which on the finding must show. A case with fewer ranks may show the finding.
@@ -30,15 +37,17 @@ class Entry:
         source: file and function of the code that is to blame.
         reproducer: file name of the stand-alone script.
         reports: public reports of the same fault.
-        newer: what is known about newer releases.
+        newer: what is known about newer releases, beside the runs of the script.
         replay: a command line that shows the finding.
         background: patterns of how an async save is done: executor, staging and overlap, such as ``process writer none``.
-        reasons: patterns of what the oracle says was wrong, as ``ckpt-harness replay`` prints it. For findings about what is stored or loaded, where the
-            ends of the calls say little.
+        reasons: patterns of what the oracle says was wrong, as ``ckpt-harness replay`` prints it. Each thing that was wrong must match one of them. For
+            findings about what is stored or loaded, where the ends of the calls say little.
         crossing: whether the finding shows only where collectives of two async saves crossed on a shared process group.
+        halfway: whether the finding shows only where some ranks had begun to write, and a rank's writing did not end undisturbed.
         sometimes: whether a case that meets all conditions may still not show the finding.
         crashes: for a finding about crashes, patterns of what a crash may leave: kind of save, durability model, and what a reader gets, such as
-            ``overwrite * mixture``. Such a finding needs no fault of a plan and no signature.
+            ``overwrite * mixture``; then ``after success`` for a crash after the save has reported success. Such a finding needs no fault of a plan and
+            no signature.
         packages: for a finding about a third-party package, the packages that the finding was recorded for, as ``name==version``.
     """
 
@@ -57,20 +66,23 @@ class Entry:
     source: str
     reproducer: str
     reports: tuple[str, ...]
-    newer: str
     replay: str
+    newer: str = ""
     background: tuple[str, ...] = ("*",)
     reasons: tuple[str, ...] = ("*",)
+    within: tuple[str, ...] = ("*",)
+    no_site: str = ""
     crossing: bool = False
+    halfway: bool = False
     sometimes: bool = False
     crashes: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
 
-    def explains(self, oracle: str, reason: str) -> bool:
-        """Whether the finding is about such a violation.
+    def explains(self, judgement: Judgement) -> bool:
+        """Whether the finding is about such a violation, and about each thing that was wrong.
 
         Args:
-            oracle: name of the oracle.
-            reason: what the oracle says was wrong.
+            judgement: what an oracle says.
         """
-        return oracle in self.oracles and matches(self.reasons, reason)
+        wrong = judgement.reasons or (judgement.reason,)
+        return judgement.oracle in self.oracles and all(matches(self.reasons, reason) for reason in wrong)

@@ -16,6 +16,7 @@ from ckpt_harness.findings.signatures import Signature, matches, torch_release
 from ckpt_harness.judging.crossing import crossed
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.expectation import Acting, Expectation
+from ckpt_harness.judging.halfway import written_halfway
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Setting:
         background: how an async save was done: executor, staging and overlap.
         onto: what a save found at its place: ``nothing``, or a ``checkpoint``.
         crossed: the groups of ranks in which collectives of two saves crossed.
+        halfway: (operation, ranks) of the saves that some ranks had begun to write, and a rank did not write undisturbed.
     """
 
     engine: str
@@ -37,11 +39,14 @@ class Setting:
     background: str
     onto: str = "nothing"
     crossed: frozenset[tuple[int, ...]] = frozenset()
+    halfway: frozenset[tuple[str, tuple[int, ...]]] = frozenset()
 
     @classmethod
     def of(cls, engine: str, evidence: Evidence) -> Setting:
         """The circumstances of the case that the evidence is about."""
-        return cls(engine, evidence.way, evidence.planner, evidence.background, evidence.onto, _crossed_groups(evidence))
+        return cls(
+            engine, evidence.way, evidence.planner, evidence.background, evidence.onto, _crossed_groups(evidence), _halfway(evidence)
+        )
 
     def called(self, kind: str) -> str:
         """How an operation was called, in the words of an entry's ``calls``.
@@ -68,6 +73,12 @@ def _crossed_groups(evidence: Evidence) -> frozenset[tuple[int, ...]]:
     )
 
 
+def _halfway(evidence: Evidence) -> frozenset[tuple[str, tuple[int, ...]]]:
+    """The saves, each with its ranks, that some ranks had begun to write, and a rank did not write undisturbed."""
+    saves = [(expectation.operation, expectation.ranks) for expectation in evidence.forecast.expectations]
+    return frozenset((operation, ranks) for operation, ranks in saves if written_halfway(evidence.history, ranks, operation))
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One entry of the register, compared with one operation of a case.
@@ -90,6 +101,8 @@ class Comparison:
             return False
         if entry.crossing and self.expectation.ranks not in self.setting.crossed:
             return False
+        if entry.halfway and (self.expectation.operation, self.expectation.ranks) not in self.setting.halfway:
+            return False
         return matches(entry.calls, self.setting.called(kind)) and matches(entry.background, self.setting.background)
 
     def _signatures(self) -> list[Signature]:
@@ -105,10 +118,15 @@ class Comparison:
         candidates = (*self.expectation.decisive, *self.expectation.elsewhere)
         return [acting for acting in candidates if self._is_about(acting.bound.fault, acting.where)]
 
-    def _is_about(self, fault: Fault, where: str) -> bool:
-        """Whether the entry describes the fault: at the fault's own site or, for a site below the storage, at the storage call around it."""
-        at_site = matches(self.entry.sites, fault.site) or matches(self.entry.sites, where)
-        return at_site and matches(self.entry.effects, str(fault.effect))
+    def _is_about(self, fault: Fault, where: str | None) -> bool:
+        """Whether the entry describes the fault: at the fault's own site or, for a site below the storage, at the storage call around it.
+
+        Args:
+            fault: the fault.
+            where: the call that the engine sees fail; None where the model does not say.
+        """
+        at_site = matches(self.entry.sites, fault.site) or matches(self.entry.sites, where or fault.site)
+        return at_site and (where is None or matches(self.entry.within, where)) and matches(self.entry.effects, str(fault.effect))
 
     def shows(self, outcomes: Mapping[int, Outcome]) -> bool:
         """Whether the entry's fault struck the operation, and every rank ended as one of the entry's signatures says.
@@ -149,7 +167,7 @@ class Comparison:
         if len(faults) < 2 or not self.applies():
             return False
         within = {acting.bound.fault: acting.where for acting in self.expectation.decisive}
-        return any(self._is_about(fault, within.get(fault, fault.site)) for fault in faults)
+        return any(self._is_about(fault, within.get(fault)) for fault in faults)
 
     def must_show(self, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether this operation has to show the finding. If it does not, the finding is gone.

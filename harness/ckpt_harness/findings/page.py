@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ckpt_harness.findings.entry import Entry
 from ckpt_harness.findings.register import Register
+from ckpt_harness.findings.runs import Run, shipped_runs
 from ckpt_harness.findings.signatures import ROLES, Signature
 
 _INTRODUCTION = """\
@@ -24,7 +27,9 @@ has a stand-alone script that shows the finding with plain torch, or with torch 
 - *Faults* lists the effects and sites that show the finding ([fault tables](FAULTS.md)), the engines, and the calls: way of calling,
   operation and planner ([call styles](reference/calling.md)). All are shell patterns.
 - *Claims broken* names [oracles](explanation/claims.md#oracles).
-- *Newer releases* says whether the script was run with another release, or only its source was compared.
+- *Runs of the script* says on which releases of torch the finding shows. `ckpt-harness findings --run harness/ckpt_harness/findings/runs.toml
+  --python PYTHON` runs the scripts with the torch of an interpreter and writes this down, with the date. A finding about a package is run
+  only where the package is installed; the other findings about packages were recorded with the torch and the package that the entry names.
 - The replay line shows the finding with the harness; the script shows it without.
 
 ## How an entry matches
@@ -37,6 +42,11 @@ has a stand-alone script that shows the finding with plain torch, or with torch 
   ranks. `the injected error` stands for exactly the error that the plan raised. `exact ranks` means that a `CheckpointException` names
   exactly the ranks on which a fault was injected.
 - *Evidence* (the field `reasons`), for findings about what is stored or loaded: what the oracle says was wrong, as `ckpt-harness replay` prints it.
+  Each thing that was wrong must match one of the patterns.
+- *Within* (the field `within`), for faults below the storage: the storage call during which the fault strikes.
+- *Halfway* (`halfway = true`), for findings about interrupted saves: the entry matches only where some ranks had begun to write, and a rank did
+  not write undisturbed. Before that point no rank has written anything, and behind that point every rank has written everything.
+- An entry names its sites, or says in `no_site` why none applies. A signature that allows every end on every rank is refused.
 - *Crossing* (`crossing = true`), for findings about async saves that share a process group: the entry matches only where the collectives of the
   saves crossed, that is, where ranks made their n-th collective on the group for different saves. A fault that never fired because such a
   crossing ended its save first is marked as known too.
@@ -52,8 +62,9 @@ has a stand-alone script that shows the finding with plain torch, or with torch 
 
 Write the findings about your own engine, storage or planner to a file, and pass the file with `ckpt-harness sweep --register FILE`,
 `ckpt-harness replay --register FILE` or `pytest --ckpt-register FILE`. The harness uses your file together with its own register. There is
-no other way to expect a violation. All fields of this example are needed. `ckpt-harness replay` prints a violation in the words that the
-patterns have to match."""
+no other way to expect a violation. All fields of this example are needed. Optional fields are `background`, `reasons`, `within`, `halfway`,
+`crossing`, `no_site`, `sometimes` (a case that meets all conditions may still not show the finding), `crashes`, `packages` and `newer`.
+`ckpt-harness replay` prints a violation in the words that the patterns have to match."""
 
 EXAMPLE = """\
 [[finding]]
@@ -71,7 +82,6 @@ about = "What happens, and why."
 source = "mypackage/writer.py: finish"
 reproducer = "s3_001.py"
 reports = []
-newer = "not checked"
 replay = "ckpt-harness replay 'writer.finish@coordinator=raise' --engine mypackage.engine:S3"
 
 [[finding.signature]]             # one table for each way in which the finding shows
@@ -91,12 +101,13 @@ def render(register: Register) -> str:
     Args:
         register: the findings to show.
     """
+    runs = shipped_runs()
     overview = ["| | finding | in | shows from |", "| --- | --- | --- | --- |"]
     for entry in register.entries:
         ranks = f"{entry.ranks} rank{'s' * (entry.ranks > 1)}"
         overview.append(f"| [{entry.id}](#{_anchor(entry)}) | {entry.title} | {', '.join(entry.operations)} | {ranks} |")
     example = f"```toml\n{EXAMPLE}```"
-    sections = [_section(entry) for entry in register.entries]
+    sections = [_section(entry, runs.get(entry.id, ())) for entry in register.entries]
     return "\n\n".join([_INTRODUCTION, example, "## Overview", "\n".join(overview), *sections]) + "\n"
 
 
@@ -105,13 +116,13 @@ def _anchor(entry: Entry) -> str:
     return entry.id.lower()
 
 
-def _section(entry: Entry) -> str:
+def _section(entry: Entry, runs: Sequence[Run]) -> str:
     script = f"harness/ckpt_harness/findings/reproducers/{entry.reproducer}"
     parts = [
         f"## {entry.id}",
         f"**{entry.title}**",
         " ".join(entry.about.split()),
-        "\n".join(f"- {name}: {value}" for name, value in _facts(entry)),
+        "\n".join(f"- {name}: {value}" for name, value in _facts(entry, runs)),
         f"Replay line, and the stand-alone script ([{entry.reproducer}](../{script})):",
         f"```sh\n{entry.replay}\npython {script}\n```",
     ]
@@ -121,14 +132,15 @@ def _section(entry: Entry) -> str:
     return "\n\n".join(parts)
 
 
-def _facts(entry: Entry) -> list[tuple[str, str]]:
+def _facts(entry: Entry, runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Name and value of each line in the list of facts."""
     faults = f"{_codes(entry.effects)} at {_codes(entry.sites)}" if entry.sites else "none needed"
     calls = f"; calls {_codes(entry.calls)}" if entry.calls else ""
     facts = [("Package", ", ".join(entry.packages))] if entry.packages else []
     facts += [
         ("Torch", ", ".join(entry.versions)),
-        ("Newer releases", entry.newer),
+        ("Runs of the script", _in_words(runs) or f"recorded with torch {', '.join(entry.versions)}{_with(entry)}; not run since"),
+        *([("Newer releases", entry.newer)] if entry.newer else []),
         ("Source", entry.source),
         ("Faults", f"{faults}; engines {_codes(entry.engines)}{calls}"),
     ]
@@ -137,10 +149,22 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     facts += [
         ("Claims broken", ", ".join(entry.oracles)),
         *([("Evidence", _codes(entry.reasons))] if entry.reasons != ("*",) else []),
+        *([("Within", _codes(entry.within))] if entry.within != ("*",) else []),
+        *([("No site", entry.no_site)] if entry.no_site else []),
+        *([("Halfway", "only where some ranks had begun to write, and a rank did not write undisturbed")] if entry.halfway else []),
         *([("Crossing", "only where the collectives of the saves crossed")] if entry.crossing else []),
         ("Public reports", ", ".join(entry.reports) or "none found"),
     ]
     return facts
+
+
+def _in_words(runs: Sequence[Run]) -> str:
+    """The runs of a script: where the finding shows, and what the script printed last."""
+    return "; ".join(f"torch {run.torch} ({run.date}): {'shows' if run.shows else 'does not show'} (`{run.said}`)" for run in runs)
+
+
+def _with(entry: Entry) -> str:
+    return f" and {', '.join(entry.packages)}" if entry.packages else ""
 
 
 def _signature(signature: Signature, entry: Entry) -> str:

@@ -88,6 +88,9 @@ class Register:
         Returns:
             The judgements in the same order. A violation that is marked already keeps its mark.
         """
+        judgements = list(judgements)
+        if all(judgement.verdict is not Verdict.VIOLATED for judgement in judgements):
+            return judgements
         setting = Setting.of(engine, evidence)
         marked = [self._marked(judgement, setting, evidence) for judgement in judgements]
         return [self._behind_a_crossing(judgement, setting, evidence) for judgement in marked]
@@ -125,7 +128,7 @@ class Register:
             if entry is not None:
                 return entry
             for entry in self.entries:
-                if entry.explains(judgement.oracle, judgement.reason) and Comparison(entry, setting, expectation).fired_with_others(evidence.fired):
+                if entry.explains(judgement) and Comparison(entry, setting, expectation).fired_with_others(evidence.fired):
                     return entry
         return None
 
@@ -136,7 +139,7 @@ class Register:
         for index, comparison in enumerate(comparisons):
             of_others = set().union(*victims[:index], *victims[index + 1 :]) - victims[index]
             rest = {rank: outcome for rank, outcome in outcomes.items() if rank not in of_others}
-            if comparison.entry.explains(judgement.oracle, judgement.reason) and comparison.shows(rest):
+            if comparison.entry.explains(judgement) and comparison.shows(rest):
                 return comparison.entry
         return None
 
@@ -168,7 +171,8 @@ class Register:
 
         Args:
             engine: name of the engine.
-            what: kind of save, durability model, and what a reader gets, such as ``overwrite kill mixture``.
+            what: kind of save, durability model, and what a reader gets, such as ``overwrite kill mixture``; then ``after success`` for a crash after
+                the save has reported success.
 
         Example:
             >>> Register.shipped().known_crash("filesystem", "overwrite kill mixture")

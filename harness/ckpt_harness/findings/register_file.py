@@ -15,7 +15,7 @@ from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.errors import UsageError, choices, quoted, summary, unknown
 from ckpt_harness.faults.calling import CALL_STYLES, EXECUTORS, OVERLAPS, STAGINGS
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
-from ckpt_harness.findings.entry import Entry
+from ckpt_harness.findings.entry import AFTER, Entry
 from ckpt_harness.findings.signatures import ROLES, Signature
 from ckpt_harness.judging.oracles import ORACLES
 
@@ -24,11 +24,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_TEXTS = ("id", "title", "about", "source", "reproducer", "newer", "replay")
+_TEXTS = ("id", "title", "about", "source", "reproducer", "replay")
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
-_OPTIONAL_LISTS = ("background", "crashes", "packages", "reasons")
-_FLAGS = ("sometimes", "crossing")
-_OPTIONAL = (*_OPTIONAL_LISTS, *_FLAGS)
+_OPTIONAL_LISTS = ("background", "crashes", "packages", "reasons", "within")
+_OPTIONAL_TEXTS = ("newer", "no_site")
+_FLAGS = ("sometimes", "crossing", "halfway")
+_OPTIONAL = (*_OPTIONAL_LISTS, *_OPTIONAL_TEXTS, *_FLAGS)
 _FIELDS = (*_TEXTS, *_LISTS, "ranks")
 _NARROWING = ("sites", "effects", "calls", "torch")
 """Fields of a signature that restrict it to some of the entry's faults or calls, or to some releases of torch."""
@@ -63,7 +64,8 @@ def read_entries(text: str, name: str) -> list[Entry]:
 
 def _entry(table: Mapping[str, Any], where: str) -> Entry:
     _check_fields(table, where)
-    for key in _TEXTS:
+    texts = [*_TEXTS, *(key for key in _OPTIONAL_TEXTS if key in table)]
+    for key in texts:
         if not isinstance(table[key], str) or not table[key].strip():
             raise UsageError(f"{where}: {key} is {quoted(table[key])}; valid: a text")
     if type(table["ranks"]) is not int or table["ranks"] < 1:
@@ -73,6 +75,8 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
             raise UsageError(f"{where}: {flag} is {quoted(table[flag])}; valid: true, false")
     if table.get("crossing") and (table["operations"] != ["async_save"] or table["sites"]):
         raise UsageError(f"{where}: crossing is true; valid: only with operations = ['async_save'] and sites = []")
+    if table.get("halfway") and not set(table["operations"]) <= {"save", "async_save"}:
+        raise UsageError(f"{where}: halfway is true; valid: only with the operations save and async_save")
     lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL_LISTS) if key in table}
     if not lists.get("reasons", ("*",)):
         raise UsageError(f"{where}: reasons is []; valid: patterns of what an oracle says, or no reasons")
@@ -81,9 +85,21 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     if not isinstance(signatures, list) or not (signatures or "crashes" in table):
         raise UsageError(f"{where} has no signature; valid: at least one [[finding.signature]] table")
     read = [_signature(signature, lists["operations"], f"{where}: signature {number}") for number, signature in enumerate(signatures, 1)]
-    fields: dict[str, Any] = {**lists, **{key: table[key].strip() for key in _TEXTS}}
+    _check_narrow(table, lists, read, where)
+    fields: dict[str, Any] = {**lists, **{key: table[key].strip() for key in texts}}
     flags = {flag: table.get(flag, False) for flag in _FLAGS}
     return Entry(**fields, **flags, ranks=table["ranks"], signatures=tuple(read))
+
+
+def _check_narrow(table: Mapping[str, Any], lists: Mapping[str, tuple[str, ...]], signatures: Iterable[Signature], where: str) -> None:
+    """An entry has a site, or says why none applies, and each of its signatures excludes something: new violations could hide behind an entry otherwise."""
+    if "*" in lists["sites"]:
+        raise UsageError(f"{where}: sites holds '*'; valid: the sites at which the finding shows")
+    if not (lists["sites"] or "crashes" in table or table.get("crossing") or "no_site" in table):
+        raise UsageError(f"{where}: sites is []; valid: sites, or no_site = 'why the finding has none'")
+    for number, signature in enumerate(signatures, 1):
+        if signature.says_nothing:
+            raise UsageError(f"{where}: signature {number} allows every end on every rank; valid: how the ranks end")
 
 
 def _check_fields(table: Mapping[str, Any], where: str) -> None:
@@ -105,13 +121,14 @@ def _check_lists(lists: Mapping[str, tuple[str, ...]], where: str) -> None:
     for oracle in lists["oracles"]:
         if oracle not in ORACLES:
             raise UsageError(f"{where}: {unknown('oracle', oracle, ORACLES)}")
-    _check_sites(lists["sites"], where)
+    _check_sites((*lists["sites"], *lists.get("within", ())), where)
     _check_calls(lists["operations"], lists["calls"], where)
     kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in OVERLAPS]
     example = "valid: executor, staging and overlap, such as 'process * none'"
     _check_patterns(lists.get("background", ()), kinds, f"{where}: no background", example)
-    results = [f"{save} {model} {shown}" for save in ("fresh", "overwrite") for model in MODELS for shown in SHOWN]
-    example = "valid: fresh or overwrite, model, and what a reader gets, such as 'overwrite * mixture'"
+    during = [f"{save} {model} {shown}" for save in ("fresh", "overwrite") for model in MODELS for shown in SHOWN]
+    results = [*during, *(f"{result} {AFTER}" for result in during)]
+    example = "valid: fresh or overwrite, model, what a reader gets, and perhaps 'after success'"
     _check_patterns(lists.get("crashes", ()), results, f"{where}: no crash", example)
 
 

@@ -42,6 +42,7 @@ class Judgement:
         ranks: the ranks whose operation is judged; empty for all ranks.
         known: id of the register's entry that describes this violation, or None.
         claimed: whether the engine claims what the oracle checks.
+        reasons: each thing that is wrong, in full: ``reason`` quotes only as many as fit into a line.
     """
 
     oracle: str
@@ -51,6 +52,7 @@ class Judgement:
     ranks: tuple[int, ...] = ()
     known: str | None = None
     claimed: bool = True
+    reasons: tuple[str, ...] = ()
 
     def is_about(self, operation: str, ranks: Iterable[int]) -> bool:
         """Whether an operation of any of ``ranks`` is judged."""

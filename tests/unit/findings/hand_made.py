@@ -63,7 +63,6 @@ def entry(**fields: object) -> Entry:
         "source": "somewhere",
         "reproducer": "none.py",
         "reports": (),
-        "newer": "not tried",
         "replay": "ckpt-harness replay writer.reset@1=raise",
     }
     return Entry(**{**usual, **fields})  # type: ignore[arg-type]

@@ -107,6 +107,42 @@ def test_an_entry_may_name_the_evidence() -> None:
     assert _known(register, evidence(), replace(BOUNDED, reason="rank 0 died")) is None
 
 
+def test_every_reason_must_be_described() -> None:
+    """A violation is new if one of several things that were wrong is none of the entry's."""
+    register = Register([entry(reasons=("rank * hangs", "rank * died"))])
+    assert _known(register, evidence(), replace(BOUNDED, reasons=("rank 0 hangs", "rank 1 died"))) == "T-1"
+    assert _known(register, evidence(), replace(BOUNDED, reasons=("rank 0 hangs", "rank 1 returned"))) is None
+
+
+@pytest.mark.parametrize(("path", "known"), [("*.distcp", "T-1"), (".metadata*", None)])
+def test_an_entry_may_name_the_call_around_a_fault(path: str, known: str | None) -> None:
+    """The same fault of the disk during another storage call is new."""
+    waits = Signature({"victim": ("raised *",), "coordinating_victim": ("raised *",), "coordinator": ("hung *",), "other": ("hung *",)})
+    register = Register([entry(sites=("fs.write",), effects=("diskerror",), within=("writer.write_data",), signatures=(waits,))])
+    with Rig(register=register) as rig:
+        result = rig.run(Case(FaultPlan.parse(f"fs.write({path})@0=diskerror"), "save", ranks=2))
+        [expectation] = result.evidence.forecast.expectations
+        outcomes = {0: raised(OSError()), 1: hung()}
+        seen = replace(result.evidence, outcomes={expectation.operation: outcomes})
+    assert _known(register, seen) == known
+
+
+@pytest.mark.parametrize(
+    ("written", "known"),
+    [((".future", ""), "T-1"), ((".future", ".future"), None), (("", None), "T-1"), ((None, None), None)],
+)
+def test_an_entry_about_an_interrupted_save_needs_one(written: tuple[str | None, str | None], known: str | None) -> None:
+    """The same ends are new where no rank had begun to write, and where all had written."""
+    calls = [
+        Event(0.0, rank, "enter", "save[1]", f"writer.write_data{part}", 1)
+        for rank, last in enumerate(written)
+        for part in ("", ".future")
+        if last is not None and part <= last
+    ]
+    register = Register([entry(halfway=True)])
+    assert _known(register, replace(evidence(ranks=2), history=History(calls))) == known
+
+
 @pytest.mark.parametrize(("order", "known"), [((0, 1), "T-1"), ((0, 0), None)])
 def test_an_entry_about_a_crossing_needs_one(order: tuple[int, int], known: str | None) -> None:
     """The same ends are new where the collectives of two saves did not cross."""

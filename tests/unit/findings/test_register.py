@@ -14,6 +14,7 @@ from ckpt_harness.findings.register import Register
 from ckpt_harness.judging.verdict import Judgement, Verdict
 from ckpt_harness.report.summary import Summary
 
+ENTRIES = Register.shipped().entries
 HERE = importlib.metadata.version("torch").partition("+")[0]
 
 
@@ -92,6 +93,31 @@ def test_an_entry_is_not_due_where_another_finding_came_first() -> None:
     assert due("T-1") == due("T-2", "purity") == due("T-2", operation="save[2]") == {"T-1"}
 
 
+def test_every_shipped_entry_has_a_site_or_says_why_not() -> None:
+    """An entry names sites; or it is about crashes or crossing collectives; or it says why no site applies."""
+    loose = [entry.id for entry in ENTRIES if "*" in entry.sites or not (entry.sites or entry.crashes or entry.crossing or entry.no_site)]
+    assert loose == []
+
+
 def test_no_signature_of_the_shipped_register_allows_everything() -> None:
     """Behind a signature of wildcards alone anything could hide."""
-    assert [entry.id for entry in Register.shipped().entries for signature in entry.signatures if signature.says_nothing] == []
+    assert [entry.id for entry in ENTRIES for signature in entry.signatures if signature.says_nothing] == []
+
+
+def test_a_shipped_signature_that_leaves_an_error_open_is_held_by_evidence() -> None:
+    """Where any error or any hang is allowed on each rank, the entry names what the oracle must say."""
+    opened = {"raised *", "hung *", "*"}
+    loose = {
+        entry.id
+        for entry in ENTRIES
+        for signature in entry.signatures
+        if all(not opened.isdisjoint(patterns) for patterns in signature.roles.values()) and entry.reasons == ("*",)
+    }
+    assert loose == set()
+
+
+def test_a_shipped_entry_about_what_is_stored_or_left_names_the_evidence() -> None:
+    """How the ranks ended says little about a checkpoint, a leftover, a future or the order of calls."""
+    beyond_endings = {"commitment", "course", "filled", "futures", "hygiene", "integrity", "isolation", "purity"}
+    loose = [entry.id for entry in ENTRIES if entry.signatures and not beyond_endings.isdisjoint(entry.oracles) and entry.reasons == ("*",)]
+    assert loose == []

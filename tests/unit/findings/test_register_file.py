@@ -41,20 +41,26 @@ def test_an_empty_file_is_an_empty_register(tmp_path: Path) -> None:
         (lambda text: 'finding = 1\n', "finding is 1; valid: [[finding]] tables"),
         (lambda text: text.replace('title = "', '# "'), "entry 'S3-001' lacks title; all fields of the example in docs/FINDINGS.md are needed"),
         (lambda text: text.replace('id = "S3-001"', '#'), "entry 1 lacks id; all fields of the example in docs/FINDINGS.md are needed"),
-        (lambda text: "[[finding]]\n", "entry 1 lacks id, title, about and 14 more; all fields of the example in docs/FINDINGS.md are needed"),
-        (lambda text: text.replace("newer =", "newest ="), "entry 'S3-001': unknown field 'newest'; nearest: newer, "),
+        (lambda text: "[[finding]]\n", "entry 1 lacks id, title, about and 13 more; all fields of the example in docs/FINDINGS.md are needed"),
+        (lambda text: text.replace("source =", 'newest = "x"\nsource ='), "entry 'S3-001': unknown field 'newest'; nearest: newer, "),
         (lambda text: text.replace('"What happens, and why."', '""'), "about is ''; valid: a text"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = "2" '), "ranks is '2'; valid: a number of ranks, from 1"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nsometimes = "yes" '), "sometimes is 'yes'; valid: true, false"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\ncrossing = 1 '), "crossing is 1; valid: true, false"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\ncrossing = true '), "crossing is true; valid: only with operations = ['async_save'] and"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nreasons = [] '), "reasons is []; valid: patterns of what an oracle says, or no reasons"),
+        (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nwithin = ["writer.wrote"] '), "no site matches 'writer.wrote'; nearest: "),
+        (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nno_site = " " '), "no_site is ' '; valid: a text"),
+        (lambda text: text.replace('["save"]', '["save", "load"]').replace("ranks = 2 ", 'ranks = 2\nhalfway = true '), "halfway is true; valid: only with"),
+        (lambda text: text.replace('["writer.finish"]', '["*"]'), "sites holds '*'; valid: the sites at which the finding shows"),
+        (lambda text: text.replace('["writer.finish"]', "[]"), "sites is []; valid: sites, or no_site = 'why the finding has none'"),
+        (lambda text: text.partition("victim =")[0] + 'victim = "*"\nother = ["returned", "*"]\n', "signature 1 allows every end on every rank; valid: how"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nreasons = "x" '), "reasons is 'x'; valid: a list of texts"),
         (lambda text: text.replace('operations = ["save"]', 'operations = "save"'), "operations is 'save'; valid: a list of texts"),
         (lambda text: text.replace('operations = ["save"]', 'operations = ["sava"]'), "unknown operation 'sava'; valid: save, async_save, load"),
         (lambda text: text.replace('calls = ["*"]', 'calls = ["group save *"]'), "no call matches 'group save *'; valid: way, operation and planner"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nbackground = ["fork"] '), "no background matches 'fork'; valid: executor, staging and"),
-        (lambda text: text.replace("ranks = 2 ", 'ranks = 2\ncrashes = ["boom"] '), "no crash matches 'boom'; valid: fresh or overwrite, model, and"),
+        (lambda text: text.replace("ranks = 2 ", 'ranks = 2\ncrashes = ["boom"] '), "no crash matches 'boom'; valid: fresh or overwrite, model, what a"),
         (lambda text: text.replace('"bounded", ', '"bound", '), "unknown oracle 'bound'; nearest: bounded; "),
         (lambda text: text.replace('["writer.finish"]', '["writer.finnish"]'), "no site matches 'writer.finnish'; nearest: writer.finish, "),
         (lambda text: text.partition("[[finding.signature]]")[0] + "signature = []\n", "entry 'S3-001' has no signature; valid: at least one"),
@@ -80,3 +86,10 @@ def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
     for name, complaint in (("nowhere", "No such file"), (".", "directory"), ("binary", "not UTF-8")):
         with pytest.raises(UsageError, match=complaint):
             Register.read(tmp_path / name)
+
+
+def test_an_entry_without_a_site_says_why(tmp_path: Path) -> None:
+    """With ``no_site`` an entry may do without sites."""
+    text = EXAMPLE.replace('["writer.finish"]', "[]").replace("ranks = 2 ", 'ranks = 2\nno_site = "It needs no fault." ')
+    [entry] = _read(tmp_path, text).entries
+    assert (entry.sites, entry.no_site) == ((), "It needs no fault.")

@@ -12,8 +12,17 @@ LONGEST = 190
 """Characters of a reason: with the oracle's name before it, a line of a report stays readable. The report shows every outcome in full."""
 
 
-def judged(oracle: str, expectation: Expectation, reasons: Iterable[str], verdict: Verdict = Verdict.VIOLATED) -> Judgement:
+def judged(
+    oracle: str, expectation: Expectation, reasons: Iterable[str], verdict: Verdict = Verdict.VIOLATED, each: Iterable[str] = ()
+) -> Judgement:
     """What an oracle says of an operation: ``verdict`` if there is any reason, else HOLDS.
+
+    Args:
+        oracle: name of the oracle.
+        expectation: what the operation had to lead to.
+        reasons: what is wrong, as the line of a report is to quote it.
+        verdict: the verdict if there is any reason.
+        each: each thing that is wrong for itself, if a reason sums up several.
 
     Example:
         >>> from ckpt_harness.judging.expectation import Ending
@@ -22,13 +31,22 @@ def judged(oracle: str, expectation: Expectation, reasons: Iterable[str], verdic
         'VIOLATED'
     """
     found = list(reasons)
-    return Judgement(oracle, verdict if found else Verdict.HOLDS, one_line(found), expectation.operation, expectation.ranks)
+    return Judgement(
+        oracle,
+        verdict if found else Verdict.HOLDS,
+        one_line(found),
+        expectation.operation,
+        expectation.ranks,
+        reasons=tuple(each) or tuple(found),
+    )
 
 
-def judged_place(oracle: str, operation: str, storage: StorageEvidence, reasons: Iterable[str]) -> Judgement:
-    """What an oracle says of what an operation left on storage: VIOLATED if there is any reason, else HOLDS."""
+def judged_place(oracle: str, operation: str, storage: StorageEvidence, reasons: Iterable[str], each: Iterable[str] = ()) -> Judgement:
+    """What an oracle says of what an operation left on storage: VIOLATED if there is any reason, else HOLDS; arguments as of :func:`judged`."""
     found = list(reasons)
-    return Judgement(oracle, Verdict.VIOLATED if found else Verdict.HOLDS, one_line(found), operation, storage.ranks)
+    return Judgement(
+        oracle, Verdict.VIOLATED if found else Verdict.HOLDS, one_line(found), operation, storage.ranks, reasons=tuple(each) or tuple(found)
+    )
 
 
 def one_line(reasons: Iterable[str]) -> str:

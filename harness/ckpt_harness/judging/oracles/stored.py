@@ -23,12 +23,14 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
         reasons = [f"checkpoint {name!r} was changed: {change}" for name, change in evidence.damage(storage).items()]
         if not operation.startswith("load") and not removed_since:
             reasons += _wrong_marker(storage, succeeded, _must_fail(evidence, operation, storage))
+        each = list(reasons)
         if succeeded or storage.committed:
-            reasons += storage.flaws[:_SHOWN]
-            reasons += _wrong_loads(storage.mismatches)
+            reasons += [*storage.flaws[:_SHOWN], *_wrong_loads(storage.mismatches)]
+            each += [*storage.flaws, *_each_wrong(storage.mismatches)]
         elif not removed_since:
             reasons += _lost(storage)
-        yield judged_place("commitment", operation, storage, reasons)
+            each += _lost(storage)
+        yield judged_place("commitment", operation, storage, reasons, each)
 
 
 def _succeeded(evidence: Evidence, operation: str, storage: StorageEvidence) -> bool:
@@ -60,6 +62,12 @@ def _wrong_loads(loads: Mapping[str, tuple[str, ...]], note: str = "") -> Iterat
             yield f"loaded on {load}{note}: {'; '.join(wrong[:_SHOWN])}"
 
 
+def _each_wrong(loads: Mapping[str, tuple[str, ...]], note: str = "") -> Iterator[str]:
+    """What came back wrong, one by one."""
+    for load, wrong in loads.items():
+        yield from (f"loaded on {load}{note}: {what}" for what in wrong)
+
+
 def _lost(storage: StorageEvidence) -> Iterator[str]:
     """A failed save that was to replace a checkpoint, and left neither the old nor the new."""
     for load, shown in storage.replaced.items():
@@ -81,27 +89,30 @@ def integrity(evidence: Evidence) -> Iterator[Judgement]:
     for expectation in evidence.forecast.expectations:
         if not expectation.damages:
             continue
-        reasons = _wrong_on_ranks(evidence, expectation)
+        reasons, each = _wrong_on_ranks(evidence, expectation), _each_on_ranks(evidence, expectation)
         for storage in evidence.storage.get(expectation.operation, ()):
             if storage.about(expectation.ranks):
                 # The whole old checkpoint is a lost save and no damage: commitment judges it.
                 silent = {load: wrong for load, wrong in storage.silent.items() if storage.replaced.get(load) != "old"}
                 reasons += _wrong_loads(silent)
-        yield judged("integrity", expectation, reasons)
+                each += _each_wrong(silent)
+        yield judged("integrity", expectation, reasons, each=each)
 
 
 def filled(evidence: Evidence) -> Iterator[Judgement]:
     """A load that reports success has filled its targets, bit-equal, with one save's values; even a load that it may refuse."""
     for expectation in evidence.forecast.expectations:
         if expectation.operation in evidence.loaded:
-            yield judged("filled", expectation, _wrong_on_ranks(evidence, expectation))
+            yield judged("filled", expectation, _wrong_on_ranks(evidence, expectation), each=_each_on_ranks(evidence, expectation))
     for operation, storage in evidence.places():
-        reasons = list(_wrong_loads(storage.refusable, " with success"))
         failed = not operation.startswith("load") and not _succeeded(evidence, operation, storage)
+        loads = [(storage.refusable, " with success")]
         if failed:
-            reasons += _wrong_loads(storage.holes, ", after the save had failed, with success")
+            loads.append((storage.holes, ", after the save had failed, with success"))
         if storage.refusable or (failed and storage.saves):
-            yield judged_place("filled", operation, storage, reasons)
+            reasons = [reason for wrong, note in loads for reason in _wrong_loads(wrong, note)]
+            each = [reason for wrong, note in loads for reason in _each_wrong(wrong, note)]
+            yield judged_place("filled", operation, storage, reasons, each)
 
 
 def coverage(evidence: Evidence) -> Iterator[Judgement]:
@@ -117,6 +128,16 @@ def coverage(evidence: Evidence) -> Iterator[Judgement]:
 
 def _wrong_on_ranks(evidence: Evidence, expectation: Expectation) -> list[str]:
     """What a load operation that reported success got wrong, rank by rank."""
+    return [f"rank {rank}: {', '.join(wrong[:_SHOWN])}" for rank, wrong in _loaded_wrong(evidence, expectation).items()]
+
+
+def _each_on_ranks(evidence: Evidence, expectation: Expectation) -> list[str]:
+    """As :func:`_wrong_on_ranks`, one by one."""
+    return [f"rank {rank}: {what}" for rank, wrong in _loaded_wrong(evidence, expectation).items() for what in wrong]
+
+
+def _loaded_wrong(evidence: Evidence, expectation: Expectation) -> dict[int, tuple[str, ...]]:
+    """Rank -> what came back wrong on it, for the ranks that reported success."""
     loaded = evidence.loaded.get(expectation.operation, {})
     returned = [rank for rank, outcome in evidence.of(expectation).items() if outcome.kind == "returned"]
-    return [f"rank {rank}: {', '.join(loaded[rank][:_SHOWN])}" for rank in returned if loaded.get(rank)]
+    return {rank: loaded[rank] for rank in returned if loaded.get(rank)}

@@ -1,0 +1,192 @@
+"""Runs of the stand-alone scripts: on which releases of torch does each finding show?
+
+``ckpt-harness findings --run`` runs the scripts of the shipped findings and writes the results to ``runs.toml``, beside this file. The findings page and
+the command ``findings`` print them.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+from ckpt_harness.errors import UsageError, quoted, summary
+from ckpt_harness.findings.entry import Entry
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_LONGEST_RUN = 300
+"""Seconds for one script. Scripts that show a hang wait a minute at most."""
+
+_VERSIONS = """
+import importlib.metadata, json
+named = [found for found in importlib.metadata.distributions() if found.metadata["Name"]]
+print(json.dumps({found.metadata["Name"].lower(): found.version.partition("+")[0] for found in named}))
+"""
+"""A program that prints the installed distributions of an interpreter."""
+
+
+class Run(NamedTuple):
+    """What the script of a finding showed on one release of torch.
+
+    Attributes:
+        torch: the release.
+        date: the day of the run.
+        shows: whether the finding shows.
+        said: the last line that the script printed.
+    """
+
+    torch: str
+    date: date
+    shows: bool
+    said: str
+
+
+Runs = Mapping[str, Sequence[Run]]
+"""Id of a finding -> its runs, by release."""
+
+
+def read_runs(text: str) -> dict[str, list[Run]]:
+    r"""Reads the runs that a file of runs holds.
+
+    Args:
+        text: what the file holds.
+
+    Raises:
+        UsageError: the text is no file of runs.
+
+    Example:
+        >>> read_runs('[DCP-001."2.15.0"]\ndate = 2026-11-28\nshows = true\nsaid = "wrong: a rank hangs"\n')["DCP-001"][0].torch
+        '2.15.0'
+    """
+    try:
+        tables = tomllib.loads(text)
+        runs = {name: [Run(torch, **table) for torch, table in releases.items()] for name, releases in tables.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"the file of --run holds no runs: {summary(error)}; valid: a file that the command wrote, or a new file"
+        ) from error
+    return {name: sorted(of_finding, key=lambda run: as_numbers(run.torch)) for name, of_finding in runs.items()}
+
+
+def shipped_runs() -> dict[str, list[Run]]:
+    """The runs that ship with the harness."""
+    return read_runs(importlib.resources.files(__package__).joinpath("runs.toml").read_text("utf-8"))
+
+
+def as_numbers(release: str) -> tuple[int, ...]:
+    """A release as numbers, so that releases sort by age.
+
+    Example:
+        >>> sorted(["2.13.0", "2.9.1"], key=as_numbers)
+        ['2.9.1', '2.13.0']
+    """
+    return tuple(int(part) for part in release.split(".") if part.isdigit())
+
+
+def written(runs: Runs) -> str:
+    """The text of a file of runs.
+
+    Args:
+        runs: what the file is to hold.
+
+    Example:
+        >>> run = Run("2.15.0", date(2026, 11, 28), True, "wrong: a rank hangs")
+        >>> read_runs(written({"DCP-001": [run]})) == {"DCP-001": [run]}
+        True
+    """
+    lines = ["# Written by `ckpt-harness findings --run`. Do not edit."]
+    for name, of_finding in sorted(runs.items()):
+        for run in sorted(of_finding, key=lambda run: as_numbers(run.torch)):
+            lines += [
+                "",
+                f'[{name}."{run.torch}"]',
+                f"date = {run.date}",
+                f"shows = {str(run.shows).lower()}",
+                f"said = {json.dumps(run.said)}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def merged(runs: Runs, new: Runs) -> dict[str, list[Run]]:
+    """The runs with new runs added; a new run takes the place of an older run on the same release."""
+    names = dict.fromkeys((*runs, *new))
+    return {name: list({run.torch: run for run in (*runs.get(name, ()), *new.get(name, ()))}.values()) for name in names}
+
+
+def installed(python: str) -> dict[str, str]:
+    """The distributions that an interpreter has, and their versions.
+
+    Args:
+        python: the interpreter.
+
+    Raises:
+        UsageError: there is no such interpreter, or it has no torch.
+    """
+    try:
+        ran = subprocess.run([python, "-I", "-c", _VERSIONS], capture_output=True, text=True, timeout=_LONGEST_RUN, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UsageError(
+            f"--python {quoted(python)} does not run: {type(error).__name__}; valid: the path of a Python with torch"
+        ) from error
+    found: dict[str, str] = json.loads(ran.stdout)
+    if "torch" not in found:
+        raise UsageError(f"--python {quoted(python)} has no torch; valid: the path of a Python with torch")
+    return found
+
+
+def can_run(entry: Entry, versions: Mapping[str, str]) -> bool:
+    """Whether an interpreter has the packages that a finding was recorded for.
+
+    Args:
+        entry: the finding.
+        versions: what :func:`installed` says of the interpreter.
+    """
+    return all(versions.get(name) == version for name, _, version in (package.partition("==") for package in entry.packages))
+
+
+def run_scripts(entries: Sequence[Entry], python: str, torch: str, progress: Callable[[int, int], None]) -> dict[str, list[Run]]:
+    """Runs the scripts of findings, each for itself: beside others, a rank may be late, and a script takes a late rank for hung.
+
+    Args:
+        entries: the findings.
+        python: the interpreter.
+        torch: its release of torch.
+        progress: called with the number of scripts that have run, and the number of all scripts.
+
+    Raises:
+        UsageError: a script neither showed its finding nor said that the finding is gone.
+    """
+    runs: dict[str, list[Run]] = {}
+    for number, entry in enumerate(entries, 1):
+        runs[entry.id] = [_run(entry, python, torch)]
+        progress(number, len(entries))
+    return runs
+
+
+def _run(entry: Entry, python: str, torch: str) -> Run:
+    script = importlib.resources.files("ckpt_harness.findings.reproducers").joinpath(entry.reproducer)
+    with tempfile.TemporaryDirectory(prefix="ckpt-harness-finding-") as directory:
+        path = Path(directory, entry.reproducer)
+        path.write_text(script.read_text("utf-8"), encoding="utf-8")
+        command = [python, "-I", "-W", "ignore", str(path)]
+        try:
+            ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=_LONGEST_RUN, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise UsageError(f"{entry.reproducer} did not end within {_LONGEST_RUN} s with {quoted(python)}") from error
+    today = datetime.now(timezone.utc).date()
+    printed, complaint = ((stream.strip() or "nothing").splitlines()[-1] for stream in (ran.stdout, ran.stderr))
+    if ran.returncode == 0:
+        return Run(torch, today, True, printed)
+    if ran.returncode == 1 and "Traceback" not in ran.stderr:  # the script itself says that the finding does not show
+        return Run(torch, today, False, complaint)
+    raise UsageError(f"{entry.reproducer} failed with {quoted(python)}: {complaint[:100]}")

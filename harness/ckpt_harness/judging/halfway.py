@@ -1,0 +1,45 @@
+"""Halfway: had some ranks of a save begun to write, while a rank did not write undisturbed?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ckpt_harness.history import Event, History
+
+_WRITE, _WRITTEN = "writer.write_data", "writer.write_data.future"
+
+
+def written_halfway(history: History, ranks: Sequence[int], operation: str) -> bool:
+    """Whether a save was interrupted while its ranks wrote.
+
+    Before that point no rank has written anything, and behind that point every rank has written everything.
+
+    Args:
+        history: what happened.
+        ranks: the ranks that save together.
+        operation: the save.
+
+    Example:
+        >>> def write(rank, *parts):
+        ...     return [Event(0.0, rank, "enter", "save[1]", f"writer.write_data{part}", 1) for part in parts]
+        >>> written_halfway(History([*write(0, "", ".future"), *write(1, "")]), (0, 1), "save[1]")
+        True
+        >>> written_halfway(History([*write(0, "", ".future"), *write(1, "", ".future")]), (0, 1), "save[1]")
+        False
+        >>> written_halfway(History([]), (0, 1), "save[1]")
+        False
+    """
+    own = [[event for event in history.of_rank(rank) if event.operation == operation] for rank in ranks]
+    began = any(event.kind == "enter" and event.site == _WRITE for events in own for event in events)
+    return began and not all(_wrote(events) for events in own)
+
+
+def _wrote(events: Sequence[Event]) -> bool:
+    """Whether one rank has written, and no fault struck meanwhile. The writing ends when the future of the call does."""
+    writing = wrote = False
+    for event in events:
+        if event.kind == "fault" and (writing or event.site == _WRITTEN):
+            return False
+        if event.kind == "enter" and event.site in (_WRITE, _WRITTEN):
+            writing, wrote = event.site == _WRITE, event.site == _WRITTEN
+    return wrote

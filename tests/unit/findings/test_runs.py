@@ -1,0 +1,96 @@
+"""Runs of the stand-alone scripts: reading and writing them, and what ships."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ckpt_harness.cli import main
+from ckpt_harness.errors import UsageError
+from ckpt_harness.findings import runs
+from ckpt_harness.findings.register import Register
+from ckpt_harness.findings.runs import Run, as_numbers, can_run, merged, read_runs, shipped_runs, written
+
+ENTRIES = Register.shipped().entries
+
+
+def test_every_finding_about_torch_was_run_on_the_newest_release() -> None:
+    """The newest release that any script was run on is the newest of every script; third-party findings need their packages."""
+    shipped = shipped_runs()
+    newest = max((run.torch for of_finding in shipped.values() for run in of_finding), key=as_numbers)
+    assert as_numbers(newest) >= (2, 15)
+    assert [entry.id for entry in ENTRIES if not entry.packages and newest not in [run.torch for run in shipped.get(entry.id, ())]] == []
+
+
+def test_every_finding_was_run_on_the_versions_that_it_is_due_on() -> None:
+    """The absence of a finding fails a run on these versions of torch, so a script has shown it there."""
+    shown = {name: {run.torch for run in of_finding if run.shows} for name, of_finding in shipped_runs().items()}
+    assert [entry.id for entry in ENTRIES if not entry.packages and not set(entry.versions) <= shown[entry.id]] == []
+
+
+def test_every_run_belongs_to_a_finding() -> None:
+    """No run is left over from an entry that is gone."""
+    assert set(shipped_runs()) <= {entry.id for entry in ENTRIES}
+
+
+def test_a_new_run_takes_the_place_of_an_older_one() -> None:
+    """Runs on other releases and of other findings stay."""
+    old, new = Run("2.13.0", date(2026, 1, 1), True, "wrong: x"), Run("2.13.0", date(2026, 2, 1), False, "not as recorded")
+    other = Run("2.9.1", date(2026, 1, 1), True, 'wrong: "quoted"')
+    after = merged({"A-1": [other, old], "A-2": [old]}, {"A-1": [new]})
+    assert after == {"A-1": [other, new], "A-2": [old]}
+    assert read_runs(written(after)) == after
+
+
+def test_a_script_runs_only_where_its_packages_are() -> None:
+    """A finding about a package is not run with another version, or without the package."""
+    about = next(entry for entry in ENTRIES if entry.packages == ("accelerate==1.15.0",))
+    assert [can_run(about, has) for has in ({"accelerate": "1.15.0"}, {"accelerate": "1.0"}, {})] == [True, False, False]
+
+
+def test_the_command_notes_whether_a_finding_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``findings --run FILE`` runs the scripts, and writes the release, the day and what was printed."""
+    one = Register([entry for entry in ENTRIES if entry.id == "DCP-034"])
+    monkeypatch.setattr(Register, "shipped", classmethod(lambda cls: one))
+    file = tmp_path / "runs.toml"
+    done = CliRunner().invoke(main, ["findings", "--run", str(file), "--python", sys.executable])
+    assert done.exit_code == 0, done.output
+    [run] = read_runs(file.read_text("utf-8"))["DCP-034"]
+    assert run.torch == importlib.metadata.version("torch").partition("+")[0]
+    assert run.shows
+    assert run.said.startswith("wrong: after a power cut .metadata may be ")
+
+
+def test_a_script_that_fails_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither "shows" nor "is gone" is noted of a script that ends with another error."""
+    monkeypatch.setattr(runs.importlib.resources, "files", lambda _: Path(__file__).parent)
+    script = next(entry for entry in ENTRIES if entry.id == "DCP-034")
+    monkeypatch.setattr(Path, "read_text", lambda *_: "raise ValueError('broken')")
+    with pytest.raises(UsageError, match="dcp_034.py failed with .*ValueError: broken"):
+        runs.run_scripts([script], sys.executable, "1.0", lambda done, total: None)
+
+
+@pytest.mark.parametrize("text", ["[x", "a = 1", '[A-1."2.0"]\nfoo = 1', "[A-1]\nshows = true"])
+def test_a_file_that_holds_no_runs_is_a_usage_error(text: str) -> None:
+    """One line says what is wrong."""
+    with pytest.raises(UsageError, match="the file of --run holds no runs: ") as refused:
+        read_runs(text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--python", sys.executable], "--python is for --run only"),
+        (["--run", "{tmp}/runs.toml", "--python", "nowhere/python"], "--python 'nowhere/python' does not run"),
+    ],
+)
+def test_wrong_options_are_usage_errors(arguments: list[str], complaint: str, tmp_path: Path) -> None:
+    """The command ends with 2 before anything runs."""
+    done = CliRunner().invoke(main, ["findings", *(argument.format(tmp=tmp_path) for argument in arguments)])
+    assert (done.exit_code, complaint in done.output) == (2, True), done.output
