@@ -84,3 +84,20 @@ def test_nothing_goes_on_once_all_has_ended(
 ) -> None:
     """Where a rank hangs, or somebody was lost, what goes on is a part of that."""
     assert [judgement.verdict for judgement in ORACLES["hygiene"](_evidence(expectation, *outcomes, left=left))] == verdicts
+
+
+@pytest.mark.parametrize(
+    ("other", "outcome", "verdicts"),
+    [
+        (Ending.SUCCEEDS, RETURNED, [Verdict.VIOLATED, Verdict.VIOLATED]),
+        (Ending.SUCCEEDS, Outcome("hung"), []),
+        (Ending.STALLS, RAISED, []),
+        (Ending.UNDETERMINED, RETURNED, []),
+    ],
+)
+def test_what_one_of_two_saves_may_have_left_is_not_held_against_the_other(other: Ending, outcome: Outcome, verdicts: list[Verdict]) -> None:
+    """A save that hangs, or that the storage deceived, keeps files open or temporary."""
+    second = Expectation("async_save[2]", (0, 1), other)
+    outcomes = {NAME: {0: RETURNED, 1: RETURNED}, "async_save[2]": {0: RETURNED, 1: outcome}}
+    evidence = Evidence(Forecast((SUCCEEDS, second), frozenset()), outcomes, left=("a temporary file",))
+    assert [judgement.verdict for judgement in ORACLES["hygiene"](evidence)] == verdicts

@@ -54,6 +54,9 @@ def isolation(evidence: Evidence) -> Iterator[Judgement]:
 
 def hygiene(evidence: Evidence) -> Iterator[Judgement]:
     """Once all operations have ended, nothing of them remains: no thread, process, open or temporary file, and no error that nothing caught."""
-    for expectation in evidence.forecast.expectations:
-        if expectation.exact and all(outcome.kind in ("returned", "raised") for outcome in evidence.of(expectation).values()):
+    expectations = evidence.forecast.expectations
+    # What remains may belong to any of the operations, so all of them must end in a known way before any is judged.
+    ended = all(outcome.kind in ("returned", "raised") for expectation in expectations for outcome in evidence.of(expectation).values())
+    if ended and all(expectation.exact for expectation in expectations):
+        for expectation in expectations:
             yield judged("hygiene", expectation, evidence.left)
