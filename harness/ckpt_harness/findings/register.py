@@ -89,7 +89,7 @@ class Register:
             The judgements in the same order. A violation that is marked already keeps its mark.
         """
         judgements = list(judgements)
-        if all(judgement.verdict is not Verdict.VIOLATED for judgement in judgements):
+        if all(judgement.verdict is Verdict.HOLDS for judgement in judgements):
             return judgements
         setting = Setting.of(engine, evidence)
         marked = [self._marked(judgement, setting, evidence) for judgement in judgements]
