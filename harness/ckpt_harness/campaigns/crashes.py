@@ -62,6 +62,7 @@ class Crashes:
         examples: for each thing that readers may get, the shortest way there.
         judged: how many different states were loaded.
         limit: how many combinations were looked at for each point.
+        interrupted: whether Ctrl-C ended the search early. Then ``points`` has only those whose states were all loaded, and ``examples`` is empty.
     """
 
     scene: Scene
@@ -70,6 +71,7 @@ class Crashes:
     examples: tuple[Example, ...]
     judged: int
     limit: int = LIMIT
+    interrupted: bool = False
 
     @property
     def exhaustive(self) -> bool:
@@ -130,8 +132,22 @@ class Crashes:
                 broken.append(("no crash leaves what reads as a checkpoint and is none", kind, None))
             elif self.scene.overwrite and kind in ("nothing", "error"):
                 broken.append(("a crash while a checkpoint is replaced leaves the old one or the new one", kind, Capability.ATOMIC_OVERWRITE))
+        if self.interrupted:
+            return broken  # the point after the whole save may be missing
         lost = [kind for kind in self.points[-1].shown if kind != "new" and kind not in UNSAFE]
         return broken + [("what was reported as saved survives a crash", kind, Capability.DURABLE_COMMIT) for kind in lost]
+
+
+class CrashesInterrupted(KeyboardInterrupt):
+    """Ctrl-C while crashes were judged.
+
+    Attributes:
+        crashes: what was judged until then.
+    """
+
+    def __init__(self, crashes: Crashes) -> None:
+        super().__init__()
+        self.crashes = crashes
 
 
 class _Left(NamedTuple):
@@ -169,6 +185,7 @@ def crashes(
 
     Raises:
         UsageError: see :func:`ckpt_harness.campaigns.recording.record`.
+        CrashesInterrupted: Ctrl-C while states were loaded; a KeyboardInterrupt that has what was judged.
     """
     scene = scene.settled()
     with silenced():
@@ -177,7 +194,11 @@ def crashes(
         points = [_left_at(end, recording, model, limit, scene.seed) for end in _ends(recording.ops)]
         readers = Readers(scene)
         states = {digest: state.files for point in points for digest, state in _with_digests(point)}
-        readers.load_all(states, jobs, lambda done: progress(done, len(states)))
+        try:
+            readers.load_all(states, jobs, lambda done: progress(done, len(states)))
+        except KeyboardInterrupt as error:
+            whole = tuple(_judged(point, readers) for point in points if readers.results.keys() >= set(point.digests))
+            raise CrashesInterrupted(Crashes(scene, model, whole, (), len(readers.results), limit, interrupted=True)) from error
         examples = _examples(points, recording, readers)
         judged = tuple(_judged(point, readers) for point in points)
         return Crashes(scene, model, judged, examples, len(readers.results), limit)

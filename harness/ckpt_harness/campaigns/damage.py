@@ -11,12 +11,12 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS, DamageKind, alterations
+from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS, Alteration, DamageKind, alterations
 from ckpt_harness.campaigns.readers import shown
 from ckpt_harness.campaigns.recording import PLACE, Scene, check_saved
 from ckpt_harness.cases.rank_program import ATTEMPT
@@ -90,29 +90,54 @@ class Damages:
         return spelled("damage", engine=scene.engine, ranks=scene.ranks, workload=workload)
 
 
-def damages(scene: Scene, kinds: tuple[DamageKind, ...] = DAMAGE_KINDS) -> Damages:
+class DamagesInterrupted(KeyboardInterrupt):
+    """Ctrl-C while damaged checkpoints were loaded.
+
+    Attributes:
+        damages: what was loaded until then.
+    """
+
+    def __init__(self, damages: Damages) -> None:
+        super().__init__()
+        self.damages = damages
+
+
+def damages(
+    scene: Scene, kinds: tuple[DamageKind, ...] = DAMAGE_KINDS, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Damages:
     """Saves a checkpoint on simulated ranks, damages each of its files in turn, and loads it.
 
     Args:
         scene: what is saved.
         kinds: the kinds of damage to try.
+        progress: called with the number of damaged checkpoints that are loaded, and the number of all.
 
     Raises:
         UsageError: see :meth:`ckpt_harness.campaigns.recording.Scene.check`.
         EngineError: the engine cannot save though nothing goes wrong.
+        DamagesInterrupted: Ctrl-C while damaged checkpoints were loaded; a KeyboardInterrupt that has what was loaded.
     """
     scene = scene.settled()
     scene.check()
     with silenced(), _bounded_memory(), tempfile.TemporaryDirectory(prefix="ckpt-harness-damage-") as root:
-        saved = _saved(scene, Path(root, "whole"))
-        found = []
-        for number, alteration in enumerate(alterations(saved, kinds)):
-            place = Path(root, str(number))
-            place.mkdir()
-            files = {f"{PLACE}/{name}": data for name, data in alteration.files.items()}
-            found.append(Damaged(alteration.kind, alteration.what, shown(scene, files, place)))
-            shutil.rmtree(place)
+        altered = list(alterations(_saved(scene, Path(root, "whole")), kinds))
+        found: list[Damaged] = []
+        try:
+            for number, alteration in enumerate(altered, 1):
+                found.append(_loaded(scene, alteration, Path(root, str(number))))
+                progress(number, len(altered))
+        except KeyboardInterrupt as error:
+            raise DamagesInterrupted(Damages(scene, tuple(found))) from error
         return Damages(scene, tuple(found))
+
+
+def _loaded(scene: Scene, alteration: Alteration, place: Path) -> Damaged:
+    """What a reader gets of one altered checkpoint, which is written to ``place`` and removed again."""
+    place.mkdir()
+    files = {f"{PLACE}/{name}": data for name, data in alteration.files.items()}
+    damaged = Damaged(alteration.kind, alteration.what, shown(scene, files, place))
+    shutil.rmtree(place)
+    return damaged
 
 
 @contextlib.contextmanager

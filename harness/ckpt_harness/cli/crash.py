@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ckpt_harness.cli.console import header, processors, progress_of
+from ckpt_harness.cli.console import INTERRUPTED, header, processors, progress_of
 from ckpt_harness.cli.json_lines import writing
 from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, register_option, workload_option
 from ckpt_harness.disk.durability import LIMIT, MODELS
@@ -46,7 +46,7 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
 
     Prints what a reader gets after a crash at each point of the save, and the shortest way to each result.
     """
-    from ckpt_harness.campaigns.crashes import crashes
+    from ckpt_harness.campaigns.crashes import CrashesInterrupted, crashes
     from ckpt_harness.campaigns.recording import Scene
     from ckpt_harness.campaigns.workers import quiet
     from ckpt_harness.report.console import console, say
@@ -56,12 +56,19 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
     scene.check_is_recorded()
     quiet()
     started = time.perf_counter()
-    with progress_of("loading every state") as progress:
-        found = crashes(scene, cast(Any, model), limit=limit, jobs=jobs or processors(), progress=progress)
+    try:
+        with progress_of("loading every state") as progress:
+            found = crashes(scene, cast(Any, model), limit=limit, jobs=jobs or processors(), progress=progress)
+    except CrashesInterrupted as error:
+        found = error.crashes
     known = found.known(register)
     if json_file:
         with writing(json_file):
             json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     screen = console()
     say(screen, [header(scene.engine, scene.seed)])
-    return show_crashes(screen, found, known, time.perf_counter() - started)
+    status = show_crashes(screen, found, known, time.perf_counter() - started)
+    if found.interrupted:
+        click.echo("Interrupted: the summary is about the points whose states were all loaded.", err=True)
+        return INTERRUPTED
+    return status

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ckpt_harness.cli.console import INTERRUPTED, progress_of
 from ckpt_harness.cli.options import Whole, engine_option, example, workload_option
 
 
@@ -18,11 +19,18 @@ def damage(**settings: Any) -> int:
 
     Files go missing, are cut short, zeroed or swapped, or have a bit flipped.
     """
-    from ckpt_harness.campaigns.damage import damages
+    from ckpt_harness.campaigns.damage import DamagesInterrupted, damages
     from ckpt_harness.campaigns.recording import Scene
     from ckpt_harness.campaigns.workers import quiet
     from ckpt_harness.report.console import console
     from ckpt_harness.report.damages import show_damages
 
     quiet()
-    return show_damages(console(), damages(Scene(**settings)))
+    try:
+        with progress_of("loading damaged checkpoints") as progress:
+            found = damages(Scene(**settings), progress=progress)
+    except DamagesInterrupted as error:
+        show_damages(console(), error.damages)
+        click.echo("Interrupted: the summary is about the damaged checkpoints that were loaded.", err=True)
+        return INTERRUPTED
+    return show_damages(console(), found)

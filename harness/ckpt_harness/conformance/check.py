@@ -50,7 +50,8 @@ def check_engine(
         register: known findings; by default those that ship with the harness.
         every: run one in ``every`` faults, evenly spread, and the same share of the states after each crash. Cases without faults always run.
         jobs: number of processes that load states after crashes.
-        progress: called with the number of finished cases and the number of all cases; then, for each kind of crash, with numbers of loaded states.
+        progress: called with the number of finished cases and the number of all cases; then, for each kind of crash and each size of damage, with
+            numbers of loaded states.
 
     Raises:
         UsageError: the engine does not exist, or its name does not lead to it.
@@ -93,7 +94,7 @@ def _check_everything(
     if Capability.FILE_SYSTEM in found.capabilities:
         _check_crashes(name, max(sizes), max(1, LIMIT // every), jobs, tally, progress)
     for size in sizes:
-        tally.add_damages(damages(Scene(name, ranks=size)))
+        tally.add_damages(damages(Scene(name, ranks=size), progress=progress))
 
 
 def _check_cases(

@@ -52,6 +52,8 @@ def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], s
 
 def _totals(found: Crashes, seconds: float) -> Text:
     extent = "every state that the model allows" if found.exhaustive else "a sample of the states (see the points marked ~)"
+    if found.interrupted:
+        extent = "interrupted"
     onto = "overwrite" if found.scene.overwrite else "fresh directory"
     save = f"{found.scene.ranks} rank{'s' * (found.scene.ranks != 1)}, {onto}, model {found.model}"
     return Text(f"{save}: {len(found.points)} points, {found.judged} different states loaded, {extent}, {seconds:.1f} s")
@@ -103,7 +105,8 @@ def as_json(found: Crashes, known: Mapping[Shown, str]) -> dict[str, Any]:
         "scene": {"engine": found.scene.engine, "workload": found.scene.workload, "ranks": found.scene.ranks, "overwrite": found.scene.overwrite},
         "seed": found.scene.seed,
         "model": found.model,
-        "exhaustive": found.exhaustive,
+        "exhaustive": found.exhaustive and not found.interrupted,
+        "interrupted": found.interrupted,
         "states": found.judged,
         "points": [
             {

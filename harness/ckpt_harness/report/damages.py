@@ -40,7 +40,8 @@ def show_damages(console: Console, found: Damages) -> int:
         say(console, [Text.assemble((f"{verdict}: ", style), f"{damaged.claim}{needed}; with {damaged.what}, a reader gets: {damaged.shown}")])
         status = 1 if counts else status
     ranks = f"{found.scene.ranks} rank{'s' * (found.scene.ranks != 1)}"
-    say(console, [Text(f"engine {found.scene.engine}, workload {found.scene.workload}, {ranks}: {len(found.found)} damaged checkpoints loaded")])
+    loaded = f"{len(found.found)} damaged checkpoint{'s' * (len(found.found) != 1)}"
+    say(console, [Text(f"engine {found.scene.engine}, workload {found.scene.workload}, {ranks}: {loaded} loaded")])
     return status
 
 

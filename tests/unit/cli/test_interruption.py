@@ -7,7 +7,7 @@ import os
 import resource
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ckpt_harness.campaigns.interruption import interruptible
+from ckpt_harness.campaigns.readers import Readers, shown
 from ckpt_harness.campaigns.run_cases import run_all
 from ckpt_harness.cli import main
 from ckpt_harness.cli.json_lines import whole_lines
@@ -88,6 +89,41 @@ def test_an_interrupted_check_reports_what_ran(monkeypatch: pytest.MonkeyPatch) 
     result = _run("check filesystem --jobs 1")
     assert result.exit_code == 130, result.output
     assert "Interrupted: the report is about what ran until then." in result.output
+
+
+def test_an_interrupted_crash_reports_the_points_that_were_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exit status 130. What was not looked at is no broken claim: the point after the whole save is missing."""
+    take = Readers._take
+
+    def interrupted(readers: Readers, results: Iterator[Any], progress: Callable[[int], None]) -> None:
+        first = next(results)
+        _ctrl_c()
+        take(readers, iter([first]), progress)
+
+    monkeypatch.setattr(Readers, "_take", interrupted)
+    found = tmp_path / "crashes.json"
+    result = _run(f"crash --engine filesystem --model posix --jobs 1 --json {found}")
+    assert result.exit_code == 130, result.output
+    assert "Interrupted: the summary is about the points whose states were all loaded." in result.output
+    assert "different states loaded, interrupted" in result.output
+    crashes = json.loads(found.read_text("utf-8"))
+    assert crashes["interrupted"]
+    assert len(crashes["points"]) > 0
+    assert crashes["points"][-1]["after"] < 15
+    assert not any("was reported as saved" in broken["claim"] for broken in crashes["violated"])
+
+
+def test_an_interrupted_damage_reports_what_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exit status 130, and at the next safe point: after the checkpoint that is being loaded."""
+    def interrupted(*args: Any) -> Any:
+        _ctrl_c()
+        return shown(*args)
+
+    monkeypatch.setattr("ckpt_harness.campaigns.damage.shown", interrupted)
+    result = _run("damage --ranks 1")
+    assert result.exit_code == 130, result.output
+    assert "1 damaged checkpoint loaded" in result.output
+    assert "Interrupted: the summary is about the damaged checkpoints that were loaded." in result.output
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
