@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ckpt_harness._torch import FLUSHES_BEFORE_FSYNC
 from ckpt_harness.campaigns.crashes import crashes
 from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.findings.register import Register
@@ -35,9 +36,11 @@ def test_a_killed_job_loses_only_what_was_not_reported(ranks):
 
 @pytest.mark.parametrize("model", ["ordered", "posix"])
 def test_what_sync_files_really_guarantees(model):
-    """When a save with ``sync_files=True`` reports success, the data files are durable, but the metadata and its name are not (DCP-034)."""
+    """When a save with ``sync_files=True`` reports success, the name of the metadata is not durable; before torch 2.14, neither are its bytes (DCP-034)."""
     report = crashes(Scene(engine="filesystem-synced"), model)
-    assert {"nothing", "error"} <= set(report.points[-1].shown)
+    assert "nothing" in report.points[-1].shown
+    if FLUSHES_BEFORE_FSYNC:
+        return
     (empty,) = [example for example in report.examples if example.shown == "error"]
     assert any(".metadata: 0 bytes" in text for text in empty.left)
 
@@ -59,4 +62,5 @@ def test_a_crash_during_an_overwrite_may_leave_a_mixture_or_nothing(model, ranks
 def test_after_a_power_cut_the_newest_checkpoint_with_a_marker_may_not_load(model):
     """With a new directory for each save, older checkpoints are safe, but the newest directory with a commit marker may not load after a power cut."""
     report = crashes(Scene(ranks=2), model)
-    assert ("error" in report.shown) == (model != "kill")
+    safe = {"kill", "ordered"} if FLUSHES_BEFORE_FSYNC else {"kill"}
+    assert ("error" in report.shown) == (model not in safe)
