@@ -185,7 +185,7 @@ def _run(entry: Entry, python: str, torch: str) -> Run:
             raise UsageError(f"{entry.reproducer} did not end within {_LONGEST_RUN} s with {quoted(python)}") from error
     today = datetime.now(timezone.utc).date()
     printed, complaint = ((stream.strip() or "nothing").splitlines()[-1] for stream in (ran.stdout, ran.stderr))
-    if ran.returncode == 0:
+    if ran.returncode == 0 and printed.startswith("wrong: "):
         return Run(torch, today, True, printed)
     if ran.returncode == 1 and "Traceback" not in ran.stderr:  # the script itself says that the finding does not show
         return Run(torch, today, False, complaint)
