@@ -179,6 +179,8 @@ class Comparison:
             fired: (text of the fault, rank) of the faults that fired.
         """
         deciding = [acting for acting in self.deciding() if any(signature.victims([acting]) for signature in self._signatures())]
+        if self.expectation.ranks in self.setting.crossed and not self.entry.crossing:
+            return False  # a collective of the other save may have answered the ranks that wait
         if not deciding or len(deciding) < len(self.expectation.decisive) or self.entry.sometimes or self.expectation.elsewhere:
             return False
         all_fired = all((str(acting.bound.fault), acting.rank) in fired for acting in deciding)

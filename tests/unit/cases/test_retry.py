@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ckpt_harness.cases.case import Case
@@ -51,8 +53,9 @@ def test_of_two_saves_at_once_neither_may_have_lost_a_rank(other: Ending, retryi
     expected = Forecast(tuple(Expectation(save, (0, 1), ending) for save, ending in saves.items()), frozenset())
     ends = {save: {rank: RankEnding(save, Outcome("raised")) for rank in (0, 1)} for save in saves}
     storage = {save: (StorageEvidence(False, ranks=(0, 1)),) for save in saves}
-    bound = Case(operation="async_save", overlap="shared").bind()
-    assert ranks_that_retry(bound, expected, ends, storage) == retrying
+    case = Case(operation="async_save", overlap="separate")
+    assert ranks_that_retry(case.bind(), expected, ends, storage) == retrying
+    assert not ranks_that_retry(dataclasses.replace(case, overlap="shared").bind(), expected, ends, storage)  # their collectives may cross
 
 
 def test_a_case_without_retry_has_none() -> None:
