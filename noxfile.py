@@ -28,9 +28,9 @@ def releases(session: nox.Session, torch: str) -> None:
 
 @nox.session
 def smoke(session: nox.Session) -> None:
-    """Runs the sweep and the unit tests on the newest torch and this Python, and records nothing."""
+    """Runs the sweep and the crashes on the newest torch and this Python, and records nothing."""
     _install(session, PAIRS[-1]["torch"])
-    session.run("python", "releases/record.py", "--only", "sweep", "--only", "unit tests", "--no-record")
+    session.run("python", "releases/record.py", "--only", "sweep", "--only", "crash", "--no-record")
 
 
 @nox.session(python=False)

@@ -33,6 +33,7 @@ COMMANDS = {
     "sites": [],
     "effects": [],
     "track-record": [],
+    "across": ["--ranks", "1", "--workload", "replicated"],
 }
 WIDE = {"COLUMNS": "1000"}
 ENVIRONMENTS = {
