@@ -114,15 +114,19 @@ class Crashes:
     def _finding(self, register: Register, kind: Shown, point: Point) -> str | None:
         """Id of the finding that describes what readers may get after a crash at a point, if there is one."""
         onto = "overwrite" if self.scene.overwrite else "fresh"
-        after = f" {AFTER}" if point is self.points[-1] else ""
-        found = (register.known_crash(name, f"{onto} {self.model} {kind}{after}") for name in known_as(self.scene.engine))
-        return next((finding for finding in found if finding is not None), None)
+        after = f" {AFTER}" if self._ends_the_save(point) else ""
+        findings = (register.known_crash(name, f"{onto} {self.model} {kind}{after}") for name in known_as(self.scene.engine))
+        return next((finding for finding in findings if finding is not None), None)
 
     def _matters(self, kind: Shown, point: Point) -> bool:
-        """Whether it breaks a claim that readers may get this after a crash at a point."""
-        if kind in UNSAFE or point is self.points[-1]:
+        """Whether readers who get this after a crash at a point show a broken claim."""
+        if kind in UNSAFE or self._ends_the_save(point):
             return True
         return self.scene.overwrite and kind in ("nothing", "error")
+
+    def _ends_the_save(self, point: Point) -> bool:
+        """Whether a point comes after the whole save. Where the search was interrupted, that point may be missing, and no point counts as such."""
+        return not self.interrupted and point is self.points[-1]
 
     def violated(self) -> list[tuple[str, Shown, Capability | None]]:
         """The broken claims: (the claim, what a reader may get, the capability that it takes; None where every engine owes it)."""

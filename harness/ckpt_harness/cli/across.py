@@ -13,9 +13,7 @@ from ckpt_harness.cli.json_lines import writing
 from ckpt_harness.cli.options import Whole, engine_option, example, json_option, page_option
 
 
-@click.command(
-    short_help="Loads the checkpoints of one torch with another.", epilog=example("across --load ../new/bin/python --must-load")
-)
+@click.command(short_help="Loads the checkpoints of one torch with another.", epilog=example("across --load ../new/bin/python --must-load"))
 @click.option("--save", "saving", multiple=True, metavar="PYTHON", help="Interpreter whose torch saves. May be given several times. Default: this one.")
 @click.option(
     "--load",
@@ -50,12 +48,12 @@ def across(
 
     before = saving or (sys.executable,)
     with progress_of("saving and loading") as progress:
-        found = run(before, loading or before, engine=engine, ranks=ranks, workloads=workloads, progress=progress)
+        results = run(before, loading or before, engine=engine, ranks=ranks, workloads=workloads, progress=progress)
     if json_file:
         with writing(json_file):
-            json_file.write_text(json.dumps(found.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            json_file.write_text(json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     if write:
         with writing(write):
-            write.write_text(render(found), encoding="utf-8")
-    show_across(console(), found)
-    return found.status(must_load=must_load)
+            write.write_text(render(results), encoding="utf-8")
+    show_across(console(), results)
+    return results.status(must_load=must_load)

@@ -35,6 +35,8 @@ def findings(register: Register, write: Path | None, runs: Path | None, pythons:
     """Prints the known findings: violated claims that are in the register, so that a run fails only on what is new."""
     if pythons and not runs:
         raise click.UsageError("--python is for --run only; valid: --run FILE --python PYTHON")
+    if runs and (write or register.files):
+        raise click.UsageError(f"--run cannot be combined with {'--write' if write else '--register'}; valid: --run FILE --python PYTHON")
     if runs:
         _run(runs, pythons)
     elif write:
@@ -70,7 +72,7 @@ def _run(path: Path, pythons: tuple[str, ...]) -> None:
     from ckpt_harness.findings.runs import can_run, installed, merged, read_runs, run_scripts, written
     from ckpt_harness.report.console import console
 
-    runs = read_runs(path.read_text("utf-8")) if path.exists() else {}
+    runs = read_runs(path.read_bytes()) if path.exists() else {}
     versions = {python: installed(python) for python in pythons or (sys.executable,)}
     for python, has in versions.items():
         entries = [entry for entry in Register.shipped().entries if can_run(entry, has)]

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ckpt_harness.errors import UsageError, quoted, summary
 from ckpt_harness.findings.entry import Entry
@@ -29,8 +29,8 @@ _LONGEST_RUN = 300
 
 _VERSIONS = """
 import importlib.metadata, json
-named = [found for found in importlib.metadata.distributions() if found.metadata["Name"]]
-print(json.dumps({found.metadata["Name"].lower(): found.version.partition("+")[0] for found in named}))
+named = [distribution for distribution in importlib.metadata.distributions() if distribution.metadata["Name"]]
+print(json.dumps({distribution.metadata["Name"].lower(): distribution.version.partition("+")[0] for distribution in named}))
 """
 """A program that prints the installed distributions of an interpreter."""
 
@@ -55,32 +55,43 @@ Runs = Mapping[str, Sequence[Run]]
 """Id of a finding -> its runs, by release."""
 
 
-def read_runs(text: str) -> dict[str, list[Run]]:
+def read_runs(content: bytes) -> dict[str, list[Run]]:
     r"""Reads the runs that a file of runs holds.
 
     Args:
-        text: what the file holds.
+        content: what the file holds.
 
     Raises:
-        UsageError: the text is no file of runs.
+        UsageError: the file holds something else.
 
     Example:
-        >>> read_runs('[DCP-001."2.15.0"]\ndate = 2026-11-28\nshows = true\nsaid = "wrong: a rank hangs"\n')["DCP-001"][0].torch
+        >>> read_runs(b'[DCP-001."2.15.0"]\ndate = 2026-11-28\nshows = true\nsaid = "wrong: a rank hangs"\n')["DCP-001"][0].torch
         '2.15.0'
     """
     try:
-        tables = tomllib.loads(text)
-        runs = {name: [Run(torch, **table) for torch, table in releases.items()] for name, releases in tables.items()}
+        tables = tomllib.loads(content.decode())
+        runs = {name: [_run_of(torch, table) for torch, table in releases.items()] for name, releases in tables.items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"the file of --run holds no runs: {summary(error)}; valid: a file that the command wrote, or a new file"
-        ) from error
+        raise UsageError(f"the file of --run holds no runs: {summary(error)}; valid: a file that the command wrote, or a new file") from error
     return {name: sorted(of_finding, key=lambda run: as_numbers(run.torch)) for name, of_finding in runs.items()}
+
+
+def _run_of(torch: str, table: Mapping[str, Any]) -> Run:
+    """A run as a table of a file of runs describes it.
+
+    Raises:
+        TypeError: a field is missing or unknown, or has a value of another type.
+    """
+    run = Run(torch, **table)
+    for value, kind in ((run.date, date), (run.shows, bool), (run.said, str)):
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+    return run
 
 
 def shipped_runs() -> dict[str, list[Run]]:
     """The runs that ship with the harness."""
-    return read_runs(importlib.resources.files(__package__).joinpath("runs.toml").read_text("utf-8"))
+    return read_runs(importlib.resources.files(__package__).joinpath("runs.toml").read_bytes())
 
 
 def as_numbers(release: str) -> tuple[int, ...]:
@@ -101,7 +112,7 @@ def written(runs: Runs) -> str:
 
     Example:
         >>> run = Run("2.15.0", date(2026, 11, 28), True, "wrong: a rank hangs")
-        >>> read_runs(written({"DCP-001": [run]})) == {"DCP-001": [run]}
+        >>> read_runs(written({"DCP-001": [run]}).encode()) == {"DCP-001": [run]}
         True
     """
     lines = ["# Written by `ckpt-harness findings --run`. Do not edit."]
@@ -135,13 +146,11 @@ def installed(python: str) -> dict[str, str]:
     try:
         ran = subprocess.run([python, "-I", "-c", _VERSIONS], capture_output=True, text=True, timeout=_LONGEST_RUN, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(
-            f"--python {quoted(python)} does not run: {type(error).__name__}; valid: the path of a Python with torch"
-        ) from error
-    found: dict[str, str] = json.loads(ran.stdout)
-    if "torch" not in found:
+        raise UsageError(f"--python {quoted(python)} does not run: {type(error).__name__}; valid: the path of a Python with torch") from error
+    versions: dict[str, str] = json.loads(ran.stdout)
+    if "torch" not in versions:
         raise UsageError(f"--python {quoted(python)} has no torch; valid: the path of a Python with torch")
-    return found
+    return versions
 
 
 def can_run(entry: Entry, versions: Mapping[str, str]) -> bool:

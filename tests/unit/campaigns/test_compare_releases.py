@@ -55,7 +55,7 @@ def test_wrong_values_count_whoever_saved_them() -> None:
 
 
 @pytest.mark.parametrize("saved", [[RETURNED, RAISED], [HUNG, HUNG], [DIED]], ids=str)
-def test_a_workload_that_cannot_be_saved_cannot_be_had(saved: list[OnRank]) -> None:
+def test_a_workload_that_cannot_be_saved_is_unavailable(saved: list[OnRank]) -> None:
     """With the reason; nothing is loaded then."""
     result = judged(saved, {}, own=WHOLE)
     assert result.ending is Ending.UNAVAILABLE

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from ckpt_harness.campaigns.crashes import Crashes, Point
 from ckpt_harness.campaigns.interruption import interruptible
 from ckpt_harness.campaigns.readers import Readers, shown
+from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.run_cases import run_all
 from ckpt_harness.cli import main
 from ckpt_harness.cli.json_lines import whole_lines
 from ckpt_harness.errors import UsageError
+from ckpt_harness.findings.register import Register
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -111,6 +114,13 @@ def test_an_interrupted_crash_reports_the_points_that_were_judged(tmp_path: Path
     assert len(crashes["points"]) > 0
     assert crashes["points"][-1]["after"] < 15
     assert not any("was reported as saved" in broken["claim"] for broken in crashes["violated"])
+
+
+def test_the_last_point_that_was_judged_is_not_the_end_of_an_interrupted_save() -> None:
+    """A finding about crashes during the save (DCP-032) describes that point; findings about a reported success do not."""
+    point = Point(7, None, {"mixture": 1}, possible=1, exhaustive=True)
+    crashes = Crashes(Scene("filesystem", overwrite=True), "kill", (point,), examples=(), judged=1, interrupted=True)
+    assert crashes.known(Register.shipped()) == {"mixture": "DCP-032"}
 
 
 def test_an_interrupted_damage_reports_what_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

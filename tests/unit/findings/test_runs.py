@@ -44,7 +44,7 @@ def test_a_new_run_takes_the_place_of_an_older_one() -> None:
     other = Run("2.9.1", date(2026, 1, 1), True, 'wrong: "quoted"')
     after = merged({"A-1": [other, old], "A-2": [old]}, {"A-1": [new]})
     assert after == {"A-1": [other, new], "A-2": [old]}
-    assert read_runs(written(after)) == after
+    assert read_runs(written(after).encode()) == after
 
 
 def test_a_script_runs_only_where_its_packages_are() -> None:
@@ -55,12 +55,12 @@ def test_a_script_runs_only_where_its_packages_are() -> None:
 
 def test_the_command_notes_whether_a_finding_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``findings --run FILE`` runs the scripts, and writes the release, the day and what was printed."""
-    one = Register([entry for entry in ENTRIES if entry.id == "DCP-034"])
-    monkeypatch.setattr(Register, "shipped", classmethod(lambda cls: one))
+    register = Register([entry for entry in ENTRIES if entry.id == "DCP-034"])
+    monkeypatch.setattr(Register, "shipped", classmethod(lambda cls: register))
     file = tmp_path / "runs.toml"
     done = CliRunner().invoke(main, ["findings", "--run", str(file), "--python", sys.executable])
     assert done.exit_code == 0, done.output
-    [run] = read_runs(file.read_text("utf-8"))["DCP-034"]
+    [run] = read_runs(file.read_bytes())["DCP-034"]
     assert run.torch == importlib.metadata.version("torch").partition("+")[0]
     assert run.shows
     assert run.said.startswith("wrong: after a power cut .metadata may be ")
@@ -73,11 +73,21 @@ def test_a_script_that_says_nothing_is_no_run() -> None:
         run_scripts([silent], sys.executable, "1.0", lambda done, total: None)
 
 
-@pytest.mark.parametrize("text", ["[x", "a = 1", '[A-1."2.0"]\nfoo = 1', "[A-1]\nshows = true"])
-def test_a_file_that_holds_no_runs_is_a_usage_error(text: str) -> None:
+NO_RUNS = (
+    b"\xff",
+    b"[x",
+    b"a = 1",
+    b'[A-1."2.0"]\nfoo = 1',
+    b"[A-1]\nshows = true",
+    b'[A-1."2.0"]\ndate = 2026-01-01\nshows = 3\nsaid = "wrong: x"',
+)
+
+
+@pytest.mark.parametrize("content", NO_RUNS, ids=str)
+def test_a_file_that_holds_no_runs_is_a_usage_error(content: bytes) -> None:
     """One line says what is wrong."""
     with pytest.raises(UsageError, match="the file of --run holds no runs: ") as refused:
-        read_runs(text)
+        read_runs(content)
     assert "\n" not in str(refused.value)
 
 
@@ -86,6 +96,7 @@ def test_a_file_that_holds_no_runs_is_a_usage_error(text: str) -> None:
     [
         (["--python", sys.executable], "--python is for --run only"),
         (["--run", "{tmp}/runs.toml", "--python", "nowhere/python"], "--python 'nowhere/python' does not run"),
+        (["--run", "{tmp}/runs.toml", "--write", "{tmp}/page.md"], "--run cannot be combined with --write"),
     ],
 )
 def test_wrong_options_are_usage_errors(arguments: list[str], complaint: str, tmp_path: Path) -> None:

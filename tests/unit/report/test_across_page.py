@@ -48,6 +48,12 @@ def test_a_page_counts_the_endings_of_each_pair_and_says_why() -> None:
     for reason in REASONS:
         assert f"{reason}\n" in page
     assert "1 of them violates the claim" in page
+    assert f"- *wrong*: {Ending.WRONG.meaning}\n" in page
+
+
+def test_a_page_has_no_links_so_that_it_may_lie_anywhere() -> None:
+    """`--write FILE` writes it to any folder."""
+    assert "](" not in render(FOUND)
 
 
 def test_a_terminal_shows_the_same() -> None:
@@ -56,5 +62,5 @@ def test_a_terminal_shows_the_same() -> None:
     show_across(Console(file=shown, width=80), FOUND)
     for reason in REASONS:
         assert f"{reason}\n" in shown.getvalue()
-    assert "wrong: success, with other values than were saved" in shown.getvalue()
+    assert f"wrong: {Ending.WRONG.meaning}" in shown.getvalue()
     assert "hung" not in shown.getvalue()

@@ -11,20 +11,28 @@ class Ending(str, enum.Enum):
     """What one release does with the checkpoints of another, from best to worst."""
 
     WHOLE = "whole"
-    """All values and their layout come back, with each number of ranks."""
-    UNAVAILABLE = "cannot be had"
-    """A release cannot save the workload, or cannot load what it saved itself: nothing is known about the two together."""
+    UNAVAILABLE = "unavailable"
     REFUSED = "refused"
-    """Every rank gets an error."""
     DIVIDED = "divided"
-    """Some ranks get an error, and others report success."""
     HUNG = "hung"
-    """The load never ends."""
     DIED = "died"
-    """The interpreter ends, or stops answering, in the middle of the load."""
     WRONG = "wrong"
-    """Success, with other values or another layout than was saved."""
 
+    @property
+    def meaning(self) -> str:
+        """The ending in words, for a legend."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Ending.WHOLE: "all values, dtypes and shardings come back, with both numbers of ranks",
+    Ending.UNAVAILABLE: "one of the releases cannot save this workload, or cannot load what it saved itself",
+    Ending.REFUSED: "every rank gets an error",
+    Ending.DIVIDED: "some ranks get an error, and others report success",
+    Ending.HUNG: "the load never ends",
+    Ending.DIED: "the interpreter ends, or stops answering, in the middle of the load",
+    Ending.WRONG: "success, with other values, dtypes or shardings than were saved",
+}
 
 VIOLATIONS = frozenset({Ending.DIVIDED, Ending.HUNG, Ending.DIED, Ending.WRONG})
 """What no release may do with a checkpoint, whoever saved it: it may load the checkpoint, or say clearly that it cannot."""
@@ -87,15 +95,16 @@ def loaded(attempts: Mapping[int, Attempt]) -> Result:
         >>> loaded({1: [OnRank("returned")], 2: [OnRank("raised", "ValueError: no"), OnRank("raised", "ValueError: no")]})
         Result(ending=<Ending.REFUSED: 'refused'>, why='with 2 ranks only: ValueError: no')
     """
-    found = {ranks: _one_load(attempt) for ranks, attempt in attempts.items()}
+    results = {ranks: _one_load(attempt) for ranks, attempt in attempts.items()}
     order = list(Ending)
-    ranks, worst = max(found.items(), key=lambda item: order.index(item[1].ending))
-    if worst.ending is Ending.WHOLE or all(result.ending is worst.ending for result in found.values()):
+    ranks, worst = max(results.items(), key=lambda item: order.index(item[1].ending))
+    if worst.ending is Ending.WHOLE or all(result.ending is worst.ending for result in results.values()):
         return worst
     return Result(worst.ending, f"with {ranks} rank{'s' * (ranks > 1)} only: {worst.why}")
 
 
 def _one_load(attempt: Attempt) -> Result:
+    """What a load with one number of ranks amounts to."""
     differing = [(rank, on_rank.differences) for rank, on_rank in enumerate(attempt) if on_rank.differences]
     outcomes = {on_rank.outcome for on_rank in attempt}
     if differing:
@@ -129,7 +138,7 @@ def judged(saved: Attempt, attempts: Mapping[int, Attempt], own: Result | None) 
         >>> judged([OnRank("returned")] * 2, refused, own=Result(Ending.WHOLE)).ending.value
         'refused'
         >>> judged([OnRank("returned")] * 2, refused, own=Result(Ending.UNAVAILABLE)).ending.value
-        'cannot be had'
+        'unavailable'
     """
     if not succeeded(saved):
         return Result(Ending.UNAVAILABLE, f"it cannot be saved: {trouble(saved)}")

@@ -96,14 +96,14 @@ def _load(job: Answer) -> Iterator[Answer]:
     from ckpt_harness.workloads.layout import relaid
     from ckpt_harness.workloads.workload import find_workload
 
-    engine, shards = find_engine(job["engine"]), job["ranks"]
+    engine, savers = find_engine(job["engine"]), job["ranks"]
     for item in job["items"]:
 
         def load(name: str = item["workload"], place: str = item["place"]) -> list[str]:
             workload = find_workload(name)
-            state = workload.make(context_here(None, shards))
+            state = workload.make(context_here(None, savers))
             engine.load(state, engine.make_reader(place), engine.make_load_planner("default"), place, Call())
-            saved = dataclasses.replace(context_here(SAVE, shards), loading=True)
+            saved = dataclasses.replace(context_here(SAVE, savers), loading=True)
             return workload.mismatches(state, saved) + relaid(state, workload.make(saved))
 
         yield _on_ranks(item, item["ranks"], load)

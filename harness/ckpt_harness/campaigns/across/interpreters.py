@@ -41,14 +41,14 @@ class Interpreter:
         self._path, self._limit = path, limit
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: Iterator[bytes] = iter(())
-        self._held = contextlib.ExitStack()
+        self._resources = contextlib.ExitStack()
 
     def close(self) -> None:
         """Ends the process, if there is one."""
         if self._process is not None:
             self._process.kill()  # does nothing if it has ended
         self._process = None
-        self._held.close()
+        self._resources.close()
 
     def answers(self, job: Answer) -> Iterator[Answer]:
         """Has the job done. A process that has ended is replaced by another.
@@ -83,10 +83,10 @@ class Interpreter:
         """
         if self._process is None:
             self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
-            self._held.callback(self._complaints.close)
+            self._resources.callback(self._complaints.close)
             # Not stdout: whatever is imported may print to it.
             read, write = os.pipe()
-            reading = self._held.enter_context(os.fdopen(read, "rb", buffering=0))
+            reading = self._resources.enter_context(os.fdopen(read, "rb", buffering=0))
             streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": self._complaints, "stderr": self._complaints}
             try:
                 command = [self._path, boot.__file__, str(write)]
@@ -95,13 +95,13 @@ class Interpreter:
                 raise Ended(error.strerror or str(error)) from error
             finally:
                 os.close(write)
-            self._held.enter_context(self._process)
+            self._resources.enter_context(self._process)
             self._lines = _lines(reading, self._limit)
         assert self._process.stdin is not None
         return self._process.stdin
 
     def _ending(self) -> str:
-        """How the process failed that answers no more, with the last line that it wrote to stderr."""
+        """How a process that answers no more has failed, with the last line that it printed."""
         assert self._process is not None
         try:
             status = self._process.wait(self._limit)
@@ -141,7 +141,7 @@ def _object(line: bytes) -> Answer:
     """Reads an answer.
 
     Raises:
-        Ended: it is none.
+        Ended: the line is no JSON object.
     """
     try:
         answer = json.loads(line)
@@ -184,12 +184,12 @@ def releases(paths: Sequence[str], engine: str, until: contextlib.ExitStack) -> 
         UsageError: one of them cannot be used. The message says why, in one line.
     """
     located = {path: _located(path) for path in paths}
-    found: dict[str, Release] = {}
+    by_place: dict[str, Release] = {}
     for place in dict.fromkeys(located.values()):
         interpreter = Interpreter(place)
         until.callback(interpreter.close)
-        found[place] = _asked(place, interpreter, engine, [release.label for release in found.values()])
-    return {path: found[place] for path, place in located.items()}
+        by_place[place] = _asked(place, interpreter, engine, [release.label for release in by_place.values()])
+    return {path: by_place[place] for path, place in located.items()}
 
 
 def _located(path: str) -> str:
@@ -217,14 +217,14 @@ def _asked(path: str, interpreter: Interpreter, engine: str, taken: Sequence[str
         UsageError: it cannot be used.
     """
     who = f"interpreter {quoted(path)}"
-    found: list[Answer] = []
+    answers: list[Answer] = []
     try:
         for answer in interpreter.answers({"do": "look", "engine": engine}):
-            found.append(answer)  # noqa: PERF402  (what came before an error counts)
+            answers.append(answer)  # noqa: PERF402  (what came before an error counts)
     except Ended as problem:
-        if not found:  # an old Python says what it is, and ends
+        if not answers:  # an old Python says what it is, and ends
             raise UsageError(f"{who} is no working Python: {cut(str(problem))}") from problem
-    python, torch, error = (str(found[0].get(name, "")) for name in ("python", "torch", "error"))
+    python, torch, error = (str(answers[0].get(name, "")) for name in ("python", "torch", "error"))
     if _numbers(python) < boot.OLDEST_PYTHON:
         raise UsageError(f"{who} is Python {python}; valid: {'.'.join(map(str, boot.OLDEST_PYTHON))} or later")
     if not torch:
@@ -239,4 +239,5 @@ def _asked(path: str, interpreter: Interpreter, engine: str, taken: Sequence[str
 
 
 def _numbers(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version."""
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])

@@ -20,6 +20,8 @@ from ckpt_harness.workloads.workload import PARALLEL, SINCE_2_14, WORKLOADS, fin
 
 Pair = tuple[str, str]
 """(label of the release that saves, label of the release that loads)."""
+_PLAIN = {"operation": "save", "way": "together", "world": "simulated"}
+"""Field of a case -> the only value that this campaign knows."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Across:
         return 3 if self.endings <= {Ending.UNAVAILABLE} else 0
 
     def to_json(self) -> dict[str, Any]:
-        """The results as JSON."""
+        """The results as plain data."""
         return {
             "schema": 1,
             "engine": self.engine,
@@ -104,20 +106,23 @@ def across(
         workloads: names of workloads; by default, all that the engine can store and that need no GPU.
         progress: called with the number of operations that are done, and of all.
 
+    Returns:
+        What each pair of releases does: those that were asked for, their ways back, and each release with itself.
+
     Raises:
         UsageError: an interpreter, the engine or a workload cannot be used. Nothing has run then.
     """
-    found = watched(find_engine(engine))
+    under_test = watched(find_engine(engine))
     with tempfile.TemporaryDirectory(prefix="ckpt-harness-across-") as folder, contextlib.ExitStack() as until:
         root = Path(folder)
-        names = _workloads(found, workloads)
-        _check(found, engine, root)
-        found_at = releases([*saving, *loading], engine, until)
-        asked = dict.fromkeys((found_at[before], found_at[after]) for before in saving for after in loading)
-        run = _Run(found, engine, root, (ranks, 1 if ranks > 1 else 2), names, progress)
-        results = run.all(list(dict.fromkeys(found_at.values())), list(asked))
-    labels = tuple((before.label, after.label) for before, after in asked)
-    return Across(engine, run.sizes, {release.label: release.python for release in found_at.values()}, labels, results)
+        names = _workloads(under_test, workloads)
+        _check(under_test, engine, root)
+        by_path = releases([*saving, *loading], engine, until)
+        asked = dict.fromkeys((by_path[before], by_path[after]) for before in saving for after in loading)
+        work = _Run(under_test, engine, root, (ranks, 1 if ranks > 1 else 2), names, progress)
+        results = work.run_all(list(dict.fromkeys(by_path.values())), list(asked))
+    pairs = tuple((before.label, after.label) for before, after in asked)
+    return Across(engine, work.sizes, {release.label: release.python for release in by_path.values()}, pairs, results)
 
 
 def _workloads(engine: Engine, names: Sequence[str]) -> list[str]:
@@ -150,10 +155,6 @@ def _check(engine: Engine, name: str, root: Path) -> None:
         raise UsageError(f"engine {quoted(name)} keeps checkpoints outside of the file system, where no other process finds them; valid: filesystem, ...")
 
 
-_PLAIN = {"operation": "save", "way": "together", "world": "simulated"}
-"""Field of a case -> its only value here."""
-
-
 class _Run:
     """Does the work, one interpreter at a time.
 
@@ -174,7 +175,7 @@ class _Run:
         self._saved: dict[Release, dict[str, Attempt]] = {}
         self._progress, self._done, self._total = progress, 0, 0
 
-    def all(self, releases: Sequence[Release], asked: Sequence[tuple[Release, Release]]) -> dict[Pair, dict[str, Result]]:
+    def run_all(self, releases: Sequence[Release], asked: Sequence[tuple[Release, Release]]) -> dict[Pair, dict[str, Result]]:
         """Saves with every release, and loads in all pairs: each release its own checkpoints, what was asked for, and the way back.
 
         Args:
@@ -201,7 +202,7 @@ class _Run:
     def _save(self, release: Release) -> dict[str, Attempt]:
         """Returns workload -> how saving it ended."""
         items = [self._item(release, name) for name in self._workloads]
-        return dict(zip(self._workloads, self._have(release, "save", items), strict=True))
+        return dict(zip(self._workloads, self._attempts(release, "save", items), strict=True))
 
     def _load(self, before: Sequence[Release], after: Release) -> dict[tuple[Release, Release], dict[str, dict[int, Attempt]]]:
         """Loads what some releases have saved.
@@ -211,18 +212,18 @@ class _Run:
         """
         able = {release: [name for name, attempt in self._saved[release].items() if succeeded(attempt)] for release in before}
         keys = [(release, name, size) for release in before for name in able[release] for size in self.sizes]
-        attempts = self._have(after, "load", [{**self._item(release, name), "ranks": size} for release, name, size in keys])
+        attempts = self._attempts(after, "load", [{**self._item(release, name), "ranks": size} for release, name, size in keys])
         loads: dict[tuple[Release, Release], dict[str, dict[int, Attempt]]] = {(release, after): {} for release in before}
         for (release, name, size), attempt in zip(keys, attempts, strict=True):
             loads[release, after].setdefault(name, {})[size] = attempt
-        self._tell(len(before) * len(self._workloads) * len(self.sizes) - len(keys))
+        self._advance(len(before) * len(self._workloads) * len(self.sizes) - len(keys))
         return loads
 
     def _item(self, saving: Release, workload: str) -> Answer:
         """A workload, and where a release saves it."""
         return {"workload": workload, "place": self._engine.place(self._root, f"{saving.label.replace(' ', '-')}-{workload}")}
 
-    def _have(self, release: Release, what: str, items: Sequence[Answer]) -> list[Attempt]:
+    def _attempts(self, release: Release, what: str, items: Sequence[Answer]) -> list[Attempt]:
         """Has a release do something with each item. An interpreter that ends in the middle of an item goes on with the next.
 
         Args:
@@ -240,14 +241,15 @@ class _Run:
             try:
                 for answer in release.interpreter.answers(job):
                     attempts.append([OnRank(ending["outcome"], ending["error"], tuple(ending["differences"])) for ending in answer["endings"]])
-                    self._tell(1)
+                    self._advance(1)
             except Ended as problem:
                 how = str(problem)
             if len(attempts) < len(items):
                 attempts.append([OnRank("died", how)])
-                self._tell(1)
+                self._advance(1)
         return attempts
 
-    def _tell(self, more: int) -> None:
+    def _advance(self, more: int) -> None:
+        """Reports that more operations are done."""
         self._done += more
         self._progress(self._done, self._total)
