@@ -24,6 +24,7 @@ from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint._storage_utils import _storage_setup
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.stateful import Stateful
+from torch.torch_version import TorchVersion
 
 try:  # FsspecReader and FsspecWriter are public since torch 2.15, where an import from the old module emits a deprecation warning
     from torch.distributed.checkpoint.fsspec_filesystem import (  # type: ignore[import-not-found, unused-ignore]  # absent from the torch of the type check
@@ -37,15 +38,25 @@ except ImportError:
 
 __all__ = ["FsspecFileSystem", "FsspecReader", "FsspecWriter"]
 
-# --- facts of releases that nothing but the release number shows ---------------------------------------------------------
+# --- facts of releases, which other modules ask for ----------------------------------------------------------------------
 
-_RELEASE = torch.torch_version.TorchVersion(torch.__version__)  # compares with texts as releases: 2.9 comes before 2.12
+RELEASE = TorchVersion(torch.__version__)
+"""The installed release, such as ``2.13.0+cpu``. Compared with a text, it is compared as a release: 2.9 comes before 2.12."""
 
-METADATA_ERRORS_ARE_QUOTED = _RELEASE >= "2.12"
+METADATA_ERRORS_ARE_QUOTED = RELEASE >= "2.12"
 """Whether the ``AssertionError`` that a load raises in place of an error of ``read_metadata`` quotes that error (DCP-003)."""
 
-OWN_STAGER_IS_CLOSED = _RELEASE >= "2.13"
+OWN_STAGER_IS_CLOSED = RELEASE >= "2.13"
 """Whether ``async_save`` calls ``close`` of the stager that it made itself. Before, nobody does."""
+
+CHECKPOINTABLE_TENSORS = hasattr(checkpoint, "CheckpointableTensor")
+"""Whether DCP looks at what a plain tensor states about its parts (torch 2.14 and newer). An older torch saves the rank's buffer as a whole tensor."""
+
+FLUSHES_BEFORE_FSYNC = CHECKPOINTABLE_TENSORS  # both came with torch 2.14, and a name shows in its nightly builds too
+"""Whether DCP's file system storage flushes a stream before it calls ``os.fsync``, and never calls ``os.sync`` (torch 2.14 and newer).
+
+Older releases sync ``.metadata.tmp`` while its bytes are still in Python's buffer.
+"""
 
 # --- ranks as threads (used by ckpt_harness.worlds.simulated) ------------------------------------------------------------
 
@@ -469,19 +480,6 @@ def zstandard() -> Any:
     return ZStandard()
 
 
-RELEASE = str(torch.__version__)
-"""The installed release, such as ``2.13.0+cpu``."""
-
-CHECKPOINTABLE_TENSORS = hasattr(checkpoint, "CheckpointableTensor")
-"""Whether DCP looks at what a plain tensor states about its parts (torch 2.14 and newer). An older torch saves the rank's buffer as a whole tensor."""
-
-FLUSHES_BEFORE_FSYNC = hasattr(checkpoint, "CheckpointableTensor")
-"""Whether DCP's file system storage flushes a stream before it calls ``os.fsync``, and never calls ``os.sync`` (torch 2.14 and newer).
-
-Older releases sync ``.metadata.tmp`` while its bytes are in Python's buffer. Nothing but the code shows the change, which came with the name above.
-"""
-
-
 def empty_sharded_tensor(count: int, group: Any = None) -> Any:
     """A one-dimensional float64 ``ShardedTensor`` on the CPU, chunked over the ranks of a group; created without a collective.
 
@@ -497,23 +495,22 @@ def empty_sharded_tensor(count: int, group: Any = None) -> Any:
 def interleaved_sharded_tensor(whole: torch.Tensor, group: Any = None) -> Any:
     """A one-dimensional float64 ``ShardedTensor`` with two shards on each rank of a group; created without a collective.
 
-    Rank r holds shards r and r + size.
+    Rank ``r`` of ``n`` holds shards ``r`` and ``r + n``.
 
     Args:
-        whole: the whole tensor, with an element for each shard at least.
+        whole: the whole tensor, with at least one element for each shard.
         group: the process group; None for the default group.
     """
     ranks = torch.distributed.get_process_group_ranks(group)
-    bounds = [number * len(whole) // (2 * len(ranks)) for number in range(2 * len(ranks) + 1)]
-    described = [
-        sharding_spec.ShardMetadata([first], [last - first], f"rank:{ranks[number % len(ranks)]}/cpu")
-        for number, (first, last) in enumerate(itertools.pairwise(bounds))
-    ]
-    own = described[torch.distributed.get_rank(group) :: len(ranks)]
-    mine = [sharded_tensor.Shard(whole.narrow(0, shard.shard_offsets[0], shard.shard_sizes[0]).clone(), shard) for shard in own]
-    properties = sharded_tensor.TensorProperties(dtype=whole.dtype)
-    metadata = sharded_tensor.ShardedTensorMetadata(described, whole.size(), properties)
-    return sharded_tensor.ShardedTensor._init_from_local_shards_and_global_metadata(mine, metadata, process_group=group)
+    count = 2 * len(ranks)
+    bounds = [number * len(whole) // count for number in range(count + 1)]
+    shards = []
+    for number, (first, last) in enumerate(itertools.pairwise(bounds)):
+        shards.append(sharding_spec.ShardMetadata([first], [last - first], f"rank:{ranks[number % len(ranks)]}/cpu"))
+    own = shards[torch.distributed.get_rank(group) :: len(ranks)]
+    local = [sharded_tensor.Shard(whole.narrow(0, shard.shard_offsets[0], shard.shard_sizes[0]).clone(), shard) for shard in own]
+    metadata = sharded_tensor.ShardedTensorMetadata(shards, whole.size(), sharded_tensor.TensorProperties(dtype=whole.dtype))
+    return sharded_tensor.ShardedTensor._init_from_local_shards_and_global_metadata(local, metadata, process_group=group)
 
 
 def is_sharded_tensor(value: object) -> bool:

@@ -11,8 +11,9 @@ from repairs import repaired
 from ckpt_harness.campaigns.sweep import Sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.bound_plan import BoundPlan
 from ckpt_harness.faults.effects import Raise
-from ckpt_harness.faults.plan import BoundPlan, FaultPlan
+from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.findings.register import Register
 from ckpt_harness.judging.verdict import Verdict

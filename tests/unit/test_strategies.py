@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from ckpt_harness import strategies
 from ckpt_harness.errors import OracleViolation, PlanError, UsageError
 from ckpt_harness.faults import error_specs
+from ckpt_harness.faults.bound_plan import BoundPlan
 from ckpt_harness.faults.effects import Delay, DiskError, Effect, FailFuture, Hang, Raise, Skip, WrongResult
 from ckpt_harness.faults.fault import Fault
-from ckpt_harness.faults.plan import BoundPlan, FaultPlan
+from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES, OperationKind
 from ckpt_harness.strategies import (
     bound_plans,

@@ -103,14 +103,19 @@ class Rig:
         return (evidence_of_a_broken_hook(bound, failures[0]), history) if failures else (evidence, history)
 
     def _expecting(self, bound: BoundCase) -> Expecting:
-        """Says how the operations of a case have to end, once a history shows which of two saves at once its faults struck."""
+        """Says how the operations of a case have to end. Which of two saves at once a fault without an operation strikes, only the history shows."""
         trace = self.trace(bound)
         before = forecast(bound.plan, trace, timeout=GROUP_TIMEOUT)
         if bound.asks_for_less:
             before = before.refusable()
-        if len(bound.case.operations) == 1 or all(fault.operation is not None for fault in bound.case.plan):
-            return lambda _: before
-        return lambda history: forecast(bound.plan, trace, timeout=GROUP_TIMEOUT, firings=Firings.of(history))
+        certain = len(bound.case.operations) == 1 or all(fault.operation is not None for fault in bound.case.plan)
+
+        def expected(history: History | None) -> Forecast:
+            if certain or history is None:
+                return before
+            return forecast(bound.plan, trace, timeout=GROUP_TIMEOUT, firings=Firings.of(history))
+
+        return expected
 
     def check_undisturbed(self, case: Case | BoundCase) -> None:
         """Insists that the engine can save while nothing goes wrong: otherwise no case means anything.

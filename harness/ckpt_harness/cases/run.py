@@ -22,8 +22,11 @@ from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.worlds.base import RankResult
 
-Expecting = Callable[[History], Forecast]
-"""Says how the operations of a case have to end, from what has happened so far: where faults fired may decide which operation they strike."""
+Expecting = Callable[[History | None], Forecast]
+"""Says how the operations of a case have to end, given what has happened so far; None before the case runs.
+
+Of two saves at once, the history shows which save a fault without an operation has struck. Before the run, the model takes the save that is begun first.
+"""
 
 
 def run_case(bound: BoundCase, expecting: Expecting, workspace: Workspace, baselines: Baselines) -> tuple[Evidence, History]:
@@ -98,13 +101,13 @@ class _Run:
     @property
     def stalls(self) -> bool:
         """Whether an operation must stall. Then timers fire, so that the oracles see how it ends after its timeout."""
-        return any(expectation.ending is Ending.STALLS for expectation in self._expecting(History()).expectations)
+        return any(expectation.ending is Ending.STALLS for expectation in self._expecting(None).expectations)
 
     def look(self) -> frozenset[int]:
         """All ranks have ended their operations: looks at what they left. Returns the ranks that try again.
 
-        What ranks left that try again is read back here, before the second try replaces it; with an engine with retention everything, since the second
-        try may remove it. A copy would do for directories only: here every engine reads its own places, in whatever form it stores them.
+        What is about to be replaced by a second try is read back first: what the ranks left that try again or, if the engine claims retention and may
+        remove older checkpoints, what all ranks left. It is read in place, since a copy would do for engines that store directories only.
         """
         bound, observer = self._scene.bound, self.observer
         self._storage = look_at_storage(self._scene, self._baselines, observer.history)
@@ -120,6 +123,7 @@ class _Run:
 
     @property
     def _retains(self) -> bool:
+        """Whether the engine may remove older checkpoints."""
         return Capability.RETENTION in self._scene.bound.engine.capabilities
 
     def look_at_the_end(self, results: Sequence[RankResult]) -> None:

@@ -179,7 +179,7 @@ def make(spec: str, message: str) -> BaseException:
 
 
 def crosses(spec: str) -> bool:
-    """Whether an error can be sent to another rank: it can be pickled, and unpickled.
+    """Whether an error can cross to another rank: DCP pickles it on one rank, and unpickles it on the other.
 
     Args:
         spec: the error's name, as :func:`check` accepts it.

@@ -1,18 +1,16 @@
-"""Plans: validated, frozen sets of faults, and their binding to a world."""
+"""Plans: validated, frozen sets of faults. What a plan means in a particular world is in :mod:`ckpt_harness.faults.bound_plan`."""
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from ckpt_harness.errors import PlanError, choices, quoted, summary, unknown
-from ckpt_harness.faults import error_specs
+from ckpt_harness.faults.bound_plan import BoundPlan, bound_faults
 from ckpt_harness.faults.collisions import Struck, find_collision
 from ckpt_harness.faults.effects import SIMULABLE, Effect, Exit, FailFuture, Kill, Raise, Stop
 from ckpt_harness.faults.fault import Fault
@@ -143,17 +141,8 @@ class FaultPlan:
         if not 0 <= coordinator < world_size:
             raise PlanError(f"coordinator {coordinator} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
         parties = groups_of(world_size, coordinator, protocol) if groups is None else groups
-        words = _meanings(parties)
-        bound = tuple(BoundFault(fault, _bound_ranks(fault, words, world_size, protocol)) for fault in self.faults)
-        collision = find_collision(self.faults, ["all" if struck.ranks is words["all"] else struck.ranks for struck in bound])
-        if collision is not None:
-            first, second = bound[collision.first], bound[collision.second]
-            rank = min(first.ranks & second.ranks)
-            raise PlanError(f"two faults may strike the same call of rank {rank}: {first.fault.label} and {second.fault.label}")
-        for fault in self.faults:
-            if isinstance(fault.effect, (Raise, FailFuture)):
-                error_specs.check(fault.effect.error, load=True)
-        return BoundPlan(self, bound, world_size, coordinator, protocol, parties)
+        faults = bound_faults(self.faults, world_size, parties, protocol)
+        return BoundPlan(self, faults, world_size, coordinator, protocol, parties)
 
     def to_json(self) -> list[dict[str, Any]]:
         """The plan as plain data."""
@@ -251,64 +240,6 @@ def as_plan(plan: FaultPlan | str, *, side: str | None = None) -> FaultPlan:
     return plan if isinstance(plan, FaultPlan) else FaultPlan.parse(plan, side=side)
 
 
-@dataclass(frozen=True)
-class BoundFault:
-    """A fault with the ranks of a particular world that it strikes."""
-
-    fault: Fault
-    ranks: frozenset[int]
-
-
-@dataclass(frozen=True)
-class BoundPlan:
-    """A plan that was checked against a world.
-
-    Attributes:
-        plan: the plan.
-        faults: its faults with their ranks.
-        world_size: number of ranks.
-        coordinator: the rank that coordinates, within its group.
-        protocol: the engine's protocol.
-        groups: the ranks that do an operation together.
-    """
-
-    plan: FaultPlan
-    faults: tuple[BoundFault, ...]
-    world_size: int
-    coordinator: int
-    protocol: Protocol
-    groups: tuple[Group, ...]
-
-    def __repr__(self) -> str:
-        return f"{self.plan!r}.bind({self.world_size}, {self.coordinator})"
-
-    @functools.cached_property
-    def _at_site(self) -> Mapping[str, Sequence[BoundFault]]:
-        """Site -> the faults there."""
-        at_site: dict[str, list[BoundFault]] = {}
-        for bound in self.faults:
-            at_site.setdefault(bound.fault.site, []).append(bound)
-        return at_site
-
-    def at(self, site: str, rank: int) -> Iterator[BoundFault]:
-        """The faults that strike calls of a site on a rank, in the order of the plan.
-
-        Args:
-            site: full name of the site.
-            rank: the rank that calls.
-        """
-        return (bound for bound in self._at_site.get(site, ()) if rank in bound.ranks)
-
-    def patterns(self, site: str, file: str) -> tuple[str, ...]:
-        """The file patterns that match a call and by which faults count; "" matches all files."""
-        globs = {bound.fault.glob for bound in self._at_site.get(site, ()) if bound.fault.glob is not None}
-        return ("", *sorted(glob for glob in globs if fnmatchcase(file, glob)))
-
-    def sites(self, kind: OperationKind | None = None) -> frozenset[str]:
-        """The sites that the plan strikes, in one kind of operation or in all."""
-        return frozenset(bound.fault.site for bound in self.faults if kind is None or kind in bound.fault.at.operations)
-
-
 def _certain_ranks(fault: Fault) -> Struck:
     """The ranks that a fault strikes in every world, as far as they are certain before binding: a word shares ranks with itself and with ``all``."""
     return (fault.ranks,) if fault.ranks in ("coordinator", "others") else fault.ranks
@@ -317,37 +248,3 @@ def _certain_ranks(fault: Fault) -> Struck:
 def _check_coordinator_only(fault: Fault) -> None:
     if fault.at.callers == "coordinator" and (fault.ranks in ("all", "others") or (len(fault.ranks) > 1 and not isinstance(fault.ranks, str))):
         raise PlanError(f"{fault.label}: only the coordinator calls {fault.site}; valid: {fault.site}@coordinator")
-
-
-def _meanings(groups: tuple[Group, ...]) -> dict[str, frozenset[int]]:
-    """Each word for ranks, and the ranks that it means."""
-    everyone = frozenset(rank for group in groups for rank in group.ranks)
-    coordinators = frozenset(group.coordinator for group in groups)
-    return {"all": everyone, "coordinator": coordinators, "others": everyone - coordinators}
-
-
-def _bound_ranks(fault: Fault, words: Mapping[str, frozenset[int]], world_size: int, protocol: Protocol) -> frozenset[int]:
-    """The ranks of a world that a fault strikes."""
-    if isinstance(fault.ranks, tuple):
-        ranks = frozenset(fault.ranks)
-        _check_ranks(fault, ranks, words["all"], world_size)
-    else:
-        ranks = words[fault.ranks]
-    if not ranks:
-        raise PlanError(f"{fault.label} strikes no rank: all ranks of a world of {world_size} coordinate; valid: coordinator, all")
-    coordinators = words["coordinator"]
-    if fault.at.callers == "coordinator" and protocol.collectives and not ranks <= coordinators:
-        others = ", ".join(map(str, sorted(ranks - coordinators)[:3]))
-        raise PlanError(f"{fault.label}: only a coordinator calls {fault.site}, and rank {others} does not coordinate; {_choices(coordinators)}")
-    return ranks
-
-
-def _check_ranks(fault: Fault, ranks: frozenset[int], everyone: frozenset[int], world_size: int) -> None:
-    if max(ranks) >= world_size:
-        raise PlanError(f"{fault.label}: rank {max(ranks)} is outside a world of {world_size}; valid: 0 to {world_size - 1}")
-    if not ranks <= everyone:
-        raise PlanError(f"{fault.label}: rank {min(ranks - everyone)} takes no part in the operation; {_choices(everyone)}")
-
-
-def _choices(ranks: frozenset[int]) -> str:
-    return choices(map(str, sorted(ranks)))

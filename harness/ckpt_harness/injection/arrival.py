@@ -101,7 +101,9 @@ class Arrivals:
     def begin(self, rank: int, kind: OperationKind) -> str:
         """Starts a rank's next operation of ``kind``, and returns the name of the operation, such as ``save[2]``."""
         self._operations_are_announced = True
-        return self._start(rank, kind)
+        operation = self._start(rank, kind)
+        self._under_way.add((rank, operation))
+        return operation
 
     def end(self, rank: int, operation: str) -> None:
         """Ends an operation of a rank."""
@@ -110,11 +112,14 @@ class Arrivals:
             del self._current[rank]
 
     def in_operation(self, rank: int) -> bool:
-        """Whether a rank is in any operation, as far as it is known when operations begin and end."""
-        return not self._operations_are_announced or any(of == rank for of, _ in list(self._under_way))
+        """Whether a rank is in any operation; True if nobody announces operations, so that nobody can know."""
+        if not self._operations_are_announced:
+            return True
+        under_way = list(self._under_way)  # a copy, since other threads begin and end operations
+        return any(its_rank == rank for its_rank, _ in under_way)
 
     def under_way(self, rank: int, operation: str) -> bool:
-        """Whether an operation of a rank has begun and has not ended."""
+        """Whether an announced operation of a rank has not ended."""
         return (rank, operation) in self._under_way
 
     def current(self, rank: int) -> str:
@@ -124,7 +129,6 @@ class Arrivals:
     def _start(self, rank: int, kind: str) -> str:
         operation = f"{kind}[{self._counts.next(f'{rank} {kind}')[0]}]"
         self._current[rank] = operation
-        self._under_way.add((rank, operation))
         return operation
 
     def _operation_of(self, site: Site, rank: int) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _thread = threading.local()
-"""``bound``: what counted the thread's last call at a wrapped object, and the operation that the call was bound to, or None."""
+"""``bound``: the :class:`Arrivals` that counted the thread's last call at a wrapped object, and the operation that the call was bound to, or None."""
 
 
 class Firing(NamedTuple):
@@ -156,7 +156,7 @@ class Injector:
         return bool(self._over)
 
     def in_operation(self) -> bool:
-        """Whether the calling rank is in an operation of this injector; True if nobody announces the operations."""
+        """Whether the calling rank is in an operation of this injector; True if nobody announces operations."""
         return self._arrivals.in_operation(self.rank())
 
     def heal(self) -> None:
@@ -223,11 +223,13 @@ class Injector:
     def _operation_of_thread(self) -> str | None:
         """The operation that a collective of the calling thread belongs to; None for the current operation of the rank.
 
-        A collective has no wrapped object that knows. Of two saves at once, each makes its collectives on the thread that calls its storage.
+        Unlike a storage, a process group is not wrapped for one operation. But each of two saves at once makes its collectives on the thread that calls
+        its storage, so the operation of the thread's last call there is the operation of the collective.
         """
         counted_by, operation = getattr(_thread, "bound", (None, None))
-        ours = counted_by is self._arrivals and operation is not None and self._arrivals.under_way(self.rank(), operation)
-        return operation if ours else None
+        if counted_by is not self._arrivals or operation is None:
+            return None  # the thread's last call was of another case, or of no particular operation
+        return operation if self._arrivals.under_way(self.rank(), operation) else None
 
     def around(self, arrival: Arrival, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Does what :meth:`call` does, for a call that has arrived."""
@@ -246,7 +248,8 @@ class Injector:
         if fault is not None and isinstance(fault.effect, WrongResult):
             with self.on_our_account(arrival.site.name):
                 falsified = wrong(result, fault.effect)
-            if falsified is not result or not fault.effect.about_parts:  # a rank without parts can state none wrongly
+            had_no_parts = fault.effect.about_parts and falsified is result
+            if not had_no_parts:
                 self.fire(arrival)
             result = falsified
         elif fault is not None and fault.after:

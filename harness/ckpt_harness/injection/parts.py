@@ -49,9 +49,10 @@ def _restated(item: WriteItem, dimension: int, *, longer: bool) -> WriteItem:
     at_the_end = offsets[dimension] + sizes[dimension] == item.tensor_data.size[dimension]
     if longer:
         sizes[dimension] += 1
-        offsets[dimension] -= at_the_end
-    else:
-        offsets[dimension] += -1 if at_the_end else 1
+    if at_the_end:
+        offsets[dimension] -= 1
+    elif not longer:
+        offsets[dimension] += 1
     stated = ChunkStorageMetadata(torch.Size(offsets), torch.Size(sizes))
     index = dataclasses.replace(item.index, offset=stated.offsets)
     return dataclasses.replace(item, index=index, tensor_data=dataclasses.replace(item.tensor_data, chunk=stated))

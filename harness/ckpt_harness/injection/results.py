@@ -39,7 +39,7 @@ def wrong(result: Any, effect: WrongResult) -> Any:
     if effect.kind == "none":
         return None
     if effect.about_parts:
-        from ckpt_harness.injection.parts import misstated
+        from ckpt_harness.injection.parts import misstated  # imports torch
 
         return misstated(result, effect)
     if isinstance(result, tuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ckpt_harness.errors import OracleViolation, PlanError, quoted
-from ckpt_harness.faults.plan import BoundPlan, FaultPlan, as_plan
+from ckpt_harness.faults.bound_plan import BoundPlan
+from ckpt_harness.faults.plan import FaultPlan, as_plan
 from ckpt_harness.faults.protocol import Group
 from ckpt_harness.faults.sites import OPERATION_KINDS
 from ckpt_harness.history import ErrorRecord

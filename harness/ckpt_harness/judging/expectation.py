@@ -9,8 +9,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ckpt_harness.faults.bound_plan import BoundFault
 from ckpt_harness.faults.effects import BitFlip, Misdirect, Skip, StaleRead, TornWrite, Truncate, WrongResult, ZeroFill
-from ckpt_harness.faults.plan import BoundFault
 from ckpt_harness.history import ErrorRecord
 
 DAMAGES = (TornWrite, BitFlip, ZeroFill, Truncate, Misdirect)

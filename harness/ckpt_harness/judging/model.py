@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from ckpt_harness.faults.bound_plan import BoundFault, BoundPlan
 from ckpt_harness.faults.effects import Delay, Hang, Kill, NeverComplete
-from ckpt_harness.faults.plan import BoundFault, BoundPlan
 from ckpt_harness.faults.protocol import Group
 from ckpt_harness.judging.expectation import DECEPTIONS, Acting, Ending, Expectation, Forecast
 from ckpt_harness.judging.firings import NO_FIRINGS, Firings

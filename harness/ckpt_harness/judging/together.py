@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ckpt_harness.faults.bound_plan import BoundPlan
 from ckpt_harness.faults.effects import Delay, Effect, Exit, Hang, Kill, NeverComplete, Stop
 from ckpt_harness.faults.fault import Fault
-from ckpt_harness.faults.plan import BoundPlan
 from ckpt_harness.faults.sites import SITES
 from ckpt_harness.judging.expectation import Acting, Ending, Expectation
 from ckpt_harness.judging.firings import NO_FIRINGS, Firings

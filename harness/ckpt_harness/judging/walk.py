@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from ckpt_harness.faults import error_specs
+from ckpt_harness.faults.bound_plan import BoundFault, BoundPlan
 from ckpt_harness.faults.effects import (
     CutBody,
     Delay,
@@ -32,7 +33,6 @@ from ckpt_harness.faults.effects import (
     WrongResult,
 )
 from ckpt_harness.faults.fault import Fault
-from ckpt_harness.faults.plan import BoundFault, BoundPlan
 from ckpt_harness.faults.protocol import NESTED
 from ckpt_harness.faults.sites import SITES
 from ckpt_harness.history import SOME_ERROR, ErrorRecord

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from ckpt_harness.faults.bound_plan import BoundPlan
 from ckpt_harness.faults.calling import find_call_style
 from ckpt_harness.faults.effects import Effect
 from ckpt_harness.faults.fault import Fault
-from ckpt_harness.faults.plan import BoundPlan, FaultPlan
+from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import DCP
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.strategies.effects import ERRORS

@@ -63,6 +63,15 @@ def test_a_fault_strikes_one_of_two_saves_and_the_other_succeeds(fault: str, see
         assert ({outcome.kind for outcome in outcomes.values()} == {"returned"}) is (operation != struck)
 
 
+def test_the_other_ranks_of_a_stalled_save_are_followed_to_their_timeout() -> None:
+    """Also where only the run shows which of two saves the fault strikes: rank 0 then raises an error, which the oracles look at."""
+    with Rig() as rig:
+        result = rig.run(Case(FaultPlan.parse("writer.write_data@1=hang"), "async_save", overlap="separate"))
+    [struck] = {event.operation for event in result.history.of_kind("fault")}
+    assert result.verdict is Verdict.HOLDS, result.explain()
+    assert result.evidence.outcomes[struck][0].kind == "raised"
+
+
 @pytest.mark.parametrize("overlap", ["shared", "separate"])
 @pytest.mark.parametrize("save", [1, 2])
 def test_a_collective_belongs_to_the_save_whose_thread_makes_it(overlap: Overlap, save: int) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ckpt_harness.errors import PlanError, quoted
+from ckpt_harness.errors import PlanError, choices, quoted
 from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects.base import Effect
 from ckpt_harness.faults.sites import Site
@@ -209,8 +209,11 @@ class Skip(Effect):
         return site.side != "pg" and (site.result in ("nothing", "argument", "list") or site.name in ("writer.write_data", "reader.read_data"))
 
 
+_LISTS = ("none", "short", "duplicate")
+"""Wrong results of a call that returns a list."""
+
 PARTS = ("gap", "overlap", "shift")
-"""Wrong statements of a rank about its first part of a sharded tensor: it is left out, or one element too long, or one element further on."""
+"""Wrong statements of a rank about its first part of a sharded tensor: the part is left out, is one element too long, or lies one element further on."""
 
 
 @dataclass(frozen=True)
@@ -236,8 +239,9 @@ class WrongResult(Effect):
     )
 
     def __post_init__(self) -> None:
-        if self.kind not in ("none", "short", "duplicate", *PARTS):
-            raise PlanError(f"argument {quoted(self.kind)} of wrong; valid: {', '.join(('none', 'short', 'duplicate', *PARTS))}")
+        kinds = (*_LISTS, *PARTS)
+        if self.kind not in kinds:
+            raise PlanError(f"argument {quoted(self.kind)} of wrong; {choices(kinds)}")
 
     @property
     def about_parts(self) -> bool:
@@ -255,4 +259,4 @@ class WrongResult(Effect):
         """The kinds of wrong results that are possible at ``site``."""
         if site.name == "save_planner.create_local_plan":
             return ("none", *PARTS)
-        return ("none", "short", "duplicate") if site.result in ("list", "plans", "future") else ("none",)
+        return _LISTS if site.result in ("list", "plans", "future") else ("none",)
