@@ -107,7 +107,8 @@ class _Model:
         owed = self._joined() if joined else replace(self._apart(), agreement=False, apart=True)
         if owed.ending is Ending.UNDETERMINED:
             owed = self._with_possible_lies(owed)
-        return replace(owed, coordinator=self._group.coordinator, delayed=self._delayed)
+        delayed = self._delayed + self._walk.unnoticed(self._operation, self._ranks)
+        return replace(owed, coordinator=self._group.coordinator, delayed=delayed)
 
     def _joined(self) -> Expectation:
         """Collectives join the ranks: the first section with a failure, a stall or an unclear result ends the operation for all of them."""

@@ -61,7 +61,7 @@ class Impact:
         unclear: faults without certain consequences.
         fired: (text of the fault, rank).
         fired_in_collectives: those among them that strike a collective.
-        late: rank -> seconds.
+        late: rank -> seconds by which the rank comes late to the collectives of the section.
         delays: the faults that made ranks late.
         lost_in_collective: whether a fault strikes a collective: its peers may or may not have been informed.
         answered: whether a call fails that fails without faults too, only differently. The engine may take the error for the same answer.
@@ -123,6 +123,16 @@ class Walk:
         self._occurrences = _Occurrences(bound, firings)
         self._storage_call: dict[int, str] = {}
         self._exchanges: dict[tuple[str, int], Mapping[_Call, int]] = {}
+        self._late: dict[tuple[str, int], list[Acting]] = {}
+
+    def unnoticed(self, operation: str, ranks: tuple[int, ...]) -> float:
+        """Seconds by which delays behind the last collective of an operation, for which no rank waits, prolong it.
+
+        Args:
+            operation: such as ``save[1]``.
+            ranks: the ranks that take part.
+        """
+        return max((sum(map(_seconds, self._late.get((operation, rank), ()))) for rank in ranks), default=0.0)
 
     @property
     def missed(self) -> frozenset[tuple[str, int]]:
@@ -157,7 +167,15 @@ class Walk:
                 if _is_collective(moment) or rank not in impact.raised or not (self._collectives and sections.is_guarded(number)):
                     break
                 only_exchanges = True  # the rank has failed, and reports its error
+        if number != sections.last and number not in self._sections_of_collectives(operation, sections, coordinator).values():
+            for rank in ranks:
+                self._meet(operation, rank, impact)  # the collectives of a later section wait, or those that the trace does not show
         return impact
+
+    def _meet(self, operation: str, rank: int, impact: Impact) -> None:
+        """A rank comes to a collective: other ranks have waited for it as long as its delays took since the collective before."""
+        for acting in self._late.pop((operation, rank), ()):
+            impact.delay(acting, _seconds(acting))
 
     def _moments(self, operation: str, rank: int, sections: Sections, number: int, coordinator: int) -> Iterator[Moment]:
         """The moments of one rank that belong to a section, in order."""
@@ -198,14 +216,35 @@ class Walk:
     def _passes(self, operation: str, rank: int, moment: Moment, impact: Impact, coordinator: int) -> bool:
         """Applies the fault that strikes a moment, if any; False if the rank gets no further."""
         struck = self._occurrences.fault_at(operation, rank, moment)
-        if struck is None:
-            return True
+        passes = struck is None or self._applies(struck, operation, rank, moment, impact, coordinator)
+        if passes and _is_collective(moment) and not moment.after:
+            self._meet(operation, rank, impact)
+        return passes
+
+    def _applies(self, struck: BoundFault, operation: str, rank: int, moment: Moment, impact: Impact, coordinator: int) -> bool:
+        """Applies a fault at a moment; False if the rank gets no further."""
         acting = Acting(struck, rank, within=self._storage_call.get(rank, "") if SITES[moment.site].layer != "calls" else "")
         if not any(unclear.rank == rank for unclear in impact.unclear):  # behind a wrong result the engine may not reach this fault
             impact.fired.add((str(struck.fault), rank))
             if _is_collective(moment):
                 impact.fired_in_collectives.add((str(struck.fault), rank))
+        if _delays(acting):
+            self._late.setdefault((operation, rank), []).append(acting)
+            return True
         return _apply(acting, moment, impact, coordinator)
+
+
+def _delays(acting: Acting) -> bool:
+    """Whether a fault makes its rank late, and does nothing else. On the way to a store a delay takes real time."""
+    effect = acting.bound.fault.effect
+    return (isinstance(effect, Delay) and acting.bound.fault.at.layer != "network") or (isinstance(effect, Stop) and math.isfinite(effect.seconds))
+
+
+def _seconds(acting: Acting) -> float:
+    """By how many seconds a fault makes its rank late."""
+    effect = acting.bound.fault.effect
+    assert isinstance(effect, (Delay, Stop)), f"{acting.bound.fault} delays nothing"
+    return effect.seconds
 
 
 def _is_collective(moment: Moment) -> bool:
@@ -222,9 +261,6 @@ def _apply(acting: Acting, moment: Moment, impact: Impact, coordinator: int) -> 
     effect = acting.bound.fault.effect
     if SITES[moment.site].layer == "network" and isinstance(effect, (Delay, Throttle)):
         impact.answered = True  # these take real time, and only the store's client knows how long it waits
-        return True
-    if isinstance(effect, Delay) or (isinstance(effect, Stop) and math.isfinite(effect.seconds)):
-        impact.delay(acting, effect.seconds)
         return True
     if _is_collective(moment):
         sends_nothing = not moment.after and (moment.site not in _SENT_BY_THE_COORDINATOR or acting.rank == coordinator)
