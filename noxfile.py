@@ -1,6 +1,6 @@
 """Tries releases of torch and Python, each pair in an environment of its own.
 
-``nox`` runs all pairs of releases/matrix.toml, and ``nox -t oldest newest`` the two ends. What a pair says is recorded in docs/reference/versions.json.
+``nox`` runs all pairs of releases/matrix.toml, and ``nox -t oldest newest`` the two ends. The results are recorded in docs/reference/versions.json.
 ``nox -t newest -- --only sweep`` runs one step; ``nox -s smoke`` is the short form for CI, which records nothing; ``nox -s page`` writes the page.
 
 An environment takes up to 6 GB of disk. A Python that is not installed is skipped: nox looks for commands such as ``python3.13``.
@@ -15,11 +15,11 @@ nox.options.default_venv_backend = "uv|virtualenv"  # with uv, environments shar
 nox.options.sessions = ["releases"]
 
 PAIRS = nox.project.load_toml("releases/matrix.toml")["pair"]
-EACH = [nox.param(pair["python"], pair["torch"], id=f"torch {pair['torch']}, Python {pair['python']}", tags=pair.get("tags", [])) for pair in PAIRS]
+PARAMETERS = [nox.param(pair["python"], pair["torch"], id=f"torch {pair['torch']}, Python {pair['python']}", tags=pair.get("tags", [])) for pair in PAIRS]
 
 
 @nox.session
-@nox.parametrize("python,torch", EACH)
+@nox.parametrize("python,torch", PARAMETERS)
 def releases(session: nox.Session, torch: str) -> None:
     """Tries a pair of torch and Python, and records the result."""
     _install(session, torch)

@@ -1,4 +1,4 @@
-"""Tries the torch of this interpreter: runs the steps below, and notes in docs/reference/versions.json what each of them said.
+"""Tries the torch of this interpreter: runs the steps below, and records the result of each step in docs/reference/versions.json.
 
 Nox runs this in an environment of its own for each pair of releases/matrix.toml. By hand: python releases/record.py [--only STEP] [--no-record]
 """
@@ -58,12 +58,12 @@ def run(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         result = Path(directory, "result")
         status = subprocess.run([sys.executable, "-m", *STEPS[name], str(result)], cwd=ROOT, check=False).returncode
-        said = summary(STEPS[name][1], result) if result.exists() else "no result"
-    return {"status": status, "result": said, "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat()}
+        counted = summary(STEPS[name][1], result) if result.exists() else "no result"
+    return {"status": status, "result": counted, "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat()}
 
 
 def summary(command: str, result: Path) -> str:
-    """What a step counted, in words.
+    """Returns what a step counted, in words.
 
     Args:
         command: the first argument of the step.
@@ -77,8 +77,8 @@ def summary(command: str, result: Path) -> str:
         others = "".join(f", {count} {verdict}" for verdict, count in sorted(verdicts.items()) if verdict != "HOLDS")
         return f"{len(cases)} cases: {verdicts['HOLDS']} hold, {known} of them with a known finding{others}"
     if command == "crash":
-        found = json.loads(text)
-        return f"{len(found['points'])} points, {found['states']} states"
+        crashes = json.loads(text)
+        return f"{len(crashes['points'])} points, {crashes['states']} states"
     suite = ET.fromstring(text).find("testsuite")
     assert suite is not None
     count = {name: int(suite.attrib[name]) for name in ("tests", "failures", "errors", "skipped")}

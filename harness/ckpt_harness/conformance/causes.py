@@ -33,13 +33,13 @@ class Cause:
     example: str = ""
     _complexity: tuple[int, int] = (0, 0)
 
-    def add(self, places: list[str], example: str, complexity: tuple[int, int]) -> None:
+    def add(self, places: list[str], example: str, complexity: tuple[int, int] = (0, 0)) -> None:
         """Counts a violation.
 
         Args:
             places: where it was seen.
             example: what happened, and the line that replays it.
-            complexity: number of faults, and length of their text: the simplest example is kept.
+            complexity: number of faults, and length of their text. The simplest example is kept; of equally simple examples, the first.
         """
         if self.count == 0 or complexity < self._complexity:
             self.example, self._complexity = example, complexity
@@ -60,7 +60,12 @@ class Cause:
 
 
 def decisive(judgements: tuple[Judgement, ...], verdict: Verdict) -> Judgement:
-    """The judgement that names the cause of a case: the first of those that give the case its verdict, since oracles are asked in order of importance."""
+    """The judgement that names the cause of a case: the first judgement that counts as the case's verdict, since oracles are asked in order of importance.
+
+    Args:
+        judgements: what the oracles said about the case.
+        verdict: the verdict of the case.
+    """
     return next(judgement for judgement in judgements if judgement.counts is verdict)
 
 

@@ -56,7 +56,6 @@ def check_engine(
     Raises:
         UsageError: the engine does not exist, or its name does not lead to it.
         EngineError: the engine cannot save though nothing goes wrong, or cannot be looked at: a hook raises.
-
         CheckInterrupted: Ctrl-C; a KeyboardInterrupt that has the report on what ran.
 
     Example:
@@ -87,9 +86,8 @@ def _check_everything(
 ) -> None:
     with Rig(register=tally.register) as rig:
         _check_cases(name, found, sizes, every, rig, tally, progress)
-    place = watched(found).place(rig.root, "x")
-    in_directory = "://" not in place
-    if not in_directory or "way" in found.usual:
+    in_directory = "://" not in watched(found).place(rig.root, "x")
+    if not in_directory or "way" in found.usual:  # crashes and damage are those of a save by all ranks together, in a directory
         return
     if Capability.FILE_SYSTEM in found.capabilities:
         _check_crashes(name, max(sizes), max(1, LIMIT // every), jobs, tally, progress)

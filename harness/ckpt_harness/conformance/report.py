@@ -109,9 +109,9 @@ class EngineReport:
         for number, cause in enumerate(self.causes, 1):
             heading, *rest = cause.lines()
             yield from ("", f"{number}. {heading}", *rest)
-        hidden = len(self.wrong) - len(self.causes)
-        if hidden > 0:
-            yield f"\n{hidden} more violations at other sites: the file that --json FILE writes has them all, under \"wrong\""
+        more = len(self.wrong) - len(self.causes)
+        if more > 0:
+            yield f"\n{more} more violation{'s' * (more != 1)} at other sites: the file that --json FILE writes has all of them, in \"wrong\""
 
 
 class CheckInterrupted(KeyboardInterrupt):

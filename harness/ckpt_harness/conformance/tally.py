@@ -95,19 +95,19 @@ class Tally:
         """Counts a refusal to record crashes, although the engine claims a file system."""
         self._broken[Capability.FILE_SYSTEM].append(reason)
         self._wrong.setdefault((reason,), reason)
-        self._causes.setdefault((reason,), Cause("crashes cannot be tried, though the engine claims a file system")).add(["crashes"], reason, (0, 0))
+        self._causes.setdefault((reason,), Cause("crashes cannot be tried, though the engine claims a file system")).add(["crashes"], reason)
 
     def _add_violation(
-        self, claim: str, shown: Shown, capability: Capability | None, known: Mapping[Shown, str], replay_line: str, when: str = ""
+        self, claim: str, shown: Shown, capability: Capability | None, known: Mapping[Shown, str], replay_line: str, detail: str = ""
     ) -> None:
-        example = f"a reader may get {shown}{when}\n    {replay_line}"
+        example = f"a reader may get {shown}{detail}\n    {replay_line}"
         text = f"{claim}: {example}"
         is_owed = capability is None or capability in self._engine.capabilities
         if shown in known:
             self._known.add(known[shown])
         elif is_owed:
-            self._wrong.setdefault((claim, shown, when), text)
-            self._causes.setdefault((claim,), Cause(f"VIOLATED: {claim}")).add([f"a reader may get {shown}"], example, (0, 0))
+            self._wrong.setdefault((claim, shown, detail), text)
+            self._causes.setdefault((claim,), Cause(f"VIOLATED: {claim}")).add([f"a reader may get {shown}"], example)
         if capability is not None and not (is_owed and shown in known):
             self._broken[capability].append(text)
 

@@ -43,7 +43,7 @@ class Entry:
         reasons: patterns of what the oracle says was wrong, as ``ckpt-harness replay`` prints it. Each thing that was wrong must match one of them. For
             findings about what is stored or loaded, where the ends of the calls say little.
         crossing: whether the finding shows only where collectives of two async saves crossed on a shared process group.
-        halfway: whether the finding shows only where some ranks had begun to write, and a rank's writing did not end undisturbed.
+        halfway: whether the finding shows only where some rank had begun to write, and not every rank finished its writing without a fault.
         sometimes: whether a case that meets all conditions may still not show the finding.
         crashes: for a finding about crashes, patterns of what a crash may leave: kind of save, durability model, and what a reader gets, such as
             ``overwrite * mixture``; then ``after success`` for a crash after the save has reported success. Such a finding needs no fault of a plan and

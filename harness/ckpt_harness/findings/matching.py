@@ -30,7 +30,7 @@ class Setting:
         background: how an async save was done: executor, staging and overlap.
         onto: what a save found at its place: ``nothing``, or a ``checkpoint``.
         crossed: the groups of ranks in which collectives of two saves crossed.
-        halfway: (operation, ranks) of the saves that some ranks had begun to write, and a rank did not write undisturbed.
+        halfway: (operation, ranks) of the saves that some rank had begun to write, and that not every rank finished writing without a fault.
     """
 
     engine: str
@@ -74,7 +74,7 @@ def _crossed_groups(evidence: Evidence) -> frozenset[tuple[int, ...]]:
 
 
 def _halfway(evidence: Evidence) -> frozenset[tuple[str, tuple[int, ...]]]:
-    """The saves, each with its ranks, that some ranks had begun to write, and a rank did not write undisturbed."""
+    """(operation, ranks) of the saves that some rank had begun to write, and that not every rank finished writing without a fault."""
     saves = [(expectation.operation, expectation.ranks) for expectation in evidence.forecast.expectations]
     return frozenset((operation, ranks) for operation, ranks in saves if written_halfway(evidence.history, ranks, operation))
 
@@ -112,7 +112,7 @@ class Comparison:
         return [signature for signature in self.entry.signatures if matches(signature.calls, call) and matches(signature.torch, release)]
 
     def deciding(self) -> list[Acting]:
-        """The decisive faults of the operation that the entry is about, those among them that take a rank from it in another operation."""
+        """The decisive faults that the entry is about: faults in the operation, and faults in another operation that take a rank from this operation."""
         if not self.applies():
             return []
         candidates = (*self.expectation.decisive, *self.expectation.elsewhere)
@@ -157,7 +157,7 @@ class Comparison:
     def fired_with_others(self, fired: frozenset[tuple[str, int]]) -> bool:
         """Whether one of the entry's faults fired together with other faults.
 
-        No one can predict what several faults lead to together, so that no signature is asked for. Nothing hides behind this for long: a sweep
+        No one can predict what several faults lead to together, so that no signature is asked for. A violation cannot hide behind this: a sweep
         also tries every fault of such a plan alone.
 
         Args:

@@ -44,8 +44,8 @@ has a stand-alone script that shows the finding with plain torch, or with torch 
 - *Evidence* (the field `reasons`), for findings about what is stored or loaded: what the oracle says was wrong, as `ckpt-harness replay` prints it.
   Each thing that was wrong must match one of the patterns.
 - *Within* (the field `within`), for faults below the storage: the storage call during which the fault strikes.
-- *Halfway* (`halfway = true`), for findings about interrupted saves: the entry matches only where some ranks had begun to write, and a rank did
-  not write undisturbed. Before that point no rank has written anything, and behind that point every rank has written everything.
+- *Halfway* (`halfway = true`), for findings about interrupted saves: the entry matches only where some rank had begun to write, and not every rank
+  finished its writing without a fault. A save that fails earlier has written nothing, and a save that fails later has written everything.
 - An entry names its sites, or says in `no_site` why none applies. A signature that allows every end on every rank is refused.
 - *Crossing* (`crossing = true`), for findings about async saves that share a process group: the entry matches only where the collectives of the
   saves crossed, that is, where ranks made their n-th collective on the group for different saves. A fault that never fired because such a
@@ -151,7 +151,7 @@ def _facts(entry: Entry, runs: Sequence[Run]) -> list[tuple[str, str]]:
         *([("Evidence", _codes(entry.reasons))] if entry.reasons != ("*",) else []),
         *([("Within", _codes(entry.within))] if entry.within != ("*",) else []),
         *([("No site", entry.no_site)] if entry.no_site else []),
-        *([("Halfway", "only where some ranks had begun to write, and a rank did not write undisturbed")] if entry.halfway else []),
+        *([("Halfway", "only where some rank had begun to write, and not every rank finished its writing without a fault")] if entry.halfway else []),
         *([("Crossing", "only where the collectives of the saves crossed")] if entry.crossing else []),
         ("Public reports", ", ".join(entry.reports) or "none found"),
     ]

@@ -78,7 +78,7 @@ class Register:
         return Register((*self.entries, *other.entries), (*self.files, *other.files))
 
     def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence) -> list[Judgement]:
-        """Marks as known each violation that an entry describes, and faults that never fired since a crossing came first.
+        """Marks as known each violation that an entry describes, and each fault that never fired because a crossing ended its save first.
 
         Args:
             judgements: what the oracles said about the case.
@@ -146,8 +146,8 @@ class Register:
     def covered(self, engine: str, evidence: Evidence, judgements: Iterable[Judgement] = ()) -> set[str]:
         """Ids of the entries that a case had to show, whether or not the case did.
 
-        Where an entry about a third-party package is due, the entries about DCP alone are not: the package's behaviour takes the place of DCP's. An
-        entry is not due either where another finding came first, and explains what became of the operation.
+        Where an entry about a third-party package is due, entries about DCP alone are not due: the package's behaviour takes the place of DCP's. Nor is an
+        entry due where another finding came first and explains how the operation ended.
 
         Args:
             engine: name of the engine.
