@@ -14,11 +14,10 @@ from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import PlanError, UsageError, choices, quoted
 from ckpt_harness.faults.bound_plan import BoundPlan
-from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, STAGINGS, CallStyle
+from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, PARTIAL_LOAD, STAGINGS, CallStyle
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import check_simulable, check_survivable
 from ckpt_harness.faults.protocol import DCP, Capability, Group, Protocol
-from ckpt_harness.judging.oracles.stored import PARTIAL_LOAD
 from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS, Holding, Workload, find_workload
 from ckpt_harness.worlds.launcher import Launch
 

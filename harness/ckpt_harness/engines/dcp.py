@@ -15,6 +15,7 @@ from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
 from ckpt_harness._torch import background_stager, load_with_coordinator, save_with_coordinator, stored_pieces
 from ckpt_harness.engines.base import Call, Saving
 from ckpt_harness.errors import UsageError
+from ckpt_harness.faults.calling import PARTIAL_LOAD
 from ckpt_harness.faults.protocol import DCP, Capability, Protocol
 from ckpt_harness.workloads.workload import Holding
 
@@ -62,7 +63,7 @@ PLANNERS: dict[str, Planners] = {
     "plan-caching": Planners("plans are cached between saves, and only changes are communicated", {"enable_plan_caching": True}, {}),
     "dedup-lowest": Planners("replicated values are saved by the lowest rank", {"dedup_save_to_lowest_rank": True}, {}),
     "no-flatten": Planners("nested dictionaries are not flattened; each is saved as an object", _NO_FLATTEN, _NO_FLATTEN),
-    "partial-load": Planners("keys that are missing in the checkpoint are ignored", {}, {"allow_partial_load": True}),
+    PARTIAL_LOAD: Planners("keys that are missing in the checkpoint are ignored", {}, {"allow_partial_load": True}),
 }
 """The options of DCP's planners that change what is communicated, which rank stores a value, and what is loaded; by name."""
 

@@ -32,6 +32,10 @@ OVERLAPS: tuple[Overlap, ...] = ("none", "shared", "separate")
 """Whether a second async save begins while the first is still running, and if so, in the same process group or in another."""
 
 
+PARTIAL_LOAD = "partial-load"
+"""The kind of planner by which a caller asks for a part of a checkpoint on purpose."""
+
+
 @dataclass(frozen=True)
 class CallStyle:
     """How ranks are grouped for the call: one group, sub-groups, or no collectives.

@@ -45,33 +45,33 @@ def crossed(history: History, ranks: Sequence[int], operations: Collection[str],
 
 def _turns(events: Sequence[Event], operations: Collection[str], *, certain: bool) -> _Turns:
     """The collectives of one rank that met those of other ranks."""
+    collectives = [event for event in events if event.site.startswith("pg.")]
+    struck = {_call(event) for event in collectives if event.kind == "fault" and _strikes_before(event)}
+    never_acted = struck - {_call(event) for event in collectives if event.kind in ("exit", "raised")}
     turns: dict[_Call, frozenset[str]] = {}
     under_way: set[_Call] = set()
-    held_up = _held_up(events)
-    for event in events:
-        if not event.site.startswith("pg.") or event.operation not in operations:
+    for event in collectives:
+        call = _call(event)
+        if event.operation not in operations or call in never_acted:
             continue
-        call = (event.operation, event.site, event.nth)
-        if event.kind == "enter" and held_up.get(call, True):
+        if event.kind == "enter":
             under_way.add(call)
             turns[call] = frozenset([event.operation])
-            if len(under_way) > 1 and (not certain or not under_way.isdisjoint(held_up)):
+            order_is_known = certain and under_way.isdisjoint(struck)
+            if not order_is_known:
                 _join(turns, under_way)
         elif event.kind in ("exit", "raised"):
             under_way.discard(call)
     return list(turns.values())
 
 
-def _held_up(events: Sequence[Event]) -> dict[_Call, bool]:
-    """The calls that a fault struck before they acted, and whether each acted later."""
-    acted: dict[_Call, bool] = {}
-    for event in events:
-        call = (event.operation, event.site, event.nth)
-        if event.kind == "fault" and not FaultPlan.parse(event.detail).faults[0].after:
-            acted[call] = False
-        elif event.kind in ("exit", "raised") and call in acted:
-            acted[call] = True
-    return acted
+def _call(event: Event) -> _Call:
+    return event.operation, event.site, event.nth
+
+
+def _strikes_before(firing: Event) -> bool:
+    """Whether a fault that fired acted before the call that it struck, and so delayed the call or kept it from acting."""
+    return not FaultPlan.parse(firing.detail).faults[0].after
 
 
 def _join(turns: dict[_Call, frozenset[str]], calls: Collection[_Call]) -> None:

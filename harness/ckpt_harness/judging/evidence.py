@@ -103,8 +103,9 @@ class Evidence:
         unread: load operation -> names of the entries that its checkpoint holds, and that no rank holds after the load.
         futures: async save -> rank -> name (``upload``, ``staging``) -> what the returned future reports at the end of the case.
         left: what outlived the operations: threads, processes, files, open files, errors that nothing caught.
-        opened_elsewhere: files that were left open and that do not belong to the case: left behind only if every run of the case leaves some.
-        not_looked_at: what else could have been left, and cannot be seen on this system.
+        opened_elsewhere: files outside of the case's directory that were left open. A library may keep a file open for good, so these count as left only
+            if every further run of the case leaves some, too.
+        not_looked_at: what else may have been left, and cannot be seen on this system: ``open files``, or nothing.
         retry: rank -> outcome of the second attempt, with the faults healed; None if there was none.
         retry_mismatches: what was wrong with what the second attempt saved or loaded.
         background: how an async save was done: executor, staging and overlap, as ``ckpt_harness.faults.calling`` names them.
@@ -167,14 +168,18 @@ class Evidence:
 
         An engine that claims ``retention`` may remove older checkpoints as soon as one of its own is whole, and change none.
         """
-        theirs = [other for _, other in self.places() if other.ranks == storage.ranks]
-        retained = Capability.RETENTION in self.capabilities and any(other.whole for other in theirs)
+        same_ranks = [other for _, other in self.places() if other.ranks == storage.ranks]
+        retained = Capability.RETENTION in self.capabilities and any(other.whole for other in same_ranks)
         return {name: change for name, change in storage.damaged.items() if not (retained and name in storage.removed)}
 
     def superseded(self, operation: str, storage: StorageEvidence) -> bool:
         """Whether another save of the same ranks, which is whole and was committed later, may have removed what an operation stored.
 
-        Only an engine that claims ``retention`` may do so. Two async saves that are under way at once have places side by side.
+        Only an engine that claims ``retention`` may do so. Two async saves at once have places side by side, so each may remove the other's checkpoint.
+
+        Args:
+            operation: the save whose checkpoint is gone.
+            storage: what the operation left.
         """
         if Capability.RETENTION not in self.capabilities:
             return False
@@ -183,13 +188,12 @@ class Evidence:
         return any(other.whole and self._committed_at(name, other) >= committed_at for name, other in others)
 
     def _committed_at(self, operation: str, storage: StorageEvidence) -> int:
-        """Where the history has the last call that commits what an operation stored; -1 if it has none."""
-        calls = [
-            number
-            for number, event in enumerate(self.history)
-            if event.site == "writer.finish" and event.operation == operation and storage.about([event.rank])
-        ]
-        return max(calls, default=-1)
+        """The position in the history of the last call that commits what an operation stored; -1 if there is no such call."""
+        last = -1
+        for position, event in enumerate(self.history):
+            if event.site == "writer.finish" and event.operation == operation and storage.about([event.rank]):
+                last = position
+        return last
 
     def places(self) -> list[tuple[str, StorageEvidence]]:
         """All storage evidence, as pairs of operation and evidence."""

@@ -25,8 +25,10 @@ class Firings:
         >>> from ckpt_harness.faults.plan import FaultPlan
         >>> [fault] = FaultPlan.parse("writer.finish@0=raise")
         >>> firings = Firings({("writer.finish@0=raise", 0): {("async_save[2]", 1)}})
-        >>> firings.at(fault, "async_save[1]", 0, 1), firings.at(fault, "async_save[2]", 0, 1), Firings().at(fault, "async_save[2]", 0, 1)
-        (False, True, None)
+        >>> [firings.at(fault, save, rank=0, nth=1) for save in ("async_save[1]", "async_save[2]")]
+        [False, True]
+        >>> NO_FIRINGS.at(fault, "async_save[2]", rank=0, nth=1) is None
+        True
     """
 
     calls: Mapping[tuple[str, int], Collection[tuple[str, int]]] | None = None
@@ -62,7 +64,7 @@ class Firings:
         """Whether a fault may strike a rank in any of some operations, as its address and its firings say.
 
         Args:
-            fault: the fault; it strikes the rank in some operation.
+            fault: the fault; the rank is one of those that it is addressed to.
             rank: the rank.
             operations: the names of the operations.
 

@@ -63,7 +63,8 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
         others = [other for other in alone if other.operation != owed.operation]
         expectations.append(beside(bound, owed, others, timeout * (1 - _NEAR), firings))
     if walk.missed and all(owed.exact for owed in expectations):  # no rank was lost on its way to the call
-        expectations[-1] = replace(expectations[-1], must_fire=expectations[-1].must_fire | walk.missed)
+        last = expectations[-1]  # whichever: the oracle ``fired`` joins what all operations owe
+        expectations[-1] = replace(last, must_fire=last.must_fire | walk.missed)
     return Forecast(tuple(expectations), frozenset(_unreachable(bound, trace)))
 
 

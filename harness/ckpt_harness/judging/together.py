@@ -24,7 +24,7 @@ _IN_THE_CALL = frozenset({"state.state_dict", "writer.stage", "stager.stage", "w
 """Sites of an async save that its caller's thread may call, before it has the future."""
 
 _STAGED = "stager.stage.future"
-"""A site that is called where the staging ends: on a thread of the stager's or, if the staging has ended by then, on the caller's thread."""
+"""The site where the engine waits for the end of staging: on a thread of the stager's or, if the staging has ended by then, on the caller's thread."""
 
 
 def beside(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], latest: float, firings: Firings = NO_FIRINGS) -> Expectation:
@@ -62,13 +62,13 @@ def beside(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], l
 
 
 def _from_others(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], firings: Firings) -> Iterator[Acting]:
-    """The faults that may strike ranks of an operation in another operation."""
+    """The faults that may strike ranks of an operation in another operation; with the storage call that they strike, where the model has followed them."""
     operations = {other.operation for other in others}
-    decisive = {(acting.bound.fault, acting.rank): acting for other in others for acting in other.decisive}
+    followed = {(acting.bound.fault, acting.rank): acting for other in others for acting in other.decisive}
     for struck in bound.faults:
         for rank in struck.ranks.intersection(owed.ranks):
             if firings.may_strike(struck.fault, rank, operations):
-                yield decisive.get((struck.fault, rank), Acting(struck, rank))
+                yield followed.get((struck.fault, rank), Acting(struck, rank))
 
 
 def _loses_its_rank(fault: Fault) -> bool:

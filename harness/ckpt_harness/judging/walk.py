@@ -30,14 +30,13 @@ from ckpt_harness.faults.effects import (
     Status,
     Stop,
     Throttle,
-    WrongResult,
 )
-from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.protocol import NESTED
 from ckpt_harness.faults.sites import SITES
 from ckpt_harness.history import SOME_ERROR, ErrorRecord
 from ckpt_harness.judging.expectation import Acting
 from ckpt_harness.judging.firings import Firings
+from ckpt_harness.judging.occurrences import Occurrences
 from ckpt_harness.judging.sections import Sections
 from ckpt_harness.judging.trace import Moment, Trace
 
@@ -60,7 +59,7 @@ class Impact:
         stalled: faults that make their rank wait for ever, or end it.
         unclear: faults without certain consequences.
         fired: (text of the fault, rank).
-        fired_in_collectives: those among them that strike a collective.
+        fired_in_collectives: the pairs of ``fired`` whose fault strikes a collective.
         late: rank -> seconds by which the rank comes late to the collectives of the section.
         delays: the faults that made ranks late.
         lost_in_collective: whether a fault strikes a collective: its peers may or may not have been informed.
@@ -120,7 +119,7 @@ class Walk:
     def __init__(self, bound: BoundPlan, trace: Trace, firings: Firings) -> None:
         self._trace = trace
         self._collectives = bound.protocol.collectives
-        self._occurrences = _Occurrences(bound, firings)
+        self._occurrences = Occurrences(bound, firings)
         self._storage_call: dict[int, str] = {}
         self._exchanges: dict[tuple[str, int], Mapping[_Call, int]] = {}
         self._late: dict[tuple[str, int], list[Acting]] = {}
@@ -295,56 +294,7 @@ def _error_of(effect: Effect, site: str, rank: int) -> ErrorRecord | None:
 
 
 def _can_be_sent(effect: Effect) -> bool:
-    """Whether the error of an effect can be sent to another rank. Which error becomes of a refusal is for the store's client to say."""
+    """Whether the error of an effect can certainly be sent to another rank. Only the store's client knows the error that it makes of a refusal."""
     if isinstance(effect, (Raise, FailFuture)):
         return error_specs.crosses(effect.error)
     return not isinstance(effect, (*_REFUSALS, Hang))
-
-
-class _Occurrences:
-    """Counts calls as plans do, and finds the fault that strikes one.
-
-    Attributes:
-        missed: (text of the fault, rank) of faults that fired nowhere, although the ranks came as far as the call that the fault counts.
-    """
-
-    def __init__(self, bound: BoundPlan, firings: Firings) -> None:
-        self._bound, self._firings = bound, firings
-        self.missed: set[tuple[str, int]] = set()
-        self._calls: Counter[tuple[object, ...]] = Counter()
-        self._counted: dict[tuple[str, int, str, int], Mapping[str, tuple[int, int]]] = {}
-
-    def fault_at(self, operation: str, rank: int, moment: Moment) -> BoundFault | None:
-        """Counts a moment, and finds the fault that strikes there, if any."""
-        counts = self._counts(operation, rank, moment)
-        struck = next((bound for bound in self._bound.at(moment.site, rank) if self._strikes(bound.fault, operation, rank, moment, counts)), None)
-        if struck is None:
-            return None
-        # A wrong result needs a call that returns: a call that fails has no result to be wrong.
-        at_the_end = struck.fault.after or (isinstance(struck.fault.effect, WrongResult) and not struck.fault.at.is_future)
-        return struck if at_the_end == moment.after else None
-
-    def _strikes(self, fault: Fault, operation: str, rank: int, moment: Moment, counts: Mapping[str, tuple[int, int]]) -> bool:
-        """Whether a fault strikes a call: by its count or, if the count does not say which operation the fault strikes, by where it has fired."""
-        in_case, in_operation = counts.get(fault.glob or "", (0, 0))
-        if fault.operation is not None:
-            return fault.operation.matches(operation) and fault.strikes(in_operation)
-        fired_here = self._firings.at(fault, operation, rank, moment.nth)
-        if fault.strikes(in_case) and self._firings.missed(fault, rank):
-            self.missed.add((str(fault), rank))
-        return fault.strikes(in_case) if fired_here is None else fired_here
-
-    def _counts(self, operation: str, rank: int, moment: Moment) -> Mapping[str, tuple[int, int]]:
-        """File pattern -> which call of the pattern's files this is, in the case and in the operation.
-
-        A call is counted when it begins. Other calls of its site may begin before it ends, so its end is looked up by what the beginning was.
-        """
-        call = (operation, rank, moment.site, moment.nth)
-        if not moment.after:
-            counts = {}
-            for pattern in self._bound.patterns(moment.site, moment.file):
-                in_case, in_operation = (rank, moment.site, pattern), (operation, rank, moment.site, pattern)
-                self._calls.update((in_case, in_operation))
-                counts[pattern] = (self._calls[in_case], self._calls[in_operation])
-            self._counted[call] = counts
-        return self._counted.get(call, {"": (moment.nth, moment.nth)})

@@ -134,6 +134,13 @@ def test_real_seconds_alone_are_no_violation(outcome: Outcome) -> None:
     assert _verdict("bounded", _evidence(owed, late, HUNG, in_turns=False)) is Verdict.VIOLATED
 
 
+def test_each_slow_rank_is_named_with_its_own_seconds() -> None:
+    """Also in a group that does not number its ranks in the order of the world."""
+    owed = replace(SUCCEEDS, ranks=(1, 0))
+    (judgement,) = ORACLES["bounded"](_evidence(owed, replace(RETURNED, finished_at=1900.0), replace(RETURNED, finished_at=2000.0), in_turns=False))
+    assert judgement.reasons == ("rank 0 returned after 1900 real seconds", "rank 1 returned after 2000 real seconds")
+
+
 def test_a_fault_that_never_fired_makes_a_case_vacuous() -> None:
     """Unless it is optional; what broke in the harness itself makes it unknown."""
     assert _verdict("fired", _evidence(FAILS, BLAMED, BLAMED)) is Verdict.HOLDS

@@ -6,8 +6,9 @@ import pytest
 
 from ckpt_harness.errors import UsageError
 from ckpt_harness.faults.protocol import DCP
+from ckpt_harness.judging.expectation import Ending, Expectation
 from ckpt_harness.judging.oracles import ORACLES, claim_of
-from ckpt_harness.judging.oracles.base import LONGEST, one_line
+from ckpt_harness.judging.oracles.base import LONGEST, Differences, judged, one_line
 from ckpt_harness.judging.sections import Sections
 from ckpt_harness.judging.trace import Moment
 
@@ -44,6 +45,14 @@ def test_reasons_fit_into_a_line(reasons: list[str], shown: str) -> None:
     """As many as fit, and the number of the others."""
     assert one_line(reasons) == shown
     assert len(one_line(reasons)) <= LONGEST
+
+
+def test_a_line_quotes_the_first_differences_and_the_register_sees_all() -> None:
+    """An entry of the register that describes only what the line shows does not explain the rest."""
+    differences = Differences("rank 1", tuple(f"{name}: NaN" for name in "abcd"))
+    judgement = judged("filled", Expectation("load[1]", (0, 1), Ending.SUCCEEDS), [differences, "alone"])
+    assert judgement.reason == "rank 1: a: NaN; b: NaN; c: NaN; alone"
+    assert judgement.reasons == ("rank 1: a: NaN", "rank 1: b: NaN", "rank 1: c: NaN", "rank 1: d: NaN", "alone")
 
 
 def test_a_long_reason_keeps_its_beginning_and_its_end() -> None:

@@ -1,8 +1,9 @@
-"""How the oracles write down what they found: one judgement from a list of reasons."""
+"""How the oracles write down what is wrong: one judgement from a list of reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ckpt_harness.judging.evidence import Outcome, StorageEvidence
 from ckpt_harness.judging.expectation import Expectation
@@ -12,17 +13,50 @@ LONGEST = 190
 """Characters of a reason: with the oracle's name before it, a line of a report stays readable. The report shows every outcome in full."""
 
 
-def judged(
-    oracle: str, expectation: Expectation, reasons: Iterable[str], verdict: Verdict = Verdict.VIOLATED, each: Iterable[str] = ()
-) -> Judgement:
+_SHOWN = 3
+"""Differences that a line of a report quotes of one load."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What came back wrong from one load, or on one rank. A line of a report quotes the first of them; an entry of the register looks at each.
+
+    Attributes:
+        where: such as ``loaded on 2 rank(s)``; "" if the differences say it themselves.
+        each: the differences.
+
+    Example:
+        >>> print(Differences("rank 1", ("a: NaN", "b: NaN", "c: NaN", "d: NaN")))
+        rank 1: a: NaN; b: NaN; c: NaN
+    """
+
+    where: str
+    each: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self._at(self.where, "; ".join(self.each[:_SHOWN]))
+
+    def one_by_one(self) -> list[str]:
+        """Each difference, with the place where it was seen."""
+        return [self._at(self.where, difference) for difference in self.each]
+
+    @staticmethod
+    def _at(where: str, text: str) -> str:
+        return f"{where}: {text}" if where else text
+
+
+Reason = str | Differences
+"""What is wrong: one thing in words, or several differences in one place."""
+
+
+def judged(oracle: str, expectation: Expectation, reasons: Iterable[Reason], verdict: Verdict = Verdict.VIOLATED) -> Judgement:
     """What an oracle says of an operation: ``verdict`` if there is any reason, else HOLDS.
 
     Args:
         oracle: name of the oracle.
         expectation: what the operation had to lead to.
-        reasons: what is wrong, as the line of a report is to quote it.
+        reasons: what is wrong.
         verdict: the verdict if there is any reason.
-        each: each thing that is wrong for itself, if a reason sums up several.
 
     Example:
         >>> from ckpt_harness.judging.expectation import Ending
@@ -30,23 +64,26 @@ def judged(
         >>> judged("bounded", owed, ["rank 1 hung"]).verdict.name
         'VIOLATED'
     """
-    found = list(reasons)
-    return Judgement(
-        oracle,
-        verdict if found else Verdict.HOLDS,
-        one_line(found),
-        expectation.operation,
-        expectation.ranks,
-        reasons=tuple(each) or tuple(found),
-    )
+    return _judgement(oracle, list(reasons), verdict, expectation.operation, expectation.ranks)
 
 
-def judged_place(oracle: str, operation: str, storage: StorageEvidence, reasons: Iterable[str], each: Iterable[str] = ()) -> Judgement:
-    """What an oracle says of what an operation left on storage: VIOLATED if there is any reason, else HOLDS; arguments as of :func:`judged`."""
-    found = list(reasons)
-    return Judgement(
-        oracle, Verdict.VIOLATED if found else Verdict.HOLDS, one_line(found), operation, storage.ranks, reasons=tuple(each) or tuple(found)
-    )
+def judged_place(oracle: str, operation: str, storage: StorageEvidence, reasons: Iterable[Reason]) -> Judgement:
+    """What an oracle says of what an operation left on storage: VIOLATED if there is any reason, else HOLDS.
+
+    Args:
+        oracle: name of the oracle.
+        operation: such as ``save[1]``.
+        storage: what the operation left.
+        reasons: what is wrong.
+    """
+    return _judgement(oracle, list(reasons), Verdict.VIOLATED, operation, storage.ranks)
+
+
+def _judgement(oracle: str, reasons: Sequence[Reason], verdict: Verdict, operation: str, ranks: tuple[int, ...]) -> Judgement:
+    each: list[str] = []
+    for reason in reasons:
+        each += [reason] if isinstance(reason, str) else reason.one_by_one()
+    return Judgement(oracle, verdict if reasons else Verdict.HOLDS, one_line(map(str, reasons)), operation, ranks, reasons=tuple(each))
 
 
 def one_line(reasons: Iterable[str]) -> str:

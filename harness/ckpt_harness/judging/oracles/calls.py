@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from ckpt_harness.judging.evidence import Evidence
-from ckpt_harness.judging.expectation import Ending
+from ckpt_harness.judging.evidence import Evidence, Outcome
+from ckpt_harness.judging.expectation import Ending, Expectation
 from ckpt_harness.judging.oracles.base import judged, listed, one_line
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
@@ -22,14 +22,18 @@ def bounded(evidence: Evidence) -> Iterator[Judgement]:
         if unknown or missing:
             yield judged("bounded", expectation, listed(unknown) or [f"no outcome from ranks {missing}"], Verdict.UNKNOWN)
         elif expectation.exact:
-            due = evidence.timeout + expectation.delayed
-            lost = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind in ("hung", "dead")}
-            late = {rank: outcome for rank, outcome in outcomes.items() if outcome.finished_at >= due}
-            if evidence.in_turns or lost or not late:
-                yield judged("bounded", expectation, listed({**lost, **late}))
-            else:
-                reasons = [f"{text} after {late[rank].finished_at:.0f} real seconds" for rank, text in zip(late, listed(late), strict=True)]
-                yield judged("bounded", expectation, reasons, Verdict.UNKNOWN)
+            yield _in_time(evidence, expectation, outcomes)
+
+
+def _in_time(evidence: Evidence, expectation: Expectation, outcomes: Mapping[int, Outcome]) -> Judgement:
+    """Whether all ranks ended before the timeout. Where time is real, a rank that ended late is no evidence against the engine."""
+    due = evidence.timeout + expectation.delayed
+    lost = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind in ("hung", "dead")}
+    late = {rank: outcome for rank, outcome in outcomes.items() if outcome.finished_at >= due}
+    if evidence.in_turns or lost:
+        return judged("bounded", expectation, listed({**lost, **late}))
+    slow = [f"rank {rank} {outcome} after {outcome.finished_at:.0f} real seconds" for rank, outcome in sorted(late.items())]
+    return judged("bounded", expectation, slow, Verdict.UNKNOWN)
 
 
 def agreement(evidence: Evidence) -> Iterator[Judgement]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ckpt_harness.faults.calling import PARTIAL_LOAD
 from ckpt_harness.judging.evidence import Evidence, StorageEvidence
 from ckpt_harness.judging.expectation import Ending, Expectation
-from ckpt_harness.judging.oracles.base import judged, judged_place
+from ckpt_harness.judging.oracles.base import Differences, Reason, judged, judged_place
 from ckpt_harness.judging.verdict import Judgement
-
-PARTIAL_LOAD = "partial-load"
-"""The kind of planner by which a case asks for a part of a checkpoint."""
-_SHOWN = 3
-"""Differences that a reason quotes of one load."""
 
 
 def commitment(evidence: Evidence) -> Iterator[Judgement]:
@@ -20,17 +16,15 @@ def commitment(evidence: Evidence) -> Iterator[Judgement]:
     for operation, storage in evidence.places():
         succeeded = _succeeded(evidence, operation, storage)
         removed_since = not storage.committed and evidence.superseded(operation, storage)
-        reasons = [f"checkpoint {name!r} was changed: {change}" for name, change in evidence.damage(storage).items()]
+        reasons: list[Reason] = [f"checkpoint {name!r} was changed: {change}" for name, change in evidence.damage(storage).items()]
         if not operation.startswith("load") and not removed_since:
             reasons += _wrong_marker(storage, succeeded, _must_fail(evidence, operation, storage))
-        each = list(reasons)
         if succeeded or storage.committed:
-            reasons += [*storage.flaws[:_SHOWN], *_wrong_loads(storage.mismatches)]
-            each += [*storage.flaws, *_each_wrong(storage.mismatches)]
+            reasons += [Differences("", storage.flaws)] if storage.flaws else []
+            reasons += _wrong_loads(storage.mismatches)
         elif not removed_since:
             reasons += _lost(storage)
-            each += _lost(storage)
-        yield judged_place("commitment", operation, storage, reasons, each)
+        yield judged_place("commitment", operation, storage, reasons)
 
 
 def _succeeded(evidence: Evidence, operation: str, storage: StorageEvidence) -> bool:
@@ -55,17 +49,11 @@ def _wrong_marker(storage: StorageEvidence, succeeded: bool, must_fail: bool) ->
         yield "the save failed before finish, but there is a commit marker"
 
 
-def _wrong_loads(loads: Mapping[str, tuple[str, ...]], note: str = "") -> Iterator[str]:
+def _wrong_loads(loads: Mapping[str, tuple[str, ...]], note: str = "") -> Iterator[Differences]:
     """What came back wrong, load by load."""
     for load, wrong in loads.items():
         if wrong:
-            yield f"loaded on {load}{note}: {'; '.join(wrong[:_SHOWN])}"
-
-
-def _each_wrong(loads: Mapping[str, tuple[str, ...]], note: str = "") -> Iterator[str]:
-    """What came back wrong, one by one."""
-    for load, wrong in loads.items():
-        yield from (f"loaded on {load}{note}: {what}" for what in wrong)
+            yield Differences(f"loaded on {load}{note}", wrong)
 
 
 def _lost(storage: StorageEvidence) -> Iterator[str]:
@@ -89,30 +77,27 @@ def integrity(evidence: Evidence) -> Iterator[Judgement]:
     for expectation in evidence.forecast.expectations:
         if not expectation.damages:
             continue
-        reasons, each = _wrong_on_ranks(evidence, expectation), _each_on_ranks(evidence, expectation)
+        reasons = _wrong_on_ranks(evidence, expectation)
         for storage in evidence.storage.get(expectation.operation, ()):
             if storage.about(expectation.ranks):
                 # The whole old checkpoint is a lost save and no damage: commitment judges it.
                 silent = {load: wrong for load, wrong in storage.silent.items() if storage.replaced.get(load) != "old"}
                 reasons += _wrong_loads(silent)
-                each += _each_wrong(silent)
-        yield judged("integrity", expectation, reasons, each=each)
+        yield judged("integrity", expectation, reasons)
 
 
 def filled(evidence: Evidence) -> Iterator[Judgement]:
     """A load that reports success has filled its targets, bit-equal, with one save's values; even a load that it may refuse."""
     for expectation in evidence.forecast.expectations:
         if expectation.operation in evidence.loaded:
-            yield judged("filled", expectation, _wrong_on_ranks(evidence, expectation), each=_each_on_ranks(evidence, expectation))
+            yield judged("filled", expectation, _wrong_on_ranks(evidence, expectation))
     for operation, storage in evidence.places():
         failed = not operation.startswith("load") and not _succeeded(evidence, operation, storage)
-        loads = [(storage.refusable, " with success")]
-        if failed:
-            loads.append((storage.holes, ", after the save had failed, with success"))
         if storage.refusable or (failed and storage.saves):
-            reasons = [reason for wrong, note in loads for reason in _wrong_loads(wrong, note)]
-            each = [reason for wrong, note in loads for reason in _each_wrong(wrong, note)]
-            yield judged_place("filled", operation, storage, reasons, each)
+            reasons = list(_wrong_loads(storage.refusable, " with success"))
+            if failed:
+                reasons += _wrong_loads(storage.holes, ", after the save had failed, with success")
+            yield judged_place("filled", operation, storage, reasons)
 
 
 def coverage(evidence: Evidence) -> Iterator[Judgement]:
@@ -123,21 +108,12 @@ def coverage(evidence: Evidence) -> Iterator[Judgement]:
         outcomes = evidence.of(expectation)
         succeeded = bool(outcomes) and all(outcome.kind == "returned" for outcome in outcomes.values())
         names = evidence.unread[expectation.operation] if succeeded else ()
-        yield judged("coverage", expectation, [f"success, though no rank has received {', '.join(names)} of the checkpoint"] if names else [])
+        reasons = [f"success, though no rank has received {', '.join(names)} of the checkpoint"] if names else []
+        yield judged("coverage", expectation, reasons)
 
 
-def _wrong_on_ranks(evidence: Evidence, expectation: Expectation) -> list[str]:
-    """What a load operation that reported success got wrong, rank by rank."""
-    return [f"rank {rank}: {', '.join(wrong[:_SHOWN])}" for rank, wrong in _loaded_wrong(evidence, expectation).items()]
-
-
-def _each_on_ranks(evidence: Evidence, expectation: Expectation) -> list[str]:
-    """As :func:`_wrong_on_ranks`, one by one."""
-    return [f"rank {rank}: {what}" for rank, wrong in _loaded_wrong(evidence, expectation).items() for what in wrong]
-
-
-def _loaded_wrong(evidence: Evidence, expectation: Expectation) -> dict[int, tuple[str, ...]]:
-    """Rank -> what came back wrong on it, for the ranks that reported success."""
+def _wrong_on_ranks(evidence: Evidence, expectation: Expectation) -> list[Differences]:
+    """What a load operation got wrong, for each rank that reported success."""
     loaded = evidence.loaded.get(expectation.operation, {})
     returned = [rank for rank, outcome in evidence.of(expectation).items() if outcome.kind == "returned"]
-    return {rank: loaded[rank] for rank in returned if loaded.get(rank)}
+    return [Differences(f"rank {rank}", loaded[rank]) for rank in returned if loaded.get(rank)]
