@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # CPython 3.8 to 3.13: a pickle that asks for more memory than there is prints a SystemError on stderr, besides raising a MemoryError.
 #
-# The opcode BYTEARRAY8 holds a length, which damage to the file can make absurd. The bytearray cannot be allocated, and Python frees
-# the object before it has set the number of its exports, to whatever the memory held: "SystemError: deallocated bytearray object has exported buffers" goes to
-# sys.excepthook, though nothing raised it. DCP reads `.metadata` with pickle, so a reader of a damaged checkpoint sees the line;
-# torch puts the rank before it.
+# The opcode BYTEARRAY8 holds a length, which damage to the file can make absurd. If the bytearray cannot be allocated, Python frees the object
+# before it has set the number of its exports, so that the number is whatever the memory held. If it is not zero, "SystemError: deallocated
+# bytearray object has exported buffers" goes to sys.excepthook, though nothing raised it. DCP reads `.metadata` with pickle, so a reader of a
+# damaged checkpoint sees the line.
 #
 # Source: PyByteArray_FromStringAndSize in Objects/bytearrayobject.c.
 # Exits with 0 if this is still so, and with 1 if it changed.

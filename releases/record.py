@@ -99,7 +99,8 @@ def note(name: str, step: dict[str, Any]) -> None:
     if record is None:
         record = {**pair, "steps": {}}
         records.append(record)
-    record["steps"] = {known: step if known == name else record["steps"][known] for known in STEPS if known == name or known in record["steps"]}
+    record["steps"][name] = step
+    record["steps"] = {known: record["steps"][known] for known in STEPS if known in record["steps"]}  # in the order of STEPS
     records.sort(key=lambda record: [[int(part) for part in record[name].split(".")] for name in ("torch", "python")])
     RECORDS.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
 

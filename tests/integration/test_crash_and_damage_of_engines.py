@@ -27,8 +27,8 @@ def test_an_engine_is_judged_or_refused(line: str, refused: set[str], engine: st
     """No claim is violated, and nothing is printed on stderr; or one line says why the engine is refused."""
     result = _run(*line.split(), "--ranks", "1", "--engine", engine)
     if engine in refused:
-        [line] = _refusals(result)
-        assert (result.exit_code, len(line) < 200) == (2, True), result.output
+        [refusal] = _refusals(result)
+        assert (result.exit_code, len(refusal) < 200) == (2, True), result.output
     else:
         assert result.exit_code == 0, result.output
         assert result.stderr == ""

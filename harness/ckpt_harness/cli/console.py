@@ -82,6 +82,7 @@ def processors() -> int:
     """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
+
 def write_what_cannot_be_encoded_as_escapes(*streams: TextIO) -> None:
     r"""Makes streams print characters that their encoding does not have as escapes (``\u2014``), instead of failing.
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ckpt_harness.campaigns.sweep import Sweep
     from ckpt_harness.cases.case import Case, WorldName
     from ckpt_harness.findings.register import Register
+    from ckpt_harness.report.summary import Summary
 
 
 @click.command(short_help="Fails every call of real saves and loads; prints a matrix.", epilog=example("sweep --ranks 2,3 --engine filesystem-threads"))
@@ -116,10 +117,9 @@ def _usual_jobs(world: str) -> int:
 
 
 def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *, compared: bool) -> int:
-    """Runs a sweep and prints its report; the exit status."""
+    """Runs a sweep and prints its report. Returns the exit status."""
     from ckpt_harness.campaigns.compare_worlds import differences, simulated_twins
     from ckpt_harness.campaigns.interruption import interruptible
-    from ckpt_harness.campaigns.run_cases import run_all
     from ckpt_harness.campaigns.sweep import plan_sweep
     from ckpt_harness.campaigns.workers import quiet, stay_on_one_processor
     from ckpt_harness.cases.rig import Rig
@@ -140,15 +140,7 @@ def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *
     summary = Summary(register, coverage)
     interrupted = False
     try:
-        with contextlib.ExitStack() as stack:
-            write = stack.enter_context(whole_lines(json_file)) if json_file else None
-            progress = stack.enter_context(progress_of("failing every cell"))
-            records = stack.enter_context(contextlib.closing(run_all(cases, jobs, register)))
-            for done, record in enumerate(records, 1):
-                progress(done, len(cases))
-                summary.add(record)
-                if write:
-                    write(json.dumps(record.to_json(), ensure_ascii=False))
+        _run_cases(cases, jobs, json_file, register, summary)
     except KeyboardInterrupt:
         interrupted = True
     kinds = tuple(dict.fromkeys(ground.operation for ground in wanted.grounds()))
@@ -162,6 +154,21 @@ def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *
         return 1 if differing else summary.exit_status()
     _say_what_ran_elsewhere(cases, wanted)
     return summary.exit_status()
+
+
+def _run_cases(cases: list[Case], jobs: int, json_file: Path | None, register: Register, summary: Summary) -> None:
+    """Runs cases, adds what each shows to the summary, and writes it to the file."""
+    from ckpt_harness.campaigns.run_cases import run_all
+
+    with contextlib.ExitStack() as stack:
+        write = stack.enter_context(whole_lines(json_file)) if json_file else None
+        progress = stack.enter_context(progress_of("failing every cell"))
+        records = stack.enter_context(contextlib.closing(run_all(cases, jobs, register)))
+        for done, record in enumerate(records, 1):
+            progress(done, len(cases))
+            summary.add(record)
+            if write:
+                write(json.dumps(record.to_json(), ensure_ascii=False))
 
 
 def _say_what_ran_elsewhere(cases: list[Case], wanted: Sweep) -> None:

@@ -158,10 +158,8 @@ class Register:
         setting = Setting.of(engine, evidence)
         ids: set[str] = set()
         for expectation in evidence.forecast.expectations:
-            due = [entry for entry in self.entries if Comparison(entry, setting, expectation).must_show(evidence.fired)]
-            due = [entry for entry in due if entry.oracles != ("recovery",) or evidence.retried(expectation)]
             here = [judgement for judgement in explained if judgement.is_about(expectation.operation, expectation.ranks)]
-            due = [entry for entry in due if not _came_first(here, entry)]
+            due = [entry for entry in self.entries if _is_due(Comparison(entry, setting, expectation), evidence, here)]
             about_packages = [entry for entry in due if entry.packages]
             ids |= {entry.id for entry in about_packages or due}
         return ids
@@ -190,6 +188,21 @@ class Register:
             if entry.id == name:
                 return torch_release() in entry.versions and all(map(_is_installed, entry.packages))
         return False
+
+
+def _is_due(comparison: Comparison, evidence: Evidence, explained: Iterable[Judgement]) -> bool:
+    """Whether an operation of a case had to show an entry.
+
+    Args:
+        comparison: the entry and the operation.
+        evidence: what the oracles looked at.
+        explained: the violations of the operation that findings explain.
+    """
+    if not comparison.must_show(evidence.fired):
+        return False
+    if comparison.entry.oracles == ("recovery",) and not evidence.retried(comparison.expectation):
+        return False
+    return not _came_first(explained, comparison.entry)
 
 
 def _came_first(explained: Iterable[Judgement], entry: Entry) -> bool:

@@ -114,12 +114,7 @@ def render(found: Across) -> str:
     Args:
         found: the results.
     """
-    lines = [_INTRODUCTION, f"{_what(found)} {_sum(found)}\n\n"]
-    lines.append(f"| saved by | {' | '.join(f'loaded by {label}' for label in found.releases)} |\n")
-    lines.append("|" + "---|" * (len(found.releases) + 1) + "\n")
-    for before in found.releases:
-        cells = [found.results.get((before, after), {}) for after in found.releases]
-        lines.append(f"| {before} | {' | '.join(', '.join(text.plain for text in _counted(cell)) for cell in cells)} |\n")
+    lines = [_INTRODUCTION, f"{_what(found)} {_sum(found)}\n\n", *_rows(found)]
     lines += ["\n", *(f"- *{ending.value}*: {ending.meaning}\n" for ending in Ending if ending in found.endings)]
     reasons = list(_reasons(found))
     if reasons:
@@ -127,6 +122,15 @@ def render(found: Across) -> str:
     versions = "; ".join(f"torch {label} with Python {python}" for label, python in found.releases.items())
     lines.append(f"\n## What ran\n\n{versions}. Workloads: {', '.join(f'`{name}`' for name in _workloads(found))}.\n")
     return "".join(lines)
+
+
+def _rows(found: Across) -> Iterator[str]:
+    """The lines of the table of pairs, in Markdown."""
+    yield f"| saved by | {' | '.join(f'loaded by {label}' for label in found.releases)} |\n"
+    yield "|" + "---|" * (len(found.releases) + 1) + "\n"
+    for before in found.releases:
+        cells = [_counted(found.results.get((before, after), {})) for after in found.releases]
+        yield f"| {before} | {' | '.join(', '.join(text.plain for text in cell) for cell in cells)} |\n"
 
 
 def _workloads(found: Across) -> list[str]:

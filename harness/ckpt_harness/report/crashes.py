@@ -36,18 +36,23 @@ def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], s
     for example in found.examples:
         say(console, _example(example))
         console.print()
-    status = 0
     capabilities = find_engine(found.scene.engine).capabilities
+    status = 0
     for claim, kind, capability in found.violated():
-        claimed = capability is None or capability in capabilities
-        fails = claimed and kind not in known
-        verdict = f"known ({known[kind]})" if kind in known else "VIOLATED" if claimed else "not claimed"
+        verdict = _verdict(known.get(kind), claimed=capability is None or capability in capabilities)
+        fails = verdict == "VIOLATED"
         needed = "" if capability is None else f" [{capability.value}]"
-        line = Text.assemble((f"{verdict}: ", "bold red" if fails else "dim"), f"{claim}{needed}; a reader may get: {ABOUT[kind]}")
-        say(console, [line])
+        say(console, [Text.assemble((f"{verdict}: ", "bold red" if fails else "dim"), f"{claim}{needed}; a reader may get: {ABOUT[kind]}")])
         status = 1 if fails else status
     say(console, [_totals(found, seconds)])
     return status
+
+
+def _verdict(finding: str | None, *, claimed: bool) -> str:
+    """How a broken claim counts: it is known, it is new, or the engine does not claim the capability that it takes."""
+    if finding is not None:
+        return f"known ({finding})"
+    return "VIOLATED" if claimed else "not claimed"
 
 
 def _totals(found: Crashes, seconds: float) -> Text:
