@@ -58,10 +58,10 @@ def test_the_oldest_and_the_newest_pair_are_recorded_green() -> None:
     """What pyproject.toml and the README say of them rests on a run."""
     records = json.loads(page.PAGE.with_suffix(".json").read_text("utf-8"))
     for pair in (MATRIX[0], MATRIX[-1]):
-        found = page.record_of(pair, records)
-        assert found is not None
-        assert {"sweep", "crash", "crash --overwrite"} <= set(found["steps"]) <= set(record.STEPS)
-        assert {step["status"] for step in found["steps"].values()} == {0}
+        recorded = page.record_of(pair, records)
+        assert recorded is not None
+        assert {"sweep", "crash", "crash --overwrite"} <= set(recorded["steps"]) <= set(record.STEPS)
+        assert {step["status"] for step in recorded["steps"].values()} == {0}
 
 
 def test_the_requirements_are_the_oldest_of_the_matrix() -> None:

@@ -57,7 +57,7 @@ def test_a_torch_reads_what_it_saved_itself(tmp_path: Path) -> None:
     assert [(pair["workload"], pair["ending"]) for pair in record["pairs"]] == [("mixed", "whole"), ("dtensor", "whole")]
 
 
-def test_each_way_to_get_a_checkpoint_wrong_is_told(tmp_path: Path) -> None:
+def test_each_way_to_get_a_checkpoint_wrong_is_reported(tmp_path: Path) -> None:
     """A flipped bit, a dead interpreter, success on some ranks only and a hang exit with 1; a clear error is a refusal, and the way back is tried."""
     names = ("nested", "divergent", "objects", "stateful", "sharded", "replicated")
     file = tmp_path / "across.json"
@@ -72,14 +72,14 @@ def test_each_way_to_get_a_checkpoint_wrong_is_told(tmp_path: Path) -> None:
     endings = {(pair["saved"], pair["loaded"], pair["workload"]): (pair["ending"], pair["why"]) for pair in record["pairs"]}
     for saved, loaded in ((older, older), (older, newer)):
         assert {endings[saved, loaded, name] for name in names} == {("whole", "")}
-    told = {name: endings[newer, older, name] for name in names}
-    assert told["nested"] == ("whole", "")
-    assert told["divergent"] == ("refused", "ValueError: format 2 of <checkpoint> is too new")
-    assert told["objects"] == ("divided", "with 2 ranks only: success on rank 1; elsewhere ValueError: format 2 is too new for rank 0")
-    assert told["stateful"][0] == "hung"
-    assert told["sharded"] == ("died", "exit status 7")
-    assert told["replicated"][0] == endings[newer, newer, "replicated"][0] == "wrong"
-    assert told["replicated"][1].startswith("rank 0: replicated: 1 of 5 elements, first ")
+    backwards = {name: endings[newer, older, name] for name in names}
+    assert backwards["nested"] == ("whole", "")
+    assert backwards["divergent"] == ("refused", "ValueError: format 2 of <checkpoint> is too new")
+    assert backwards["objects"] == ("divided", "with 2 ranks only: success on rank 1; elsewhere ValueError: format 2 is too new for rank 0")
+    assert backwards["stateful"][0] == "hung"
+    assert backwards["sharded"] == ("died", "exit status 7")
+    assert backwards["replicated"][0] == endings[newer, newer, "replicated"][0] == "wrong"
+    assert backwards["replicated"][1].startswith("rank 0: replicated: 1 of 5 elements, first ")
     assert "violate the claim that a checkpoint loads whole or is refused" in result.output
 
 
@@ -99,17 +99,17 @@ ANSWER = "import os, sys; os.write(int(sys.argv[2]), b'%s\\n')"
         (f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S "$@"\n', "has no torch: No module named 'torch'"),
     ],
 )
-def test_an_interpreter_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, program: str, words: str) -> None:
+def test_an_interpreter_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, program: str, words: str) -> None:
     """Before anything runs: exit status 2."""
     result = _run("--save", _interpreter(tmp_path, program))
     assert result.exit_code == 2, result.output
-    (told,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
-    assert words in told
-    assert len(told) < 200
+    (message,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert words in message
+    assert len(message) < 200
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--load", "no/such/python"], "interpreter 'no/such/python' does not exist"),
         (["--load", "no-such-python"], "interpreter 'no-such-python' is not on PATH"),
@@ -120,11 +120,11 @@ def test_an_interpreter_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, 
         (["--workload", "huge"], "unknown workload 'huge'"),
     ],
 )
-def test_a_usage_error_is_one_line(words: list[str], told: str) -> None:
+def test_a_usage_error_is_one_line(words: list[str], message: str) -> None:
     """With the value and what is valid; exit status 2."""
     result = _run(*words)
     assert result.exit_code == 2, result.output
-    assert told in result.output.splitlines()[-1]
+    assert message in result.output.splitlines()[-1]
 
 
 def test_an_interpreter_that_does_not_answer_is_ended(tmp_path: Path) -> None:

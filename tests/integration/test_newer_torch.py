@@ -25,7 +25,7 @@ from ckpt_harness.worlds.simulated import SimulatedWorld
 
 METADATA = "fs.flush(.metadata.tmp)@coordinator=diskerror"
 
-states_parts = pytest.mark.skipif(not CHECKPOINTABLE_TENSORS, reason="this torch has no CheckpointableTensor (2.14 and newer)")
+needs_checkpointable = pytest.mark.skipif(not CHECKPOINTABLE_TENSORS, reason="this torch has no CheckpointableTensor (2.14 and newer)")
 
 
 def test_a_failed_flush_of_the_metadata_fails_the_save_where_dcp_flushes() -> None:
@@ -60,7 +60,7 @@ def test_the_storages_for_fsspec_are_imported_without_a_warning() -> None:
     assert (ran.stdout.strip(), ran.stderr) == (public, "")
 
 
-@states_parts
+@needs_checkpointable
 @pytest.mark.parametrize("operation", ["save", "load"])
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_tensors_that_state_their_parts_come_back_bit_equal(operation: str, ranks: int) -> None:
@@ -70,7 +70,7 @@ def test_tensors_that_state_their_parts_come_back_bit_equal(operation: str, rank
     assert (result.verdict, list(result.known)) == (Verdict.HOLDS, []), result.explain()
 
 
-@states_parts
+@needs_checkpointable
 @pytest.mark.parametrize("kind", ["gap", "overlap", "shift"])
 def test_parts_that_contradict_each_other_are_refused_on_every_rank(kind: str) -> None:
     """As a fault of a plan, which changes what a rank's planner says."""
@@ -80,7 +80,7 @@ def test_parts_that_contradict_each_other_are_refused_on_every_rank(kind: str) -
     assert {outcome.kind for outcome in result.outcomes.values()} == {"raised"}
 
 
-@states_parts
+@needs_checkpointable
 @pytest.mark.parametrize(
     ("parts", "named"),
     [([], 0), ([Part((3,), (1,), (4,))], 0), ([Part((0,), (1,), (4,))], 0), ([Part((5,), (1,), (4,))], 1), ([Part((4,), (2,), (4,))], 1)],

@@ -58,17 +58,17 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
     started = time.perf_counter()
     try:
         with progress_of("loading every state") as progress:
-            found = crashes(scene, cast(Any, model), limit=limit, jobs=jobs or processors(), progress=progress)
+            result = crashes(scene, cast(Any, model), limit=limit, jobs=jobs or processors(), progress=progress)
     except CrashesInterrupted as error:
-        found = error.crashes
-    known = found.known(register)
+        result = error.crashes
+    known = result.known(register)
     if json_file:
         with writing(json_file):
-            json_file.write_text(json.dumps(as_json(found, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            json_file.write_text(json.dumps(as_json(result, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     screen = console()
     say(screen, [header(scene.engine, scene.seed)])
-    status = show_crashes(screen, found, known, time.perf_counter() - started)
-    if found.interrupted:
+    status = show_crashes(screen, result, known, time.perf_counter() - started)
+    if result.interrupted:
         click.echo("Interrupted: the summary is about the points whose states were all loaded.", err=True)
         return INTERRUPTED
     return status

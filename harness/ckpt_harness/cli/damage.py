@@ -28,9 +28,9 @@ def damage(**settings: Any) -> int:
     quiet()
     try:
         with progress_of("loading damaged checkpoints") as progress:
-            found = damages(Scene(**settings), progress=progress)
+            result = damages(Scene(**settings), progress=progress)
     except DamagesInterrupted as error:
         show_damages(console(), error.damages)
         click.echo("Interrupted: the summary is about the damaged checkpoints that were loaded.", err=True)
         return INTERRUPTED
-    return show_damages(console(), found)
+    return show_damages(console(), result)

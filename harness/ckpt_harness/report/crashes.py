@@ -18,33 +18,33 @@ from ckpt_harness.report.console import print_table, say
 from ckpt_harness.report.shown import ABOUT, legend, style_of
 
 
-def show_crashes(console: Console, found: Crashes, known: Mapping[Shown, str], seconds: float) -> int:
+def show_crashes(console: Console, crashes: Crashes, known: Mapping[Shown, str], seconds: float) -> int:
     """Prints what crashes leave.
 
     Args:
         console: where to print.
-        found: the crashes.
+        crashes: the crashes.
         known: what readers may get that is a known finding -> its id.
         seconds: how long the command took.
 
     Returns:
         The exit status: 1 if a claim is violated, and the violation is not known.
     """
-    say(console, [Text("what a reader may get after a crash", style="italic"), *legend(found.shown), Text()])
-    print_table(console, _points(found))
+    say(console, [Text("what a reader may get after a crash", style="italic"), *legend(crashes.shown), Text()])
+    print_table(console, _points(crashes))
     console.print()
-    for example in found.examples:
+    for example in crashes.examples:
         say(console, _example(example))
         console.print()
-    capabilities = find_engine(found.scene.engine).capabilities
+    capabilities = find_engine(crashes.scene.engine).capabilities
     status = 0
-    for claim, kind, capability in found.violated():
+    for claim, kind, capability in crashes.violated():
         verdict = _verdict(known.get(kind), claimed=capability is None or capability in capabilities)
         fails = verdict == "VIOLATED"
         needed = "" if capability is None else f" [{capability.value}]"
         say(console, [Text.assemble((f"{verdict}: ", "bold red" if fails else "dim"), f"{claim}{needed}; a reader may get: {ABOUT[kind]}")])
         status = 1 if fails else status
-    say(console, [_totals(found, seconds)])
+    say(console, [_totals(crashes, seconds)])
     return status
 
 
@@ -55,25 +55,25 @@ def _verdict(finding: str | None, *, claimed: bool) -> str:
     return "VIOLATED" if claimed else "not claimed"
 
 
-def _totals(found: Crashes, seconds: float) -> Text:
-    extent = "every state that the model allows" if found.exhaustive else "a sample of the states (see the points marked ~)"
-    if found.interrupted:
+def _totals(crashes: Crashes, seconds: float) -> Text:
+    extent = "every state that the model allows" if crashes.exhaustive else "a sample of the states (see the points marked ~)"
+    if crashes.interrupted:
         extent = "interrupted"
-    onto = "overwrite" if found.scene.overwrite else "fresh directory"
-    save = f"{found.scene.ranks} rank{'s' * (found.scene.ranks != 1)}, {onto}, model {found.model}"
-    return Text(f"{save}: {len(found.points)} points, {found.judged} different states loaded, {extent}, {seconds:.1f} s")
+    onto = "overwrite" if crashes.scene.overwrite else "fresh directory"
+    save = f"{crashes.scene.ranks} rank{'s' * (crashes.scene.ranks != 1)}, {onto}, model {crashes.model}"
+    return Text(f"{save}: {len(crashes.points)} points, {crashes.judged} different states loaded, {extent}, {seconds:.1f} s")
 
 
-def _points(found: Crashes) -> Table:
+def _points(crashes: Crashes) -> Table:
     """A line for each point: after how many operations, the last operation, and how many of the states show a reader what."""
-    kinds = [kind for kind in SHOWN if found.shown[kind]]
+    kinds = [kind for kind in SHOWN if crashes.shown[kind]]
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("after", justify="right")
     table.add_column("operation")
     for kind in kinds:
         table.add_column(kind, justify="right", no_wrap=True)
     table.add_column("states", justify="right", no_wrap=True)
-    for point in found.points:
+    for point in crashes.points:
         cells = [Text(str(point.shown[kind]) if kind in point.shown else "", style=style_of(kind)) for kind in kinds]
         operation = "(nothing yet)" if point.op is None else str(point.op).replace(f"{PLACE}/", "")
         table.add_row(str(point.number), operation, *cells, f"{'' if point.exhaustive else '~'}{point.possible}")
@@ -96,23 +96,23 @@ def _when(example: Example) -> str:
     return f"a crash after {number}, of which these matter:" if example.ops else f"a crash after {number}, of which none matters"
 
 
-def as_json(found: Crashes, known: Mapping[Shown, str]) -> dict[str, Any]:
+def as_json(crashes: Crashes, known: Mapping[Shown, str]) -> dict[str, Any]:
     """What crashes leave, as plain data.
 
     Args:
-        found: the crashes.
+        crashes: the crashes.
         known: what readers may get that is a known finding -> its id.
 
     Returns:
         The scene, the points in order, the shortest way to each thing that readers may get, and the broken claims.
     """
     return {
-        "scene": {"engine": found.scene.engine, "workload": found.scene.workload, "ranks": found.scene.ranks, "overwrite": found.scene.overwrite},
-        "seed": found.scene.seed,
-        "model": found.model,
-        "exhaustive": found.exhaustive and not found.interrupted,
-        "interrupted": found.interrupted,
-        "states": found.judged,
+        "scene": {"engine": crashes.scene.engine, "workload": crashes.scene.workload, "ranks": crashes.scene.ranks, "overwrite": crashes.scene.overwrite},
+        "seed": crashes.scene.seed,
+        "model": crashes.model,
+        "exhaustive": crashes.exhaustive and not crashes.interrupted,
+        "interrupted": crashes.interrupted,
+        "states": crashes.judged,
         "points": [
             {
                 "after": point.number,
@@ -121,14 +121,14 @@ def as_json(found: Crashes, known: Mapping[Shown, str]) -> dict[str, Any]:
                 "possible": point.possible,
                 "exhaustive": point.exhaustive,
             }
-            for point in found.points
+            for point in crashes.points
         ],
         "examples": [
             {"shown": example.shown, "after": example.number, "ops": [str(op) for op in example.ops], "left": list(example.left)}
-            for example in found.examples
+            for example in crashes.examples
         ],
         "violated": [
             {"claim": claim, "shown": kind, "capability": None if needed is None else needed.value, "known": known.get(kind)}
-            for claim, kind, needed in found.violated()
+            for claim, kind, needed in crashes.violated()
         ],
     }

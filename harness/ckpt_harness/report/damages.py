@@ -16,43 +16,43 @@ from ckpt_harness.report.console import print_table, say
 from ckpt_harness.report.shown import legend, style_of
 
 
-def show_damages(console: Console, found: Damages) -> int:
+def show_damages(console: Console, damages: Damages) -> int:
     """Prints what readers get of damaged checkpoints.
 
     Args:
         console: where to print.
-        found: what a reader gets after each damage.
+        damages: what a reader gets after each damage.
 
     Returns:
         The exit status: 1 if a claim is violated.
     """
-    kinds = {damaged.shown for damaged in found.found}
+    kinds = {damaged.shown for damaged in damages.found}
     say(console, [Text("what a reader gets if a file is damaged", style="italic"), *legend(kinds, new="the whole checkpoint, as it was saved"), Text()])
-    print_table(console, _table(found))
+    print_table(console, _table(damages))
     console.print()
-    capabilities = find_engine(found.scene.engine).capabilities
+    capabilities = find_engine(damages.scene.engine).capabilities
     status = 0
-    for damaged in found.broken():
+    for damaged in damages.broken():
         counts = damaged.needs is None or damaged.needs in capabilities
         verdict = "VIOLATED" if counts else "not claimed"
         needed = f" [{damaged.needs.value}]" if damaged.needs else ""
         style = "bold red" if counts else "dim"
         say(console, [Text.assemble((f"{verdict}: ", style), f"{damaged.claim}{needed}; with {damaged.what}, a reader gets: {damaged.shown}")])
         status = 1 if counts else status
-    ranks = f"{found.scene.ranks} rank{'s' * (found.scene.ranks != 1)}"
-    loaded = f"{len(found.found)} damaged checkpoint{'s' * (len(found.found) != 1)}"
-    say(console, [Text(f"engine {found.scene.engine}, workload {found.scene.workload}, {ranks}: {loaded} loaded")])
+    ranks = f"{damages.scene.ranks} rank{'s' * (damages.scene.ranks != 1)}"
+    loaded = f"{len(damages.found)} damaged checkpoint{'s' * (len(damages.found) != 1)}"
+    say(console, [Text(f"engine {damages.scene.engine}, workload {damages.scene.workload}, {ranks}: {loaded} loaded")])
     return status
 
 
-def _table(found: Damages) -> Table:
+def _table(damages: Damages) -> Table:
     """A line for each kind of damage: how many damaged checkpoints show a reader what."""
-    shown = [kind for kind in SHOWN if any(damaged.shown == kind for damaged in found.found)]
+    shown = [kind for kind in SHOWN if any(damaged.shown == kind for damaged in damages.found)]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("damage")
     for kind in shown:
         table.add_column(kind, justify="right", style=style_of(kind))
     for damage in DAMAGE_KINDS:
-        counts = Counter(damaged.shown for damaged in found.found if damaged.kind == damage)
+        counts = Counter(damaged.shown for damaged in damages.found if damaged.kind == damage)
         table.add_row(damage, *(str(counts[kind] or "") for kind in shown))
     return table

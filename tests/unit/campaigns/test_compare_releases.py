@@ -70,8 +70,8 @@ def _across(there: Ending, back: Ending = Ending.WHOLE, own: Ending = Ending.WHO
 @pytest.mark.parametrize("ending", Ending)
 def test_only_what_no_release_may_do_is_a_violation(ending: Ending) -> None:
     """A clear error is none, on the way asked for or on the way back."""
-    for found in (_across(ending), _across(Ending.WHOLE, back=ending)):
-        assert found.status() == (1 if ending in VIOLATIONS else 0)
+    for across in (_across(ending), _across(Ending.WHOLE, back=ending)):
+        assert across.status() == (1 if ending in VIOLATIONS else 0)
 
 
 def test_a_refusal_counts_where_the_user_says_that_checkpoints_must_load() -> None:
@@ -88,8 +88,8 @@ def test_nothing_loaded_is_no_success() -> None:
 @pytest.mark.parametrize("ending", Ending)
 def test_the_json_of_a_run_says_all_of_it(ending: Ending) -> None:
     """It is read back as it was."""
-    found = _across(ending)
-    assert Across.from_json(json.loads(json.dumps(found.to_json()))) == found
+    across = _across(ending)
+    assert Across.from_json(json.loads(json.dumps(across.to_json()))) == across
 
 
 def test_no_release_is_accepted_that_is_older_than_the_package_asks_for() -> None:
