@@ -34,6 +34,8 @@ LATER = 4
 """Number of the save whose values stand for what training writes into the state once it is staged."""
 PATIENCE = 10.0
 """Seconds of the world's time, after an upload has ended, within which the other futures of the save must complete."""
+_HARMLESS = 1.0
+"""Seconds of :data:`PATIENCE` that a busy machine may withhold without making the wait too short."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,6 @@ class _Begun:
     error: ErrorRecord | None = None
     stager: Any = None
 
-
-_HARMLESS = 1.0
-"""Seconds of :data:`PATIENCE` that may be lost to other programs."""
 
 _view: contextvars.ContextVar[Injector | None] = contextvars.ContextVar("view", default=None)
 """The injector, bound to the operation that the calling rank is beginning."""
@@ -189,16 +188,21 @@ def _ending_of(future: Future[Any]) -> Outcome:
 
 
 def _completes(future: Future[Any]) -> bool:
-    """Whether a future completes within :data:`PATIENCE`. If a busy machine kept this process from running meanwhile, the wait begins anew."""
+    """Whether a future completes within :data:`PATIENCE`."""
     if isinstance(current(), RealRuntime):
-        clock = FairClock()
-        clock.tick()
-        while not future.done():
-            before = clock.lost
-            concurrent.futures.wait([future], PATIENCE)
-            clock.tick()
-            if clock.lost - before < _HARMLESS:
-                break
+        _wait_in_real_time(future)
     else:
         concurrent.futures.wait([future], PATIENCE)
     return future.done()
+
+
+def _wait_in_real_time(future: Future[Any]) -> None:
+    """Waits for a future for :data:`PATIENCE`, and again as long as a busy machine kept this process from running meanwhile."""
+    clock = FairClock()
+    clock.tick()
+    while not future.done():
+        before = clock.lost
+        concurrent.futures.wait([future], PATIENCE)
+        clock.tick()
+        if clock.lost - before < _HARMLESS:
+            return

@@ -113,7 +113,7 @@ def left_behind(
     history: History,
     endings: Mapping[str, Mapping[int, RankEnding]],
     before: Fingerprints,
-    held: OpenFiles,
+    open_files: OpenFiles,
 ) -> Iterator[str]:
     """Finds what goes on, or lies about, though all operations have ended.
 
@@ -123,10 +123,10 @@ def left_behind(
         history: what has happened.
         endings: operation -> rank -> how it ended.
         before: the fingerprints when all operations had ended; empty if ranks tried again.
-        held: the files that the case has left open.
+        open_files: the files that the case has left open.
 
     Yields:
-        One text for each thread, process, file, and error that escaped.
+        One text for each thread, process, file, open file, and error that escaped.
     """
     for result in results:
         for text in result.left:
@@ -137,7 +137,7 @@ def left_behind(
         succeeded = all(ending.outcome.kind == "returned" for ending in endings[operation].values())
         for place, then in zip(scene.places[operation], contents, strict=True):
             yield from files_left(operation, then, scene.bound.engine.fingerprint(place), succeeded)
-    yield from held.left()
+    yield from open_files.left()
 
 
 def files_left(operation: str, then: Mapping[str, str], now: Mapping[str, str], succeeded: bool) -> Iterator[str]:

@@ -15,10 +15,10 @@ _OF_THE_SYSTEM = ("/dev/", "/proc/", "/sys/")
 
 
 class OpenFiles:
-    """The files below a directory that a case leaves open. What libraries keep open elsewhere is no doing of the case.
+    """The files below a directory that a case leaves open. A file elsewhere may be one that a library keeps open for good.
 
-    Simulated ranks share this process, so a file that one of them leaves open is found here, and of no particular rank. A rank that is a process of its
-    own looks at its own descriptors, and at no file that this process has open.
+    Simulated ranks share this process, so a file that one of them leaves open is found here, and belongs to no particular rank. A rank that is a process
+    of its own looks at its own descriptors; files that this process has open do not count then.
 
     Args:
         root: the directory that the case runs in.
@@ -51,9 +51,9 @@ class OpenFiles:
         """Yields a text for each file that is open.
 
         Example:
-            >>> case, (rank,) = OpenFiles(Path("/work"), in_this_process=False), [RankResult(0, "returned", left_open=("/work/a", "/work/a", "/etc/hosts"))]
-            >>> case.look([rank])
-            >>> list(case.left())
+            >>> files = OpenFiles(Path("/work"), in_this_process=False)
+            >>> files.look([RankResult(0, "returned", left_open=("/work/a", "/work/a", "/etc/hosts"))])
+            >>> list(files.left())
             ['rank 0: a is still open, with 2 descriptors']
         """
         for owner, paths in self._by_owner.items():
@@ -62,11 +62,13 @@ class OpenFiles:
                 yield f"{owner}{file} is still open" + (f", with {count} descriptors" if count > 1 else "")
 
     def elsewhere(self) -> tuple[str, ...]:
-        """The files outside of the directory that ranks of this process have opened and left open. A library may have opened them for good.
+        """The files outside of the directory that simulated ranks have opened and left open. A library may have opened them for good.
 
-        Devices do not count. Ranks that are processes are not looked at: each new process opens what its libraries need.
+        Devices do not count. Of ranks that are processes nothing is reported: each new process opens what its libraries need.
         """
-        paths = (self._by_owner.get("") or ()) if self._here else ()
+        if not self._here:
+            return ()
+        paths = self._by_owner.get("") or ()
         return tuple(path for path in paths if not self._is_inside(path) and not path.startswith(_OF_THE_SYSTEM))
 
     def _is_inside(self, path: str) -> bool:

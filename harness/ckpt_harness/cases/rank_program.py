@@ -117,6 +117,7 @@ class RankProgram:
         yield from save_all(self.bound, member, injector, targets, progress.over)
 
     def _save_or_load(self, member: Member, storage: Any, save: int, injector: Injector, progress: Progress) -> RankEnding:
+        """Makes the only operation of the case, a save or a load, and returns how it ended; arguments as of :meth:`_try`."""
         workload = self.bound.workload
         plain = workload.make(member.context(save)) if self.bound.saves else workload.make_target(member.context(None))
         if self.bound.case.coordinator:
@@ -135,8 +136,9 @@ class RankProgram:
         if self.bound.saves:
             return RankEnding(name, returned)
         loaded, context = held(passed, state), member.context(PREVIOUS)
-        saved, holds = workload.unread(loaded, context)
-        return RankEnding(name, returned, tuple(workload.wrong_after_load(loaded, context)), saved, holds)
+        wrong = tuple(workload.wrong_after_load(loaded, context))
+        saved, holds = workload.saved_and_held(loaded, context)
+        return RankEnding(name, returned, wrong, saved, holds)
 
     def _call_engine(self, member: Member, state: State, storage: Any, injector: Injector) -> None:
         """Calls the engine with a faulty storage object and a faulty planner."""

@@ -86,7 +86,10 @@ class Rig:
         return CaseResult(bound.case, evidence, self._judged(bound, evidence), history, self.register.files)
 
     def _observed(self, bound: BoundCase) -> tuple[Evidence, History]:
-        """Runs a case without faults again where it has left files open elsewhere: what a library opens for good does not grow from run to run."""
+        """Runs a case, and a case without faults again if it has left files open outside of its directory.
+
+        A library that keeps a file open for good opens it once, while an engine that leaks leaves a file open in each run.
+        """
         evidence, history = self._observed_once(bound)
         if not evidence.opened_elsewhere or bound.plan.faults:
             return evidence, history

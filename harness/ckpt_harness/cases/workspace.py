@@ -37,8 +37,8 @@ class Workspace:
     def places(self, bound: BoundCase, name: str) -> tuple[str, ...]:
         """Returns where the checkpoint ``name`` of each group lies, in the order of the groups.
 
-        Groups share a directory, so that damage which a group does to the checkpoint of another is seen. An engine with retention takes the checkpoints
-        beside its own for older ones of the same job: there each group has a directory.
+        Groups share a directory, so that damage which a group does to the checkpoint of another is seen. But an engine with retention takes the checkpoints
+        beside its own for older checkpoints of the same job, and may remove them: with such an engine each group has a directory.
         """
         groups = range(len(bound.groups))
         if len(groups) == 1 or Capability.RETENTION not in bound.engine.capabilities:

@@ -21,6 +21,7 @@ _PADDING = -1.0
 """What lies in a buffer ahead of the part. It is no tag, so it belongs to no save."""
 
 _COLUMNS = 3
+"""Columns of the tensor of which each rank holds two parts: so few that of four ranks or more some load nothing."""
 
 
 class Part(NamedTuple):
@@ -37,7 +38,12 @@ class Part(NamedTuple):
     size: tuple[int, ...]
 
     def within(self, tensor: torch.Tensor, start: Sequence[int]) -> torch.Tensor:
-        """The view of a part's size that begins at ``start``."""
+        """The view of a tensor that has the part's size and begins at ``start``: the part's place in the whole, or in the buffer.
+
+        Args:
+            tensor: the whole tensor, or the rank's buffer.
+            start: :attr:`offset` or :attr:`local`.
+        """
         return tensor[tuple(slice(first, first + length) for first, length in zip(start, self.size, strict=True))]
 
 
@@ -54,7 +60,7 @@ def checkpointable(context: Context) -> State:
 
 
 def _by_rows(whole: torch.Tensor, context: Context) -> torch.Tensor:
-    """Two parts of the whole: one of its upper half, one of its lower half."""
+    """Two blocks of rows of the whole: the first from its upper half, the second from its lower half."""
     parts, used = [], 0
     for block in (context.rank, context.size + context.rank):
         first, last = _share(len(whole), block, 2 * context.size)
@@ -64,7 +70,7 @@ def _by_rows(whole: torch.Tensor, context: Context) -> torch.Tensor:
 
 
 def _by_columns(whole: torch.Tensor, context: Context) -> torch.Tensor:
-    """One part of the whole, which is empty on some ranks if there are more ranks than columns."""
+    """One block of columns of the whole, which is empty on some ranks if there are more ranks than columns."""
     first, last = _share(_COLUMNS, context.rank, context.size)
     size = (len(whole), last - first)
     return stating(whole, [Part((0, first), (0, 0), size)], room=size)

@@ -1,4 +1,4 @@
-"""The layout of a state, beside its values: the dtype, shape and sharding of each tensor. The values of a tensor of another dtype may have the same bits."""
+"""The layout of a state: the dtype, shape and sharding of each tensor. A comparison of bits alone may take two tensors of different dtypes for equal."""
 
 from __future__ import annotations
 
@@ -47,6 +47,9 @@ def relaid(actual: State, expected: State) -> list[str]:
         >>> relaid({"bits": torch.zeros(2, dtype=torch.float16)}, {"bits": torch.zeros(2, dtype=torch.bfloat16)})
         ['bits: torch.float16 (2,) instead of torch.bfloat16 (2,)']
     """
-    found = dict(entries("", actual))
-    layouts = [(name, layout(found[name]), layout(value)) for name, value in entries("", expected) if name in found]
-    return [f"{name}: {have} instead of {want}" for name, have, want in layouts if have != want]
+    loaded = dict(entries("", actual))
+    lines = []
+    for name, value in entries("", expected):
+        if name in loaded and layout(loaded[name]) != layout(value):
+            lines.append(f"{name}: {layout(loaded[name])} instead of {layout(value)}")
+    return lines

@@ -7,7 +7,7 @@ from ckpt_harness.workloads.plain import COUNT
 
 
 class TaggedParts:
-    """A ``Stateful`` that saves and loads the parts that it has.
+    """A ``Stateful`` that saves and loads only the parts that it was made with.
 
     Args:
         context: which values it holds.
@@ -22,7 +22,7 @@ class TaggedParts:
         return dict(self._parts)
 
     def load_state_dict(self, state_dict: State) -> None:
-        """Replaces the parts that it has, and passes over others."""
+        """Replaces its own parts; other parts of the state are ignored."""
         self._parts = {name: state_dict[name] for name in self._parts}
 
 

@@ -67,43 +67,43 @@ class Workload:
         return (self.target or self.make)(context)
 
     def wrong_after_load(self, state: State, context: Context) -> list[str]:
-        """As :meth:`mismatches`, for what a load operation was asked for. Entries that its target lacks may be missing, and must be right if they are not.
+        """Compares what the caller holds after a load operation with what the operation was asked for.
 
-        Args:
-            state: what the caller holds after the load.
-            context: the context in which the state was saved.
-        """
-        if self.target is None:
-            return self.mismatches(state, context)
-        unasked = self._names(dataclasses.replace(context, loading=True)) - self._names_asked(context)
-        left_out = {f"{name}: missing" for name in unasked}
-        return [line for line in self.mismatches(state, context) if line not in left_out]
-
-    def unread(self, state: State, context: Context) -> tuple[frozenset[str], frozenset[str]]:
-        """Compares what a rank saved with what it holds after a load operation that asked for less. Both are empty where it asked for everything.
+        An entry that the target of the load lacks may be missing; if it is not missing, it must be right.
 
         Args:
             state: what the caller holds after the load.
             context: the context in which the state was saved.
 
         Returns:
-            The names of the entries that the rank saved, and of those that it holds.
+            As :meth:`mismatches`.
+        """
+        if self.target is None:
+            return self.mismatches(state, context)
+        loading = dataclasses.replace(context, loading=True)
+        not_asked_for = _names(self.make(loading)) - _names(self.make_target(loading))
+        allowed = {_missing(name) for name in not_asked_for}
+        return [line for line in self.mismatches(state, context) if line not in allowed]
+
+    def saved_and_held(self, state: State, context: Context) -> tuple[frozenset[str], frozenset[str]]:
+        """Lists what a rank saved, and what it holds after a load operation that asked for less.
+
+        Args:
+            state: what the caller holds after the load.
+            context: the context in which the state was saved.
+
+        Returns:
+            The names of the entries that the rank saved, and of those that it holds. Both are empty where the load asked for everything.
 
         Example:
             >>> workload, context = find_workload("longer"), Context(rank=0, size=1, save=1, grouped=False, shards=1)
-            >>> saved, holds = workload.unread(workload.make_target(context), context)
-            >>> sorted(saved - holds)
+            >>> saved, held = workload.saved_and_held(workload.make_target(context), context)
+            >>> sorted(saved - held)
             ['averages.moment', 'layers[2]', 'optimizer.groups.no decay']
         """
         if self.target is None:
             return frozenset(), frozenset()
-        return self._names(context), frozenset(name for name, _ in leaves("", state))
-
-    def _names(self, context: Context) -> frozenset[str]:
-        return frozenset(name for name, _ in leaves("", self.make(context)))
-
-    def _names_asked(self, context: Context) -> frozenset[str]:
-        return frozenset(name for name, _ in leaves("", self.make_target(dataclasses.replace(context, loading=True))))
+        return _names(self.make(context)), _names(state)
 
     def mismatches(self, state: State, context: Context) -> list[str]:
         """Compares a loaded state, bit by bit, with the state that save number ``context.save`` wrote.
@@ -122,7 +122,7 @@ class Workload:
         context = dataclasses.replace(context, loading=True)
         actual = dict(leaves("", state))
         expected = self._expected(actual, context)
-        lines = [f"{name}: missing" for name in expected if name not in actual]
+        lines = [_missing(name) for name in expected if name not in actual]
         lines += [f"{name}: unexpected" for name in actual if name not in expected]
         for name, value in expected.items():
             if name in actual:
@@ -152,6 +152,16 @@ class Workload:
         actual = dict(leaves("", state))
         written = leaves("", self.make(dataclasses.replace(context, loading=True)))
         return [name for name, value in written if name in actual and overlap(actual[name], value)]
+
+
+def _names(state: State) -> frozenset[str]:
+    """The names of the leaves of a state."""
+    return frozenset(name for name, _ in leaves("", state))
+
+
+def _missing(name: str) -> str:
+    """The line about an entry that a loaded state lacks."""
+    return f"{name}: missing"
 
 
 _OBJECTS, _SHARDED, _RESHARDED = frozenset({Holding.OBJECTS}), frozenset({Holding.SHARDED}), frozenset({Holding.RESHARDED})
@@ -198,7 +208,7 @@ def find_workload(name: str) -> Workload:
     """Finds a workload by name.
 
     Raises:
-        UsageError: there is no such workload; or it needs a GPU and torch sees none; or it needs a newer torch.
+        UsageError: there is no such workload, it needs a GPU and torch sees none, or it needs a newer torch.
 
     Example:
         >>> find_workload("nested").about

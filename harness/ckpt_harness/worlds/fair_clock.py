@@ -33,7 +33,7 @@ class FairClock:
     Example:
         >>> moments, waits = iter([0.0, 10.0, 11.0, 12.0]), iter([{1: 5.0}, {1: 5.7}])
         >>> clock = FairClock(lambda: next(waits), lambda: next(moments))
-        >>> clock.tick()  # from here on
+        >>> clock.tick()  # begins to measure
         >>> clock.tick()  # for 0.7 s of the last 10 s, thread 1 could not run
         >>> clock.now(), clock.now()
         (10.3, 11.3)
@@ -50,15 +50,15 @@ class FairClock:
         return self._monotonic() - self.lost
 
     def tick(self, longest: float = math.inf) -> None:
-        """Takes back the time that was lost since the last tick: that of the thread that lost most.
+        """Takes back the time that was lost since the last tick: that of the thread that lost most. The first tick only begins to measure.
 
         Args:
-            longest: the seconds that were waited, where the last tick may have been earlier.
+            longest: the most seconds to take back. A caller that works between its waits passes the length of the wait that has just ended.
         """
         now, waits, before = self._monotonic(), self._waited(), self._before
         if before is not None:
-            waited = max((seconds - before.get(thread, 0.0) for thread, seconds in waits.items()), default=0.0)
-            self.lost += min(max(waited, 0.0), now - self._then, longest)
+            most = max((seconds - before.get(thread, 0.0) for thread, seconds in waits.items()), default=0.0)
+            self.lost += min(max(most, 0.0), now - self._then, longest)
         self._then, self._before = now, waits
 
 
@@ -85,6 +85,7 @@ def _threads(pid: int) -> Iterator[Path]:
 
 
 def _read(path: Path) -> str:
+    """The text of a file; "" if there is no such file, or no such thread any more."""
     try:
         return path.read_text(encoding="ascii")
     except OSError:

@@ -32,7 +32,7 @@ def test_a_load_target_has_the_layout_of_the_loaded_state(workload: Workload) ->
     assert _on_two_ranks(compare) == []
 
 
-def test_other_placements_of_a_tensor_are_told() -> None:
+def test_other_placements_of_a_tensor_are_reported() -> None:
     """The workload is loaded with other placements than it is saved with, for each of its three tensors."""
 
     def compare() -> list[str]:
@@ -44,7 +44,7 @@ def test_other_placements_of_a_tensor_are_told() -> None:
     assert "(Shard(dim=0),) on a mesh of (2,) instead of DTensor torch.float64 (5, 3) as (Shard(dim=1),)" in lines[0]
 
 
-def test_other_shards_of_a_tensor_are_told() -> None:
+def test_other_shards_of_a_tensor_are_reported() -> None:
     """By their offsets and sizes."""
 
     def compare() -> list[str]:
@@ -55,7 +55,7 @@ def test_other_shards_of_a_tensor_are_told() -> None:
     assert "shards [(5, (4,))] instead of ShardedTensor torch.float64 (6,) with shards [(3, (3,))]" in values[1][0]
 
 
-def test_a_plain_tensor_in_place_of_a_sharded_one_is_told() -> None:
+def test_a_plain_tensor_in_place_of_a_sharded_tensor_is_reported() -> None:
     """Whatever its values."""
     whole = torch.zeros(6, dtype=torch.float64)
 

@@ -60,15 +60,16 @@ class Forkserver:
         if not sys.platform.startswith("linux"):
             raise UsageError(f"world 'processes' needs Linux (/proc, PR_SET_PDEATHSIG), not {sys.platform}; valid: world 'simulated'")
         self.directory = tempfile.mkdtemp(prefix="ckpt-harness-ranks-")
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, servers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         start = {"path": sys.path, "preload": list(preload), "directory": self.directory, "parent": os.getpid()}
-        code = f"import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start['path']; from {__name__} import serve; serve({theirs.fileno()}, start)"
+        read = "import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start['path']"
+        code = f"{read}; from {__name__} import serve; serve({servers_end.fileno()}, start)"
         try:
-            with theirs:
+            with servers_end:
                 # In a session of its own, so that Ctrl-C in a terminal reaches the parent only, and no rank in the middle of a case.
                 self._server = subprocess.Popen(
                     [sys.executable, "-c", code, json.dumps(start)],
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[servers_end.fileno()],
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
                     env={**os.environ, **ENVIRONMENT},
@@ -106,15 +107,15 @@ class Forkserver:
         """
         pairs = [socket.socketpair() for _ in range(count)]
         try:
-            pids = self._ask({"do": "fork"}, [theirs.fileno() for _, theirs in pairs])
+            pids = self._ask({"do": "fork"}, [ranks_end.fileno() for _, ranks_end in pairs])
         except BaseException:
-            for ours, _ in pairs:
-                ours.close()
+            for own_end, _ in pairs:
+                own_end.close()
             raise
         finally:
-            for _, theirs in pairs:
-                theirs.close()
-        return [(pid, ours) for pid, (ours, _) in zip(pids, pairs, strict=True)]
+            for _, ranks_end in pairs:
+                ranks_end.close()
+        return [(pid, own_end) for pid, (own_end, _) in zip(pids, pairs, strict=True)]
 
     def end(self, pids: Iterable[int]) -> None:
         """Kills ranks and the processes that they started, and waits for their end."""
@@ -157,6 +158,11 @@ class Forkserver:
             raise
 
     def _receive(self) -> Any:
+        """Waits for the server's answer.
+
+        Raises:
+            HarnessError: the server does not answer in time, or has ended.
+        """
         clock = FairClock()
         deadline = clock.now() + _ANSWER_LIMIT
         try:

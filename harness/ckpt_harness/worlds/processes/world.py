@@ -237,13 +237,13 @@ class Run:
         heard, pause = clock.now(), _QUIET
         while self._open:
             began = time.monotonic()
-            found = None if self._news(pause) else self._look()
-            if found is None:
+            observed = None if self._news(pause) else self._look()
+            if observed is None:
                 heard, pause = clock.now(), _QUIET
                 self._evidence.forget()
                 continue
             clock.tick(time.monotonic() - began)
-            state = self._evidence.add(found, self._stopped)
+            state = self._evidence.add(observed, self._stopped)
             if self._evidence.asleep():
                 heard = clock.now()
             if state == "stuck" and self._let_go():

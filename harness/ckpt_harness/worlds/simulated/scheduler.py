@@ -54,7 +54,7 @@ class Scheduler:
         seed: seed of the order.
         on_deadlock: ``end`` ends the world when only timers of collectives are pending; ``time_out`` lets them fire.
         external_limit: limit in real seconds for waits for something outside.
-        clock: measures real seconds.
+        clock: measures the real seconds for which this process was free to run.
         begin: called on a task's thread, with the baton, before its body, and again whenever the task has become stale.
         end: called on a task's thread, with the baton, after its body.
 
@@ -451,6 +451,7 @@ class Scheduler:
         return left
 
     def _join(self, thread: threading.Thread, patience: float) -> None:
+        """Waits up to ``patience`` seconds for the end of a thread."""
         until = self._clock.now() + patience
         while _is_alive(thread) and (left := until - self._clock.now()) > 0:
             began = _monotonic()
