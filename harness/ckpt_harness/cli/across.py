@@ -25,7 +25,7 @@ from ckpt_harness.cli.options import Whole, engine_option, example, json_option,
 @click.option("--ranks", type=Whole(1, 64), default=2, show_default=True, help="Number of ranks that save. As many load, and another number.")
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="State that is saved. May be given several times. Default: every workload.")
 @engine_option("filesystem")
-@click.option("--must-load", is_flag=True, help="Exit with 1 if --load refuses a checkpoint of --save, too: for jobs that must resume.")
+@click.option("--must-load", is_flag=True, help="Exit with 1 also if --load does not load a checkpoint that --save loads: for jobs that must resume.")
 @json_option("Write the results as JSON.")
 @page_option("Write the results as a Markdown page, too.")
 def across(

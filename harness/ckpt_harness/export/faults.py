@@ -180,6 +180,7 @@ class Faults:
         return stall(effect)
 
     def _act_late(self, struck: Struck) -> list[str]:
+        """Statements of an effect that comes after the call, whose result is in the variable ``result``."""
         effect, site = struck.fault.effect, struck.fault.at
         if site.name == "stager.stage.future":
             return self._stage_late(struck)
@@ -209,8 +210,8 @@ class Faults:
         raised = indented(self._raise(struck, error))
         if isinstance(error_specs.injected(error, struck.fault.site, struck.ranks[0]), Exception):
             return ["try:", *raised, "except Exception as error:", *indented(["result = torch.futures.Future()", "result.set_exception(error)"])]
-        refused = "result._set_unwrap_func(fail)  # which set_exception does, for an Exception only"
-        return ["def fail(_):", *raised, "result = torch.futures.Future()", refused, "result.set_result(None)"]
+        fails = "result._set_unwrap_func(fail)  # which set_exception does, for an Exception only"
+        return ["def fail(_):", *raised, "result = torch.futures.Future()", fails, "result.set_result(None)"]
 
     def _stage_late(self, struck: Struck) -> list[str]:
         """Replaces the future of a staging by a future that ends otherwise. DCP asks whether it has ended, so a future that fails has failed by then."""

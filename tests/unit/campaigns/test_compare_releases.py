@@ -62,8 +62,9 @@ def test_a_workload_that_cannot_be_saved_is_unavailable(saved: list[OnRank]) -> 
     assert result.why.startswith("it cannot be saved: ")
 
 
-def _across(there: Ending, back: Ending = Ending.WHOLE, own: Ending = Ending.WHOLE) -> Across:
-    results = {("1", "1"): own, ("2", "2"): own, ("1", "2"): there, ("2", "1"): back}
+def _across(there: Ending, back: Ending = Ending.WHOLE, old: Ending = Ending.WHOLE, new: Ending = Ending.WHOLE) -> Across:
+    """Releases 1 and 2, asked whether 2 loads what 1 saved; ``old`` and ``new`` are what they do with their own checkpoints."""
+    results = {("1", "1"): old, ("2", "2"): new, ("1", "2"): there, ("2", "1"): back}
     return Across("mine", (2, 1), {"1": "3.11.7", "2": "3.11.7"}, (("1", "2"),), {pair: {"mixed": Result(ending)} for pair, ending in results.items()})
 
 
@@ -80,9 +81,18 @@ def test_a_refusal_counts_where_the_user_says_that_checkpoints_must_load() -> No
     assert _across(Ending.WHOLE, back=Ending.REFUSED).status(must_load=True) == 0
 
 
+def test_a_release_that_loads_nothing_does_not_load_what_must_load() -> None:
+    """Not even its own checkpoints: no refusal of the other release's, and no success. A workload that was never saved need not load."""
+    none = Ending.UNAVAILABLE
+    assert _across(none, none, new=none).status() == 0
+    assert _across(none, none, new=none).status(must_load=True) == 1
+    assert _across(none, none, old=none).status(must_load=True) == 0
+
+
 def test_nothing_loaded_is_no_success() -> None:
     """No verdict, if no release can save and load the workloads at all."""
-    assert _across(Ending.UNAVAILABLE, Ending.UNAVAILABLE, Ending.UNAVAILABLE).status(must_load=True) == 3
+    none = Ending.UNAVAILABLE
+    assert _across(none, none, none, none).status(must_load=True) == 3
 
 
 @pytest.mark.parametrize("ending", Ending)

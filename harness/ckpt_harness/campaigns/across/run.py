@@ -48,17 +48,22 @@ class Across:
         return {result.ending for results in self.results.values() for result in results.values()}
 
     @property
-    def refused(self) -> bool:
-        """Whether a checkpoint of a pair that was asked for is refused."""
-        return any(result.ending is Ending.REFUSED for pair in self.asked for result in self.results[pair].values())
+    def all_load(self) -> bool:
+        """Whether no checkpoint of a pair that was asked for is refused, or is unavailable though the release that saved it loads it."""
+        for before, after in self.asked:
+            for workload, result in self.results[before, after].items():
+                own = self.results[before, before][workload]
+                if result.ending is Ending.REFUSED or (result.ending is Ending.UNAVAILABLE and own.ending is Ending.WHOLE):
+                    return False
+        return True
 
     def status(self, *, must_load: bool = False) -> int:
         """The exit status: 1 for a violation, 3 if nothing can be said, else 0.
 
         Args:
-            must_load: whether a refusal counts, too, in a pair that was asked for.
+            must_load: whether it counts, too, if a checkpoint of a pair that was asked for does not load (see :attr:`all_load`).
         """
-        if self.endings & VIOLATIONS or (must_load and self.refused):
+        if self.endings & VIOLATIONS or (must_load and not self.all_load):
             return 1
         return 3 if self.endings <= {Ending.UNAVAILABLE} else 0
 
