@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from ckpt_harness.cli.console import progress_of
-from ckpt_harness.cli.json_lines import writing
+from ckpt_harness.cli.files import write_json, write_text
 from ckpt_harness.cli.options import Whole, engine_option, example, json_option, page_option
 
 
@@ -50,10 +49,8 @@ def across(
     with progress_of("saving and loading") as progress:
         results = run(before, loading or before, engine=engine, ranks=ranks, workloads=workloads, progress=progress)
     if json_file:
-        with writing(json_file):
-            json_file.write_text(json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_json(json_file, results.to_json())
     if write:
-        with writing(write):
-            write.write_text(render(results), encoding="utf-8")
+        write_text(write, render(results))
     show_across(console(), results)
     return results.status(must_load=must_load)

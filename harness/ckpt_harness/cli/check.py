@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ckpt_harness.cli.console import INTERRUPTED, processors, progress_of
-from ckpt_harness.cli.json_lines import writing
+from ckpt_harness.cli.files import write_json
 from ckpt_harness.cli.options import Numbers, Whole, example, jobs_option, json_option, register_option, world_sizes
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, jso
     except CheckInterrupted as error:
         interrupted, report = True, error.report
     if json_file:
-        with writing(json_file):
-            json_file.write_text(json.dumps(report.to_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_json(json_file, report.to_json())
     print(report)
     if interrupted:
         click.echo("Interrupted: the report is about what ran until then.", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ckpt_harness.cli.console import INTERRUPTED, header, processors, progress_of
-from ckpt_harness.cli.json_lines import writing
+from ckpt_harness.cli.files import write_json
 from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, register_option, workload_option
 from ckpt_harness.disk.durability import LIMIT, MODELS
 
@@ -63,8 +62,7 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
         result = error.crashes
     known = result.known(register)
     if json_file:
-        with writing(json_file):
-            json_file.write_text(json.dumps(as_json(result, known), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_json(json_file, as_json(result, known))
     screen = console()
     say(screen, [header(scene.engine, scene.seed)])
     status = show_crashes(screen, result, known, time.perf_counter() - started)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from ckpt_harness.cli.files import write_text
 from ckpt_harness.cli.options import example, page_option
 from ckpt_harness.errors import UsageError
 
@@ -22,9 +22,9 @@ def engines(reports: tuple[Path, ...], write: Path | None) -> None:
     if bool(reports) != bool(write):
         raise UsageError("a page is made of reports: engines --write FILE REPORT..., where `ckpt-harness check NAME --json REPORT` wrote each")
     if write:
-        from ckpt_harness.report.engines import render
+        from ckpt_harness.report.engines import read_report, render
 
-        write.write_text(render([json.loads(report.read_text("utf-8")) for report in reports]), encoding="utf-8")
+        write_text(write, render([read_report(report.read_bytes(), str(report)) for report in reports]))
         return
     _print_table()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ckpt_harness.cli.files import write_text
 from ckpt_harness.cli.options import example, page_option, register_option, writable
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def findings(register: Register, write: Path | None, runs: Path | None, pythons:
     elif write:
         from ckpt_harness.findings.page import render
 
-        write.write_text(render(register), encoding="utf-8")
+        write_text(write, render(register))
     else:
         _show(register)
 
@@ -67,7 +68,6 @@ def _run(path: Path, pythons: tuple[str, ...]) -> None:
     import sys
 
     from ckpt_harness.cli.console import progress_of
-    from ckpt_harness.cli.json_lines import writing
     from ckpt_harness.findings.register import Register
     from ckpt_harness.findings.runs import can_run, installed, merged, read_runs, run_scripts, written
     from ckpt_harness.report.console import console
@@ -79,7 +79,6 @@ def _run(path: Path, pythons: tuple[str, ...]) -> None:
         with progress_of(f"running the scripts on torch {has['torch']}") as progress:
             new = run_scripts(entries, python, has["torch"], progress)
         runs = merged(runs, new)
-        with writing(path):
-            path.write_text(written(runs), encoding="utf-8")
+        write_text(path, written(runs))
         gone = [name for name, [run] in new.items() if not run.shows]
         console().print(f"torch {has['torch']}: {len(new) - len(gone)} findings show; gone: {', '.join(gone) or 'none'}")

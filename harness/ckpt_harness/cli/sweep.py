@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ckpt_harness.cli.console import INTERRUPTED, header, processors, progress_of
-from ckpt_harness.cli.json_lines import whole_lines
+from ckpt_harness.cli.files import whole_lines
 from ckpt_harness.cli.options import (
     Numbers,
     async_save_options,

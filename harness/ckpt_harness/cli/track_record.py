@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ckpt_harness.cli.console import progress_of
+from ckpt_harness.cli.files import write_text
 from ckpt_harness.cli.options import example, page_option
 from ckpt_harness.cli.replay import case_of_line
 
@@ -32,6 +33,6 @@ def track_record(write: Path | None) -> None:
             progress(number, len(listed))
     page = render(results)
     if write:
-        write.write_text(page, encoding="utf-8")
+        write_text(write, page)
     else:
         print(page, end="")

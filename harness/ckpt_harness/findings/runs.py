@@ -145,9 +145,9 @@ def installed(python: str) -> dict[str, str]:
     """
     try:
         ran = subprocess.run([python, "-I", "-c", _VERSIONS], capture_output=True, text=True, timeout=_LONGEST_RUN, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
+        versions: dict[str, str] = json.loads(ran.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:  # a ValueError: it printed something else
         raise UsageError(f"--python {quoted(python)} does not run: {type(error).__name__}; valid: the path of a Python with torch") from error
-    versions: dict[str, str] = json.loads(ran.stdout)
     if "torch" not in versions:
         raise UsageError(f"--python {quoted(python)} has no torch; valid: the path of a Python with torch")
     return versions

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.judging.oracles import ORACLES
 
@@ -24,6 +26,25 @@ calling, every crash, and damage to what is stored, as far as it claims them. Of
 How many judgements hold. *k*: violated, and known ([findings](FINDINGS.md)). *n*: violated, and not claimed. **X**: violated. *?*: no verdict.
 Blank: never asked.
 """
+
+
+def read_report(content: bytes, name: str) -> dict[str, Any]:
+    """Reads the report on an engine.
+
+    Args:
+        content: what a file holds that ``ckpt-harness check --json`` wrote.
+        name: name of the file, for messages.
+
+    Raises:
+        UsageError: the file holds something else.
+    """
+    try:
+        report: dict[str, Any] = json.loads(content)
+        render([report])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        valid = "valid: a file that `ckpt-harness check --json` wrote"
+        raise UsageError(f"{quoted(name)} holds no report on an engine: {type(error).__name__}; {valid}") from error
+    return report
 
 
 def render(reports: Sequence[Mapping[str, Any]]) -> str:

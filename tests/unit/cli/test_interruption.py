@@ -20,7 +20,7 @@ from ckpt_harness.campaigns.readers import Readers, shown
 from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.run_cases import run_all
 from ckpt_harness.cli import main
-from ckpt_harness.cli.json_lines import whole_lines
+from ckpt_harness.cli.files import whole_lines, write_text
 from ckpt_harness.errors import UsageError
 from ckpt_harness.findings.register import Register
 
@@ -148,6 +148,17 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert file.read_text("ascii") == ("x" * 29 + "\n") * 3
+
+
+def test_a_document_that_does_not_fit_is_a_usage_error(tmp_path: Path) -> None:
+    """In one line, as for every file that a command writes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(UsageError, match="cannot be written: File too large"):
+            write_text(tmp_path / "page.md", "x" * 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_an_error_of_the_run_is_not_blamed_on_its_file(tmp_path: Path) -> None:

@@ -106,6 +106,9 @@ _JSON = [
 ]  # fmt: skip
 
 
+_REPORTS = (b"", b"{", b"[]", b"null", b"7", b"{}", b'{"engine": "mine"}', b"\xff", b"[" * 100_000)
+
+
 def _rows(tmp_path: Path) -> Iterator[list[str]]:
     for plan in _FAULTS:
         yield ["replay", plan]
@@ -118,6 +121,10 @@ def _rows(tmp_path: Path) -> Iterator[list[str]]:
         file = tmp_path / f"{number}.toml"
         file.write_text(text, encoding="utf-8")
         yield ["findings", "--register", str(file)]
+    for number, content in enumerate(_REPORTS):
+        report = tmp_path / f"{number}.json"
+        report.write_bytes(content)
+        yield ["engines", "--write", str(tmp_path / "page.md"), str(report)]
     not_utf8 = tmp_path / "not_utf8.toml"
     not_utf8.write_bytes(b"\xff\xfe")
     for path in (str(not_utf8), "", "/no/such.toml", "/"):

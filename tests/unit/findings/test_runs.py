@@ -96,6 +96,7 @@ def test_a_file_that_holds_no_runs_is_a_usage_error(content: bytes) -> None:
     [
         (["--python", sys.executable], "--python is for --run only"),
         (["--run", "{tmp}/runs.toml", "--python", "nowhere/python"], "--python 'nowhere/python' does not run"),
+        (["--run", "{tmp}/runs.toml", "--python", "echo"], "--python 'echo' does not run: JSONDecodeError"),
         (["--run", "{tmp}/runs.toml", "--write", "{tmp}/page.md"], "--run cannot be combined with --write"),
     ],
 )
