@@ -15,7 +15,8 @@ from typing import Any
 from ckpt_harness._torch import timeline_logger
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.history import History
-from ckpt_harness.injection.injector import Firing, Injector
+from ckpt_harness.injection.arrival import Firing
+from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.object_store import endpoints
 from ckpt_harness.injection.patching import intercepted
 from ckpt_harness.worlds.attached import AttachedWorld

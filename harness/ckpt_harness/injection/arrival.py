@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ckpt_harness import runtime
 from ckpt_harness.faults.effects import Effect
@@ -44,6 +44,22 @@ class Arrival(NamedTuple):
     def without_fault(self) -> Arrival:
         """The same call, which no fault strikes."""
         return self._replace(fault=None)
+
+
+class Firing(NamedTuple):
+    """A fault that fired.
+
+    Attributes:
+        fault: the text of the fault, as in the plan.
+        rank: the rank on which the fault fired.
+        operation: the operation, such as ``save[1]``.
+        nth: the number of the struck call among the rank's calls of the site in this operation, from 1.
+    """
+
+    fault: str
+    rank: int
+    operation: str
+    nth: int
 
 
 class Arrivals:
@@ -197,11 +213,11 @@ class Arrivals:
 
     def log(self, arrival: Arrival) -> None:
         """Keeps a record that the fault of ``arrival`` fired, also for copies of this object in other processes."""
-        self._counts.log([str(arrival.fault), arrival.rank, arrival.operation, arrival.nth])
+        self._counts.log(list(Firing(str(arrival.fault), arrival.rank, arrival.operation, arrival.nth)))
 
-    def logged(self) -> list[list[Any]]:
-        """The records of :meth:`log`, in order: fault, rank, operation, nth."""
-        return self._counts.logged()
+    def firings(self) -> tuple[Firing, ...]:
+        """The faults that fired so far, in order; also in copies of this object in other processes."""
+        return tuple(Firing(*record) for record in self._counts.logged())
 
 
 _KIND = {"writer": "save", "save_planner": "save", "reader": "load", "load_planner": "load"}

@@ -1,7 +1,7 @@
-"""What happens when a fault fires: raises its error, waits, kills the rank, or changes a result.
+"""What wrappers ask at every call: does a fault strike, and what happens then?
 
 One injector serves one case (or one wrapper that stands alone), and all wrappers of the case share it. Which call a fault strikes is decided in
-:mod:`ckpt_harness.injection.arrival`.
+:mod:`ckpt_harness.injection.arrival`; how an effect acts on the calling thread is in :mod:`ckpt_harness.injection.consequences`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ckpt_harness import runtime
 from ckpt_harness.disk.journal import Journal
 from ckpt_harness.errors import HarnessError, InternalError
-from ckpt_harness.faults import error_specs
-from ckpt_harness.faults.effects import Delay, DiskError, Exit, Hang, Kill, Raise, Skip, Stop, WrongResult
+from ckpt_harness.faults.effects import Skip, WrongResult
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.history import Event, History
-from ckpt_harness.injection.arrival import Arrival, Arrivals
+from ckpt_harness.injection.arrival import Arrival, Arrivals, Firing
+from ckpt_harness.injection.consequences import act_out
 from ckpt_harness.injection.results import skipped, wrong
 
 if TYPE_CHECKING:
@@ -30,22 +30,6 @@ T = TypeVar("T")
 
 _thread = threading.local()
 """``bound``: the :class:`Arrivals` that counted the thread's last call at a wrapped object, and the operation that the call was bound to, or None."""
-
-
-class Firing(NamedTuple):
-    """A fault that fired.
-
-    Attributes:
-        fault: the text of the fault, as in the plan.
-        rank: the rank on which the fault fired.
-        operation: the operation, such as ``save[1]``.
-        nth: the number of the struck call among the rank's calls of the site in this operation, from 1.
-    """
-
-    fault: str
-    rank: int
-    operation: str
-    nth: int
 
 
 class Injector:
@@ -285,7 +269,7 @@ class Injector:
     @property
     def fired(self) -> tuple[Firing, ...]:
         """The faults that fired so far, in order; empty, and so false, if none did."""
-        return tuple(Firing(*record) for record in self._arrivals.logged())
+        return self._arrivals.firings()
 
     def fire(self, arrival: Arrival) -> None:
         """Records that the fault of ``arrival`` fires."""
@@ -293,24 +277,10 @@ class Injector:
         self._record("fault", arrival.rank, arrival.operation, arrival.site.name, arrival.nth, str(arrival.fault))
 
     def act(self, arrival: Arrival) -> None:
-        """Records that the fault of ``arrival`` fires, and lets its effect happen: Raise, DiskError, Delay, Hang, Kill, Stop or Exit."""
+        """Records that the fault of ``arrival`` fires, and lets its effect happen (:func:`ckpt_harness.injection.consequences.act_out`)."""
         assert arrival.fault is not None
         self.fire(arrival)
-        effect, site = arrival.fault.effect, arrival.site.name
-        if isinstance(effect, Raise):
-            raise error_specs.injected(effect.error, site, arrival.rank)
-        if isinstance(effect, DiskError):
-            raise error_specs.of_system(effect.errno)
-        if isinstance(effect, Delay):
-            runtime.current().sleep(effect.seconds)
-        elif isinstance(effect, Hang):
-            runtime.current().hang(f"{effect} at {site}")
-        elif isinstance(effect, Stop):
-            runtime.current().stop(effect.seconds, f"{effect} at {site}")
-        elif isinstance(effect, Kill):
-            runtime.current().die()
-        elif isinstance(effect, Exit):
-            runtime.current().exit()
+        act_out(arrival.fault.effect, arrival.site.name, arrival.rank)
 
     # -- the history
 

@@ -20,7 +20,8 @@ from ckpt_harness import runtime
 from ckpt_harness.errors import PlanError, UsageError, choices, quoted
 from ckpt_harness.faults.plan import FaultPlan, as_plan
 from ckpt_harness.faults.sites import SITES
-from ckpt_harness.injection.injector import Firing, Injector
+from ckpt_harness.injection.arrival import Firing
+from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.proxy import Proxy
 from ckpt_harness.injection.wrapper import check_world
 

@@ -13,7 +13,8 @@ from ckpt_harness.errors import PlanError, UsageError, quoted
 from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects import FailFuture, Raise
 from ckpt_harness.faults.plan import FaultPlan, as_plan
-from ckpt_harness.injection.injector import Firing, Injector
+from ckpt_harness.injection.arrival import Firing
+from ckpt_harness.injection.injector import Injector
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11

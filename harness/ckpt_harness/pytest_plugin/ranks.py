@@ -12,7 +12,7 @@ from ckpt_harness.cases.bodies import on_processes, on_simulated_ranks
 from ckpt_harness.cases.case import WorldName
 from ckpt_harness.errors import OracleViolation, PlanError
 from ckpt_harness.faults.plan import FaultPlan, as_plan, check_simulable, check_survivable
-from ckpt_harness.injection.injector import Firing
+from ckpt_harness.injection.arrival import Firing
 from ckpt_harness.judging.assertions import assert_propagated
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.trace import Trace

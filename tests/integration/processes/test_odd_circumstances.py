@@ -97,7 +97,7 @@ def test_a_rank_that_somebody_stops_and_continues_is_looked_at_again(crews: Crew
         os.kill(int(file.read_text(encoding="ascii")), signal.SIGCONT)
         return Stopped(why, source, until)
 
-    monkeypatch.setattr("ckpt_harness.worlds.processes.world.Stopped", seen_and_continued)
+    monkeypatch.setattr("ckpt_harness.worlds.processes.listening.Stopped", seen_and_continued)
     world = ProcessWorld(2, timeout=60.0, external_limit=30.0, crews=crews)
     results = world.run(bodies.be_stopped, str(file))
     assert outcomes(results) == ["returned", "hung"]

@@ -8,7 +8,7 @@ import pytest
 from injector_doubles import World, injector_of, struck
 
 from ckpt_harness.errors import InjectedFault
-from ckpt_harness.injection.injector import Firing
+from ckpt_harness.injection.arrival import Firing
 
 
 def test_a_fault_strikes_its_occurrence_on_its_rank(world: World) -> None:

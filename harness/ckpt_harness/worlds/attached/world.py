@@ -15,9 +15,10 @@ from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.history import Event
 from ckpt_harness.worlds.attached.serving import Party, here, lost
 from ckpt_harness.worlds.base import Faults, RankResult
+from ckpt_harness.worlds.processes.listening import Run
 from ckpt_harness.worlds.processes.rank import WorldHere
 from ckpt_harness.worlds.processes.warm_ranks import Terms
-from ckpt_harness.worlds.processes.world import Run, job_of, work_of
+from ckpt_harness.worlds.processes.world import job_of, work_of
 
 
 class AttachedWorld:

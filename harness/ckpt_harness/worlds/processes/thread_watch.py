@@ -35,6 +35,7 @@ _AROUND = (
     "torch._ops",
     "torch.utils._contextlib",
     "ckpt_harness.injection.injector",
+    "ckpt_harness.injection.consequences",
 )
 """Modules whose functions may be on the stack between a collective of ``dist`` and the call that waits."""
 _SAME = {

@@ -42,7 +42,7 @@ class Terms(NamedTuple):
 
 
 class Ranks(Protocol):
-    """The ranks of a run, as :class:`ckpt_harness.worlds.processes.world.Run` needs them.
+    """The ranks of a run, as :class:`ckpt_harness.worlds.processes.listening.Run` needs them.
 
     Attributes:
         terms: size and timeout of the process group.

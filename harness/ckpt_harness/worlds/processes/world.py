@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import math
 import os
 import pickle
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, wait
-from typing import Any, Literal
+from typing import Any
 
-from ckpt_harness.errors import HarnessError, UsageError, quoted
+from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.history import Event
-from ckpt_harness.worlds.base import Faults, RankResult, Wait
-from ckpt_harness.worlds.fair_clock import FairClock
-from ckpt_harness.worlds.processes import messages
-from ckpt_harness.worlds.processes.evidence import Evidence, Stopped
+from ckpt_harness.worlds.base import Faults, RankResult
 from ckpt_harness.worlds.processes.forkserver import ENVIRONMENT
-from ckpt_harness.worlds.processes.messages import (
-    Act,
-    Acted,
-    Answer,
-    Ask,
-    Broken,
-    Ended,
-    Happened,
-    Job,
-    Meet,
-    Reply,
-    Stopping,
-    Thread,
-    Where,
-)
-from ckpt_harness.worlds.processes.warm_ranks import Crews, Ranks, Terms, shared
-
-_QUIET = 0.04
-"""Seconds without a message before ranks are asked where they are, and between two such looks."""
-_SLOWEST = 0.3
-"""Longest time between looks, in seconds, while ranks visibly make progress."""
-_ANSWER_LIMIT = 1.0
-"""Seconds within which a rank should report where it is; a rank that takes longer is busy."""
+from ckpt_harness.worlds.processes.listening import Run
+from ckpt_harness.worlds.processes.messages import Job
+from ckpt_harness.worlds.processes.warm_ranks import Crews, Terms, shared
 
 
 class ProcessWorld:
@@ -184,198 +157,3 @@ def job_of(body: Callable[..., Any], work: bytes) -> Job:
     except FileNotFoundError as error:
         raise UsageError("the working directory of this process no longer exists, and ranks start in it") from error
     return Job(time.monotonic(), tuple(sys.path), file if name == "__main__" else None, (name, file), directory, environment, work)
-
-
-class Run:
-    """A call of a world's ``run``: listens to the ranks until they have ended or are observed to hang.
-
-    Attributes:
-        disturbed: whether a rank hung, died or was stopped.
-    """
-
-    def __init__(
-        self,
-        crew: Ranks,
-        external_limit: float,
-        hear: Callable[[Event], None] | None,
-        answer: Callable[[int, Any], Any] | None,
-    ) -> None:
-        self._crew, self._limit, self._hear, self._answer = crew, external_limit, hear, answer
-        self._open = {connection: rank for rank, connection in enumerate(crew.connections)}
-        self._results: dict[int, RankResult] = {}
-        self._stopped: dict[int, Stopped] = {}
-        self._met: list[int] = []
-        self._gone: set[int] = set()
-        self._evidence = Evidence(crew.terms.size)
-        self._looks = 0
-        self._started = 0.0
-        self.disturbed = False
-
-    def results(self, job: Job) -> list[RankResult]:
-        """Sends the job and listens until every rank has ended, or no rank makes progress any more."""
-        self._started = job.started
-        for rank in range(self._crew.terms.size):
-            self._crew.send(rank, job)
-        self._listen()
-        self.disturbed = any(result.outcome not in ("returned", "raised") for result in self._results.values())
-        return [self._results[rank] for rank in range(self._crew.terms.size)]
-
-    def freeze(self) -> None:
-        """Stops hung ranks (SIGSTOP), so that nothing changes while the judge looks at the storage."""
-        for rank, result in self._results.items():
-            if result.outcome in ("hung", "unknown"):
-                self._signal(rank, signal.SIGSTOP)
-
-    def _signal(self, rank: int, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._crew.signal(rank, number)
-
-    # -- listening
-
-    def _listen(self) -> None:
-        clock = FairClock()
-        heard, pause = clock.now(), _QUIET
-        while self._open:
-            began = time.monotonic()
-            observed = None if self._news(pause) else self._look()
-            if observed is None:
-                heard, pause = clock.now(), _QUIET
-                self._evidence.forget()
-                continue
-            clock.tick(time.monotonic() - began)
-            state = self._evidence.add(observed, self._stopped)
-            if self._evidence.asleep():
-                heard = clock.now()
-            if state == "stuck" and self._let_go():
-                self._evidence.forget()
-                continue
-            if state == "stuck" or clock.now() - heard > self._limit:
-                self._give_up("hung" if state == "stuck" else "unknown")
-                return
-            pause = min(2 * pause, _SLOWEST) if state == "busy" else _QUIET
-
-    def _let_go(self) -> bool:
-        """If a rank has died, kills the ranks whose bodies have ended, as a launcher would. Ranks that wait for them see closed connections.
-
-        It does not matter whether a body returned or raised: a body may catch the error and return.
-
-        Returns:
-            Whether any rank was killed.
-        """
-        if not any(result.outcome == "dead" for result in self._results.values()):
-            return False
-        over = {rank for rank, result in self._results.items() if result.outcome in ("returned", "raised")} | set(self._met)
-        alive = over - self._gone
-        for rank in alive:
-            self._signal(rank, signal.SIGKILL)
-        self._gone |= alive
-        return bool(alive) and len(self._gone) < self._crew.terms.size
-
-    def _news(self, seconds: float) -> bool:
-        """Waits for a message, or for the moment to continue a stopped rank; returns whether either came."""
-        due = min((stop.until for stop in self._stopped.values()), default=math.inf)
-        ready = wait(list(self._open), max(0.0, min(seconds, due - time.monotonic())))
-        news = False
-        for connection in ready:
-            assert isinstance(connection, Connection)
-            news = not isinstance(self._receive(connection), Answer) or news
-        for rank in [rank for rank, stop in self._stopped.items() if stop.until <= time.monotonic()]:
-            del self._stopped[rank]
-            self._signal(rank, signal.SIGCONT)
-            news = True
-        return news
-
-    def _look(self) -> dict[int, tuple[Thread, ...] | None] | None:
-        """Asks every rank where its threads are; returns None if another message came meanwhile."""
-        self._looks += 1
-        held = {rank for rank in self._stopped if self._crew.stopped(rank)}
-        found: dict[int, tuple[Thread, ...] | None] = dict.fromkeys(self._open.values())
-        missing = {rank for rank in found if rank not in held}  # a rank that is about to stop may not be able to answer
-        for rank in missing:
-            self._crew.send(rank, Where(self._looks))
-        deadline = time.monotonic() + _ANSWER_LIMIT
-        while missing and time.monotonic() < deadline:
-            for connection in wait(list(self._open), max(0.0, deadline - time.monotonic())):
-                assert isinstance(connection, Connection)
-                rank, message = self._open[connection], self._receive(connection)
-                if not isinstance(message, Answer):
-                    return None
-                if message.number == self._looks:
-                    found[rank] = message.threads
-                    missing.discard(rank)
-        for rank in missing:
-            if self._crew.ended(rank):  # its socket may stay open in a process that it started
-                self._end_of(rank)
-                return None
-            if self._crew.stopped(rank):  # by another process than this one
-                self._stopped.setdefault(rank, Stopped("SIGSTOP", "an unknown line", math.inf))
-        for rank in held:
-            found[rank] = ()
-        return found
-
-    def _receive(self, connection: Connection) -> Any:
-        """Receives a message of a rank; returns None if the rank is dead."""
-        rank = self._open[connection]
-        try:
-            message = messages.receive(connection)
-        except EOFError:
-            message = None
-            self._end_of(rank)
-        else:
-            self._take(rank, connection, message)
-        return message
-
-    def _take(self, rank: int, connection: Connection, message: Any) -> None:
-        if isinstance(message, Happened):
-            if self._hear is not None:
-                self._hear(message.event)
-        elif isinstance(message, Ended):
-            self._end(connection, _result(rank, message))
-        elif isinstance(message, Ask):
-            self._crew.send(rank, Reply(None if self._answer is None else self._answer(rank, message.message)))
-        elif isinstance(message, Stopping):
-            self._stopped[rank] = Stopped(message.why, message.source, time.monotonic() + message.seconds)
-        elif isinstance(message, Meet):
-            self._met.append(rank)
-            if len(self._met) == self._crew.terms.size:
-                self._crew.send(rank, Act())
-        elif isinstance(message, Acted):
-            met, self._met = self._met, []
-            for other in met:
-                self._crew.send(other, Reply(None))
-        elif isinstance(message, Broken):
-            raise HarnessError(f"rank {rank} could not start: {message.why}")
-
-    # -- ends
-
-    def _now(self) -> float:
-        return time.monotonic() - self._started
-
-    def _end_of(self, rank: int) -> None:
-        """A process has ended: it died, or :meth:`_let_go` killed it after its body had ended."""
-        wait = self._evidence.wait(rank, self._crew.terms.size) if rank in self._gone else None
-        self._end(self._crew.connections[rank], RankResult(rank, "hung" if rank in self._gone else "dead", wait=wait, finished_at=self._now()))
-
-    def _end(self, connection: Connection, result: RankResult) -> None:
-        del self._open[connection]
-        self._stopped.pop(result.rank, None)
-        self._results[result.rank] = result
-
-    def _give_up(self, outcome: Literal["hung", "unknown"]) -> None:
-        for connection, rank in list(self._open.items()):
-            where = self._evidence.wait(rank, self._crew.terms.size) or Wait("an unknown wait", "an unknown line")
-            self._end(connection, RankResult(rank, outcome, wait=where, finished_at=self._now()))
-
-
-def _result(rank: int, ended: Ended) -> RankResult:
-    value: Any = None
-    try:
-        value = pickle.loads(ended.payload) if ended.payload is not None else None
-    except Exception as error:
-        if ended.outcome == "returned":
-            raise UsageError(f"the value that the body returned on rank {rank} cannot be unpickled: {error}") from error
-    if ended.outcome == "raised":
-        return RankResult(rank, "raised", error=value, record=ended.record, finished_at=ended.at, left=ended.left, left_open=ended.left_open)
-    if ended.payload is None:
-        raise UsageError(f"the value that the body returned on rank {rank} cannot be pickled, so it cannot be sent to this process")
-    return RankResult(rank, "returned", value=value, finished_at=ended.at, left=ended.left, left_open=ended.left_open)
