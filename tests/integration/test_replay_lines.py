@@ -43,7 +43,7 @@ engines = ["*broken_engines.py:SECRETIVE"]
 versions = ["2.13.0"]
 operations = ["save"]
 calls = ["*"]
-sites = ["*"]
+sites = ["writer.*", "reader.*", "save_planner.*", "load_planner.*", "pg.*", "fs.*"]
 effects = ["*"]
 oracles = ["agreement", "attribution", "commitment", "recovery", "course"]
 ranks = 2
@@ -56,7 +56,7 @@ replay = "none"
 coordinator = "*"
 victim = "*"
 coordinating_victim = "*"
-other = "*"
+other = "returned"
 """
 _few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
