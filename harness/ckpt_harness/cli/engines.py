@@ -30,8 +30,8 @@ def engines(reports: tuple[Path, ...], write: Path | None) -> None:
 
 
 def _print_table() -> None:
-    from rich.markup import escape
     from rich.table import Column, Table
+    from rich.text import Text
 
     from ckpt_harness.engines.names import BUILT_IN, THIRD_PARTY, find_engine, named
     from ckpt_harness.report.console import console, print_table
@@ -43,8 +43,8 @@ def _print_table() -> None:
             engine = find_engine(name)
         except UsageError as error:
             why = str(error).partition("; engines:")[0].removeprefix(f"engine {name!r} ")
-            table.add_row(name, escape(f"cannot run here: {why}"))
+            table.add_row(name, f"cannot run here: {why}")
         else:
             claims = ", ".join(sorted(capability.value for capability in engine.capabilities))
-            table.add_row(name, f"{escape(engine.about + source)}\n[dim]claims {claims}[/dim]")
+            table.add_row(name, Text.assemble(f"{engine.about}{source}\n", (f"claims {claims}", "dim")))
     print_table(console(), table)

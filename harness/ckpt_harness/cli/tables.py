@@ -18,8 +18,8 @@ def sites() -> None:
 
     A site is guarded if DCP catches an error there, and reports the error to every rank.
     """
-    from rich.markup import escape
     from rich.table import Column, Table
+    from rich.text import Text
 
     from ckpt_harness.faults.sites import SITES
     from ckpt_harness.report.console import console, print_table
@@ -28,7 +28,7 @@ def sites() -> None:
     for site in SITES.values():
         guarded = "guarded" if site.guarded else "not guarded"
         where = f"{site.phase} phase of {', '.join(site.operations)}; called by {site.callers}; {guarded}"
-        table.add_row(site.name, f"{escape(site.about)}\n[dim]{where}[/dim]")
+        table.add_row(site.name, Text.assemble(f"{site.about}\n", (where, "dim")))
     print_table(console(), table)
 
 

@@ -28,7 +28,8 @@ def _rendered(session: Session, *, colour: bool) -> str:
     from rich.console import Console
 
     text = io.StringIO()
-    console = Console(file=text, width=shutil.get_terminal_size((140, 24)).columns, force_terminal=colour, highlight=False)
+    width = shutil.get_terminal_size((140, 24)).columns
+    console = Console(file=text, width=width, force_terminal=colour, highlight=False, markup=False, emoji=False)
     for part in _parts(session):
         console.print(part)
     return text.getvalue()

@@ -15,18 +15,18 @@ _UNLIMITED = 100_000
 
 
 def console() -> Console:
-    """A console on stdout that colours only what the report colours.
+    """A console on stdout that colours only what the report colours, and takes text for text: brackets are no markup, and colons no emoji.
 
     Lines are as wide as the variable ``COLUMNS`` says, or else as the terminal. Where stdout is no terminal, lines are not wrapped.
     """
     columns = os.environ.get("COLUMNS", "")
     width = int(columns) if columns.isdecimal() and int(columns) > 0 else None
-    found = Console(highlight=False, width=width)
-    if width is None and not found.is_terminal:
-        found.width = _UNLIMITED
-    elif found.width <= 0:  # rich takes COLUMNS=0 at its word
-        found.width = 80
-    return found
+    screen = Console(highlight=False, markup=False, emoji=False, width=width)
+    if width is None and not screen.is_terminal:
+        screen.width = _UNLIMITED
+    elif screen.width <= 0:  # rich takes COLUMNS=0 at its word
+        screen.width = 80
+    return screen
 
 
 def say(console: Console, lines: Iterable[Text | str]) -> None:

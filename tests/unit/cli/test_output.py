@@ -17,6 +17,7 @@ from ckpt_harness.campaigns import sweep
 from ckpt_harness.cli import main
 from ckpt_harness.cli.console import progress_of
 from ckpt_harness.conformance import check
+from ckpt_harness.findings.page import EXAMPLE
 from ckpt_harness.report import track_record
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -89,6 +90,19 @@ def test_no_word_is_lost_or_torn(command: str, environment: str, few: None, prin
     to_paste = re.compile(r"^ *(?:again )?ckpt-harness .*$", re.MULTILINE)
     escaped = printed[command].encode(charset, "backslashreplace").decode(charset)
     assert to_paste.findall(text) == to_paste.findall(escaped)
+
+
+def test_a_title_in_brackets_is_text(tmp_path: Path) -> None:
+    """Neither markup nor an emoji, and no error; so is the path of an engine."""
+    title = "[/x] a list [of x] :sos:"
+    register = tmp_path / "known.toml"
+    register.write_text(EXAMPLE.replace("An error of the upload is raised on its own rank only", title), "utf-8")
+    assert title in CliRunner().invoke(main, ["findings", "--register", str(register)], env=WIDE).output
+    engine = tmp_path / "[/x]" / "engine.py"
+    engine.parent.mkdir(parents=True)
+    engine.write_text("from ckpt_harness.engines.filesystem import FileSystemEngine\nENGINE = FileSystemEngine('mine', 'for a test')\n", "utf-8")
+    result = CliRunner().invoke(main, ["crash", "--ranks", "1", "--model", "kill", "--jobs", "1", "--engine", f"{engine}:ENGINE"], env=WIDE)
+    assert result.output.splitlines()[0].endswith(f"engine {engine}:ENGINE, seed 0"), result.output
 
 
 def test_a_process_prints_what_its_encoding_cannot_hold_as_escapes() -> None:
