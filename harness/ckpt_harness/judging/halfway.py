@@ -1,4 +1,4 @@
-"""Halfway: had some ranks of a save begun to write, while a rank did not write undisturbed?"""
+"""Halfway: was a save interrupted after a rank had begun to write, and before every rank had written?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ _WRITE, _WRITTEN = "writer.write_data", "writer.write_data.future"
 
 
 def written_halfway(history: History, ranks: Sequence[int], operation: str) -> bool:
-    """Whether a save was interrupted while its ranks wrote.
-
-    Before that point no rank has written anything, and behind that point every rank has written everything.
+    """Whether a save was interrupted while its ranks wrote: earlier, no rank has written anything; later, every rank has written everything.
 
     Args:
         history: what happened.
@@ -35,7 +33,7 @@ def written_halfway(history: History, ranks: Sequence[int], operation: str) -> b
 
 
 def _wrote(events: Sequence[Event]) -> bool:
-    """Whether one rank has written, and no fault struck meanwhile. The writing ends when the future of the call does."""
+    """Whether one rank has written, and no fault struck while it wrote. A rank writes until the engine has waited for the future of its call."""
     writing = wrote = False
     for event in events:
         if event.kind == "fault" and (writing or event.site == _WRITTEN):
