@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ckpt_harness.cases.binding import BoundCase
+from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.look import Storage
 from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.faults.protocol import Capability, Group
@@ -37,6 +37,8 @@ def _must_recover(bound: BoundCase, expected: Forecast, group: Group) -> bool:
     if bound.case.overlap == "shared" and len(group.ranks) > 1:
         return False  # two saves at once on one process group may cross in the second try, whatever became of the first
     owed = [expectation for expectation in expected.expectations if expectation.ranks == group.ranks]
+    if any(expectation.apart and expectation.delayed >= GROUP_TIMEOUT for expectation in owed):
+        return False  # a rank may have waited at the end for one that had failed already, until the group's timeout
     return all(expectation.exact for expectation in owed) and any(expectation.ending is Ending.FAILS for expectation in owed)
 
 

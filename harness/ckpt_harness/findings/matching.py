@@ -173,7 +173,7 @@ class Comparison:
         """Whether this operation has to show the finding. If it does not, the finding is gone.
 
         It has to when the entry's faults, and no others, decided the outcome, all of them fired, and enough ranks took part. Where a fault of
-        another operation takes a rank, this operation may have ended by then.
+        another operation takes a rank, this operation may have ended by then. Damaged bytes may be harmless.
 
         Args:
             fired: (text of the fault, rank) of the faults that fired.
@@ -181,6 +181,8 @@ class Comparison:
         deciding = [acting for acting in self.deciding() if any(signature.victims([acting]) for signature in self._signatures())]
         if self.expectation.ranks in self.setting.crossed and not self.entry.crossing:
             return False  # a collective of the other save may have answered the ranks that wait
+        if self.expectation.damages:
+            return False  # damaged bytes may be harmless
         if not deciding or len(deciding) < len(self.expectation.decisive) or self.entry.sometimes or self.expectation.elsewhere:
             return False
         all_fired = all((str(acting.bound.fault), acting.rank) in fired for acting in deciding)

@@ -101,6 +101,8 @@ class _Model:
         self._operation, self._group, self._ranks = operation, group, ranks
         self._sections = Sections(bound.protocol, operation)
         self._delayed = 0.0
+        self._has_a_side = operation.startswith("async_save")  # the last section's calls are made beside the steps, while these may fail
+        self._through = set[int]()
 
     def expectation(self) -> Expectation:
         """What the operation must lead to."""
@@ -108,6 +110,7 @@ class _Model:
         owed = self._joined() if joined else replace(self._apart(), agreement=False, apart=True)
         if owed.ending is Ending.UNDETERMINED:
             owed = self._with_possible_lies(owed)
+        owed = self._with_what_is_lost_beside(owed)
         delayed = self._delayed + self._walk.unnoticed(self._operation, self._ranks)
         return replace(owed, coordinator=self._group.coordinator, delayed=delayed)
 
@@ -124,7 +127,8 @@ class _Model:
             late.update(impact.late)
             base = self._base(fired, self._sections.step(number))
             if number == self._sections.last and impact.stalled:
-                return _either_way(base, impact.stalled)  # behind the last collective no rank can be informed any more
+                # Behind the last collective no rank can be informed any more; beside the steps, a rank may be lost ahead of faults in the steps.
+                return _either_way(replace(base, must_fire=frozenset(impact.fired)) if self._has_a_side else base, impact.stalled)
             # Ahead of the first collective a rank that is in time may still come late; behind the last, no rank waits for another.
             decided = self._decide(base, impact, late if self._sections.is_guarded(number) else {})
             if decided is not None:
@@ -143,6 +147,19 @@ class _Model:
         base = self._base(whole.fired)
         return self._decide(base, whole, whole.late) or replace(base, ending=Ending.SUCCEEDS)
 
+    def _with_what_is_lost_beside(self, owed: Expectation) -> Expectation:
+        """A rank may hang or die beside the steps, whether or not a step fails, ahead of what happens in the steps or after it."""
+        ranks = tuple(rank for rank in self._ranks if rank not in self._through)
+        if not self._has_a_side or not ranks:
+            return owed
+        lost = self._follow(self._sections.last, ranks).stalled
+        if not lost:
+            return owed
+        owed = replace(owed, must_fire=frozenset())
+        if owed.ending is Ending.STALLS:
+            return owed
+        return _either_way(replace(owed, ending=Ending.UNDETERMINED, failures={}), (*owed.decisive, *lost))
+
     def _with_possible_lies(self, base: Expectation) -> Expectation:
         """An operation without a certain ending may go on to any call that deceives the engine."""
         lies = []
@@ -152,6 +169,8 @@ class _Model:
         return replace(base, possible_lies=tuple(lies), deceived=base.deceived or bool(lies))
 
     def _follow(self, number: int, ranks: tuple[int, ...], *, only_collectives: bool = False) -> Impact:
+        if number == self._sections.last:
+            self._through.update(ranks)
         impact = self._walk.section(
             self._operation, ranks, self._sections, number, self._group.coordinator, only_collectives=only_collectives
         )

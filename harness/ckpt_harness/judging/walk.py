@@ -50,6 +50,10 @@ _SENT_BY_THE_COORDINATOR = ("pg.broadcast", "pg.scatter")
 """Collectives in which the coordinator sends and the other ranks receive."""
 
 
+_GENERATORS = ("fs.create_stream",)
+"""Sites whose calls are generators by their contract, here a context manager made of one. Out of a generator Python lets no StopIteration (PEP 479)."""
+
+
 @dataclass
 class Impact:
     """What the faults of one section do.
@@ -283,7 +287,8 @@ def _apply(acting: Acting, moment: Moment, impact: Impact, coordinator: int) -> 
 def _error_of(effect: Effect, site: str, rank: int) -> ErrorRecord | None:
     """The error that an effect raises, or None."""
     if isinstance(effect, (Raise, FailFuture)):
-        return ErrorRecord.of(error_specs.injected(effect.error, site, rank))
+        error = error_specs.injected(effect.error, site, rank)
+        return ErrorRecord.of(_leaving_a_generator(error) if site in _GENERATORS else error)
     if isinstance(effect, NoSpace):
         return ErrorRecord.of(error_specs.of_system("ENOSPC"))
     if isinstance(effect, DiskError):
@@ -291,6 +296,15 @@ def _error_of(effect: Effect, site: str, rank: int) -> ErrorRecord | None:
     if isinstance(effect, _REFUSALS) or (isinstance(effect, Hang) and SITES[site].layer == "network"):
         return SOME_ERROR  # a store's client gives up at some point, with an error of its own
     return None
+
+
+def _leaving_a_generator(error: BaseException) -> BaseException:
+    """What Python makes of an error that leaves a generator."""
+    if not isinstance(error, StopIteration):
+        return error
+    replacement = RuntimeError("generator raised StopIteration")
+    replacement.__cause__ = error
+    return replacement
 
 
 def _can_be_sent(effect: Effect) -> bool:

@@ -58,6 +58,14 @@ def test_of_two_saves_at_once_neither_may_have_lost_a_rank(other: Ending, retryi
     assert not ranks_that_retry(dataclasses.replace(case, overlap="shared").bind(), expected, ends, storage)  # their collectives may cross
 
 
+@pytest.mark.parametrize(("delayed", "retrying"), [(5.0, {0, 1}), (3600.0, set())])
+def test_ranks_that_wait_for_a_failed_rank_must_not_have_timed_out(delayed: float, retrying: set[int]) -> None:
+    """Without collectives a rank waits at the end for one that has failed already, and after a timeout the group is of no more use."""
+    storage = {"save[1]": (StorageEvidence(False, ranks=(0, 1)),)}
+    expected = Forecast((Expectation("save[1]", (0, 1), Ending.FAILS, apart=True, delayed=delayed),), frozenset())
+    assert ranks_that_retry(Case(way="no_collectives").bind(), expected, _ends("raised", "raised"), storage) == retrying
+
+
 def test_a_case_without_retry_has_none() -> None:
     """Whatever happened."""
     storage = {"save[1]": (StorageEvidence(False, ranks=(0, 1)),)}

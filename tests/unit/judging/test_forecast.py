@@ -71,6 +71,14 @@ def test_what_fails_in_the_reduce_is_the_coordinators(coordinator: int) -> None:
     assert (owed.step, set(owed.failures), owed.coordinator) == ("write", {coordinator}, coordinator)
 
 
+@pytest.mark.parametrize(("site", "owed"), [("fs.create_stream", "RuntimeError"), ("fs.close", "StopIteration")])
+def test_no_stop_iteration_leaves_a_generator(site: str, owed: str) -> None:
+    """Python replaces the error where a call is a generator by its contract, so that no engine could report the error itself."""
+    trace = Trace({"save[1]": {0: (Moment("writer.write_data", 1, False), Moment(site, 1, False), Moment("writer.write_data", 1, True))}})
+    (found,) = forecast(FaultPlan.parse(f"{site}@0=raise(StopIteration)").bind(1), trace).expectations
+    assert found.failures[0].short_name == owed
+
+
 def test_all_who_fail_in_one_map_are_named() -> None:
     """Every rank's map runs, whatever happens on the others."""
     owed = _owed("writer.write_data@0=raise; save_planner.finish_plan@2=raise(ValueError)")
@@ -167,6 +175,24 @@ def test_a_stall_behind_the_last_collective_concerns_nobody_else() -> None:
     """The other ranks have received the success by then."""
     owed = _owed("state.load_state_dict@1=hang", "load[1]")
     assert (owed.ending, owed.agreement) == (Ending.UNDETERMINED, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "ending", "delayed"),
+    [
+        ("writer.write_data@0=raise; stager.synchronize_staging@1=kill", Ending.UNDETERMINED, 0),
+        ("writer.write_data@0=delay(5); stager.synchronize_staging@0=hang", Ending.UNDETERMINED, 5),
+        ("writer.write_data@0=hang; stager.synchronize_staging@1=kill", Ending.STALLS, 0),
+        ("writer.write_data@0=raise; stager.synchronize_staging@1=delay(3600)", Ending.FAILS, 3600),
+        ("writer.write_data@0=raise; stager.close@0=delay(5)", Ending.FAILS, 5),
+    ],
+)
+def test_what_an_async_save_does_beside_its_steps_strikes_if_a_step_fails_too(text: str, ending: Ending, delayed: float) -> None:
+    """A rank that is lost there may be lost ahead of the failure, so that no fault in the steps must fire."""
+    owed = _owed(text, "async_save[1]")
+    assert (owed.ending, owed.delayed) == (ending, delayed)
+    in_steps = {fault for fault, _ in owed.must_fire if fault.startswith("writer")}
+    assert bool(in_steps) == (ending is Ending.FAILS)
 
 
 @pytest.mark.parametrize(("text", "deceived"), [("writer.write_data@1=skip", True), ("writer.prepare_local_plan@1=wrong", True)])
