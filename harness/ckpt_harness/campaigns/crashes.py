@@ -103,7 +103,11 @@ class Crashes:
         )
 
     def known(self, register: Register) -> dict[Shown, str]:
-        """What readers may get that is a known finding -> its id. It is known if a finding describes it at each of its points that break a claim."""
+        """What readers may get -> id of the known finding about it. Only what findings describe at every point where it breaks a claim.
+
+        Args:
+            register: the known findings.
+        """
         known: dict[Shown, str] = {}
         for kind in self.shown:
             findings = [self._finding(register, kind, point) for point in self.points if kind in point.shown and self._matters(kind, point)]

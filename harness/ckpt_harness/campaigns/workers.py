@@ -51,7 +51,7 @@ def workers(count: int, preload: str) -> Iterator[ProcessPoolExecutor]:
 
 @contextlib.contextmanager
 def _unheard(number: signal.Signals) -> Iterator[None]:
-    """Inside the ``with`` block this thread, and every process that it starts, does not hear a signal; it comes at the end of the block.
+    """Inside the ``with`` block, a signal does not reach this thread and the processes that it starts. It reaches this thread at the end of the block.
 
     Ctrl-C reaches all processes of a terminal, and a server that imports torch would answer it with a traceback.
     """
