@@ -11,7 +11,6 @@ from ckpt_harness.cases.membership import joined
 from ckpt_harness.cases.rank_program import PREVIOUS
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines.base import Engine
-from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.worlds.simulated import SimulatedWorld
@@ -104,14 +103,14 @@ class Baselines:
     def ready(self, bound: BoundCase) -> Baseline:
         """Returns the baseline for a case that is about to run. Where an engine with retention removed it in another case, it is saved anew."""
         kind = _kind(bound)
-        if _retains(bound) and kind in self._saved and (self._saved[kind].reduced or self._saved[kind].changed):
+        if bound.may_remove_older and kind in self._saved and (self._saved[kind].reduced or self._saved[kind].changed):
             self._forget(kind)
         return self.of(bound)
 
     def take_stock(self, bound: BoundCase) -> None:
         """Notes what is left of the baseline after a case was prepared: an engine with retention may have removed it, which is no doing of the case."""
         baseline = self.of(bound)
-        if _retains(bound) and baseline.changed:
+        if bound.may_remove_older and baseline.changed:
             contents = tuple(bound.engine.fingerprint(place) for place in baseline.places)
             self._saved[_kind(bound)] = replace(baseline, contents=contents, reduced=True)
 
@@ -140,10 +139,10 @@ class Baselines:
 
     def damage(self, bound: BoundCase) -> list[Damage]:
         """Looks for damage that a case did to its baseline, group by group. A damaged baseline is saved anew for the next case."""
-        found = self.of(bound).damage()
-        if any(damage.changes for damage in found):
+        damage = self.of(bound).damage()
+        if any(of_group.changes for of_group in damage):
             self._forget(_kind(bound))
-        return found
+        return damage
 
     def close(self) -> None:
         """Removes all baselines."""
@@ -154,10 +153,6 @@ class Baselines:
         baseline = self._saved.pop(kind)
         for place in baseline.places:
             baseline.engine.discard(place)
-
-
-def _retains(bound: BoundCase) -> bool:
-    return Capability.RETENTION in bound.engine.capabilities
 
 
 def _kind(bound: BoundCase) -> Kind:

@@ -65,6 +65,11 @@ class BoundCase:
         return self.case.onto == "checkpoint"
 
     @cached_property
+    def may_remove_older(self) -> bool:
+        """Whether the engine may remove older checkpoints beside its own once its own is whole."""
+        return Capability.RETENTION in self.engine.capabilities
+
+    @cached_property
     def asks_for_less(self) -> bool:
         """Whether a load asks for less than its checkpoint holds, with a planner that does not say so. The engine may refuse it."""
         return not self.saves and self.workload.target is not None and self.case.planner != PARTIAL_LOAD

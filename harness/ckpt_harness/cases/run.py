@@ -15,7 +15,6 @@ from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.cases.read_back import ReadBack
 from ckpt_harness.cases.retry import ranks_that_retry
 from ckpt_harness.cases.workspace import Workspace
-from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.history import History
 from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
 from ckpt_harness.judging.expectation import Ending, Expectation, Forecast
@@ -119,12 +118,7 @@ class _Run:
 
     def _is_read_early(self, seen: StorageEvidence, retrying: frozenset[int]) -> bool:
         """Whether what a group left in its first try is read back before any rank tries again."""
-        return bool(retrying) if self._retains else not retrying.isdisjoint(seen.ranks)
-
-    @property
-    def _retains(self) -> bool:
-        """Whether the engine may remove older checkpoints."""
-        return Capability.RETENTION in self._scene.bound.engine.capabilities
+        return bool(retrying) if self._scene.bound.may_remove_older else not retrying.isdisjoint(seen.ranks)
 
     def look_at_the_end(self, results: Sequence[RankResult]) -> None:
         """The world is over: collects how each rank ended, and what was left behind."""
@@ -157,14 +151,14 @@ class _Run:
         wrong = {number: self._reader.retry(number, group) for number in range(len(self._storage))}
         whole = any(not texts for texts in wrong.values())
         for number, texts in wrong.items():
-            if not (whole and self._retains and self._reader.holds_nothing(number, group)):
+            if not (whole and self._scene.bound.may_remove_older and self._reader.holds_nothing(number, group)):
                 yield from texts
 
     def _damage_of_the_retry(self) -> Iterator[str]:
         """What the second try did to the baseline, and had no right to do. An engine with retention may remove it after a save that is whole."""
         bound = self._scene.bound
         whole = self._recovered(sorted(self.observer.retrying)) and not self._retry_wrong
-        retained = whole and self._retains
+        retained = whole and bound.may_remove_older
         for damage in self._baselines.damage(bound):
             for name, change in damage.changes.items():
                 if not (retained and name in damage.removed):

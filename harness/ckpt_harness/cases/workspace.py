@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 from ckpt_harness.cases.binding import BoundCase
-from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.worlds.attached import check_shared
@@ -41,7 +40,7 @@ class Workspace:
         beside its own for older checkpoints of the same job, and may remove them: with such an engine each group has a directory.
         """
         groups = range(len(bound.groups))
-        if len(groups) == 1 or Capability.RETENTION not in bound.engine.capabilities:
+        if len(groups) == 1 or not bound.may_remove_older:
             return tuple(bound.engine.place(self.root, f"{name}-{number}") for number in groups)
         roots = [self.root / f"group-{number}" for number in groups]
         for root in roots:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch.distributed.tensor import DTensor
 
 from ckpt_harness._torch import is_sharded_tensor, local_shards
 from ckpt_harness.workloads.checkpointable import stated_parts
 from ckpt_harness.workloads.context import State
-from ckpt_harness.workloads.leaves import entries
+from ckpt_harness.workloads.leaves import entries, form
 
 
 def layout(value: Any) -> str:
     """The layout of a tensor, or the class of any other value, in words.
 
     Example:
-        >>> layout(torch.zeros(2, 3, dtype=torch.float16)), layout("text")
-        ('torch.float16 (2, 3)', 'str')
+        >>> import torch
+        >>> layout(torch.zeros(2, 3, dtype=torch.float16))
+        'torch.float16 (2, 3)'
     """
-    if not isinstance(value, torch.Tensor):
-        return type(value).__name__
-    text = f"{value.dtype} {tuple(value.shape)}"
+    text = form(value)
     if is_sharded_tensor(value):
         return f"ShardedTensor {text} with shards {[(offset, tuple(shard.shape)) for offset, shard in local_shards(value)]}"
     if isinstance(value, DTensor):
@@ -44,6 +42,7 @@ def relaid(actual: State, expected: State) -> list[str]:
         For each entry with another layout, a line with both; entries that only one of the states has are left out.
 
     Example:
+        >>> import torch
         >>> relaid({"bits": torch.zeros(2, dtype=torch.float16)}, {"bits": torch.zeros(2, dtype=torch.bfloat16)})
         ['bits: torch.float16 (2,) instead of torch.bfloat16 (2,)']
     """

@@ -88,14 +88,26 @@ def difference(actual: Any, expected: Any) -> str:
         >>> written = torch.tensor([Tag(save=2, rank=0, key=1, index=0).encode()], dtype=torch.float64)
         >>> difference(torch.zeros(1, dtype=torch.float64), written)
         '1 of 1 elements, first zero instead of Tag(save=2, rank=0, key=1, index=0)'
+        >>> difference(torch.zeros(1), written)
+        'torch.float32 (1,) instead of torch.float64 (1,)'
     """
     if not isinstance(expected, torch.Tensor):
         return "" if actual == expected else f"{actual!r} instead of {expected!r}"
     if not isinstance(actual, torch.Tensor) or actual.shape != expected.shape or actual.dtype != expected.dtype:
-        return f"{type(actual).__name__} {getattr(actual, 'shape', '')} instead of {tuple(expected.shape)}"
+        return f"{form(actual)} instead of {form(expected)}"
     if torch.equal(actual, expected):
         return ""
     return _elements(actual, expected)
+
+
+def form(value: Any) -> str:
+    """The dtype and shape of a tensor, or the class of any other value, in words.
+
+    Example:
+        >>> form(torch.zeros(2, 3, dtype=torch.float16)), form("text")
+        ('torch.float16 (2, 3)', 'str')
+    """
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
 
 
 def _elements(actual: torch.Tensor, expected: torch.Tensor) -> str:

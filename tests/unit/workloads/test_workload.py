@@ -54,9 +54,9 @@ def test_a_mismatch_is_described() -> None:
     tensor[1] = 0.0
     assert "first zero instead of" in shown()
     state["replicated"] = tensor[:3]
-    assert "instead of (5,)" in shown()
+    assert "instead of torch.float64 (5,)" in shown()
     state["replicated"] = tensor.to(torch.float32)
-    assert "Tensor" in shown()
+    assert "torch.float32 (5,) instead of torch.float64 (5,)" in shown()
     state["replicated"] = None
     assert "NoneType" in shown()
 
