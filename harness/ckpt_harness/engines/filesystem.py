@@ -23,9 +23,14 @@ class FileSystemEngine(DcpCalls):
         usual: see :class:`ckpt_harness.engines.base.Engine`.
         lacks: capabilities of DCP that the engine does not claim.
         writer_options: options of ``FileSystemWriter``.
+
+    Attributes:
+        kin: name of the built-in engine whose known findings count for this engine too, since its storage derives from the storage of that engine;
+            "" if there is none.
     """
 
     capabilities: frozenset[Capability] = DCP_CAPABILITIES
+    kin: str = ""
 
     def __init__(
         self, name: str, about: str, *, usual: Mapping[str, str] | None = None, lacks: frozenset[Capability] = frozenset(), **writer_options: Any
