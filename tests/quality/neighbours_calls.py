@@ -202,6 +202,19 @@ CALLS = (
         "attribution",
     ),
     Neighbour(
+        "DCP-013",
+        "without collectives, damaged bytes become an error that says nothing of them",
+        (
+            Edit(
+                LOAD,
+                "read_data()\n    distW.barrier()",
+                "try:\n        read_data()\n    except Exception:\n        raise RuntimeError('the load failed')\n    distW.barrier()",
+            ),
+        ),
+        "replay 'fs.read@1#2=zerofill' --op load --ranks 2 --way no_collectives",
+        "agreement",
+    ),
+    Neighbour(
         "DCP-014",
         "with plan caching, a failed write loses the plan that the retry needs",
         (

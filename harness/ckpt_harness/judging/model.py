@@ -101,16 +101,16 @@ class _Model:
         self._operation, self._group, self._ranks = operation, group, ranks
         self._sections = Sections(bound.protocol, operation)
         self._delayed = 0.0
-        self._has_a_side = operation.startswith("async_save")  # the last section's calls are made beside the steps, while these may fail
-        self._through = set[int]()
+        self._works_beside = operation.startswith("async_save")  # the calls of the last section are made beside the steps
+        self._followed_beside = set[int]()
 
     def expectation(self) -> Expectation:
         """What the operation must lead to."""
         joined = self._bound.protocol.collectives or len(self._ranks) == 1
         owed = self._joined() if joined else replace(self._apart(), agreement=False, apart=True)
+        owed = self._with_what_is_lost_beside(owed)
         if owed.ending is Ending.UNDETERMINED:
             owed = self._with_possible_lies(owed)
-        owed = self._with_what_is_lost_beside(owed)
         delayed = self._delayed + self._walk.unnoticed(self._operation, self._ranks)
         return replace(owed, coordinator=self._group.coordinator, delayed=delayed)
 
@@ -128,7 +128,7 @@ class _Model:
             base = self._base(fired, self._sections.step(number))
             if number == self._sections.last and impact.stalled:
                 # Behind the last collective no rank can be informed any more; beside the steps, a rank may be lost ahead of faults in the steps.
-                return _either_way(replace(base, must_fire=frozenset(impact.fired)) if self._has_a_side else base, impact.stalled)
+                return _either_way(replace(base, must_fire=frozenset(impact.fired)) if self._works_beside else base, impact.stalled)
             # Ahead of the first collective a rank that is in time may still come late; behind the last, no rank waits for another.
             decided = self._decide(base, impact, late if self._sections.is_guarded(number) else {})
             if decided is not None:
@@ -149,8 +149,8 @@ class _Model:
 
     def _with_what_is_lost_beside(self, owed: Expectation) -> Expectation:
         """A rank may hang or die beside the steps, whether or not a step fails, ahead of what happens in the steps or after it."""
-        ranks = tuple(rank for rank in self._ranks if rank not in self._through)
-        if not self._has_a_side or not ranks:
+        ranks = tuple(rank for rank in self._ranks if rank not in self._followed_beside)
+        if not self._works_beside or not ranks:
             return owed
         lost = self._follow(self._sections.last, ranks).stalled
         if not lost:
@@ -170,7 +170,7 @@ class _Model:
 
     def _follow(self, number: int, ranks: tuple[int, ...], *, only_collectives: bool = False) -> Impact:
         if number == self._sections.last:
-            self._through.update(ranks)
+            self._followed_beside.update(ranks)
         impact = self._walk.section(
             self._operation, ranks, self._sections, number, self._group.coordinator, only_collectives=only_collectives
         )

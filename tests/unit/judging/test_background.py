@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ckpt_harness.faults.plan import FaultPlan
-from ckpt_harness.history import ErrorRecord
+from ckpt_harness.history import ErrorRecord, Event, History
 from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
 from ckpt_harness.judging.expectation import Acting, Ending, Expectation, Forecast
 from ckpt_harness.judging.oracles import ORACLES
@@ -48,6 +48,17 @@ def _evidence(expectation: Expectation, *outcomes: Outcome, **more: object) -> E
 def test_a_future_completes_and_says_the_truth(expectation: Expectation, outcome: Outcome, futures: dict[str, Outcome], verdict: Verdict) -> None:
     """The staging future fails exactly on the rank whose staging failed; the upload future reports what its waiter saw."""
     assert _verdict("futures", _evidence(expectation, RETURNED, outcome, futures={NAME: {1: futures}})) is verdict
+
+
+@pytest.mark.parametrize(
+    ("rank", "effect", "verdict"),
+    [(1, "failfuture(wait,MemoryError)", Verdict.HOLDS), (1, "delay", Verdict.VIOLATED), (0, "failfuture(wait,MemoryError)", Verdict.VIOLATED)],
+)
+def test_beside_a_stall_staging_may_have_failed(rank: int, effect: str, verdict: Verdict) -> None:
+    """The stall alone decides, so the history says whether the staging of the rank failed."""
+    struck = History([Event(0.0, rank, "fault", NAME, "stager.stage.future", 1, f"stager.stage.future@{rank}={effect}")])
+    evidence = _evidence(STALLS, RETURNED, RAISED, futures={NAME: {1: {"upload": RAISED, "staging": RAISED}}}, history=struck)
+    assert _verdict("futures", evidence) is verdict
 
 
 def test_where_no_future_was_returned_nothing_is_judged() -> None:

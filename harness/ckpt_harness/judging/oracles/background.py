@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ckpt_harness.faults.effects import FailFuture, Raise
+from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.expectation import Expectation
 from ckpt_harness.judging.oracles.base import judged, judged_place
@@ -20,7 +22,7 @@ def futures(evidence: Evidence) -> Iterator[Judgement]:
         reasons = []
         for rank in expectation.ranks:
             for name, reported in by_rank.get(rank, {}).items():
-                wrong = _wrong_upload(reported, outcomes.get(rank)) if name == "upload" else _wrong_staging(reported, rank, expectation)
+                wrong = _wrong_upload(reported, outcomes.get(rank)) if name == "upload" else _wrong_staging(reported, rank, expectation, evidence)
                 if reported.kind == "hung":
                     wrong = "never completes" if expectation.exact else ""
                 if wrong:
@@ -35,14 +37,21 @@ def _wrong_upload(reported: Outcome, waiter: Outcome | None) -> str:
     return f"reports: {reported}; the rank that waited for it: {waiter}"
 
 
-def _wrong_staging(reported: Outcome, rank: int, expectation: Expectation) -> str:
+def _wrong_staging(reported: Outcome, rank: int, expectation: Expectation, evidence: Evidence) -> str:
     """What is wrong with a staging's future: it must fail exactly where staging failed."""
     failed = [acting for acting in expectation.decisive if acting.rank == rank and acting.bound.fault.site.startswith("stager.stage")]
     if reported.kind == "returned" and any(acting.error is not None for acting in failed):
         return f"reports success, although staging failed with {failed[0].error}"
-    if reported.kind == "raised" and not failed:
+    if reported.kind == "raised" and not failed and not _has_failed(rank, expectation.operation, evidence):
         return f"reports: {reported}; but staging did not fail"
     return ""
+
+
+def _has_failed(rank: int, operation: str, evidence: Evidence) -> bool:
+    """Whether a fault made the staging of an operation fail on a rank. Beside a stall such a fault decides nothing, and staging fails all the same."""
+    struck = [event for event in evidence.history.of_kind("fault") if event.rank == rank and event.operation == operation]
+    faults = [FaultPlan.parse(event.detail).faults[0] for event in struck if event.site.startswith("stager.stage")]
+    return any(isinstance(fault.effect, (Raise, FailFuture)) for fault in faults)
 
 
 def isolation(evidence: Evidence) -> Iterator[Judgement]:
