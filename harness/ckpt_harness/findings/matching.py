@@ -7,7 +7,7 @@ role ended, and where they wait). Any other signature is new, so that nothing hi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import FaultPlan
@@ -115,8 +115,12 @@ class Comparison:
         """The decisive faults that the entry is about: faults in the operation, and faults in another operation that take a rank from this operation."""
         if not self.applies():
             return []
-        candidates = (*self.expectation.decisive, *self.expectation.elsewhere)
+        candidates = (*self.expectation.decisive, *map(self._here, self.expectation.elsewhere))
         return [acting for acting in candidates if self._is_about(acting.bound.fault, acting.where)]
+
+    def _here(self, acting: Acting) -> Acting:
+        """What a fault of another operation is to this one: it takes the rank wherever the rank is. An interrupted save loses it while ranks write."""
+        return replace(acting, within="writer.write_data") if self.entry.halfway else acting
 
     def _is_about(self, fault: Fault, where: str | None) -> bool:
         """Whether the entry describes the fault: at the fault's own site or, for a site below the storage, at the storage call around it.

@@ -307,3 +307,18 @@ def test_any_result_of_a_known_fault_together_with_others_is_known(plan, operati
         result = rig.run(Case(FaultPlan.parse(plan), operation, ranks=3))
     assert result.known
     assert result.verdict is Verdict.HOLDS
+
+
+@pytest.mark.parametrize(("began", "known"), [(True, "T-1"), (False, None)])
+def test_a_rank_lost_in_another_save_interrupts_this_one_where_it_is(began: bool, known: str | None) -> None:
+    """The site of the fault says where the other save was. Of this one the history says whether it was being written."""
+    plan = "async_save[2]/writer.prepare_global_plan@0=kill"
+    dies = Signature(dict.fromkeys(("victim", "other"), ("dead", "raised *")), sites=("writer.write_data",))
+    register = Register([entry(operations=("async_save",), sites=("writer.*",), effects=("kill",), halfway=True, signatures=(dies,))])
+    saves = ["async_save[1]", "async_save[2]"]
+    bound = FaultPlan.parse(plan).bind(2)
+    owed = forecast(bound, Trace.nominal(saves, bound.groups, DCP))
+    ends = {0: Outcome("dead"), 1: raised(RuntimeError("closed"))}
+    calls = [Event(0.0, 1, "enter", saves[0], "writer.write_data", 1)] if began else []
+    seen = Evidence(owed, dict.fromkeys(saves, ends), history=History(calls))
+    assert _known(register, seen, replace(BOUNDED, operation=saves[0])) == known
