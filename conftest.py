@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,16 @@ def pytest_configure() -> None:
         from ckpt_harness.campaigns import workers
 
         workers.stay_on_one_processor(int(worker.removeprefix("gw")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Lets workers that have no test left take those of others: tests that take long lie side by side. Another ``--dist`` than the default stays."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def _torch_state() -> dict[str, object]:
