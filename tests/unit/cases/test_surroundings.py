@@ -21,8 +21,9 @@ def _read_absurd() -> None:
             pickle.loads(ABSURD)
 
 
-def test_a_damaged_pickle_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_pickle_prints_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Python prints a SystemError where a bytearray cannot be allocated, besides raising a MemoryError."""
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     _read_absurd()
     assert "deallocated bytearray" in capsys.readouterr().err, "this Python prints nothing: the hook is no longer needed"
     with silenced():
@@ -30,10 +31,16 @@ def test_a_damaged_pickle_prints_nothing(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == ""
 
 
-def test_other_errors_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Inside the block as outside; the hook of before is back afterwards."""
-    before = sys.excepthook
+def test_other_errors_reach_the_hook_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside the block as outside; afterwards it is the hook again."""
+    seen: list[tuple[object, ...]] = []
+
+    def hook(*error: object) -> None:
+        seen.append(error)
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    another = SystemError("another")
     with silenced():
-        sys.excepthook(SystemError, SystemError("another"), None)
-    assert capsys.readouterr().err == "SystemError: another\n"
-    assert sys.excepthook is before
+        sys.excepthook(SystemError, another, None)
+    assert seen == [(SystemError, another, None)]
+    assert sys.excepthook is hook
