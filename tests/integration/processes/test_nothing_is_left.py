@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import select
@@ -14,16 +13,12 @@ from pathlib import Path
 
 import bodies
 import pytest
+from tests import own_descriptors
 
 from ckpt_harness.worlds.processes import Crews, ProcessWorld
 
 LIMIT = 20_000
 """Milliseconds for the kernel and the forkserver to end what is left; a second or two on an idle machine."""
-
-
-def descriptors() -> int:
-    gc.collect()
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def ranks_of(server: int) -> set[int]:
@@ -34,7 +29,7 @@ def ranks_of(server: int) -> set[int]:
 def taken(crews: Crews) -> tuple[int, ...]:
     """Descriptors, ranks, files and threads."""
     server = crews.server()
-    return descriptors(), len(ranks_of(server.pid)), len(list(Path(server.directory).iterdir())), threading.active_count()
+    return own_descriptors.count(), len(ranks_of(server.pid)), len(list(Path(server.directory).iterdir())), threading.active_count()
 
 
 def test_hangs_kills_and_stops_leave_no_process_descriptor_or_file() -> None:
@@ -55,7 +50,7 @@ def test_hangs_kills_and_stops_leave_no_process_descriptor_or_file() -> None:
 
 def test_closing_ends_everything() -> None:
     """The server, its ranks and its directory."""
-    before = descriptors()
+    before = own_descriptors.count()
     with Crews() as crews:
         ProcessWorld(2, crews=crews).run(bodies.barrier)
         server, directory = crews.server().pid, crews.server().directory
@@ -63,7 +58,7 @@ def test_closing_ends_everything() -> None:
         assert len(ranks) == 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in (server, *ranks))
     assert not Path(directory).exists()
-    assert descriptors() == before
+    assert own_descriptors.count() == before
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)

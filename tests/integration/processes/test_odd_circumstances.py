@@ -16,6 +16,7 @@ from typing import Any
 
 import bodies
 import pytest
+from tests import own_descriptors
 
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
@@ -156,11 +157,11 @@ def test_a_server_that_cannot_be_started_leaves_nothing(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    open_before = own_descriptors.count()
     with Crews() as crews, pytest.raises(OSError, match="no more processes"):
         crews.server()
     assert list(tmp_path.iterdir()) == []
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+    assert own_descriptors.count() == open_before
 
 
 def test_a_delay_within_the_timeout_is_never_called_a_hang_on_a_loaded_machine(crews: Crews) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from tests import own_descriptors
 
 from ckpt_harness import runtime
 from ckpt_harness.errors import HarnessError, UsageError
@@ -29,19 +30,15 @@ def hang_one() -> None:
         dist.barrier()
 
 
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def test_a_hundred_deadlocked_worlds_leak_nothing() -> None:
     """Threads, descriptors and hooks are what they were."""
     SimulatedWorld(4).run(hang_one)
     gc.collect()
-    before = (threading.active_count(), descriptors(), sys.excepthook)
+    before = (threading.active_count(), own_descriptors.count(), sys.excepthook)
     for seed in range(100):
         results = SimulatedWorld(4, seed=seed).run(hang_one)
         assert [result.outcome for result in results] == ["hung", "returned", "hung", "hung"]
-    assert (threading.active_count(), descriptors(), sys.excepthook) == before
+    assert (threading.active_count(), own_descriptors.count(), sys.excepthook) == before
 
 
 def test_worlds_are_freed() -> None:
