@@ -193,6 +193,9 @@ class _Model:
             return self._unclear(base, impact)
         arrivals = [late.get(rank, 0) for rank in self._ranks]
         wait = max(arrivals, default=0) - min(arrivals, default=0)
+        behind = {rank for rank, seconds in late.items() if seconds - min(arrivals) > self._timeout * (1 - _NEAR)}
+        if behind and behind <= impact.late_receivers and not impact.stalled:
+            return _either_way(base, impact.delays)  # ranks that are in time receive, and do not wait for each other
         if impact.stalled or wait > self._timeout * (1 + _NEAR):
             return replace(base, ending=Ending.STALLS, decisive=(*impact.stalled, *impact.delays))
         if wait > self._timeout * (1 - _NEAR):

@@ -67,6 +67,7 @@ class Impact:
         late: rank -> seconds by which the rank comes late to the collectives of the section.
         delays: the faults that made ranks late.
         lost_in_collective: whether a fault strikes a collective: its peers may or may not have been informed.
+        late_receivers: ranks that come late to the last collective, in which they only receive. Other ranks need not wait for them there.
         answered: whether a call fails that fails without faults too, only differently. The engine may take the error for the same answer.
     """
 
@@ -78,6 +79,7 @@ class Impact:
     late: Counter[int] = field(default_factory=Counter)
     delays: list[Acting] = field(default_factory=list)
     lost_in_collective: bool = False
+    late_receivers: set[int] = field(default_factory=set)
     answered: bool = False
 
     def add(self, other: Impact) -> None:
@@ -90,6 +92,7 @@ class Impact:
         self.late.update(other.late)
         self.delays += other.delays
         self.lost_in_collective |= other.lost_in_collective
+        self.late_receivers |= other.late_receivers
         self.answered |= other.answered
 
     def due(self) -> set[tuple[str, int]]:
@@ -221,8 +224,15 @@ class Walk:
         struck = self._occurrences.fault_at(operation, rank, moment)
         passes = struck is None or self._applies(struck, operation, rank, moment, impact, coordinator)
         if passes and _is_collective(moment) and not moment.after:
+            if self._late.get((operation, rank)) and self._only_receives_at_last(operation, rank, moment, coordinator):
+                impact.late_receivers.add(rank)
             self._meet(operation, rank, impact)
         return passes
+
+    def _only_receives_at_last(self, operation: str, rank: int, moment: Moment, coordinator: int) -> bool:
+        """Whether a collective is the last of its rank in the operation, and the coordinator sends what the rank receives there."""
+        last = [other for other in self._trace.moments[operation][rank] if _is_collective(other) and not other.after][-1]
+        return moment == last and rank != coordinator and moment.site in _SENT_BY_THE_COORDINATOR
 
     def _applies(self, struck: BoundFault, operation: str, rank: int, moment: Moment, impact: Impact, coordinator: int) -> bool:
         """Applies a fault at a moment; False if the rank gets no further."""
