@@ -60,6 +60,13 @@ class Runtime(Protocol):
     def adopt(self, future: Future[Any]) -> None:
         """Declares that only ranks of the world can complete ``future``, and nothing outside of it."""
 
+    def expect(self, future: Any) -> None:
+        """Declares that an operation of the calling rank completes ``future``: while a thread of that rank waits for the world, so does the future.
+
+        Args:
+            future: a future of ``concurrent.futures`` or of torch; one of another type is left alone.
+        """
+
 
 class RealRuntime:
     """The services of a real process."""
@@ -109,6 +116,9 @@ class RealRuntime:
 
     def adopt(self, future: Future[Any]) -> None:
         """Does nothing: a real wait needs no scheduler."""
+
+    def expect(self, future: Any) -> None:
+        """Does nothing, for the same reason."""
 
 
 def _default_group() -> Any:

@@ -1,4 +1,4 @@
-"""Planted bugs: missing fsyncs, wrong order of file operations, missing checks. Each bug is an edit of ``atomic_storage.py``.
+"""Planted bugs: missing fsyncs, wrong order of file operations, missing checks, errors that are swallowed. Each bug is an edit of ``atomic_storage.py``.
 
 ``CRASH_BUGS`` show only after a crash; the search over all crash points finds them. ``BUGS`` show in a sweep; oracles find them.
 """
@@ -211,6 +211,31 @@ _LOOP = """while left:
 
 BUGS = (
     Bug("a short write is taken for a complete write", ("commitment",), (Edit(f"{WRITER}.store", _LOOP, "stream.write(left)"),), _saves()),
+    Bug(
+        "a short write of the commit file is taken for a complete write",
+        ("commitment",),
+        (
+            Edit(
+                f"{WRITER}.finish",
+                "self.store(temporary, content + hashlib.sha256(content).digest())",
+                'with self.fs.create_stream(temporary, "xb") as stream:\n    stream.write(content + hashlib.sha256(content).digest())\n'
+                "    stream.flush()\n    os.fsync(stream.fileno())",
+            ),
+        ),
+        _saves(),
+    ),
+    Bug(
+        "a StopIteration of the planner ends the loop over the items",
+        ("attribution", "commitment"),
+        (
+            Edit(
+                f"{WRITER}.write_data",
+                "for item in plan.items:\n    data = serialized(item, planner.resolve_data(item))",
+                "for item, found in zip(plan.items, map(planner.resolve_data, plan.items)):\n    data = serialized(item, found)",
+            ),
+        ),
+        Sweep(("save",), (2,), engine=ATOMIC),
+    ),
     Bug(
         "the tail of a file is never written",
         ("commitment",),

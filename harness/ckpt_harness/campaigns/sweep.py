@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ckpt_harness.campaigns.fault_space import Cell, Coverage, space
-from ckpt_harness.campaigns.swept_faults import fault_at, other_effects, pairs, plain_error
+from ckpt_harness.campaigns.swept_faults import fault_at, mistakable, other_effects, pairs, plain_error
 from ckpt_harness.cases.case import Case, Onto, WorldName
 from ckpt_harness.cases.fallback import placed
 from ckpt_harness.cases.rig import Rig
@@ -36,7 +36,8 @@ class Sweep:
         engine: name of the engine.
         workload: name of the workload.
         seed: seed of the order in which simulated ranks run.
-        zoo: try each special error at one cell of each site and role (``sample``), or at every cell (``full``).
+        zoo: try each special error at one cell of each site and role (``sample``), or at every cell (``full``). At sites of files and objects, the
+            role is that of the rank and that of the file.
         pairs: run all pairs of plain errors, instead of single faults.
         world: what runs the ranks.
         way: how ranks are grouped for the call, by name.
@@ -124,23 +125,33 @@ class Sweep:
             yield replace(ground, plan=FaultPlan((fault_at(ground, cell, plain),)))
             # "For ever" differs from "once" only while the operation lasts, so the retry would show the same again.
             yield replace(ground, plan=FaultPlan((fault_at(ground, cell, plain, times=None),)), retry=False)
-        for cell in cells if self.zoo == "full" else self._sample(cells, ground):
+        chosen = cells if self.zoo == "full" else self._in_turn(cells, ground)
+        for cell in chosen if self.zoo == "full" else _first_of_each_role(chosen, ground):
             for effect, after in other_effects(SITES[cell.site], ground.world):
                 yield replace(ground, plan=FaultPlan((fault_at(ground, cell, effect, after=after),)))
+        for cell, effect in mistakable(chosen, everywhere=self.zoo == "full"):
+            yield replace(ground, plan=FaultPlan((fault_at(ground, cell, effect),)))
 
-    def _sample(self, cells: Sequence[Cell], ground: Case) -> Iterator[Cell]:
-        """The first cell of each site on the coordinator and on another rank; with one coordinator only, which differs from site to site."""
+    def _in_turn(self, cells: Sequence[Cell], ground: Case) -> list[Cell]:
+        """The cells of the sites that are sampled with the coordinator of ``ground``: each site with one coordinator, which differs from site to site."""
         turns = [other.coordinator for other in self.grounds() if (other.operation, other.ranks) == (ground.operation, ground.ranks)]
-        coordinators = {group.coordinator for group in ground.groups()}
         numbers = {site: number for number, site in enumerate(SITES)}
-        seen: set[tuple[str, bool]] = set()
-        for cell in cells:
-            # DCP calls a Stateful with coordinator 0 only.
-            turn = 0 if cell.site.startswith("state.") else numbers[cell.site] % len(turns)
-            role = (cell.site, cell.rank in coordinators)
-            if turns[turn] == ground.coordinator and role not in seen:
-                seen.add(role)
-                yield cell
+
+        def turn(site: str) -> int:
+            return 0 if site.startswith("state.") else numbers[site] % len(turns)  # DCP calls a Stateful with coordinator 0 only
+
+        return [cell for cell in cells if turns[turn(cell.site)] == ground.coordinator]
+
+
+def _first_of_each_role(cells: Sequence[Cell], ground: Case) -> Iterator[Cell]:
+    """The first cell of each site on the coordinator and on another rank and, at sites of files and objects, for each role of the file."""
+    coordinators = {group.coordinator for group in ground.groups()}
+    seen: set[tuple[str, bool, str]] = set()
+    for cell in cells:
+        role = (cell.site, cell.rank in coordinators, cell.file_role)
+        if role not in seen:
+            seen.add(role)
+            yield cell
 
 
 def _of_other_workloads(ground: Case) -> Iterator[Case]:

@@ -91,6 +91,24 @@ def other_effects(site: Site, world: WorldName) -> Iterator[tuple[Effect, bool]]
             yield effect, False
 
 
+def mistakable(cells: Sequence[Cell], *, everywhere: bool) -> Iterator[tuple[Cell, Effect]]:
+    """The errors that code on the way may mistake for something else, at the calls of an engine. Collectives are left out: they raise errors of their own.
+
+    Args:
+        cells: the fault space.
+        everywhere: whether to try each error at every cell. Otherwise, each site has each error once, and the errors are spread over the cells of the site.
+    """
+    of_sites: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if SITES[cell.site].layer == "calls" and SITES[cell.site].side != "pg":
+            of_sites.setdefault(cell.site, []).append(cell)
+    for site, calls in of_sites.items():
+        for number, error in enumerate(zoo.MISTAKABLE):
+            effect = plain_error(SITES[site], error)
+            for cell in calls if everywhere else [calls[number * len(calls) // len(zoo.MISTAKABLE)]]:
+                yield cell, effect
+
+
 def _of_disks() -> Iterator[tuple[Effect, bool]]:
     yield DiskError("ENOSPC"), False
     yield DiskError(), True

@@ -28,14 +28,12 @@ from ckpt_harness.injection.storage import FaultyStorageWriter
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import RealRuntime, current
 from ckpt_harness.workloads.context import State
-from ckpt_harness.worlds.fair_clock import FairClock
+from ckpt_harness.worlds.fair_clock import SLICE, FairClock
 
 LATER = 4
 """Number of the save whose values stand for what training writes into the state once it is staged."""
 PATIENCE = 10.0
 """Seconds of the world's time, after an upload has ended, within which the other futures of the save must complete."""
-_HARMLESS = 1.0
-"""Seconds of :data:`PATIENCE` that a busy machine may withhold without making the wait too short."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,7 @@ def _begin(bound: BoundCase, member: Member, injector: Injector, target: Target,
         return save
     finally:
         _view.reset(token)
+    current().expect(save.saving.upload)
     if save.saving.staging is not None:
         current().adopt(save.saving.staging)  # the engine completes this future by hand, so the world must learn of it
     _train_on(plain, bound, member, save.saving)
@@ -197,12 +196,10 @@ def _completes(future: Future[Any]) -> bool:
 
 
 def _wait_in_real_time(future: Future[Any]) -> None:
-    """Waits for a future for :data:`PATIENCE`, and again as long as a busy machine kept this process from running meanwhile."""
+    """Waits for a future for :data:`PATIENCE`. Seconds in which a busy machine kept this process from running do not count, so far as its clock allows."""
     clock = FairClock()
     clock.tick()
-    while not future.done():
-        before = clock.lost
-        concurrent.futures.wait([future], PATIENCE)
-        clock.tick()
-        if clock.lost - before < _HARMLESS:
-            return
+    end = clock.now() + PATIENCE
+    while not future.done() and clock.now() < end:
+        concurrent.futures.wait([future], SLICE)
+        clock.tick(SLICE)

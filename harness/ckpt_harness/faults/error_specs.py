@@ -66,6 +66,10 @@ ZOO: dict[str, tuple[str, Callable[[str], BaseException]]] = {
 SWEPT: tuple[str, ...] = ("OSError:ENOSPC", "TimeoutError", "SystemExit", "KeyboardInterrupt", *ZOO)
 """Errors that a sweep tries beside a plain error: errors with a meaning to the code that they pass through, and errors that are hard to send."""
 
+MISTAKABLE: tuple[str, ...] = ("StopIteration", "queue.Empty", "KeyError", "EOFError", "AttributeError", "FileNotFoundError")
+"""Errors that code on the way may mistake for something else, so that they never arrive: the end of an iterator, of a queue, of a dictionary's keys or of a
+file; an object without the attribute; a checkpoint that does not exist. A sweep tries each once at every site."""
+
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+\Z")
 
 

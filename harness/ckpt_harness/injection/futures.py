@@ -31,6 +31,7 @@ def faulty_future(faults: Injector, site_name: str, inner: Any) -> Any:
         inner: the future that the method returned.
     """
     arrival = _arrive(faults, site_name)
+    runtime.current().expect(inner)
     if arrival.fault is None:
         return inner
     if not _is_of_torch(inner):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ckpt_harness.faults.effects import EFFECTS
-from ckpt_harness.faults.error_specs import SWEPT, ZOO
+from ckpt_harness.faults.error_specs import MISTAKABLE, SWEPT, ZOO
 from ckpt_harness.faults.sites import PHASES, PRINCIPAL, SITES
 from ckpt_harness.faults.text import FORM
 
@@ -74,12 +74,13 @@ def _effects() -> str:
 
 
 def _errors() -> str:
-    builtins = ", ".join(f"`{error}`" for error in SWEPT if error not in ZOO and ":" not in error)
+    names = [f"`{error}`" for error in (*SWEPT, *MISTAKABLE) if error not in ZOO and ":" not in error]
+    builtins = ", ".join(name for name in names if "." not in name)
     rows = [
         ("`InjectedFault`", "the plain error; pickles and unpickles", "yes"),
         ("`ValueError`, ...", "any builtin exception that takes a message", builtins),
         ("`OSError:ENOSPC`, ...", "an `OSError` with an errno", "`OSError:ENOSPC`"),
-        ("`mypackage.errors.SlowDown`", "a class of yours, by dotted path; made with one message", "no"),
+        ("`mypackage.errors.SlowDown`", "a class of yours, by dotted path; made with one message", ", ".join(name for name in names if "." in name)),
         *((f"`{name}`", about, "yes" if name in SWEPT else "no") for name, (about, _) in ZOO.items()),
     ]
     return _table(("error", "what is special", "swept"), rows)

@@ -26,7 +26,7 @@ from ckpt_harness.faults.effects import (
     Truncate,
     WrongResult,
 )
-from ckpt_harness.faults.error_specs import ZOO
+from ckpt_harness.faults.error_specs import MISTAKABLE, ZOO
 from ckpt_harness.faults.sites import Site, find_site
 
 ERRORS: tuple[str, ...] = (
@@ -35,11 +35,9 @@ ERRORS: tuple[str, ...] = (
     "OSError:ENOSPC",
     "ValueError",
     "RuntimeError",
-    "KeyError",
     "TimeoutError",
-    "AttributeError",
-    "StopIteration",
     "MemoryError",
+    *MISTAKABLE,
     "SystemExit",
     "KeyboardInterrupt",
     *ZOO,

@@ -17,6 +17,9 @@ from pathlib import Path
 SLICE = 0.5
 """Seconds between two calls of :meth:`FairClock.tick`, at most. Threads that are starved one after the other are noticed only where ticks separate them."""
 
+SLOWEST = 20
+"""The clock runs at least at this fraction of the machine's speed (1/20), so that every limit ends some day, however busy the machine is."""
+
 _real_monotonic = time.monotonic  # a simulated world replaces the functions of the module while it runs
 
 
@@ -58,7 +61,7 @@ class FairClock:
         now, waits, before = self._monotonic(), self._waited(), self._before
         if before is not None:
             most = max((seconds - before.get(thread, 0.0) for thread, seconds in waits.items()), default=0.0)
-            self.lost += min(max(most, 0.0), now - self._then, longest)
+            self.lost += min(max(most, 0.0), (now - self._then) * (1 - 1 / SLOWEST), longest)
         self._then, self._before = now, waits
 
 

@@ -14,6 +14,7 @@ import torch.distributed as dist
 
 from ckpt_harness.faults import error_specs as zoo
 from ckpt_harness.runtime import current
+from ckpt_harness.worlds.processes.rank import here
 
 
 def who() -> tuple[int, int]:
@@ -47,6 +48,14 @@ def late(seconds: float) -> int:
     """Rank 0 is late for a barrier."""
     if current().rank() == 0:
         current().sleep(seconds)
+    return barrier()
+
+
+def poll() -> int:
+    """Rank 0 asks again and again, and never comes to the barrier."""
+    while current().rank() == 0:
+        here().ask("now?")
+        threading.Event().wait(0.05)
     return barrier()
 
 

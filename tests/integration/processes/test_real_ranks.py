@@ -109,6 +109,14 @@ def test_a_wait_for_something_outside_is_never_called_a_hang(world: Make) -> Non
     assert str(results[0].wait).startswith("something outside (thread 'MainThread') at bodies.py:")
 
 
+def test_a_rank_that_reports_for_ever_is_given_up(world: Make) -> None:
+    """Its reports are no end; each rank says where it is at that moment."""
+    results = world(2, external_limit=0.1).run(bodies.poll)
+    assert outcomes(results) == ["unknown", "unknown"]
+    assert "bodies.py:" in str(results[0].wait)
+    assert str(results[1].wait).startswith("barrier, waiting for rank 0, at bodies.py:")
+
+
 # -- death
 
 

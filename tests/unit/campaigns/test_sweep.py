@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from ckpt_harness.campaigns.fault_space import Cell, space
+from ckpt_harness.campaigns.fault_space import Cell, space, with_file_roles
 from ckpt_harness.campaigns.run_cases import run_all
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.effects import DiskError
+from ckpt_harness.faults.error_specs import MISTAKABLE
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import SITES, OperationKind
+from ckpt_harness.judging.trace import Moment
 from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -91,6 +95,49 @@ def test_every_cell_fails_once_and_for_ever(rig: Rig) -> None:
     special = {(fault.site, fault.ranks) for case in cases for fault in case.plan if "unpicklable" in str(fault.effect)}
     assert {site for site, _ in special} == {cell.site for cell in cells}
     assert len({case.plan for case in cases}) == len(cases)
+
+
+@pytest.mark.parametrize("operation", ["save", "load"])
+def test_each_site_has_each_error_that_may_be_mistaken(rig: Rig, operation: OperationKind) -> None:
+    """Once, and on both ranks in turn; collectives are left out."""
+    sweep = Sweep((operation,), (2,), workload="mixed")
+    (ground,) = sweep.grounds()
+    cells = [cell for cell in space(rig, ground) if SITES[cell.site].side != "pg"]
+    faults = [fault for case in sweep.cases(rig, ground) for fault in case.plan if getattr(fault.effect, "error", "") in MISTAKABLE]
+    assert Counter((fault.site, fault.effect.error) for fault in faults) == dict.fromkeys(  # type: ignore[attr-defined]  # all have an error
+        itertools.product({cell.site for cell in cells}, MISTAKABLE), 1
+    )
+    assert {(fault.site, fault.ranks) for fault in faults} == {(cell.site, (cell.rank,)) for cell in cells}
+
+
+def test_the_data_and_the_commit_file_get_the_same_effects_of_disks(rig: Rig) -> None:
+    """Each effect of a write strikes each rank's data once, and the file of the commit once."""
+    sweep = Sweep(("save",), (2,), workload="objects", disk=True)
+    (ground,) = sweep.grounds()
+    files = {(cell.rank, cell.nth): cell.file_role for cell in space(rig, ground) if cell.site == "fs.write"}
+    struck = Counter(
+        (str(fault.effect), files[fault.ranks[0], fault.nth], fault.ranks[0])  # type: ignore[index]  # a sweep names ranks by number
+        for case in sweep.cases(rig, ground)
+        for fault in case.plan
+        if fault.site == "fs.write" and not fault.after and not isinstance(fault.effect, DiskError)
+    )
+    roles = {(role, rank) for _, role, rank in struck}
+    assert roles == {("writer.write_data .distcp", 0), ("writer.write_data .distcp", 1), ("writer.finish .tmp", 0)}
+    assert set(struck.values()) == {1}
+    assert set(struck) == {(effect, *role) for effect in {name for name, *_ in struck} for role in roles}
+
+
+def test_files_that_differ_in_numbers_only_have_one_role() -> None:
+    """Whatever a storage calls its files: an index of its own is no data file, and what no call of the storage uses is neither."""
+    calls = [
+        *(("fs.exists", "latest"), ("writer.write_data", ""), ("fs.write", "9f81c02e.0"), ("fs.write", "77aa00bb.13"), ("writer.write_data", "end")),
+        *(("writer.finish", ""), ("fs.write", "index.json"), ("fs.rename", "COMMIT.new"), ("fs.exists", "COMMIT"), ("writer.finish", "end")),
+    ]
+    moments = [Moment(site, 1, after=file == "end", file=file if site.startswith("fs.") else "") for site, file in calls]
+    assert [role for _, role in with_file_roles(moments) if role] == [
+        *("no call ", "writer.write_data .#", "writer.write_data .#"),
+        *("writer.finish .json", "writer.finish .new", "writer.finish "),
+    ]
 
 
 def test_the_whole_zoo_visits_every_cell(rig: Rig) -> None:

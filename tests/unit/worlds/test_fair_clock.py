@@ -31,10 +31,10 @@ def clock_of(*looks: tuple[float, Mapping[int, float]]) -> FairClock:
         ([(0.0, {1: 3.0}), (10.0, {1: 3.0})], 10.0, 10.0),
         ([(0.0, {1: 3.0}), (10.0, {1: 7.0})], 10.0, 6.0),
         ([(0.0, {1: 3.0, 2: 0.0}), (10.0, {1: 7.0, 2: 5.0})], 10.0, 5.0),
-        ([(0.0, {1: 0.0, 2: 0.0}), (5.0, {1: 5.0, 2: 0.0}), (10.0, {1: 5.0, 2: 5.0})], 10.0, 0.0),
+        ([(0.0, {1: 0.0, 2: 0.0}), (5.0, {1: 5.0, 2: 0.0}), (10.0, {1: 5.0, 2: 5.0})], 10.0, 0.5),
         ([(0.0, {}), (10.0, {1: 4.0})], 10.0, 6.0),
         ([(0.0, {1: 3.0}), (10.0, {})], 10.0, 10.0),
-        ([(0.0, {1: 0.0}), (10.0, {1: 25.0})], 10.0, 0.0),
+        ([(0.0, {1: 0.0}), (10.0, {1: 25.0})], 10.0, 0.5),
         ([(0.0, {1: 0.0}), (10.0, {1: 8.0})], 2.0, 8.0),
     ],
     ids=["free", "starved", "at once", "one after the other", "a new thread", "a thread that ended", "more than passed", "waited for less"],
@@ -42,11 +42,11 @@ def clock_of(*looks: tuple[float, Mapping[int, float]]) -> FairClock:
 def test_time_that_a_thread_waited_for_a_processor_does_not_count(
     looks: list[tuple[float, Mapping[int, float]]], longest: float, now: float
 ) -> None:
-    """Of the threads that were starved at the same time, the thread that lost most decides."""
+    """Of the threads that were starved at the same time, the thread that lost most decides. A twentieth of the time counts, whatever happens."""
     clock = clock_of(*looks)
     for _ in looks:
         clock.tick(longest)
-    assert clock.now() == now
+    assert clock.now() == pytest.approx(now)
 
 
 def test_the_threads_of_child_processes_are_seen() -> None:
@@ -83,5 +83,5 @@ def waits_outside(clock: FairClock, until: threading.Event) -> str:
     ids=["starved", "free"],
 )
 def test_a_starved_world_waits_longer_for_something_outside(waited: Callable[[], Mapping[int, float]], ending: str) -> None:
-    """The limit is 0.3 s and the wait a second; where the machine withholds the processor all the time, the limit is never reached."""
+    """The limit is 0.3 s and the wait a second; where the machine withholds the processor all the time, the limit is reached after 6 s."""
     assert waits_outside(FairClock(waited), threading.Event()) == ending

@@ -38,6 +38,10 @@ _QUIET = 0.04
 """Seconds without a message before ranks are asked where they are, and between two such looks."""
 _SLOWEST = 0.3
 """Longest time between looks, in seconds, while ranks visibly make progress."""
+_LONGEST = 20
+"""A run takes at most this many times its limit for ranks that report nothing, however much its ranks report. So a rank that polls is given up."""
+_TRIES = 20
+"""Looks that may be interrupted by messages before a run is given up without a look."""
 _ANSWER_LIMIT = 1.0
 """Seconds within which a rank should report where it is; a rank that takes longer is busy."""
 
@@ -96,8 +100,12 @@ class Run:
 
     def _listen(self) -> None:
         clock = FairClock()
-        heard, pause = clock.now(), _QUIET
+        started = heard = clock.now()
+        pause = _QUIET
         while self._open:
+            if clock.now() - started > _LONGEST * self._limit:
+                self._give_up_where_ranks_are()
+                return
             began = time.monotonic()
             observed = None if self._news(pause) else self._look()
             if observed is None:
@@ -223,6 +231,15 @@ class Run:
         del self._open[connection]
         self._stopped.pop(result.rank, None)
         self._results[result.rank] = result
+
+    def _give_up_where_ranks_are(self) -> None:
+        """Ends the run although ranks report this and that. Tries to find a moment in which they report nothing, to see where they are."""
+        for _ in range(_TRIES):
+            observed = self._look()
+            if observed is not None:
+                self._evidence.add(observed, self._stopped)
+                break
+        self._give_up("unknown")
 
     def _give_up(self, outcome: Literal["hung", "unknown"]) -> None:
         """Ends the run: no rank that is left makes progress, or none has answered for too long."""

@@ -38,7 +38,8 @@ class ProcessWorld:
         timeout: timeout of each collective, in seconds.
         group: whether each rank starts inside an initialised process group of all ranks.
         external_limit: seconds to wait for a rank that neither ends nor is observed to hang, before the outcome is "unknown". The time is counted
-            from the last sign of progress; an injected delay counts as progress. Seconds in which ranks wait for a processor do not count.
+            from the last sign of progress; an injected delay counts as progress. Seconds in which ranks wait for a processor do not count. A run
+            takes at most twenty times this limit, however much its ranks report.
         crews: the owner of the processes; by default, a single owner for the whole process.
 
     Raises:

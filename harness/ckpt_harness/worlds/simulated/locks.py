@@ -5,7 +5,8 @@ A lock is a real lock with a list of the tasks that wait for it.
 What can end a wait (:class:`~ckpt_harness.worlds.simulated.tasks.Claim`) is decided when no task can run. The scheduler owns waits for a mutex that another
 task holds, for the end of a task, and for a future of an executor whose workers are tasks. Every other event, condition, queue or future may be set by
 a thread of a client library, even if a rank created it (fsspec passes each event that it waits for to its own loop). A rank that waits for such an object
-is never called deadlocked.
+is never called deadlocked. The futures of an operation (of an upload, of ``write_data``) lie between: as a rule, a thread of the rank completes them. So the
+scheduler owns a wait for such a future while another task of the rank waits for something that the scheduler owns.
 """
 
 from __future__ import annotations
@@ -250,8 +251,18 @@ def _claim_on_lock(lock: WorldLock, task: Task) -> Claim:
         mutex = holder is not None and holder is not task and holder.scheduler is task.scheduler
         return Claim.OWNED if mutex else _shared(frames, task)
     futures = next((_futures_in(frame) for frame in frames if frame.f_code in _FUTURE_WAITS), [])
-    owned = bool(futures) and all(getattr(future, "_harness_scheduler", None) is task.scheduler for future in futures)
-    return Claim.OWNED if owned else _shared(frames, task)
+    return _claim_on_futures(futures, task)
+
+
+def _claim_on_futures(futures: list[Any], task: Task) -> Claim:
+    """The claim of a wait for futures. If an operation of the rank is to complete them, nothing outside does while a thread of the operation waits itself."""
+    owned = [getattr(future, "_harness_scheduler", None) is task.scheduler for future in futures]
+    expected = [getattr(future, "_harness_expected_in", None) is task.scheduler for future in futures]
+    if futures and all(owned):
+        return Claim.OWNED
+    claim = _shared(_frames(task), task)
+    of_the_rank = bool(futures) and all(one or other for one, other in zip(owned, expected, strict=True))
+    return Claim.OWNED if claim is Claim.SHARED and of_the_rank else claim
 
 
 def _frames(task: Task) -> list[FrameType]:
@@ -294,17 +305,18 @@ def waiting_outside(what: str) -> Waiting:
     return Waiting(what, _claim_on_something)
 
 
-def wait_outside(what: str, subscribe: Callable[[Callable[[], None]], None], done: Callable[[], bool]) -> None:
+def wait_outside(what: str, subscribe: Callable[[Callable[[], None]], None], done: Callable[[], bool], future: Any = None) -> None:
     """Parks the calling task until something outside the world ends the wait.
 
     Args:
         what: name of the wait, for reports.
         subscribe: receives a function that any thread may call when the wait may have ended.
         done: returns whether the wait has ended.
+        future: the future that the task waits for, if it does.
     """
     me = current_task()
     assert me is not None
     subscribe(functools.partial(me.scheduler.wake, me))
-    waiting = waiting_outside(what)
+    waiting = Waiting(what, functools.partial(_claim_on_futures, [future]))
     while not done():
         me.scheduler.park(waiting)

@@ -11,6 +11,7 @@ When no task can run, the waits of all tasks decide (:class:`~ckpt_harness.world
 * An event is pending, for example the end of a delay: virtual time jumps to it. Timers of collectives that are due earlier fire first.
 * A task waits for something outside the world: real time passes, up to ``external_limit`` seconds; then the outcome is "unknown". Seconds in which a busy
   machine kept this process from running do not count (:class:`~ckpt_harness.worlds.fair_clock.FairClock`), here and below.
+* Sleeps end again and again, and nothing else happens: the world is given up (:class:`~ckpt_harness.worlds.simulated.standstill.Standstill`).
 
 Not modelled: pre-emption between two scheduler points (data races in the engine's own Python code are not explored); the duration of computations (only
 sleeps, delays and timeouts take virtual time). A thread that blocks in native code keeps the baton: no other task runs until it returns, and after
@@ -30,10 +31,14 @@ from collections.abc import Callable
 from typing import Any, Literal, NoReturn, TypeVar
 
 from ckpt_harness.worlds.fair_clock import SLICE, FairClock
+from ckpt_harness.worlds.simulated.standstill import Standstill
 from ckpt_harness.worlds.simulated.tasks import Claim, DeadlineKind, State, Task, Unwind, Waiting, become, current_task
 
 GRACE = 0.25
 """If a wait may be ended by something outside or by another task: real seconds to wait before virtual time advances, so that the other task can run."""
+
+_STEPS = 1024
+"""Steps between two looks at the duration of a run that is never idle."""
 
 _IDLE_SLICE = 0.1
 """Seconds between two looks at whether an idle world was free to run; a part of :data:`GRACE`."""
@@ -42,9 +47,9 @@ T = TypeVar("T")
 
 _monotonic = time.monotonic
 
-End = Literal["done", "deadlock", "outside", "stuck"]
+End = Literal["done", "deadlock", "outside", "stuck", "endless"]
 """Why a world ended. ``done``: all bodies ended. ``deadlock``: proved. ``outside``: something outside did not answer in time. ``stuck``: a thread did not
-return to a scheduler point."""
+return to a scheduler point. ``endless``: threads slept again and again, or the run took too long."""
 
 
 class Scheduler:
@@ -85,6 +90,7 @@ class Scheduler:
         self._on_deadlock = on_deadlock
         self._external_limit = external_limit
         self._clock = clock or FairClock()
+        self._standstill = Standstill(self._clock, external_limit)
         self._begin, self._end = begin, end
         self._ready: list[Task] = []
         self._inbox: deque[Task] = deque()
@@ -133,7 +139,7 @@ class Scheduler:
             return
         for joiner in task.joiners:
             self.wake(joiner)
-        self._stalled_since = None
+        self._goes_on(task)
         if self.ended is None:
             chosen = self._choose()
             if chosen is not None:
@@ -255,15 +261,22 @@ class Scheduler:
     def wake(self, task: Task) -> None:
         """Makes a parked task check its condition again. May be called from any thread."""
         if self.running is not None and current_task() is self.running:
+            self._goes_on(task)
             self._make_ready(task)
         else:
-            self._stalled_since = None
+            self.progress()
             self._inbox.append(task)
             self._ring()
 
     def progress(self) -> None:
         """Notes that something outside made progress: the limit for waits for something outside starts again."""
         self._stalled_since = None
+        self._standstill.progressed()
+
+    def _goes_on(self, task: Task) -> None:
+        """Notes that a task goes on or ends. It is no progress unless a rank depends on it: a thread in the background may go on for ever."""
+        if task.main or task.joiners or (task.waiting is not None and task.waiting.tell is not None):
+            self.progress()
 
     def pass_time(self, until: float) -> None:
         """Advances virtual time to ``until``, after the calling task has waited in real time."""
@@ -300,7 +313,7 @@ class Scheduler:
             while self._inbox:
                 self._make_ready(self._inbox.popleft())
             ready = self._ready
-            if ready:
+            if ready and (self._steps % _STEPS or not self._standstill.too_long()):  # else ``_advance`` ends the world
                 last = ready.pop()
                 count = len(ready)
                 place = int(self._random.random() * (count + 1)) if count else 0
@@ -324,6 +337,9 @@ class Scheduler:
 
     def _advance(self) -> bool:
         """No task is ready. Advances time, ends the world, or leaves it idle for something outside. Returns whether a task is ready now."""
+        if self._standstill.too_long():
+            self.ended = "endless"
+            return False
         waiting = [task for task in self.tasks if task.state is State.WAITING]
         if not self._bodies:
             waiting = [task for task in waiting if task.thread is not None and not task.thread.daemon]
@@ -337,6 +353,9 @@ class Scheduler:
             self.ended = "done"
             return False
         if events:
+            if self._standstill.slept(self.now):
+                self.ended = "endless"
+                return False
             self._fire(waiting)
             self._stalled_since = None
             return True
@@ -377,8 +396,10 @@ class Scheduler:
         seen, since = -1, 0.0
         while self.ended is None:
             if self._errand is not None:
+                began = self._clock.now()
                 self._do_errand()
                 since = self._clock.now()
+                self._standstill.aside(since - began)
                 continue
             if self._idle:
                 self._tend()
@@ -418,6 +439,9 @@ class Scheduler:
                     task.expired = True
                     self._make_ready(task)
         elif now < limit:
+            return
+        elif self._idle == "grace" and self._standstill.idled(GRACE):
+            self.ended = "endless"
             return
         elif self._idle == "grace":
             self._fire([task for task in self.tasks if task.state is State.WAITING])

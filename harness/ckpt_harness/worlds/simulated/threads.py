@@ -198,6 +198,12 @@ def own(future: Any, scheduler: Scheduler) -> None:
     future._harness_scheduler = scheduler
 
 
+def expect(future: Any, scheduler: Scheduler) -> None:
+    """Marks a future as completed by the operation of a rank, so that a wait for it ends with the wait of another task of that rank."""
+    with contextlib.suppress(AttributeError):  # a future of another type may have slots
+        future._harness_expected_in = scheduler
+
+
 # --- replacing and restoring -------------------------------------------------------------------------------------------
 
 

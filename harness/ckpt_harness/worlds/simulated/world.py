@@ -81,6 +81,9 @@ class _Runtime:
     def adopt(self, future: Future[Any]) -> None:
         threads.own(future, self._scheduler)
 
+    def expect(self, future: Any) -> None:
+        threads.expect(future, self._scheduler)
+
 
 class SimulatedWorld:
     """Runs ranks as threads of this process, one at a time, in an order drawn from a seed.
@@ -97,7 +100,8 @@ class SimulatedWorld:
             "Connection closed by peer". ``nccl``: nothing happens until their own timers fire.
         timeout: timeout of each collective, in virtual seconds.
         on_deadlock: ``end`` ends the run when only timers of collectives could still fire; ``time_out`` lets the timers fire and continues.
-        external_limit: real seconds to wait for something outside the world before the outcome is "unknown".
+        external_limit: real seconds to wait for something outside the world before the outcome is "unknown". So is the outcome of ranks that wait
+            while threads sleep again and again (heartbeats, polling), and of all ranks of a run that takes more than twenty times this limit.
         group: whether each rank starts inside an initialised process group of all ranks.
 
     Raises:
@@ -325,6 +329,8 @@ class _Run:
         if chosen.waiting is None:
             return Wait("its turn to run", source, (stuck.rank,) if stuck is not None else ())
         what, missing = chosen.waiting.tell() if chosen.waiting.tell is not None else (chosen.waiting.what, ())
+        if self.scheduler.ended == "endless" and chosen.deadline is not None and chosen.deadline_kind == "event":
+            what = f"{what}, again and again"
         if outcome == "unknown":
             what = f"{what} (thread {name!r})"
         return Wait(what, source, missing)
@@ -332,7 +338,7 @@ class _Run:
 
 _MEETING = "a meeting of all ranks"
 
-_LOOKED_THROUGH = {"thread join", "lock", "queue"}
+_LOOKED_THROUGH = {"thread join", "lock", "queue", "torch future"}
 """Waits for another thread: if that thread belongs to the same rank, its own wait is reported instead."""
 
 
@@ -363,7 +369,7 @@ def _future_wait(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
             why = runtime.lost(future)
             if why is not None:
                 runtime.current().hang(why)
-            wait_outside("torch future", lambda tell: future.add_done_callback(lambda _: tell()), future.done)
+            wait_outside("torch future", lambda tell: future.add_done_callback(lambda _: tell()), future.done, future)
         return real(future)
 
     return wait
