@@ -71,7 +71,7 @@ def cannot_save(engine: str, failed: Sequence[str]) -> EngineError:
     """
     more = len(failed) - 1
     others = f"; and {more} more rank{'s' * (more > 1)}" if more else ""
-    return EngineError(f"engine {quoted(engine)} cannot save with no fault: {cut(failed[0])}{others}")
+    return EngineError(f"engine {quoted(engine)} cannot save with no fault: {cut(failed[0], 120)}{others}")
 
 
 class HookError(EngineError):
@@ -112,11 +112,7 @@ def quoted(value: object, limit: int = 60) -> str:
         >>> quoted("x" * 100, limit=20)
         "'xxxxxxxx...xxxxxxx'"
     """
-    text = _repr(value)
-    if len(text) <= limit:
-        return text
-    head = (limit - 3 + 1) // 2
-    return f"{text[:head]}...{text[-(limit - 3 - head) :]}"
+    return without_middle(_repr(value), limit)
 
 
 def _repr(value: object) -> str:
@@ -139,23 +135,89 @@ def summary(error: BaseException, limit: int = 100) -> str:
 def cut(text: str, limit: int = 100) -> str:
     """A text in one line of at most ``limit`` characters.
 
+    What is in the innermost brackets goes first: the arguments of a call in a message matter less than the reason after them. Both ends stay, of the text
+    and of what is in brackets: an error begins with its class, and ends with its reason or its last cause.
+
     Example:
-        >>> cut("one  two  three", limit=6)
-        'one...'
+        >>> cut("one  two  three", limit=11)
+        'one ...hree'
+        >>> cut("RuntimeError(copy(tensor=[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]) is not supported)", limit=75)
+        'RuntimeError(copy(tensor=[1, 1, 1, 1, 1...1, 1, 1, 1, 1]) is not supported)'
     """
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+    line = without_middle(" ".join(text.split()), _MOST_PARSED)
+    while len(line) > limit:
+        span = _least_important(line)
+        if span is None:
+            return without_middle(line, limit).translate(_SHOWN)
+        start, end = span
+        length = max(_KEPT, end - start - (len(line) - limit))
+        line = line[:start] + without_middle(line[start:end], length).translate(_HIDDEN) + line[end:]
+    return line.translate(_SHOWN)
+
+
+_BRACKETS = "([{)]}"
+_HIDDEN = {ord(bracket): chr(0xE000 + number) for number, bracket in enumerate(_BRACKETS)}
+"""Characters for private use that stand for brackets in shortened text, where they have lost their partners."""
+_SHOWN = {ord(hidden): chr(bracket) for bracket, hidden in _HIDDEN.items()}
+_MOST_PARSED = 2_000
+"""Characters in which brackets are looked for: a message may be a megabyte long."""
+_KEPT = 24
+"""Characters that are kept of what is in brackets, unless all brackets are that short."""
+
+
+def _least_important(line: str) -> tuple[int, int] | None:
+    """The longest of the most deeply nested brackets that can be shortened: begin and end of what is in them."""
+    opened: list[int] = []
+    found: list[tuple[int, int, tuple[int, int]]] = []
+    for position, character in enumerate(line):
+        if character in "([{":
+            opened.append(position + 1)
+        elif character in ")]}" and opened:
+            start = opened.pop()
+            if position - start > _KEPT:
+                found.append((len(opened), position - start, (start, position)))
+    return max(found)[-1] if found else None
+
+
+def without_middle(text: str, limit: int) -> str:
+    """The text; without its middle if it is longer than ``limit`` characters.
+
+    Example:
+        >>> without_middle("a message that is too long", 11)
+        'a me...long'
+    """
+    if len(text) <= limit:
+        return text
+    head = (limit - 3 + 1) // 2
+    return f"{text[:head]}...{text[len(text) - (limit - 3 - head) :]}"
 
 
 def described(error: BaseException) -> str:
-    """An error in one line: its class and its message. The classes that say it all in their message go without the class.
+    """An error in one line: its class and its message, and the error that was its first cause. Some classes say it all in their message.
 
     Example:
         >>> described(ImportError("no module named 'a'"))
         "no module named 'a'"
         >>> described(SystemExit(0))
         'SystemExit: 0'
+        >>> try:
+        ...     raise RuntimeError("cannot stage") from OSError(28, "No space left on device")
+        ... except RuntimeError as error:
+        ...     described(error)
+        'RuntimeError: cannot stage, caused by [Errno 28] No space left on device'
     """
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:
+        chain.append(cause)
+    text, first = _described_alone(error), _described_alone(chain[-1])
+    return text if first in text else cut(f"{text}, caused by {first}", _LONGEST_CHAIN)
+
+
+_LONGEST_CHAIN = 140
+"""Characters of an error and its first cause."""
+
+
+def _described_alone(error: BaseException) -> str:
     try:
         message = summary(error)
     except Exception:  # noqa: BLE001  (an error of a user's class may not even print)

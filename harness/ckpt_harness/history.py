@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ckpt_harness.errors import without_middle
+
 MESSAGE_LIMIT = 400
-"""Characters of a message that are printed; of a longer message, the rest is only counted."""
+"""Characters of a message that are printed: of a longer message, both ends, and the number of its characters."""
 
 
 class Event(NamedTuple):
@@ -100,7 +102,7 @@ class ErrorRecord:
             return f"CheckpointException in {self.step!r} naming {{{named}}}"
         message = self.message
         if len(message) > MESSAGE_LIMIT:
-            message = f"{message[:MESSAGE_LIMIT]}... ({len(self.message)} characters)"
+            message = f"{without_middle(message, MESSAGE_LIMIT)} ({len(self.message)} characters)"
         return f"{self.short_name}({message})" if message else self.short_name
 
 

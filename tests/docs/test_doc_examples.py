@@ -13,16 +13,19 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doc_pages import PAGES, ROOT, Block, blocks, commands, every_block, name, pattern
-from torch.distributed.checkpoint import CheckpointException
+from torch.distributed.checkpoint import CheckpointException, FileSystemWriter
 
 import ckpt_harness
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.errors import OracleViolation
 from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.findings.register import Register
+from ckpt_harness.judging.verdict import Verdict
 
 LIMIT = 240
 """Seconds that one command may take on a machine that runs other tests beside it."""
@@ -124,3 +127,22 @@ def test_the_page_on_adopting_shows_the_message_of_a_wrong_rank() -> None:
     with pytest.raises(OracleViolation) as caught:
         ckpt_harness.assert_propagated(blamed, "writer.write_data@1=raise(OSError:ENOSPC)")
     assert f"ckpt_harness.errors.OracleViolation: {caught.value}\n" in (ROOT / "docs/how-to/adopt.md").read_text("utf-8")
+
+
+def test_the_register_of_the_page_on_wrapped_errors_asks_for_the_reason(silence: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrapper that quotes the original error is known; a wrapper that loses the error is a violation."""
+    folder = ROOT / "docs/examples/wrapped"
+    register = Register.shipped() + Register.read(folder / "known.toml")
+    case = Case(FaultPlan.parse("fs.write@1=diskerror(ENOSPC)"), engine=f"{folder / 'uploads.py'}:ENGINE")
+    with Rig(register=register) as rig:
+        assert rig.run(case).known == ("UPLOADS-1",)
+        uploads = sys.modules["_engine_in_uploads"]
+
+        def write_data(writer: FileSystemWriter, *args: Any) -> Any:
+            try:
+                return FileSystemWriter.write_data(writer, *args)
+            except OSError:
+                raise uploads.UploadError("upload failed") from None
+
+        monkeypatch.setattr(uploads.UploadingWriter, "write_data", write_data)
+        assert rig.run(case).verdict is Verdict.VIOLATED

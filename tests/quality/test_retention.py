@@ -38,7 +38,7 @@ def test_removing_what_is_older_once_the_new_is_whole_violates_no_claim(sweep: S
 
 def test_a_case_needs_two_checkpoints_that_the_engine_keeps() -> None:
     """Two saves cannot each overwrite a checkpoint: the preparation of the second removes the first."""
-    with pytest.raises(UsageError, match="removes the older of two checkpoints"):
+    with pytest.raises(UsageError, match="needs two old checkpoints.*; valid: overlap 'none', or onto 'nothing'"):
         Case(engine="retaining_storage:KEEPING", operation="async_save", overlap="separate", onto="checkpoint").bind()
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS, Alteration, DamageKind, alterations
 from ckpt_harness.campaigns.readers import shown
 from ckpt_harness.campaigns.recording import PLACE, Scene, check_saved
+from ckpt_harness.cases import printed
 from ckpt_harness.cases.rank_program import ATTEMPT
 from ckpt_harness.cases.replay_line import spelled
 from ckpt_harness.cases.surroundings import silenced
@@ -42,11 +43,13 @@ class Damaged(NamedTuple):
         kind: the kind of damage.
         what: which file, and how, in words.
         shown: what the reader gets.
+        printed: what the engine printed, if a command has caught it.
     """
 
     kind: DamageKind
     what: str
     shown: Shown
+    printed: str = ""
 
     @property
     def claim(self) -> str:
@@ -135,7 +138,8 @@ def _loaded(scene: Scene, alteration: Alteration, place: Path) -> Damaged:
     """What a reader gets of one altered checkpoint, which is written to ``place`` and removed again."""
     place.mkdir()
     files = {f"{PLACE}/{name}": data for name, data in alteration.files.items()}
-    damaged = Damaged(alteration.kind, alteration.what, shown(scene, files, place))
+    printed.begin()
+    damaged = Damaged(alteration.kind, alteration.what, shown(scene, files, place), printed.so_far())
     shutil.rmtree(place)
     return damaged
 

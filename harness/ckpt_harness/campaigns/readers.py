@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ckpt_harness.campaigns.recording import PLACE, Scene
 from ckpt_harness.campaigns.workers import workers
+from ckpt_harness.cases import printed
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.cases.read_back import read
 from ckpt_harness.disk.journal import Files
@@ -101,6 +102,12 @@ class Readers:
         digest = digest_of(files)
         self.load_all({digest: files}, 1, lambda _: None)
         return self.results[digest]
+
+    def printed(self, files: Files) -> str:
+        """What the engine prints while it loads some files; "" if no command catches it."""
+        printed.begin()
+        _load(self._scene, {"": files})
+        return printed.so_far()
 
 
 def _chunks(states: Mapping[str, Files]) -> Iterator[dict[str, Files]]:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
 
 from ckpt_harness.campaigns.workers import workers
+from ckpt_harness.cases import printed
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.record import Record
 from ckpt_harness.cases.rig import Rig
@@ -36,7 +37,7 @@ def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = No
 
 
 def _run_chunk(cases: Sequence[Case], register: Register | None) -> list[Record]:
-    with Rig(register=register) as rig:
+    with printed.shown_on_error(), Rig(register=register) as rig:
         return [run_one(rig, case) for case in cases]
 
 

@@ -24,12 +24,14 @@ class Example:
         number: after how many operations the crash comes.
         ops: the operations that matter, in order.
         left: what is stored then, file by file, in words.
+        printed: what the engine printed while it loaded that, if a command has caught it.
     """
 
     shown: Shown
     number: int
     ops: tuple[DiskOp, ...]
     left: tuple[str, ...]
+    printed: str = ""
 
 
 def shortest(recording: Recording, readers: Readers, shown: Shown, end: int, state: State) -> Example:
@@ -56,6 +58,7 @@ def shortest(recording: Recording, readers: Readers, shown: Shown, end: int, sta
         number=end,
         ops=tuple(op for op in _merged(ops) if op.path in named or op.to in named),
         left=tuple(_left(path, files, now, before) for path in sorted({*files, *before})),
+        printed=readers.printed(files),
     )
 
 

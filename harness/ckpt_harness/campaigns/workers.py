@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
+from ckpt_harness.cases import printed
+
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
@@ -74,6 +76,7 @@ def _start(started: Synchronized[int], folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the one that started the pool ends the others
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # inherited by what this process starts
     tempfile.tempdir = folder
+    printed.catch_for_good()
     threading.Thread(target=_end_with_the_parent, name="ckpt-harness-parent", daemon=True).start()
     with started.get_lock():
         number, started.value = started.value, started.value + 1

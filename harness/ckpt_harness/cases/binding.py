@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ckpt_harness.engines.base import Engine
+from ckpt_harness.engines.dcp import DcpCalls
 from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
-from ckpt_harness.errors import PlanError, UsageError, choices, quoted
+from ckpt_harness.errors import PlanError, UsageError, choices, quoted, without_middle
 from ckpt_harness.faults.bound_plan import BoundPlan
 from ckpt_harness.faults.calling import EXECUTORS, OVERLAPS, PARTIAL_LOAD, STAGINGS, CallStyle
 from ckpt_harness.faults.fault import Fault
@@ -208,7 +209,10 @@ def _check_onto(case: Case, engine: Engine) -> None:
     if case.operation == "load":
         raise UsageError(f"onto {case.onto!r} applies to saves only; valid: 'nothing'")
     if case.overlap != "none" and Capability.RETENTION in engine.capabilities:
-        raise UsageError(f"onto {case.onto!r} with overlap {case.overlap!r}: engine {quoted(engine.name)} removes the older of two checkpoints")
+        raise UsageError(
+            f"overlap {case.overlap!r} with onto {case.onto!r} needs two old checkpoints, and engine {quoted(engine.name)}, which claims "
+            f"{Capability.RETENTION.value!r}, may remove one; valid: overlap 'none', or onto 'nothing'"
+        )
 
 
 def _check_async_save(case: Case, call_style: CallStyle, workload: Workload) -> None:
@@ -226,9 +230,17 @@ def _check_async_save(case: Case, call_style: CallStyle, workload: Workload) -> 
             raise PlanError(f"{_shown(fault)}: executor {case.executor!r} starts no process; valid: executor 'process'")
     if case.overlap == "separate" and case.way != "together":
         raise UsageError(f"overlap 'separate' in way {case.way!r}; valid: way 'together'")
-    if case.staging in ("engine", "background") and Holding.SHARDED in workload.holds:
-        valid = _workloads_without(frozenset({Holding.SHARDED}))
-        raise UsageError(f"staging {case.staging!r} of workload {case.workload!r}: DCP's stager cannot copy a ShardedTensor; {valid}")
+    if Holding.SHARDED in workload.holds and _stages_as_dcp_by_default(case):
+        raise UsageError(
+            f"staging {case.staging!r}: DCP's stager cannot copy the ShardedTensor in workload {case.workload!r}; valid: staging 'blocking', "
+            "or a workload without a ShardedTensor, such as 'stateful'"
+        )
+
+
+def _stages_as_dcp_by_default(case: Case) -> bool:
+    """Whether a ``DefaultStager`` of DCP copies the state: async_save makes it for itself, or the engine has no stager of its own."""
+    makes = getattr(find_engine(case.engine).make_stager, "__func__", None)
+    return case.staging == "engine" or (case.staging == "background" and makes is DcpCalls.make_stager)
 
 
 def _workloads_without(parts: frozenset[Holding]) -> str:
@@ -239,5 +251,4 @@ def _workloads_without(parts: frozenset[Holding]) -> str:
 
 def _shown(fault: Fault) -> str:
     """A fault as a message shows it."""
-    text = str(fault)
-    return f"fault {text}" if len(text) <= _LONGEST else f"fault {text[: _LONGEST - 3]}..."
+    return f"fault {without_middle(str(fault), _LONGEST)}"

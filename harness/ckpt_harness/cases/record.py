@@ -29,6 +29,7 @@ class Record:
         covered: ids of the known findings that the case could have shown.
         seconds: real time that the case took.
         registers: register files whose findings were marked, beside the findings that ship with the harness.
+        printed: what the engine printed in a case that counts against the run; "" for other cases.
     """
 
     case: Case
@@ -40,6 +41,7 @@ class Record:
     covered: tuple[str, ...]
     seconds: float
     registers: tuple[str, ...] = ()
+    printed: str = ""
 
     def replay_line(self) -> str:
         """The shell line that runs the case again, and comes to the same verdict."""
@@ -64,6 +66,7 @@ class Record:
             covered=tuple(sorted(covered)),
             seconds=seconds,
             registers=result.registers,
+            printed="" if result.verdict is Verdict.HOLDS else result.printed,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class Record:
             "known": list(self.known),
             "covered": list(self.covered),
             "seconds": self.seconds,
+            "printed": self.printed,
             "replay": self.replay_line(),
         }
 

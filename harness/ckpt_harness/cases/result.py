@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ckpt_harness.cases import printed
 from ckpt_harness.cases.case import SETTINGS, Case
-from ckpt_harness.errors import OracleViolation
+from ckpt_harness.errors import OracleViolation, without_middle
 from ckpt_harness.history import History
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.expectation import Expectation
@@ -26,6 +27,7 @@ class CaseResult:
         judgements: what each oracle says, with known findings marked.
         history: what happened on each rank, in order.
         registers: register files whose findings were marked, beside the findings that ship with the harness.
+        printed: what the engine printed, if a command has caught it.
     """
 
     case: Case
@@ -33,6 +35,7 @@ class CaseResult:
     judgements: tuple[Judgement, ...]
     history: History
     registers: tuple[str, ...] = ()
+    printed: str = ""
 
     def replay_line(self) -> str:
         """Returns the shell line that runs the case again, and comes to the same verdict."""
@@ -96,7 +99,8 @@ class CaseResult:
         for expectation in self.expectations:
             for rank in expectation.ranks:
                 lines += [f"rank {rank}: {text}" for text in self.endings(rank)]
-        shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..." for line in lines]
+        lines += printed.shown(self.printed)
+        shown = [without_middle(line, _LONGEST) for line in lines]
         return "\n".join([*shown, self.replay_line()])
 
     def _setting(self) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from types import TracebackType
 
+from ckpt_harness.cases import printed
 from ckpt_harness.cases.baseline import Baseline, Baselines
 from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.case import Case
@@ -82,8 +83,10 @@ class Rig:
             UsageError: an unknown name, or a combination that cannot run.
         """
         bound = _bound(case)
+        printed.begin()
         evidence, history = self._observed(bound)
-        return CaseResult(bound.case, evidence, self._judged(bound, evidence), history, self.register.files)
+        output = printed.so_far()
+        return CaseResult(bound.case, evidence, self._judged(bound, evidence), history, self.register.files, output)
 
     def _observed(self, bound: BoundCase) -> tuple[Evidence, History]:
         """Runs a case, and a case without faults again if it has left files open outside of its directory.

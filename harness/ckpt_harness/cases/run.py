@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ckpt_harness.cases import printed
 from ckpt_harness.cases.act import act
 from ckpt_harness.cases.baseline import Baselines
 from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
@@ -43,6 +44,7 @@ def run_case(bound: BoundCase, expecting: Expecting, workspace: Workspace, basel
     with prepared(bound, workspace, baselines) as scene:  # 1. prepare
         if not scene.baseline.usable:
             return _evidence_of_no_baseline(scene), History()
+        printed.begin()  # what the preparation printed says nothing about the case
         run = _Run(scene, expecting, workspace, baselines)
         act(  # 2. act: every rank does the operation under the plan
             scene,

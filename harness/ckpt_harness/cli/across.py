@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from ckpt_harness.cli.console import progress_of
+from ckpt_harness.cli.console import Command, progress_of
 from ckpt_harness.cli.files import write_json, write_text
 from ckpt_harness.cli.options import Whole, engine_option, example, json_option, page_option
 
 
-@click.command(short_help="Loads the checkpoints of one torch with another.", epilog=example("across --load ../new/bin/python --must-load"))
+@click.command(cls=Command, short_help="Loads the checkpoints of one torch with another.", epilog=example("across --load ../new/bin/python --must-load"))
 @click.option("--save", "saving", multiple=True, metavar="PYTHON", help="Interpreter whose torch saves. May be given several times. Default: this one.")
 @click.option(
     "--load",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ckpt_harness.cli.console import INTERRUPTED, processors, progress_of
+from ckpt_harness.cli.console import INTERRUPTED, Command, note, processors, progress_of
 from ckpt_harness.cli.files import write_json
 from ckpt_harness.cli.options import Numbers, Whole, example, jobs_option, json_option, register_option, world_sizes
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(short_help="Tries everything on an engine; prints what is wrong.", epilog=example("check my_storage.py:ENGINE --every 10"))
+@click.command(cls=Command, short_help="Tries everything on an engine; prints what is wrong.", epilog=example("check my_storage.py:ENGINE --every 10"))
 @click.argument("engine")
 @click.option("--ranks", "sizes", type=Numbers(), callback=world_sizes, default="2", show_default=True, help="Numbers of ranks, tried in turn.")
 @jobs_option("Processes that share the states after crashes. Default: all processors.")
@@ -37,6 +37,7 @@ def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, jso
     from ckpt_harness.campaigns.workers import quiet
     from ckpt_harness.conformance.check import check_engine
     from ckpt_harness.conformance.report import CheckInterrupted
+    from ckpt_harness.report.console import console, say
 
     quiet()
     interrupted = False
@@ -47,8 +48,8 @@ def check(engine: str, sizes: tuple[int, ...], jobs: int | None, every: int, jso
         interrupted, report = True, error.report
     if json_file:
         write_json(json_file, report.to_json())
-    print(report)
+    say(console(), [str(report)])
     if interrupted:
-        click.echo("Interrupted: the report is about what ran until then.", err=True)
+        note("Interrupted: the report is about what ran until then.")
         return INTERRUPTED
     return 0 if report.ok else 1

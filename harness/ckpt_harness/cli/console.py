@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import Any, TextIO
+
+import click
 
 from ckpt_harness import __version__
+from ckpt_harness.cases import printed
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell reports it."""
@@ -44,7 +46,7 @@ def progress_of(label: str, clock: Callable[[], float] = time.monotonic) -> Iter
     """
     from ckpt_harness.campaigns.interruption import interruptible
 
-    shown = _bar(label) if sys.stderr.isatty() else contextlib.nullcontext(_lines(label, clock))
+    shown = _bar(label) if printed.stderr().isatty() else contextlib.nullcontext(_lines(label, clock))
     with interruptible() as interruption, shown as show:
 
         def checked(done: int, total: int) -> None:
@@ -60,8 +62,12 @@ def _bar(label: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    from ckpt_harness.report.console import columns_of
+
+    stream = printed.stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(file=stream, width=columns_of(stream))
+    with Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -73,9 +79,22 @@ def _lines(label: str, clock: Callable[[], float]) -> Progress:
         nonlocal last
         if clock() - last >= BETWEEN_LINES:
             last = clock()
-            print(f"{label}: {done} of {total}", file=sys.stderr, flush=True)
+            note(f"{label}: {done} of {total}")
 
     return show
+
+
+class Command(click.Command):
+    """A command that runs code of others. What that code prints is kept apart from the command's own output."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with printed.caught():
+            return super().invoke(ctx)
+
+
+def note(text: str) -> None:
+    """Prints a line on the command's stderr."""
+    click.echo(text, file=printed.stderr())
 
 
 def processors() -> int:

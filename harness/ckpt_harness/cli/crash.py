@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ckpt_harness.cli.console import INTERRUPTED, header, processors, progress_of
+from ckpt_harness.cli.console import INTERRUPTED, Command, header, note, processors, progress_of
 from ckpt_harness.cli.files import write_json
 from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, register_option, workload_option
 from ckpt_harness.disk.durability import LIMIT, MODELS
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(short_help="Loads every state that a crash during a save may leave.", epilog=example("crash --overwrite --model kill"))
+@click.command(cls=Command, short_help="Loads every state that a crash during a save may leave.", epilog=example("crash --overwrite --model kill"))
 @click.option("--ranks", type=Whole(1, 64), default=2, show_default=True, help="Number of ranks that save, and that load what is left.")
 @click.option("--overwrite", is_flag=True, help="Save onto a committed checkpoint, instead of into an empty directory.")
 @click.option(
@@ -67,6 +67,6 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
     say(screen, [header(scene.engine, scene.seed)])
     status = show_crashes(screen, result, known, time.perf_counter() - started)
     if result.interrupted:
-        click.echo("Interrupted: the summary is about the points whose states were all loaded.", err=True)
+        note("Interrupted: the summary is about the points whose states were all loaded.")
         return INTERRUPTED
     return status

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from ckpt_harness.cli.console import INTERRUPTED, progress_of
+from ckpt_harness.cli.console import INTERRUPTED, Command, note, progress_of
 from ckpt_harness.cli.options import Whole, engine_option, example, workload_option
 
 
-@click.command(short_help="Damages each file of a checkpoint in turn, and loads it.", epilog=example("damage --engine filesystem --ranks 3"))
+@click.command(cls=Command, short_help="Damages each file of a checkpoint in turn, and loads it.", epilog=example("damage --engine filesystem --ranks 3"))
 @engine_option("filesystem")
 @click.option("--ranks", type=Whole(1, 64), default=2, show_default=True, help="Number of ranks that save, and load.")
 @workload_option
@@ -31,6 +31,6 @@ def damage(**settings: Any) -> int:
             result = damages(Scene(**settings), progress=progress)
     except DamagesInterrupted as error:
         show_damages(console(), error.damages)
-        click.echo("Interrupted: the summary is about the damaged checkpoints that were loaded.", err=True)
+        note("Interrupted: the summary is about the damaged checkpoints that were loaded.")
         return INTERRUPTED
     return show_damages(console(), result)

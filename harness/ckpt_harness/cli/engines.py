@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from ckpt_harness.cli.console import Command
 from ckpt_harness.cli.files import write_text
 from ckpt_harness.cli.options import example, page_option
 from ckpt_harness.errors import UsageError
 
 
-@click.command(short_help="Prints the engines, and what each of them claims.", epilog=example("engines"))
+@click.command(cls=Command, short_help="Prints the engines, and what each of them claims.", epilog=example("engines"))
 @click.argument("reports", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @page_option("Write a Markdown page of REPORTS, instead of the table.")
 def engines(reports: tuple[Path, ...], write: Path | None) -> None:

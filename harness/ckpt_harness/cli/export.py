@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ckpt_harness.cases import printed
+from ckpt_harness.cli.console import Command
 from ckpt_harness.cli.options import example
 from ckpt_harness.cli.replay import case_of, replay
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     params=replay.params,
     short_help="Writes one case as a script that needs plain torch only.",
     epilog=example("export 'writer.finish@0=raise(unpicklable)' > report.py"),
@@ -33,4 +36,4 @@ def export(register: Register, **options: Any) -> None:
     case = case_of(options).settled()
     script.check(case)
     quiet()
-    print(script.export(case, register), end="")
+    click.echo(script.export(case, register), nl=False, file=printed.stdout())

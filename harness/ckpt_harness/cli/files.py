@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ckpt_harness.cases import printed
 from ckpt_harness.errors import UsageError, quoted
 
 _ERRORS = "surrogateescape"
@@ -29,7 +30,7 @@ def whole_lines(path: Path) -> Iterator[Callable[[str], None]]:
         UsageError: the file cannot be written.
     """
     with _writing(path):
-        opened = path.open("wb", buffering=0)
+        opened = printed.uncaught(path).open("wb", buffering=0)
     with opened as file:
         size = 0
 
@@ -61,7 +62,7 @@ def write_text(path: Path, text: str) -> None:
         UsageError: the file cannot be written.
     """
     with _writing(path):
-        path.write_text(text, encoding="utf-8", errors=_ERRORS)
+        printed.uncaught(path).write_text(text, encoding="utf-8", errors=_ERRORS)
 
 
 def write_json(path: Path, data: Any) -> None:

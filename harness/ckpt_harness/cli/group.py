@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 import traceback
 from typing import Any
@@ -32,8 +33,11 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         write_what_cannot_be_encoded_as_escapes(sys.stdout, sys.stderr)
         atexit.register(gc.freeze)  # otherwise the interpreter looks for garbage in all of torch once more: most of a second
-        if Launch.here() is None:
+        launch = Launch.here()
+        if launch is None:
             return super().main(*args, **kwargs)
+        if launch.rank:
+            os.dup2(2, 1)  # stdout of the job is for the report, which rank 0 prints
 
         from ckpt_harness.worlds.attached import together
 
@@ -49,11 +53,7 @@ class Commands(click.Group):
         except HarnessError as error:
             raise click.UsageError(cut(str(error), _LINE), ctx) from error
         except click.UsageError as error:
-            message = " ".join(error.format_message().split())
-            if len(message) > _LONGEST:
-                half = _LONGEST // 2
-                message = f"{message[:half]} ... {message[-half:]}"
-            raise click.UsageError(message, error.ctx) from error
+            raise click.UsageError(cut(error.format_message(), _LONGEST), error.ctx) from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             status = INTERRUPTED

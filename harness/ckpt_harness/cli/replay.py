@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ckpt_harness.cli.console import Command
 from ckpt_harness.cli.options import (
     MOST_RANKS,
     Whole,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
 
-@click.command(short_help="Runs one case, and tells its story rank by rank.", epilog=example("replay 'writer.write_data@1=raise(OSError:EIO)'"))
+@click.command(cls=Command, short_help="Runs one case, and tells its story rank by rank.", epilog=example("replay 'writer.write_data@1=raise(OSError:EIO)'"))
 @click.argument("plan")
 @click.option("--op", "operation", type=click.Choice(OPERATION_KINDS), default="save", show_default=True, help="Operation that the ranks do.")
 @click.option(

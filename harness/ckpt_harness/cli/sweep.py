@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ckpt_harness.cli.console import INTERRUPTED, header, processors, progress_of
+from ckpt_harness.cli.console import INTERRUPTED, Command, header, note, processors, progress_of
 from ckpt_harness.cli.files import whole_lines
 from ckpt_harness.cli.options import (
     Numbers,
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     from ckpt_harness.report.summary import Summary
 
 
-@click.command(short_help="Fails every call of real saves and loads; prints a matrix.", epilog=example("sweep --ranks 2,3 --engine filesystem-threads"))
+@click.command(
+    cls=Command,
+    short_help="Fails every call of real saves and loads; prints a matrix.",
+    epilog=example("sweep --ranks 2,3 --engine filesystem-threads"),
+)
 @click.option(
     "--ranks", "sizes", type=Numbers(), callback=world_sizes, help="Numbers of ranks, swept in turn. Default: 2,3,4; under a launcher, its ranks."
 )
@@ -146,7 +150,7 @@ def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *
     kinds = tuple(dict.fromkeys(ground.operation for ground in wanted.grounds()))
     show(screen, summary, kinds, time.perf_counter() - started)
     if interrupted:
-        click.echo(f"Interrupted after {len(summary.records)} of {len(cases)} cases.", err=True)
+        note(f"Interrupted after {len(summary.records)} of {len(cases)} cases.")
         return INTERRUPTED
     if compared:
         ran_in_both, differing = differences(summary.records)
@@ -172,6 +176,9 @@ def _run_cases(cases: list[Case], jobs: int, json_file: Path | None, register: R
 
 
 def _say_what_ran_elsewhere(cases: list[Case], wanted: Sweep) -> None:
+    from ckpt_harness.report.console import console, say
+
     elsewhere = sum(case.world != wanted.world for case in cases)
     if elsewhere:
-        print(f"{elsewhere} of {len(cases)} cases end a rank, which a launcher would not survive: they ran on simulated ranks of rank 0")
+        text = f"{elsewhere} of {len(cases)} cases end a rank, which a launcher would not survive: they ran on simulated ranks of rank 0"
+        say(console(), [text])

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from ckpt_harness.cli.console import progress_of
+from ckpt_harness.cases import printed
+from ckpt_harness.cli.console import Command, progress_of
 from ckpt_harness.cli.files import write_text
 from ckpt_harness.cli.options import example, page_option
 from ckpt_harness.cli.replay import case_of_line
 
 
 @click.command(
+    cls=Command,
     name="track-record",
     short_help="Runs the line of every known public report of a failure.",
     epilog=example("track-record --write docs/TRACK_RECORD.md"),
@@ -35,4 +37,4 @@ def track_record(write: Path | None) -> None:
     if write:
         write_text(write, page)
     else:
-        print(page, end="")
+        click.echo(page, nl=False, file=printed.stdout())

@@ -13,6 +13,7 @@ from ckpt_harness.conformance.causes import Cause, decisive, without_particulars
 from ckpt_harness.conformance.report import Claim, EngineReport
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Engine
+from ckpt_harness.errors import cut
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.findings.register import Register
 from ckpt_harness.judging.capabilities import needed
@@ -71,7 +72,7 @@ class Tally:
         for capability in about:
             self._tried[capability] += 1
             if judgement.verdict is Verdict.VIOLATED and capability in blamed:
-                self._broken[capability].append(f"{judgement.oracle}: {judgement.reason[:300]}\n    {result.replay_line()}")
+                self._broken[capability].append(f"{judgement.oracle}: {cut(judgement.reason, 300)}\n    {result.replay_line()}")
 
     def add_crashes(self, crashes: Crashes) -> None:
         """Counts what crashes leave."""

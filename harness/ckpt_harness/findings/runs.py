@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ckpt_harness.errors import UsageError, quoted, summary
+from ckpt_harness.errors import UsageError, cut, quoted, summary
 from ckpt_harness.findings.entry import Entry
 
 if sys.version_info >= (3, 11):
@@ -163,39 +165,52 @@ def can_run(entry: Entry, versions: Mapping[str, str]) -> bool:
     return all(versions.get(name) == version for name, _, version in (package.partition("==") for package in entry.packages))
 
 
-def run_scripts(entries: Sequence[Entry], python: str, torch: str, progress: Callable[[int, int], None]) -> dict[str, list[Run]]:
+def run_scripts(entries: Sequence[Entry], python: str, torch: str) -> Iterator[tuple[Entry, Run | str]]:
     """Runs the scripts of findings, each for itself: beside others, a rank may be late, and a script takes a late rank for hung.
 
     Args:
         entries: the findings.
         python: the interpreter.
         torch: its release of torch.
-        progress: called with the number of scripts that have run, and the number of all scripts.
 
-    Raises:
-        UsageError: a script neither showed its finding nor said that the finding is gone.
+    Yields:
+        Each finding with its run or, if its script neither showed the finding nor said that the finding is gone, with what happened instead.
     """
-    runs: dict[str, list[Run]] = {}
-    for number, entry in enumerate(entries, 1):
-        runs[entry.id] = [_run(entry, python, torch)]
-        progress(number, len(entries))
-    return runs
+    for entry in entries:
+        yield entry, _run(entry, python, torch)
 
 
-def _run(entry: Entry, python: str, torch: str) -> Run:
+def _run(entry: Entry, python: str, torch: str) -> Run | str:
     script = importlib.resources.files("ckpt_harness.findings.reproducers").joinpath(entry.reproducer)
-    with tempfile.TemporaryDirectory(prefix="ckpt-harness-finding-") as directory:
+    with tempfile.TemporaryDirectory(prefix="ckpt-harness-finding-", ignore_cleanup_errors=True) as directory:
         path = Path(directory, entry.reproducer)
         path.write_text(script.read_text("utf-8"), encoding="utf-8")
-        command = [python, "-I", "-W", "ignore", str(path)]
         try:
-            ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=_LONGEST_RUN, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise UsageError(f"{entry.reproducer} did not end within {_LONGEST_RUN} s with {quoted(python)}") from error
+            status, out, err = _ended([python, "-I", "-W", "ignore", str(path)], directory)
+        except subprocess.TimeoutExpired:
+            return f"{entry.reproducer} did not end within {_LONGEST_RUN} s with {quoted(python)}"
     today = datetime.now(timezone.utc).date()
-    printed, complaint = ((stream.strip() or "nothing").splitlines()[-1] for stream in (ran.stdout, ran.stderr))
-    if ran.returncode == 0 and printed.startswith("wrong: "):
+    printed, complaint = ((stream.strip() or "nothing").splitlines()[-1] for stream in (out, err))
+    if status == 0 and printed.startswith("wrong: "):
         return Run(torch, today, True, printed)
-    if ran.returncode == 1 and "Traceback" not in ran.stderr:  # the script itself says that the finding does not show
+    if status == 1 and "Traceback" not in err:  # the script itself says that the finding does not show
         return Run(torch, today, False, complaint)
-    raise UsageError(f"{entry.reproducer} failed with {quoted(python)}: {complaint[:100]}")
+    return f"{entry.reproducer} failed with {quoted(python)}: {cut(complaint)}"
+
+
+def _ended(command: Sequence[str], directory: str) -> tuple[int, str, str]:
+    """Runs a command to its end. Returns its status, and what it printed to stdout and stderr.
+
+    The command has a session of its own. If it takes too long, or the user interrupts, its ranks are killed with it.
+
+    Raises:
+        subprocess.TimeoutExpired: it took too long.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            out, err = process.communicate(timeout=_LONGEST_RUN)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, out, err

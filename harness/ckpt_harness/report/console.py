@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TextIO
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from ckpt_harness.cases import printed
+
 _UNLIMITED = 100_000
 """Characters in a line where nothing says how wide a line may be: nothing is wrapped."""
 
 
 def console() -> Console:
-    """A console on stdout that colours only what the report colours, and takes text for text: brackets are no markup, and colons no emoji.
+    """A console on the command's stdout that colours only what the report colours, and takes text for text: brackets are no markup, and colons no emoji.
 
     Lines are as wide as the variable ``COLUMNS`` says, or else as the terminal. Where stdout is no terminal, lines are not wrapped.
     """
     columns = os.environ.get("COLUMNS", "")
-    width = int(columns) if columns.isdecimal() and int(columns) > 0 else None
-    screen = Console(highlight=False, markup=False, emoji=False, width=width)
+    stream = printed.stdout()
+    width = int(columns) if columns.isdecimal() and int(columns) > 0 else columns_of(stream)
+    screen = Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
     if width is None and not screen.is_terminal:
         screen.width = _UNLIMITED
     elif screen.width <= 0:  # rich takes COLUMNS=0 at its word
         screen.width = 80
     return screen
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """The width of the terminal that a stream leads to; None if the stream leads to none. Rich looks at descriptors 0 to 2 only."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def say(console: Console, lines: Iterable[Text | str]) -> None:

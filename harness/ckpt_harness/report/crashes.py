@@ -12,6 +12,7 @@ from rich.text import Text
 from ckpt_harness.campaigns.crashes import UNSAFE, Crashes
 from ckpt_harness.campaigns.recording import PLACE
 from ckpt_harness.campaigns.shortest import Example
+from ckpt_harness.cases import printed
 from ckpt_harness.disk.shown import SHOWN, Shown
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.report.console import print_table, say
@@ -86,6 +87,7 @@ def _example(example: Example) -> Iterator[Text]:
     yield from (Text(f"  {op}") for op in example.ops)
     if example.shown in UNSAFE or example.shown in ("error", "nothing"):
         yield from (Text(f"  left  {text}", style="dim") for text in example.left)
+        yield from (Text(f"  {line}", style="dim") for line in printed.shown(example.printed))
 
 
 def _when(example: Example) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ckpt_harness.campaigns.damage import Damages
 from ckpt_harness.campaigns.damage_kinds import DAMAGE_KINDS
+from ckpt_harness.cases import printed
 from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.report.console import print_table, say
@@ -38,6 +39,7 @@ def show_damages(console: Console, damages: Damages) -> int:
         needed = f" [{damaged.needs.value}]" if damaged.needs else ""
         style = "bold red" if counts else "dim"
         say(console, [Text.assemble((f"{verdict}: ", style), f"{damaged.claim}{needed}; with {damaged.what}, a reader gets: {damaged.shown}")])
+        say(console, (Text(f"    {line}", style="dim") for line in printed.shown(damaged.printed) if counts))
         status = 1 if counts else status
     ranks = f"{damages.scene.ranks} rank{'s' * (damages.scene.ranks != 1)}"
     loaded = f"{len(damages.found)} damaged checkpoint{'s' * (len(damages.found) != 1)}"

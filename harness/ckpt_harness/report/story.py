@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
+from ckpt_harness.cases import printed
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.findings.signatures import observed
@@ -20,6 +21,8 @@ from ckpt_harness.report.terminal import mark_of
 
 _INDENT = " " * 9
 """As wide as the longest name of a verdict, and a space."""
+_MOST_PRINTED = 200
+"""Lines that are shown of what the engine printed."""
 
 
 def story(console: Console, result: CaseResult) -> None:
@@ -32,6 +35,8 @@ def story(console: Console, result: CaseResult) -> None:
     say(console, _setting(result))
     say(console, _ranks(result))
     say(console, _storage(result))
+    if result.printed:
+        say(console, [Text("\nprinted", style="bold"), *(Text(line) for line in printed.shown(result.printed, most=_MOST_PRINTED)[1:])])
     say(console, [Text()])
     several = len(result.evidence.forecast.expectations) > 1
     for judgement in result.judgements:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ckpt_harness.campaigns.compare_worlds import Difference
+from ckpt_harness.cases import printed
 from ckpt_harness.cases.record import Record
 from ckpt_harness.faults.sites import PHASES, SITES, OperationKind
 from ckpt_harness.judging.verdict import Verdict
@@ -149,6 +150,7 @@ def complaints(summary: Summary) -> Iterator[Text]:
         others = f" (and {count - 1} more like it)" if count > 1 else ""
         yield Text.assemble(mark_of(record.verdict.name), " ", str(record.case.plan) or "no fault at all", others)
         yield from (Text(f"    {complaint}") for complaint in record.complaints)
+        yield from (Text(f"    {line}", style="dim") for line in printed.shown(record.printed))
         yield Text(f"    {record.replay_line()}", style="bold")
     if len(distinct_ways) > _MOST_SHOWN:
         yield Text(f"... and {len(distinct_ways) - _MOST_SHOWN} more kinds; --json has all")

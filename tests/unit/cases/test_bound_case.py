@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from ckpt_harness.cases.case import Case
+from ckpt_harness.engines.filesystem import FileSystemEngine
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import PlanError, UsageError
 from ckpt_harness.faults.plan import FaultPlan
@@ -98,3 +102,26 @@ def test_every_refusal_is_one_short_line(case: Case) -> None:
     message = str(refused.value)
     assert "\n" not in message
     assert len(message) < 200
+
+
+class _Stager:
+    """A stager of an engine's own."""
+
+
+class _EngineWithStager(FileSystemEngine):
+    def make_stager(self, staging: str) -> Any:
+        return _Stager()
+
+
+OWN_STAGER = _EngineWithStager("own-stager", "for a test")
+
+
+def test_dcps_stager_is_refused_a_sharded_tensor() -> None:
+    """The refusal says what to do instead. An engine that has a stager of its own may copy anything."""
+    with pytest.raises(UsageError, match="DCP's stager cannot copy the ShardedTensor in workload 'mixed'; valid: staging 'blocking', or") as refused:
+        Case(operation="async_save", staging="background").bind()
+    assert len(str(refused.value)) < 200
+    own = Case(operation="async_save", staging="background", engine=f"{__file__}:OWN_STAGER")
+    assert own.bind().case.staging == "background"
+    with pytest.raises(UsageError, match="DCP's stager cannot copy"):
+        dataclasses.replace(own, staging="engine").bind()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from ckpt_harness.cli import main
 from ckpt_harness.errors import UsageError
+from ckpt_harness.findings import runs
 from ckpt_harness.findings.register import Register
 from ckpt_harness.findings.runs import Run, as_numbers, can_run, merged, read_runs, run_scripts, shipped_runs, written
 
@@ -67,10 +72,49 @@ def test_the_command_notes_whether_a_finding_shows(tmp_path: Path, monkeypatch: 
 
 
 def test_a_script_that_says_nothing_is_no_run() -> None:
-    """Neither "shows" nor "is gone" is noted of a script that does not say which."""
+    """Neither "shows" nor "is gone" is noted of a script that does not say which; the runs of the other scripts are kept."""
     silent = replace(ENTRIES[0], reproducer="__init__.py")
-    with pytest.raises(UsageError, match="__init__.py failed with "):
-        run_scripts([silent], sys.executable, "1.0", lambda done, total: None)
+    plain = next(entry for entry in ENTRIES if entry.id == "DCP-034")
+    (_, odd), (after, run) = run_scripts([silent, plain], sys.executable, "1.0")
+    assert str(odd).startswith("__init__.py failed with ")
+    assert (after, isinstance(run, Run)) == (plain, True)
+
+
+@pytest.fixture
+def silent_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two shipped findings, the script of the first says nothing."""
+    second = next(entry for entry in ENTRIES if entry.id == "DCP-034")
+    register = Register([replace(ENTRIES[0], reproducer="__init__.py"), second])
+    monkeypatch.setattr(Register, "shipped", classmethod(lambda cls: register))
+
+
+@pytest.mark.usefixtures("silent_first")
+def test_the_command_keeps_what_other_scripts_showed(tmp_path: Path) -> None:
+    """It names the script that gave no answer, and exits with the status of no verdict."""
+    file = tmp_path / "runs.toml"
+    done = CliRunner().invoke(main, ["findings", "--run", str(file)], env={"COLUMNS": "500"})
+    assert done.exit_code == 3, done.output
+    assert f"    {ENTRIES[0].id}: no answer: __init__.py failed with " in done.stdout
+    assert list(read_runs(file.read_bytes())) == ["DCP-034"]
+
+
+@pytest.mark.usefixtures("silent_first")
+def test_an_interrupted_run_keeps_what_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exit status 130."""
+    real = runs.run_scripts
+
+    def interrupted(*args: Any) -> Iterator[Any]:
+        for answer in real(*args):
+            if isinstance(answer[1], Run):
+                os.kill(os.getpid(), signal.SIGINT)
+            yield answer
+
+    monkeypatch.setattr(runs, "run_scripts", interrupted)
+    file = tmp_path / "runs.toml"
+    done = CliRunner().invoke(main, ["findings", "--run", str(file)])
+    assert done.exit_code == 130, done.output
+    assert "has the runs of the scripts that ended." in done.stderr
+    assert list(read_runs(file.read_bytes())) == ["DCP-034"]
 
 
 NO_RUNS = (

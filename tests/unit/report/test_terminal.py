@@ -135,7 +135,7 @@ def test_a_record_is_one_json_line() -> None:
     assert line["outcomes"] == ["raised", "raised"]
     assert line["complaints"] == ["bounded VIOLATED: rank 1 hung"]
     assert line["replay"] == LOUD.case.replay_line()
-    assert set(line) == {"schema", "case", "verdict", "expected", "outcomes", "complaints", "known", "covered", "seconds", "replay"}
+    assert set(line) == {"schema", "case", "verdict", "expected", "outcomes", "complaints", "known", "covered", "seconds", "printed", "replay"}
 
 
 def test_the_order_in_which_records_come_does_not_change_the_report() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ckpt_harness.errors import quoted
 from ckpt_harness.history import SOME_ERROR, ErrorRecord
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.expectation import Ending, Expectation
@@ -78,7 +79,7 @@ def _difference(expectation: Expectation, raised: ErrorRecord, blamed: set[int])
         if owed not in (SOME_ERROR, reported):
             return f"for rank {rank} it reports {reported}; injected was {owed}{_details(reported, owed)}"
     if raised.message:
-        return f"its text does not mention every failed rank and error: {raised.message[:200]!r}"
+        return f"its text does not mention every failed rank and error: {quoted(raised.message, 200)}"
     if expectation.step and raised.step != expectation.step and not expectation.lasting:
         return f"it reports protocol step {raised.step!r}; the fault was in step {expectation.step!r}"
     return ""

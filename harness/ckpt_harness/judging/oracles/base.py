@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ckpt_harness.errors import cut
 from ckpt_harness.judging.evidence import Outcome, StorageEvidence
 from ckpt_harness.judging.expectation import Expectation
 from ckpt_harness.judging.verdict import Judgement, Verdict
@@ -104,17 +105,9 @@ def one_line(reasons: Iterable[str]) -> str:
     for line in lines:
         if shown and len("; ".join([*shown, line])) > room:
             break
-        shown.append(_cut(line, room))
+        shown.append(cut(line, room))
     rest = len(lines) - len(shown)
     return "; ".join(shown) + (f"; and {rest} more" if rest else "")
-
-
-def _cut(text: str, limit: int) -> str:
-    """The text without its middle, if it is longer than ``limit`` characters."""
-    if len(text) <= limit:
-        return text
-    half = (limit - 3) // 2
-    return f"{text[:half]}...{text[-half:]}"
 
 
 def listed(outcomes: Mapping[int, Outcome]) -> list[str]:

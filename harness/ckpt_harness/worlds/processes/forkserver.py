@@ -32,6 +32,7 @@ PRELOAD = ("ckpt_harness.worlds.processes.rank", "ckpt_harness.cases.rig", "ckpt
 ENVIRONMENT = {
     "GLOO_SOCKET_IFNAME": "lo",  # all ranks are on this machine, whatever its host name resolves to
     "OMP_NUM_THREADS": "1",  # ranks share the machine's cores, and OpenMP does not survive a fork
+    "PYTHONUNBUFFERED": "1",  # what a rank has printed is not lost when the rank is killed
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # warnings about killed ranks would be noise
 }
 """Environment variables of ranks; they replace those of the parent."""
