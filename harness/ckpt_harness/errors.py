@@ -141,18 +141,16 @@ def cut(text: str, limit: int = 100) -> str:
     Example:
         >>> cut("one  two  three", limit=11)
         'one ...hree'
-        >>> cut("RuntimeError(copy(tensor=[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]) is not supported)", limit=75)
-        'RuntimeError(copy(tensor=[1, 1, 1, 1, 1...1, 1, 1, 1, 1]) is not supported)'
+        >>> cut("RuntimeError(copy(tensor=[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]) is not supported)", limit=80)
+        'RuntimeError(copy(tensor=[1, 1, 1, 1, 1, 1..., 1, 1, 1, 1, 1]) is not supported)'
     """
     line = without_middle(" ".join(text.split()), _MOST_PARSED)
-    while len(line) > limit:
-        span = _least_important(line)
-        if span is None:
-            return without_middle(line, limit).translate(_SHOWN)
-        start, end = span
-        length = max(_KEPT, end - start - (len(line) - limit))
-        line = line[:start] + without_middle(line[start:end], length).translate(_HIDDEN) + line[end:]
-    return line.translate(_SHOWN)
+    for short, kept in _SIZES:
+        while len(line) > limit and (span := _least_important(line, short)):
+            start, end = span
+            length = max(kept, end - start - (len(line) - limit))
+            line = line[:start] + without_middle(line[start:end], length).translate(_HIDDEN) + line[end:]
+    return without_middle(line, limit).translate(_SHOWN)
 
 
 _BRACKETS = "([{)]}"
@@ -161,12 +159,12 @@ _HIDDEN = {ord(bracket): chr(0xE000 + number) for number, bracket in enumerate(_
 _SHOWN = {ord(hidden): chr(bracket) for bracket, hidden in _HIDDEN.items()}
 _MOST_PARSED = 2_000
 """Characters in which brackets are looked for: a message may be a megabyte long."""
-_KEPT = 24
-"""Characters that are kept of what is in brackets, unless all brackets are that short."""
+_SIZES = ((45, 30), (24, 18))
+"""Characters in brackets that are left alone, and characters that are kept of what is in longer brackets; smaller sizes where these do not do."""
 
 
-def _least_important(line: str) -> tuple[int, int] | None:
-    """The longest of the most deeply nested brackets that can be shortened: begin and end of what is in them."""
+def _least_important(line: str, short: int) -> tuple[int, int] | None:
+    """The longest of the most deeply nested brackets with more than ``short`` characters in them: begin and end of these."""
     opened: list[int] = []
     found: list[tuple[int, int, tuple[int, int]]] = []
     for position, character in enumerate(line):
@@ -174,7 +172,7 @@ def _least_important(line: str) -> tuple[int, int] | None:
             opened.append(position + 1)
         elif character in ")]}" and opened:
             start = opened.pop()
-            if position - start > _KEPT:
+            if position - start > short:
                 found.append((len(opened), position - start, (start, position)))
     return max(found)[-1] if found else None
 

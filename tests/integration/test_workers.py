@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,39 @@ def test_a_command_that_is_ended_takes_its_workers_along(end: signal.Signals) ->
         finally:
             for handle in handles:
                 os.close(handle)
+
+
+def _started_with(directory: Path) -> Iterator[int]:
+    """The processes whose temporary files go to a directory."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and f"TMPDIR={directory}\0".encode() in (entry / "environ").read_bytes():
+                yield int(entry.name)
+
+
+def test_ctrl_c_ends_workers_and_their_real_ranks(tmp_path: Path) -> None:
+    """In the middle of the cases: the command sums up what ran, and leaves no process and no file."""
+    temporary, lines = tmp_path / "tmp", tmp_path / "lines"
+    temporary.mkdir()
+    os.mkfifo(lines)
+    words = ["sweep", "--world", "processes", "--jobs", "2", "--ranks", "2", "--op", "load", "--workload", "replicated", "--json", str(lines)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(temporary)}
+    program, pipe = [sys.executable, "-m", "ckpt_harness", *words], subprocess.PIPE
+    with subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True) as command:
+        with lines.open("rb", buffering=0) as records:
+            assert records.read(1) == b"{"
+            handles = [os.pidfd_open(pid) for pid in _started_with(temporary) if pid != command.pid]
+            os.killpg(command.pid, signal.SIGINT)
+            while records.read(1 << 16):
+                pass
+        try:
+            printed, complaints = command.communicate(timeout=250)
+            assert command.returncode == 130, complaints
+            assert "Interrupted after " in complaints
+            assert "coverage: " in printed
+            assert len(handles) >= 4  # two workers, and a server of ranks for each
+            assert [handle for handle in handles if not select.select([handle], [], [], 60)[0]] == []
+        finally:
+            for handle in handles:
+                os.close(handle)
+    assert list(temporary.iterdir()) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ckpt_harness.errors import OracleViolation, PlanError, quoted
+from ckpt_harness.errors import OracleViolation, PlanError, UsageError, cut, quoted
 from ckpt_harness.faults.bound_plan import BoundPlan
 from ckpt_harness.faults.plan import FaultPlan, as_plan
 from ckpt_harness.faults.protocol import Group
@@ -12,12 +12,13 @@ from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.judging.expectation import Ending, Expectation
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.oracles.attribution import misattributed
-from ckpt_harness.judging.oracles.base import one_line
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.runtime import known_world_size, launched_rank, stands_alone
 
 _MOST_OPERATIONS = 64
 """A plan that strikes a later operation or occurrence is judged as if it struck this one: the error is the same."""
+_LONGEST = 400
+"""Characters of a violation: what was reported beside what was injected. No report shows the outcomes in full here."""
 
 
 def assert_propagated(error: BaseException, plan: FaultPlan | str, *, world_size: int | None = None, coordinator: int = 0) -> None:
@@ -32,6 +33,7 @@ def assert_propagated(error: BaseException, plan: FaultPlan | str, *, world_size
     Raises:
         OracleViolation: another error was raised, or it blames other ranks or errors; the message states the difference.
         PlanError: the plan does not fit the world.
+        UsageError: ``error`` is no exception.
 
     Example:
         >>> assert_propagated(OSError("disk full"), "writer.write_data@1=raise(OSError:ENOSPC)")
@@ -39,16 +41,18 @@ def assert_propagated(error: BaseException, plan: FaultPlan | str, *, world_size
             ...
         ckpt_harness.errors.OracleViolation: raised OSError(disk full) instead of a CheckpointException
     """
+    if not isinstance(error, BaseException):
+        raise UsageError(f"assert_propagated got {quoted(error)} instead of an exception; valid: caught.value of `pytest.raises(...) as caught`")
     plan = as_plan(plan)
     expected = [
         expectation for bound, rank in _bindings(plan, world_size, coordinator) for expectation in _failures(bound) if rank in (None, *expectation.ranks)
     ]
     raised = ErrorRecord.of(error)
     if not expected:
-        raise OracleViolation(one_line([f"plan {quoted(str(plan))} injects no error that every rank must report, but this was raised: {raised}"]))
+        raise OracleViolation(cut(f"plan {quoted(str(plan))} injects no error that every rank must report, but this was raised: {raised}", _LONGEST))
     wrong = [misattributed(expectation, Outcome("raised", raised)) for expectation in expected]
     if all(wrong):
-        raise OracleViolation(one_line([wrong[0]])) from error
+        raise OracleViolation(cut(wrong[0], _LONGEST)) from error
 
 
 def _bindings(plan: FaultPlan, world_size: int | None, coordinator: int) -> list[tuple[BoundPlan, int | None]]:

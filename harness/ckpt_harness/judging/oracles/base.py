@@ -100,6 +100,8 @@ def one_line(reasons: Iterable[str]) -> str:
     text = "; ".join(lines)
     if len(text) <= LONGEST:
         return text
+    if len(lines) == 1:
+        return cut(text, LONGEST)
     shown: list[str] = []
     room = LONGEST - len("; and 1000 more")
     for line in lines:

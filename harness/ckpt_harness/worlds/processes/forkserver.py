@@ -84,6 +84,7 @@ class Forkserver:
         try:
             self._receive()
         except BaseException:
+            self._server.kill()  # it would go on importing torch, and has no ranks yet
             self.close()
             raise
 
