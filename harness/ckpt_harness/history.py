@@ -25,7 +25,7 @@ class Event(NamedTuple):
         time: seconds since the world started, in the world's own time.
         rank: the rank.
         kind: ``begin`` or ``end`` of an operation; ``enter``, ``exit`` or ``raised`` at a site; ``fault`` for a fault that fires; ``escaped`` for an
-            exception that ended a thread; ``internal`` for an error of the harness.
+            exception that ended a thread; ``lost`` for an exception that a thread pool or a future dropped; ``internal`` for an error of the harness.
         operation: the operation, such as ``save[1]``; "" outside of any.
         site: the site, or "".
         nth: the number of the call among the rank's calls of the site in this operation, from 1; 0 for an event outside of a site.

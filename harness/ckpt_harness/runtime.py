@@ -67,6 +67,9 @@ class Runtime(Protocol):
             future: a future of ``concurrent.futures`` or of torch; one of another type is left alone.
         """
 
+    def lost_error(self) -> None:
+        """Notes that an error on the calling thread reached nobody, so that what the thread had to complete is never completed."""
+
 
 class RealRuntime:
     """The services of a real process."""
@@ -119,6 +122,9 @@ class RealRuntime:
 
     def expect(self, future: Any) -> None:
         """Does nothing, for the same reason."""
+
+    def lost_error(self) -> None:
+        """Does nothing: a hang of real ranks is observed."""
 
 
 def _default_group() -> Any:

@@ -14,6 +14,8 @@ from types import TracebackType
 from ckpt_harness.cases.async_saves import engine_stagers_fail
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.object_store import endpoints
+from ckpt_harness.runtime import current
+from ckpt_harness.worlds.lost_errors import noted
 
 
 @contextlib.contextmanager
@@ -25,19 +27,31 @@ def surroundings(injector: Injector, ranks: Iterable[int]) -> Iterator[None]:
         ranks: the ranks that run in this process.
     """
     before = threading.excepthook
-    threading.excepthook = lambda escaped: injector.note("escaped", f"{_thread_name(escaped)}: {escaped.exc_type.__name__}: {escaped.exc_value}")
+
+    def end_of_thread(escaped: threading.ExceptHookArgs) -> None:
+        # A thread may end by SystemExit on purpose, and Python shows nothing.
+        kind = "lost" if escaped.exc_type is SystemExit else "escaped"
+        injector.note(kind, f"{_name_of(escaped.thread)}: {escaped.exc_type.__name__}: {escaped.exc_value}")
+        current().lost_error()
+
+    def lost(where: str, error: BaseException) -> None:
+        message = next(iter(str(error).splitlines()), "")  # a CheckpointException quotes all tracebacks
+        injector.note("lost", f"{_name_of(threading.current_thread())}, {where}: {type(error).__name__}: {message}")
+        current().lost_error()
+
+    threading.excepthook = end_of_thread
     try:
-        with engine_stagers_fail(), endpoints(injector, ranks):
+        with engine_stagers_fail(), endpoints(injector, ranks), noted(lost):
             yield
     finally:
         threading.excepthook = before
 
 
-def _thread_name(escaped: threading.ExceptHookArgs) -> str:
+def _name_of(thread: threading.Thread | None) -> str:
     """The name of a thread without its number: Python counts all threads that the process ever had."""
-    if escaped.thread is None:
+    if thread is None:
         return "a thread"
-    name = re.sub("Thread-[0-9]+", "Thread", escaped.thread.name)
+    name = re.sub("Thread-[0-9]+", "Thread", thread.name)
     return f"thread {name!r}"
 
 

@@ -74,6 +74,8 @@ def _event(case: Case, event: Event) -> Iterator[Text]:
     when = f"  {event.time:10.3f} s  "
     if event.kind == "fault":
         yield Text(f"{when}FAULT {event.detail}", style="red")
+    elif event.kind in ("escaped", "lost"):
+        yield Text(f"{when}error lost on {event.detail}", style="red")
     elif event.kind == "raised":
         yield Text(f"{when}{event.site} raised {event.detail}")
     elif event.kind in ("begin", "end"):

@@ -10,7 +10,7 @@ import pytest
 from ckpt_harness.errors import InjectedFault
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
-from ckpt_harness.history import ErrorRecord
+from ckpt_harness.history import ErrorRecord, Event, History
 from ckpt_harness.judging import oracles
 from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
 from ckpt_harness.judging.expectation import Acting, Ending, Expectation, Forecast
@@ -134,6 +134,15 @@ def test_real_seconds_alone_are_no_violation(outcome: Outcome) -> None:
     assert _verdict("bounded", _evidence(owed, late, HUNG, in_turns=False)) is Verdict.VIOLATED
 
 
+@pytest.mark.parametrize("outcome", [HUNG, UNKNOWN], ids=["hung", "unknown"])
+def test_a_rank_that_waits_is_named_with_the_error_that_reached_nobody(outcome: Outcome) -> None:
+    """The first on that rank; errors of other ranks, and other events, say nothing about it."""
+    events = [(0, "escaped"), (1, "raised"), (1, "lost"), (1, "escaped")]
+    history = History([Event(0.0, rank, kind, detail=f"thread {number}") for number, (rank, kind) in enumerate(events)])
+    (judgement,) = ORACLES["bounded"](_evidence(FAILS, BLAMED, outcome, history=history))
+    assert judgement.reasons == (f"rank 1 {outcome}; error lost on thread 2",)
+
+
 def test_each_slow_rank_is_named_with_its_own_seconds() -> None:
     """Also in a group that does not number its ranks in the order of the world."""
     owed = replace(SUCCEEDS, ranks=(1, 0))
@@ -149,9 +158,19 @@ def test_a_fault_that_never_fired_makes_a_case_vacuous() -> None:
     assert _verdict("fired", replace(silent, fired=frozenset({(FAULT, 0)}))) is Verdict.VACUOUS
     assert _verdict("fired", replace(silent, optional=frozenset({FAULT}))) is Verdict.HOLDS
     assert _verdict("fired", replace(silent, internal_errors=("KeyError: 1",))) is Verdict.UNKNOWN
+
     unreachable = replace(silent, forecast=Forecast((SUCCEEDS,), frozenset({(FAULT, 1)})))
     assert _verdict("fired", unreachable) is Verdict.VACUOUS
     assert _verdict("fired", replace(unreachable, fired=frozenset({(FAULT, 1)}))) is Verdict.HOLDS
+
+
+def test_what_broke_in_the_harness_is_no_failure_of_the_engine() -> None:
+    """The error may have reached the engine, which reports it: only that is said, and once."""
+    broken = _evidence(FAILS, BLAMED, PLAIN, internal_errors=("KeyError: 1", "KeyError: 1", "KeyError: 2"))
+    assert _verdict("attribution", broken) is Verdict.VIOLATED
+    (judgement,) = judge(broken)
+    assert (judgement.oracle, judgement.verdict) == ("fired", Verdict.UNKNOWN)
+    assert judgement.reasons == ("error inside the harness: KeyError: 1", "error inside the harness: KeyError: 2")
 
 
 @pytest.mark.parametrize(

@@ -69,10 +69,12 @@ def judge(evidence: Evidence) -> list[Judgement]:
     """Asks every oracle.
 
     Returns:
-        All judgements. An oracle that crashes is UNKNOWN, never a pass; a judgement that the engine does not claim is marked so.
+        All judgements. An oracle that crashes is UNKNOWN, never a pass; a judgement that the engine does not claim is marked so. After an error inside the
+        harness, which may have reached the engine, only ``fired`` is asked.
     """
     judgements: list[Judgement] = []
-    for name, oracle in ORACLES.items():
+    asked = {"fired": fired} if evidence.internal_errors else ORACLES
+    for name, oracle in asked.items():
         try:
             judgements += [replace(judgement, claimed=needed(judgement, evidence) <= evidence.capabilities) for judgement in oracle(evidence)]
         except Exception as error:  # noqa: BLE001  (whatever breaks in an oracle, the result is no pass)

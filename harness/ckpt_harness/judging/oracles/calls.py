@@ -20,7 +20,8 @@ def bounded(evidence: Evidence) -> Iterator[Judgement]:
         unknown = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind == "unknown"}
         missing = [rank for rank in expectation.ranks if rank not in outcomes]
         if unknown or missing:
-            yield judged("bounded", expectation, listed(unknown) or [f"no outcome from ranks {missing}"], Verdict.UNKNOWN)
+            reasons = _with_lost_errors(evidence, unknown) or [f"no outcome from ranks {missing}"]
+            yield judged("bounded", expectation, reasons, Verdict.UNKNOWN)
         elif expectation.exact:
             yield _in_time(evidence, expectation, outcomes)
 
@@ -31,9 +32,18 @@ def _in_time(evidence: Evidence, expectation: Expectation, outcomes: Mapping[int
     lost = {rank: outcome for rank, outcome in outcomes.items() if outcome.kind in ("hung", "dead")}
     late = {rank: outcome for rank, outcome in outcomes.items() if outcome.finished_at >= due}
     if evidence.in_turns or lost:
-        return judged("bounded", expectation, listed({**lost, **late}))
+        return judged("bounded", expectation, _with_lost_errors(evidence, {**lost, **late}))
     slow = [f"rank {rank} {outcome} after {outcome.finished_at:.0f} real seconds" for rank, outcome in sorted(late.items())]
     return judged("bounded", expectation, slow, Verdict.UNKNOWN)
+
+
+def _with_lost_errors(evidence: Evidence, outcomes: Mapping[int, Outcome]) -> list[str]:
+    """How each rank ended, in words, and the first error on the rank that reached nobody: it may be why the rank waits."""
+    lost: dict[int, str] = {}
+    for event in evidence.history:
+        if event.kind in ("escaped", "lost"):
+            lost.setdefault(event.rank, f"; error lost on {event.detail}")
+    return [f"{text}{lost.get(rank, '')}" for rank, text in zip(sorted(outcomes), listed(outcomes), strict=True)]
 
 
 def agreement(evidence: Evidence) -> Iterator[Judgement]:
@@ -55,8 +65,10 @@ def fired(evidence: Evidence) -> Iterator[Judgement]:
 
     A missing fault makes the case VACUOUS, an error inside the harness makes it UNKNOWN.
     """
-    for error in evidence.internal_errors:
-        yield Judgement("fired", Verdict.UNKNOWN, one_line([f"error inside the harness: {error}"]))
+    if evidence.internal_errors:
+        errors = dict.fromkeys(f"error inside the harness: {error}" for error in evidence.internal_errors)
+        yield Judgement("fired", Verdict.UNKNOWN, one_line(errors), reasons=tuple(errors))
+        return
     due = {pair for expectation in evidence.forecast.expectations for pair in expectation.must_fire}
     missed, unreachable = due - evidence.fired, evidence.forecast.unreachable - evidence.fired
     reasons = [f"{text} never fired on rank {rank}" for text, rank in sorted(missed) if text not in evidence.optional]

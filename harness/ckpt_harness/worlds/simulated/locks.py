@@ -6,7 +6,8 @@ What can end a wait (:class:`~ckpt_harness.worlds.simulated.tasks.Claim`) is dec
 task holds, for the end of a task, and for a future of an executor whose workers are tasks. Every other event, condition, queue or future may be set by
 a thread of a client library, even if a rank created it (fsspec passes each event that it waits for to its own loop). A rank that waits for such an object
 is never called deadlocked. The futures of an operation (of an upload, of ``write_data``) lie between: as a rule, a thread of the rank completes them. So the
-scheduler owns a wait for such a future while another task of the rank waits for something that the scheduler owns.
+scheduler owns a wait for such a future while another task of the rank waits for something that the scheduler owns, and once a thread of the rank has ended
+with an error that reached nobody.
 """
 
 from __future__ import annotations
@@ -161,14 +162,26 @@ class LockPerRank:
 
 
 class WorldQueue:
-    """A ``queue.SimpleQueue``. A task that waits for it hands the baton over. ``put`` may be called anywhere, even during garbage collection."""
+    """A ``queue.SimpleQueue``. A task that waits for it hands the baton over. ``put`` may be called anywhere, even during garbage collection.
 
-    __slots__ = ("__weakref__", "_items", "_waiters", "executor")
+    Attributes:
+        executor: the thread pool whose work it holds, if any.
+        lasting: whether that pool is to live as long as the process.
+    """
+
+    __slots__ = ("__weakref__", "_items", "_maker", "_waiters", "executor", "lasting")
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
         self._waiters: deque[Task | LockType] = deque()
+        me = current_task()
+        self._maker = None if me is None else (weakref.ref(me.scheduler), me.rank)
         self.executor: weakref.ref[Any] | None = None
+        self.lasting = False
+
+    def belongs_to(self, task: Task) -> bool:
+        """Whether the rank of a task made the queue, in the same world."""
+        return self._maker is not None and self._maker[0]() is task.scheduler and self._maker[1] == task.rank
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Adds an item; never waits."""
@@ -222,7 +235,7 @@ class WorldQueue:
         """Ends a worker of an executor as the executor itself does, since an exception here would be logged as critical."""
         executor = self.executor() if self.executor is not None else None
         if executor is not None:
-            executor._shutdown = True
+            executor._shutdown = executor._harness_dismissed = True
 
     def get_nowait(self) -> Any:
         """Takes the oldest item, or raises ``queue.Empty``."""
@@ -255,14 +268,19 @@ def _claim_on_lock(lock: WorldLock, task: Task) -> Claim:
 
 
 def _claim_on_futures(futures: list[Any], task: Task) -> Claim:
-    """The claim of a wait for futures. If an operation of the rank is to complete them, nothing outside does while a thread of the operation waits itself."""
+    """The claim of a wait for futures.
+
+    If an operation of the rank is to complete them, nothing outside does while a thread of the operation waits itself, or once a thread of the rank has lost
+    an error.
+    """
     owned = [getattr(future, "_harness_scheduler", None) is task.scheduler for future in futures]
     expected = [getattr(future, "_harness_expected_in", None) is task.scheduler for future in futures]
     if futures and all(owned):
         return Claim.OWNED
     claim = _shared(_frames(task), task)
     of_the_rank = bool(futures) and all(one or other for one, other in zip(owned, expected, strict=True))
-    return Claim.OWNED if claim is Claim.SHARED and of_the_rank else claim
+    lost = any(other.lost_error for other in task.scheduler.tasks if other.rank == task.rank)
+    return Claim.OWNED if of_the_rank and (lost or claim is Claim.SHARED) else claim
 
 
 def _frames(task: Task) -> list[FrameType]:

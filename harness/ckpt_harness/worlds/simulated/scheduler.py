@@ -65,6 +65,7 @@ class Scheduler:
 
     Attributes:
         owner: the run that uses this scheduler, so that it can be found from a task.
+        pools: rank -> the thread pools that it has in the place of others; see :mod:`ckpt_harness.worlds.simulated.pools`.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Scheduler:
         self.unwinding = False
         self.over = False
         self.owner: Any = None
+        self.pools: dict[int, dict[Any, Any]] = {}
         self._random = random.Random(seed)
         self._on_deadlock = on_deadlock
         self._external_limit = external_limit

@@ -77,6 +77,7 @@ class Task:
         main: whether it runs the rank's body.
         thread: the native thread, once started.
         joiners: tasks that wait for the end of this task.
+        lost_error: whether an error on the thread reached nobody.
         stale: whether the thread-local state of its rank must be set again before it runs on.
     """
 
@@ -87,6 +88,7 @@ class Task:
         "expired",
         "index",
         "joiners",
+        "lost_error",
         "main",
         "rank",
         "real_deadline",
@@ -108,6 +110,7 @@ class Task:
         self.deadline_kind: DeadlineKind = "event"
         self.expired = False
         self.stale = False
+        self.lost_error = False
         self.joiners: list[Task] = []
         self.thread: threading.Thread | None = None
 

@@ -5,8 +5,7 @@ replacement checks whether the calling thread is a task of a world; for other th
 the same rank.
 
 Not modelled: a lock that was created before the run, or by a name that was imported from ``threading``, blocks in native code. If a parked task holds such
-a lock and another task waits for it, the world ends as "unknown" after ``external_limit`` seconds. A ``ThreadPoolExecutor`` that was created before
-the run keeps its native threads: work on them belongs to no rank.
+a lock and another task waits for it, the world ends as "unknown" after ``external_limit`` seconds.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ckpt_harness.worlds.simulated.locks import LockPerRank, WorldLock, WorldQueue, wait_outside, waiting_outside
+from ckpt_harness.worlds.simulated.pools import pool_of
 from ckpt_harness.worlds.simulated.scheduler import Scheduler
 from ckpt_harness.worlds.simulated.tasks import State, Task, Unwind, current_task
 
@@ -88,7 +88,7 @@ def _live(task: Task, thread: Any, run: Callable[[], None]) -> None:
     def body() -> None:
         try:
             run()
-        except (Unwind, SystemExit):
+        except Unwind:
             pass
         except BaseException:  # noqa: BLE001  (exceptions of a thread go to the hook, as in threading itself)
             if not task.scheduler.unwinding:  # while unwinding, a lock may be released that is not held
@@ -112,6 +112,12 @@ def _start(self: threading.Thread) -> None:
     task = me.scheduler.add(me.rank)
     start(self, task)
     me.scheduler.pause()
+
+
+def is_spare(task: Task) -> bool:
+    """Whether a task is an idle worker of a pool that is to live as long as the process."""
+    work = [argument for argument in getattr(task.thread, "_args", ()) if isinstance(argument, WorldQueue)]
+    return any(argument.lasting for argument in work) and task.waiting is not None and task.waiting.what == "queue"
 
 
 def _serves_the_process(thread: Any) -> bool:
@@ -210,7 +216,7 @@ def expect(future: Any, scheduler: Scheduler) -> None:
 def _replacements() -> list[tuple[Any, str, Any]]:
     real_lock, real_allocate, real_rlock = threading.Lock, threading._allocate_lock, threading.RLock  # type: ignore[attr-defined]
     real_queue, real_sleep = queue.SimpleQueue, time.sleep
-    real_submit = concurrent.futures.ThreadPoolExecutor.submit
+    real_submit, real_shutdown = concurrent.futures.ThreadPoolExecutor.submit, concurrent.futures.ThreadPoolExecutor.shutdown
 
     def lock() -> Any:
         return WorldLock() if current_task() is not None else real_lock()
@@ -239,12 +245,17 @@ def _replacements() -> list[tuple[Any, str, Any]]:
 
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         me = current_task()
-        if me is None or not isinstance(self._work_queue, WorldQueue):
-            return real_submit(self, fn, *args, **kwargs)
-        self._work_queue.executor = weakref.ref(self)
-        future = real_submit(self, fn, *args, **kwargs)
+        pool = self if me is None else pool_of(me, self)
+        if me is None or not isinstance(pool._work_queue, WorldQueue):
+            return real_submit(pool, fn, *args, **kwargs)
+        pool._work_queue.executor = weakref.ref(pool)
+        future = real_submit(pool, fn, *args, **kwargs)
         own(future, me.scheduler)
         return future
+
+    def shutdown(self: Any, *args: Any, **kwargs: Any) -> None:
+        me = current_task()
+        real_shutdown(self if me is None else pool_of(me, self), *args, **kwargs)
 
     return [
         (threading, "Lock", lock),
@@ -261,6 +272,7 @@ def _replacements() -> list[tuple[Any, str, Any]]:
         *((kind, "select", _selecting(kind.__dict__["select"])) for kind in _SELECTORS),
         (concurrent.futures.thread, "_global_shutdown_lock", LockPerRank()),
         (concurrent.futures.ThreadPoolExecutor, "submit", submit),
+        (concurrent.futures.ThreadPoolExecutor, "shutdown", shutdown),
     ]
 
 

@@ -50,7 +50,8 @@ class _Runtime:
     def _task(self) -> Task:
         task = current_task()
         if task is None or task.scheduler is not self._scheduler:
-            raise HarnessError(f"thread {threading.current_thread().name!r} belongs to no rank of the running world")
+            name = threading.current_thread().name
+            raise HarnessError(f"thread {name!r} belongs to no rank: none has started it; valid: threads that ranks start, or world 'processes'")
         return task
 
     def rank(self) -> int:
@@ -83,6 +84,11 @@ class _Runtime:
 
     def expect(self, future: Any) -> None:
         threads.expect(future, self._scheduler)
+
+    def lost_error(self) -> None:
+        task = current_task()
+        if task is not None:
+            task.lost_error = True
 
 
 class SimulatedWorld:
@@ -127,7 +133,8 @@ class SimulatedWorld:
 
     Not modelled:
         - State that an engine keeps per process (module globals, environment variables, the current directory) is shared by all ranks, except
-          the registry of process groups and DCP's plan caches.
+          the registry of process groups, DCP's plan caches, and thread pools.
+        - A thread that was started before the run belongs to no rank.
         - Wall-clock time (``time.time``) is real.
         - A thread that is inside native code when the run ends cannot be ended; it stays behind as a daemon.
         - A launcher would end all ranks that failed because another rank died. Here they stay alive, so ranks that wait for them wait for a timer.
@@ -310,7 +317,7 @@ class _Run:
 
     def _left(self, rank: _Rank) -> tuple[str, ...]:
         """Threads of a rank that still wait after all bodies have ended."""
-        waiting = [task for task in self.scheduler.tasks if task.rank == rank.number and task.state is not State.DONE and task.thread is not None]
+        waiting = [task for task in self.scheduler.tasks if task.rank == rank.number and task.state is not State.DONE and not threads.is_spare(task)]
         return tuple(f"thread {task.thread.name!r} is still running" for task in waiting if task.thread is not None)
 
     def _wait(self, task: Task, outcome: Outcome) -> Wait:
