@@ -52,7 +52,7 @@ def fault_at(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1,
     # Calls of two operations at once come in any order, so the fault says which operation it strikes.
     operation = None if ground.overlap == "none" else OperationRef(ground.operation, 1)
     # There may be no other file to which bytes could go, nobody reads what a save opens to write, and a rank may hold no part of a sharded tensor.
-    optional = isinstance(effect, (Misdirect, StaleRead)) or (isinstance(effect, WrongResult) and effect.about_parts)
+    optional = isinstance(effect, (Misdirect, StaleRead)) or effect.about_parts
     return Fault(cell.site, (cell.rank,), effect, nth=cell.nth, times=times, after=after, operation=operation, optional=optional)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ckpt_harness.cases.case import Case
 from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.export.faults import IN_BACKGROUND, PLACE_OF_SAVE, STAGERS, Faults
-from ckpt_harness.faults.effects import Delay, WrongResult
+from ckpt_harness.faults.effects import Delay
 
 ENGINES = {"filesystem": "", "filesystem-threads": ", thread_count=4", "filesystem-no-collectives": "", "async-thread": "", "async-process": ""}
 """Engine -> the arguments of a script's writer beside the place. The settled case says how the engine is called."""
@@ -40,7 +40,7 @@ def check(case: Case) -> None:
         why = "its store lives in one process" if case.engine == "fsspec-memory" else "stand-alone scripts know torch only"
         raise UsageError(f"engine {quoted(case.engine)} cannot be exported: {why}; engines: {', '.join(ENGINES)}")
     for fault in case.plan:
-        if isinstance(fault.effect, WrongResult) and fault.effect.about_parts:
+        if fault.effect.about_parts:
             raise UsageError(f"fault {fault} cannot be exported: the state of a script has no sharded tensor; valid: other effects")
     own = [str(fault) for fault in case.plan if fault.at.side == "writer"] or [f"engine={quoted(case.engine)}"] * bool(ENGINES[case.engine])
     if case.staging == "engine" and own:  # the engine uses any writer as its stager, if the writer can be one

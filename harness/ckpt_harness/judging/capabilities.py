@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ckpt_harness.faults.effects import WrongResult
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.expectation import DECEPTIONS, Expectation
@@ -46,7 +45,7 @@ def _shows_in_all_plans(expectation: Expectation) -> bool:
     """
     effects = [acting.bound.fault.effect for acting in (*expectation.decisive, *expectation.possible_lies)]
     lies = [effect for effect in effects if isinstance(effect, DECEPTIONS)]
-    only_parts = bool(lies) and all(isinstance(lie, WrongResult) and lie.about_parts for lie in lies)
+    only_parts = bool(lies) and all(lie.about_parts for lie in lies)
     return only_parts and not expectation.apart and len(expectation.ranks) > 1
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ckpt_harness.errors import UsageError, choices
 from ckpt_harness.faults.calling import find_call_style
-from ckpt_harness.faults.effects import Effect, WrongResult
+from ckpt_harness.faults.effects import Effect
 from ckpt_harness.faults.fault import Fault, OperationRef, Ranks
 from ckpt_harness.faults.protocol import DCP, Group
 from ckpt_harness.faults.sites import OperationKind, Site, find_site
@@ -133,7 +133,7 @@ class Menu:
             after=after and effect.can_be_after and not site.is_future,
             operation=operation,
             # How many items and parts a rank has depends on the workload, and how often it calls its disk also on the engine.
-            optional=(site.several and occurrence > 1) or site.layer != "calls" or (isinstance(effect, WrongResult) and effect.about_parts),
+            optional=(site.several and occurrence > 1) or site.layer != "calls" or effect.about_parts,
         )
 
     def _operation(self, addressing: int) -> OperationRef | None:

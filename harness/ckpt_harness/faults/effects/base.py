@@ -28,6 +28,11 @@ class Effect:
     about: ClassVar[str] = ""
     needs_processes: ClassVar[bool] = False
 
+    @property
+    def about_parts(self) -> bool:
+        """Whether a rank states wrong parts of a tensor. Such a fault cannot fire on a rank whose state has no sharded tensor."""
+        return False
+
     @classmethod
     def legal_at(cls, site: Site) -> bool:
         """Whether the effect has a meaning at ``site``."""

@@ -245,7 +245,6 @@ class WrongResult(Effect):
 
     @property
     def about_parts(self) -> bool:
-        """Whether a rank states wrong parts. Such a fault cannot fire on a rank whose state has no sharded tensor."""
         return self.kind in PARTS
 
     @classmethod

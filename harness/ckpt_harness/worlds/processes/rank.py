@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import importlib
 import os
 import pickle
 import queue
@@ -30,7 +29,7 @@ from ckpt_harness.history import ErrorRecord
 from ckpt_harness.worlds import descriptors, garbage
 from ckpt_harness.worlds.base import Faults
 from ckpt_harness.worlds.fair_clock import FairClock
-from ckpt_harness.worlds.processes import hooks, joining, messages, thread_watch
+from ckpt_harness.worlds.processes import entering, hooks, joining, messages, thread_watch
 from ckpt_harness.worlds.processes.evidence import Evidence
 from ckpt_harness.worlds.processes.joined_processes import Family
 from ckpt_harness.worlds.processes.messages import (
@@ -277,18 +276,7 @@ class Rank(Reporting):
 
     def _begin(self, job: Job) -> Any:
         self._started = job.started
-        sys.path[:] = job.path
-        if os.environ != job.environment:
-            os.environ.clear()
-            os.environ.update(job.environment)
-        os.chdir(job.directory)
-        _forget_namesakes(*job.module)
-        if job.main is not None and job.main not in _mains:
-            from multiprocessing.spawn import import_main_path
-
-            _mains.add(job.main)
-            import_main_path(job.main)
-        return pickle.loads(job.work)
+        return entering.enter(job)
 
     def _settle(self, number: int) -> str:
         """Makes the rank ready for another job: empties the plan caches.
@@ -306,18 +294,6 @@ class Rank(Reporting):
         numbers = [torch.zeros(1, dtype=torch.long) for _ in range(dist.get_world_size())]
         dist.all_gather(numbers, torch.tensor([number]))
         return "" if all(int(received) == number for received in numbers) else "the ranks of its group are at different collectives"
-
-
-_mains: set[str] = set()
-
-
-def _forget_namesakes(name: str, file: str | None) -> None:
-    """Makes sure that the body is imported from the sender's file: an earlier job may have imported another module of the same name."""
-    loaded = sys.modules.get(name)
-    if name != "__main__" and file is not None and getattr(loaded, "__file__", file) != file:
-        del sys.modules[name]
-    if name not in sys.modules:
-        importlib.invalidate_caches()  # the file may be newer than the import system's cache of its directory
 
 
 def _flush() -> None:
