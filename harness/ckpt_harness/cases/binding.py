@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from torch.distributed.checkpoint.staging import AsyncStager
 
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.engines.dcp import DcpCalls
@@ -230,17 +234,33 @@ def _check_async_save(case: Case, call_style: CallStyle, workload: Workload) -> 
             raise PlanError(f"{_shown(fault)}: executor {case.executor!r} starts no process; valid: executor 'process'")
     if case.overlap == "separate" and case.way != "together":
         raise UsageError(f"overlap 'separate' in way {case.way!r}; valid: way 'together'")
-    if Holding.SHARDED in workload.holds and _stages_as_dcp_by_default(case):
+    if Holding.SHARDED in workload.holds and case.operation == "async_save" and _stages_as_dcp_by_default(case):
+        no_stager = " (no AsyncStager)" if case.staging == "writer" else ""
         raise UsageError(
-            f"staging {case.staging!r}: DCP's stager cannot copy the ShardedTensor in workload {case.workload!r}; valid: staging 'blocking', "
+            f"staging {case.staging!r}{no_stager}: DCP's stager cannot copy the ShardedTensor in workload {case.workload!r}; valid: staging 'blocking', "
             "or a workload without a ShardedTensor, such as 'stateful'"
         )
 
 
 def _stages_as_dcp_by_default(case: Case) -> bool:
-    """Whether a ``DefaultStager`` of DCP copies the state: async_save makes it for itself, or the engine has no stager of its own."""
-    makes = getattr(find_engine(case.engine).make_stager, "__func__", None)
+    """Whether a ``DefaultStager`` of DCP copies the state: async_save makes it for itself, or neither the engine nor its writer is a stager."""
+    engine = find_engine(case.engine)
+    if case.staging == "writer":
+        saves = getattr(engine.async_save, "__func__", None)
+        return saves is DcpCalls.async_save and not _has_staging_writer(case.engine)
+    makes = getattr(engine.make_stager, "__func__", None)
     return case.staging == "engine" or (case.staging == "background" and makes is DcpCalls.make_stager)
+
+
+@cache
+def _has_staging_writer(name: str) -> bool:
+    """Whether the storage writer of an engine is its own stager. The engine makes a writer once to find out."""
+    engine = find_engine(name)
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            return isinstance(engine.make_writer(engine.place(Path(directory), "probe")), AsyncStager)
+        except Exception:  # noqa: BLE001  (a hook may raise anything; it is reported where a case runs)
+            return True
 
 
 def _workloads_without(parts: frozenset[Holding]) -> str:

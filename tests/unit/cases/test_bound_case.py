@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from torch.distributed.checkpoint import StorageWriter
 
 from ckpt_harness.cases.case import Case
 from ckpt_harness.engines.filesystem import FileSystemEngine
@@ -114,6 +115,40 @@ class _EngineWithStager(FileSystemEngine):
 
 
 OWN_STAGER = _EngineWithStager("own-stager", "for a test")
+
+
+class _Writer(StorageWriter):
+    """A writer that is no stager, and is never called."""
+
+    def __init__(self, place: str) -> None:
+        """Where it would write is of no interest."""
+
+    finish = prepare_global_plan = prepare_local_plan = reset = set_up_storage_writer = write_data = validate_checkpoint_id = None  # type: ignore[assignment]
+
+
+class _EngineOfAnotherWriter(FileSystemEngine):
+    def make_writer(self, place: str) -> Any:
+        return _Writer(place)
+
+
+class _EngineThatStages(_EngineOfAnotherWriter):
+    """Its async_save may pass any stager."""
+
+    def async_save(self, *args: Any) -> Any:
+        return super().async_save(*args)
+
+
+NO_STAGER, STAGES = _EngineOfAnotherWriter("no-stager", "for a test"), _EngineThatStages("stages", "for a test")
+
+
+def test_a_writer_that_does_not_stage_is_refused_a_sharded_tensor() -> None:
+    """DCP makes its own stager then: the engine is not to blame that this one cannot copy. Other states, other ways, and saves that do not stage are fine."""
+    case = Case(operation="async_save", engine=f"{__file__}:NO_STAGER")
+    with pytest.raises(UsageError, match=r"^staging 'writer' \(no AsyncStager\): DCP's stager cannot copy the ShardedTensor") as refused:
+        case.bind()
+    assert len(str(refused.value)) < 200
+    for more in ({"workload": "stateful"}, {"staging": "blocking"}, {"operation": "save"}, {"engine": f"{__file__}:STAGES"}, {"engine": "filesystem"}):
+        dataclasses.replace(case, **more).bind()  # type: ignore[arg-type]  # fields of Case
 
 
 def test_dcps_stager_is_refused_a_sharded_tensor() -> None:
