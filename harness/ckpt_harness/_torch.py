@@ -6,11 +6,14 @@ No other module of ``ckpt_harness`` uses a private name of torch. The import of 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import itertools
 import json
 import logging
+import operator
 import sys
+import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from types import CellType, ModuleType
 from typing import Any, NamedTuple
@@ -78,7 +81,7 @@ def register_backend(create: Callable[..., Any]) -> None:
 
 
 class RankWorld:
-    """What ``distributed_c10d._world`` contains for a process, but for one simulated rank.
+    """What ``distributed_c10d._world`` contains for a process, but for one simulated rank; and its plan caches, by name.
 
     The fields are those of ``torch.testing._internal.distributed.multi_threaded_pg.WorldData``. A field that a newer torch adds starts as an empty dict,
     as nearly all fields do.
@@ -88,6 +91,7 @@ class RankWorld:
         self.default_pg: Any = None
         self.group_count = 0
         self.comms: list[Any] = []
+        self.plan_caches: dict[str, dict[str, Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -106,29 +110,42 @@ _process_world: Any = distributed_c10d._world
 """The registry of the process itself. Simulated ranks must neither read nor change it."""
 
 
+class _Here(threading.local):
+    """What the calling thread belongs to.
+
+    Attributes:
+        world: the registry of the thread's rank; on a thread of no rank, the registry of the process.
+    """
+
+    world: Any = _process_world
+
+
+_here = _Here()
+
+
 class _Worlds:
     """Stands in for ``distributed_c10d._world``: each simulated rank reaches its own registry, other threads reach the registry of the process."""
 
-    def __init__(self, real: Any, of_caller: Callable[[], RankWorld | None]) -> None:
-        self.__dict__["_find"] = lambda: of_caller() or real
+    # DCP asks for the default group some 150 times in each operation of a rank, so this way runs without a frame of Python.
+    default_pg = property(operator.attrgetter("_here.world.default_pg"))
+    _here = _here
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._find(), name)
+        return getattr(_here.world, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._find(), name, value)
+        setattr(_here.world, name, value)
 
 
 class _PerRank(MutableMapping[str, Any]):
     """A dict at class level with different contents for each rank."""
 
-    def __init__(self, real: dict[str, Any], name: str, of_caller: Callable[[], dict[str, Any] | None]) -> None:
-        self._real, self._name, self._of_caller = real, name, of_caller
+    def __init__(self, real: dict[str, Any], name: str) -> None:
+        self._real, self._name = real, name
 
     def _dict(self) -> dict[str, Any]:
-        caches = self._of_caller()
-        contents: dict[str, Any] = self._real if caches is None else caches.setdefault(self._name, {})
-        return contents
+        world = _here.world
+        return world.plan_caches.setdefault(self._name, {}) if isinstance(world, RankWorld) else self._real
 
     def __getitem__(self, key: str) -> Any:
         return self._dict()[key]
@@ -148,16 +165,12 @@ class _PerRank(MutableMapping[str, Any]):
 
 @contextlib.contextmanager
 def ranks_as_threads(
-    world_of_caller: Callable[[], RankWorld | None],
-    caches_of_caller: Callable[[], dict[str, Any] | None],
     future_wait: Callable[[Callable[[Any], Any]], Callable[[Any], Any]],
     future_derived: Callable[[list[Any], Any], None],
 ) -> Iterator[None]:
-    """Until the end of the ``with`` block, torch keeps per rank what it usually keeps per process.
+    """Until the end of the ``with`` block, torch keeps per rank what it usually keeps per process. Threads of ranks call :func:`enter_rank`.
 
     Args:
-        world_of_caller: returns the registry of groups of the calling thread's rank, or None on a thread of no rank.
-        caches_of_caller: returns the plan caches of the calling thread's rank, or None on a thread of no rank.
         future_wait: wraps ``torch._C.Future.wait``.
         future_derived: receives the sources of each future that is made from other futures, and the new future.
     """
@@ -169,7 +182,7 @@ def ranks_as_threads(
         setattr(owner, name, value)
 
     # The registry of process groups. Every function of dist reads the registry through this name.
-    replace(distributed_c10d, "_world", _Worlds(distributed_c10d._world, world_of_caller))
+    replace(distributed_c10d, "_world", _Worlds())
     # init_process_group rebinds these names, which belong to the process, not to a rank.
     for name in ("_backend", "_default_pg_init_method"):
         if name in distributed_c10d.__dict__:
@@ -182,7 +195,7 @@ def ranks_as_threads(
         # Plan caches live at class level, with the name of the planner's class as key: ranks in one process would overwrite each other's plans.
         for name, value in list(vars(planner.SavePlanner).items()):
             if name.startswith("_cached_") and isinstance(value, dict):
-                replace(planner.SavePlanner, name, _PerRank(value, name, caches_of_caller))
+                replace(planner.SavePlanner, name, _PerRank(value, name))
     # Functional collectives look up groups by name, in C++. Without isolation, all ranks of the process would share one table of names.
     isolate: Any = vars(_c10d)["_set_thread_isolation_mode"]  # missing from torch's stub
     isolate(True)
@@ -226,13 +239,15 @@ def future_replacements(
 
 
 def enter_rank(world: RankWorld) -> None:
-    """Registers the groups of a rank for the calling thread, which the rank started: the table of group names is per thread."""
+    """Makes the calling thread, which the rank started, part of a rank, and registers its groups: the table of group names is per thread."""
+    _here.world = world
     for group, name in list(world.pg_names.items()):
         _c10d._register_process_group(name, group)
 
 
 def leave_rank() -> None:
-    """Empties the calling thread's table of group names."""
+    """Makes the calling thread part of no rank, and empties its table of group names."""
+    _here.__dict__.pop("world", None)
     _c10d._unregister_all_process_groups()
 
 
@@ -487,9 +502,13 @@ def empty_sharded_tensor(count: int, group: Any = None) -> Any:
         count: number of elements.
         group: the process group; None for the default group. Placements name ranks of the world in every group.
     """
-    ranks = torch.distributed.get_process_group_ranks(group)
-    spec = sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in ranks])
+    spec = _chunks(tuple(torch.distributed.get_process_group_ranks(group)))
     return sharded_tensor.empty(spec, count, dtype=torch.float64, process_group=group)
+
+
+@functools.lru_cache(maxsize=64)  # a specification is not changed by anyone, and each of its placements is parsed
+def _chunks(ranks: tuple[int, ...]) -> Any:
+    return sharding_spec.ChunkShardingSpec(dim=0, placements=[f"rank:{rank}/cpu" for rank in ranks])
 
 
 def interleaved_sharded_tensor(whole: torch.Tensor, group: Any = None) -> Any:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
+from multiprocessing.util import Finalize
 
 from ckpt_harness.campaigns.workers import workers
 from ckpt_harness.cases import printed
 from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.readings import Readings
 from ckpt_harness.cases.record import Record
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.findings.register import Register
 
 _CHUNK = 40
-"""Cases that a process takes at a time: enough to reuse a fault-free course, few enough for a smooth progress bar."""
+"""Cases that a process takes at a time: few enough for a smooth progress bar."""
 
 
 def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = None) -> Generator[Record, None, None]:
@@ -27,7 +29,7 @@ def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = No
     """
     chunks = [cases[start : start + _CHUNK] for start in range(0, len(cases), _CHUNK)]
     if jobs == 1 or len(chunks) == 1:
-        with Rig(register=register) as rig:
+        with Rig(register=register, readings=Readings()) as rig:
             for case in cases:
                 yield run_one(rig, case)
         return
@@ -37,8 +39,15 @@ def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = No
 
 
 def _run_chunk(cases: Sequence[Case], register: Register | None) -> list[Record]:
-    with printed.shown_on_error(), Rig(register=register) as rig:
-        return [run_one(rig, case) for case in cases]
+    if not _rigs:
+        _rigs.append(Rig(register=register, readings=Readings()))
+        Finalize(None, _rigs[0].close, exitpriority=0)
+    with printed.shown_on_error():
+        return [run_one(_rigs[0], case) for case in cases]
+
+
+_rigs: list[Rig] = []
+"""The rig of this process of a pool, once it has run a case. It is kept from chunk to chunk, with all that its cases share."""
 
 
 def run_one(rig: Rig, case: Case) -> Record:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ckpt_harness.cases.async_saves import LATER
 from ckpt_harness.cases.binding import GROUP_TIMEOUT
 from ckpt_harness.cases.prepare import Scene
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS, RETRY, SAVES, SECOND
+from ckpt_harness.cases.readings import Readings
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.base import Call, Engine
@@ -20,6 +22,8 @@ from ckpt_harness.workloads.context import context_here
 from ckpt_harness.workloads.workload import Workload
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -146,11 +150,13 @@ class ReadBack:
     Args:
         scene: the case and its places.
         workspace: where it runs; the path of this directory is removed from errors.
+        readings: what was read in earlier cases; None if every case reads for itself.
     """
 
-    def __init__(self, scene: Scene, workspace: Workspace) -> None:
+    def __init__(self, scene: Scene, workspace: Workspace, readings: Readings | None) -> None:
         self._scene = scene
         self._workspace = workspace
+        self._readings = readings
 
     def attempt(self, number: int, group: int, storage: StorageEvidence) -> StorageEvidence:
         """Reads back what a group saved in its first try, if it committed, or was to replace a checkpoint, or if no marker says which it is.
@@ -185,7 +191,7 @@ class ReadBack:
             mismatches={way: reading.wrong(save) for way, reading in readings.items()},
             silent={way: reading.differences[save] for way, reading in readings.items()},
             refusable=self._by_one_rank(group, place, save, storage),
-            flaws=tuple(bound.engine.flaws(place)),
+            flaws=self._once(place, ("flaws",), lambda: tuple(bound.engine.flaws(place))),
         )
 
     def retry(self, number: int, group: int) -> tuple[str, ...]:
@@ -230,17 +236,31 @@ class ReadBack:
             ranks: how many ranks load it, together.
         """
         bound = self._scene.bound
-        together = bound.call_style.use_collectives
-        return read(
-            bound.engine,
-            bound.workload,
+        together, alone, planner = bound.call_style.use_collectives, bound.call_style.alone, bound.case.planner
+        shards = len(bound.groups[group].ranks)
+        later = LATER if bound.case.operation == "async_save" else None
+        depends_on = (bound.workload, tuple(saves), ranks, shards, group if together else None, alone, planner, later)
+        return self._once(
             place,
-            saves=saves,
-            ranks=ranks,
-            shards=len(bound.groups[group].ranks),
-            owner=lambda rank: group if together else rank,
-            group=not bound.call_style.alone,
-            planner=bound.case.planner,
-            later=LATER if bound.case.operation == "async_save" else None,
-            in_words=lambda result: str(self._workspace.outcome(result)),
+            depends_on,
+            lambda: read(
+                bound.engine,
+                bound.workload,
+                place,
+                saves=saves,
+                ranks=ranks,
+                shards=shards,
+                owner=lambda rank: group if together else rank,
+                group=not alone,
+                planner=planner,
+                later=later,
+                in_words=lambda result: str(self._workspace.outcome(result)),
+            ),
         )
+
+    def _once(self, place: str, depends_on: tuple[object, ...], look: Callable[[], T]) -> T:
+        """Returns what ``look()`` returns, or returned in an earlier case. A rank that is a process may still write there, so it is looked at anew."""
+        bound = self._scene.bound
+        if self._readings is None or bound.case.world != "simulated":
+            return look()
+        return self._readings.of(bound.engine, place, depends_on, look)

@@ -11,6 +11,7 @@ from ckpt_harness.cases import printed
 from ckpt_harness.cases.baseline import Baseline, Baselines
 from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.readings import Readings
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.run import Expecting, evidence_of_a_broken_hook, fault_free_course, run_case
 from ckpt_harness.cases.workspace import Workspace
@@ -40,6 +41,7 @@ class Rig:
     Args:
         root: directory to work in; a temporary one by default.
         register: known findings; by default those that ship with the harness.
+        readings: where what readers got is kept, so that cases do not read equal content again; by default each case reads for itself.
 
     Example:
         Runs one case, in about a second::
@@ -49,11 +51,12 @@ class Rig:
             print(result.explain())
     """
 
-    def __init__(self, root: Path | None = None, register: Register | None = None) -> None:
+    def __init__(self, root: Path | None = None, register: Register | None = None, readings: Readings | None = None) -> None:
         self.register = Register.shipped() if register is None else register
         self._workspace = Workspace(root)
         self._baselines = Baselines(self._workspace)
         self._traces: dict[Case, Trace] = {}
+        self._readings = readings
 
     @property
     def root(self) -> Path:
@@ -105,7 +108,7 @@ class Rig:
         """Runs a case. Where a hook of the engine raises, nothing that was observed means anything."""
         evidence, history = Evidence(Forecast((), frozenset()), {}), History()
         with hooks.noted() as failures, contextlib.suppress(HookError):
-            evidence, history = run_case(bound, self._expecting(bound), self._workspace, self._baselines)
+            evidence, history = run_case(bound, self._expecting(bound), self._workspace, self._baselines, self._readings)
         return (evidence_of_a_broken_hook(bound, failures[0]), history) if failures else (evidence, history)
 
     def _expecting(self, bound: BoundCase) -> Expecting:

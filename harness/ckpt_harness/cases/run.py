@@ -14,6 +14,7 @@ from ckpt_harness.cases.open_files import OpenFiles
 from ckpt_harness.cases.prepare import Scene, prepared
 from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.cases.read_back import ReadBack
+from ckpt_harness.cases.readings import Readings
 from ckpt_harness.cases.retry import ranks_that_retry
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.history import History
@@ -29,7 +30,9 @@ Of two saves at once, the history shows which save a fault without an operation 
 """
 
 
-def run_case(bound: BoundCase, expecting: Expecting, workspace: Workspace, baselines: Baselines) -> tuple[Evidence, History]:
+def run_case(
+    bound: BoundCase, expecting: Expecting, workspace: Workspace, baselines: Baselines, readings: Readings | None = None
+) -> tuple[Evidence, History]:
     """Runs a case: prepare, act, look, heal and retry, read back, evidence.
 
     Args:
@@ -37,6 +40,7 @@ def run_case(bound: BoundCase, expecting: Expecting, workspace: Workspace, basel
         expecting: says how its operations have to end.
         workspace: where it runs.
         baselines: the committed checkpoints that cases find.
+        readings: what was read in earlier cases; None if every case reads for itself.
 
     Returns:
         What was observed, not judged yet, and what happened on each rank.
@@ -45,7 +49,7 @@ def run_case(bound: BoundCase, expecting: Expecting, workspace: Workspace, basel
         if not scene.baseline.usable:
             return _evidence_of_no_baseline(scene), History()
         printed.begin()  # what the preparation printed says nothing about the case
-        run = _Run(scene, expecting, workspace, baselines)
+        run = _Run(scene, expecting, workspace, baselines, readings)
         act(  # 2. act: every rank does the operation under the plan
             scene,
             run.observer,
@@ -82,9 +86,10 @@ class _Run:
         expecting: says how its operations have to end.
         workspace: where it runs.
         baselines: the committed checkpoints that cases find.
+        readings: what was read in earlier cases.
     """
 
-    def __init__(self, scene: Scene, expecting: Expecting, workspace: Workspace, baselines: Baselines) -> None:
+    def __init__(self, scene: Scene, expecting: Expecting, workspace: Workspace, baselines: Baselines, readings: Readings | None) -> None:
         self._scene = scene
         self._expecting = expecting
         self._workspace = workspace
@@ -96,7 +101,7 @@ class _Run:
         self._retry_wrong: list[str] = []
         self._left: tuple[str, ...] = ()
         self._open_files = OpenFiles(workspace.root, in_this_process=scene.bound.case.world == "simulated")
-        self._reader = ReadBack(scene, workspace)
+        self._reader = ReadBack(scene, workspace, readings)
         self.observer = Observer(scene.bound, workspace)
 
     @property

@@ -53,6 +53,9 @@ class Saving:
 class Engine(Protocol):
     """A checkpoint engine: how to make its storage objects, how to call it, and how to inspect the checkpoints that it leaves.
 
+    An engine whose fresh readers depend on nothing but what is stored may say so by one more method, ``stored(place)``. The method returns everything that
+    is stored at the location, as a mapping of names to bytes, or None where readers depend on more. A campaign then reads equal content once.
+
     Attributes:
         name: the name on the command line.
         about: a description of one line, printed by ``ckpt-harness engines``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,13 +65,26 @@ class FileSystemEngine(DcpCalls):
 
     def fingerprint(self, place: str) -> Mapping[str, str]:
         """Returns the SHA-256 of each file, by relative name."""
-        root = Path(place)
-        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.exists() else []
-        return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        return {name: hashlib.sha256(content).hexdigest() for name, content in _files_below(place).items()}
+
+    def stored(self, place: str) -> Mapping[str, bytes] | None:
+        """Returns each file, by relative name: DCP's reader reads nothing else. A derived class may have another reader, so for such a class None."""
+        return _files_below(place) if type(self) is FileSystemEngine else None
 
     def discard(self, place: str) -> None:
         """Removes the directory."""
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _files_below(place: str) -> dict[str, bytes]:
+    """Relative name -> content of each file below a directory, in the order of the names; empty where there is no directory."""
+    files: dict[str, bytes] = {}
+    for folder, _, names in os.walk(place):
+        for name in names:
+            path = os.path.join(folder, name)  # noqa: PTH118  (every case looks several times, and a Path takes longer than the file)
+            if os.path.isfile(path):  # noqa: PTH113
+                files[os.path.relpath(path, place)] = Path(path).read_bytes()
+    return dict(sorted(files.items(), key=lambda file: file[0].replace(os.sep, "\0")))  # by parts, as paths compare
 
 
 FILESYSTEM = FileSystemEngine("filesystem", "DCP on a file system; one file per rank; no fsync", sync_files=False)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.errors import HookError, blamed, quoted
 
-HOOKS = ("place", "committed", "flaws", "fingerprint", "discard")
+HOOKS = ("place", "committed", "flaws", "fingerprint", "stored", "discard")
 """Methods by which the harness looks after checkpoints. No rank calls these methods, so an error of theirs is no outcome of a rank."""
 
 _noted: list[list[str]] = []

@@ -75,7 +75,9 @@ class BoundPlan:
             site: full name of the site.
             file: name of the file that the call is about, without directories.
         """
-        globs = {struck.fault.glob for struck in self._by_site.get(site, ()) if struck.fault.glob is not None}
+        if site not in self._by_site:
+            return ("",)
+        globs = {struck.fault.glob for struck in self._by_site[site] if struck.fault.glob is not None}
         return ("", *sorted(glob for glob in globs if fnmatchcase(file, glob)))
 
     def sites(self, kind: OperationKind | None = None) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -167,6 +168,10 @@ class Fault:
         return first.strikes(second.nth)
 
     def __str__(self) -> str:
+        return self._in_a_plan
+
+    @functools.cached_property  # asked for many times in each case
+    def _in_a_plan(self) -> str:
         ranks = self.ranks if isinstance(self.ranks, str) else ",".join(map(str, self.ranks))
         times = "*" if self.times is None else str(self.times)
         window = "" if (self.nth, self.times) == (1, 1) else f"#{self.nth}" + ("" if self.times == 1 else f"x{times}")

@@ -6,6 +6,7 @@ The tables are those of ``torch/distributed/checkpoint/state_dict_saver.py`` and
 from __future__ import annotations
 
 import enum
+import functools
 from dataclasses import dataclass
 
 from ckpt_harness.faults.sites import SITES, OperationKind
@@ -72,10 +73,20 @@ class Operation:
     steps: tuple[Step, ...]
     after: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def sites(self) -> tuple[str, ...]:
         """All sites that the operation calls, in order."""
         return (*self.before, *(site for step in self.steps for site in (*step.map, *step.reduce)), *self.after)
+
+    @functools.cached_property
+    def guarded(self) -> dict[str, tuple[int, bool]]:
+        """Site -> the index of the protocol step that guards the site, and whether the site belongs to the step's reduce."""
+        places: dict[str, tuple[int, bool]] = {}
+        for index, step in enumerate(self.steps):
+            for in_reduce, sites in ((False, step.map), (True, step.reduce)):
+                for site in sites:
+                    places.setdefault(site, (index, in_reduce))
+        return places
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ new abstract method breaks a test rather than silently escaping injection.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +48,7 @@ class Site:
     several: bool
     about: str
 
-    @property
+    @functools.cached_property
     def side(self) -> str:
         """The object whose method is called: ``writer``, ``reader``, ``save_planner``, ..."""
         return self.name.partition(".")[0]
@@ -57,7 +58,7 @@ class Site:
         """The name without its side."""
         return self.name.partition(".")[2]
 
-    @property
+    @functools.cached_property
     def layer(self) -> Literal["calls", "disk", "network"]:
         """Where the site lies: at a call of the engine (``calls``), or below, where its storage reaches a ``disk`` or, over HTTP, an object store."""
         layers: dict[str, Literal["disk", "network"]] = {"fs": "disk", "http": "network"}

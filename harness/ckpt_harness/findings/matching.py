@@ -6,6 +6,7 @@ role ended, and where they wait). Any other signature is new, so that nothing hi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -105,12 +106,14 @@ class Comparison:
             return False
         return matches(entry.calls, self.setting.called(kind)) and matches(entry.background, self.setting.background)
 
+    @functools.cached_property
     def _signatures(self) -> list[Signature]:
         """The entry's signatures for such a call and the installed torch."""
         call = self.setting.called(self.expectation.operation.partition("[")[0])
         release = torch_release()
         return [signature for signature in self.entry.signatures if matches(signature.calls, call) and matches(signature.torch, release)]
 
+    @functools.cached_property
     def deciding(self) -> list[Acting]:
         """The decisive faults that the entry is about: faults in the operation, and faults in another operation that take a rank from this operation."""
         if not self.applies():
@@ -138,10 +141,10 @@ class Comparison:
         Args:
             outcomes: how the operation ended on each rank.
         """
-        signatures = self._signatures()
+        signatures = self._signatures
         if not self.entry.sites:  # The finding needs no fault, so that it has no victims.
             return self.applies() and any(signature.allows(self.expectation, outcomes, frozenset()) for signature in signatures)
-        deciding = self.deciding()
+        deciding = self.deciding
         return any(signature.shows(self.expectation, outcomes, deciding) for signature in signatures)
 
     def matching_victims(self, outcomes: Mapping[int, Outcome]) -> set[int]:
@@ -152,9 +155,11 @@ class Comparison:
         """
         if self.entry.crossing:
             return set(outcomes) if self.shows(outcomes) else set()
-        deciding = self.deciding()
+        deciding = self.deciding
+        if not deciding:
+            return set()
         victims: set[int] = set()
-        for signature in self._signatures():
+        for signature in self._signatures:
             victims |= signature.victims(deciding)
         return {rank for rank in victims & outcomes.keys() if self.shows({rank: outcomes[rank]})}
 
@@ -182,7 +187,7 @@ class Comparison:
         Args:
             fired: (text of the fault, rank) of the faults that fired.
         """
-        deciding = [acting for acting in self.deciding() if any(signature.victims([acting]) for signature in self._signatures())]
+        deciding = [acting for acting in self.deciding if any(signature.victims([acting]) for signature in self._signatures)]
         if self.expectation.ranks in self.setting.crossed and not self.entry.crossing:
             return False  # a collective of the other save may have answered the ranks that wait
         if self.expectation.damages:

@@ -107,6 +107,11 @@ def matches(patterns: Iterable[str], text: str) -> bool:
         >>> matches(["finish"], "writer.finish")
         False
     """
+    return _matches(tuple(patterns), text)
+
+
+@functools.lru_cache(maxsize=1 << 14)  # each violation is compared with all entries of the register, and many violations end in the same few ways
+def _matches(patterns: tuple[str, ...], text: str) -> bool:
     return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 

@@ -153,8 +153,10 @@ class Arrivals:
         Nobody announces operations to a wrapper that stands alone. There, the order of the calls shows where an operation begins: at a call of a site
         that the engine reaches earlier in an operation than the site of the call before.
         """
+        if self._operations_are_announced or self._plan_is_empty:
+            return self._current.get(rank, "")
         kind = _KIND.get(site.side)
-        if not self._operations_are_announced and not self._plan_is_empty and kind is not None and site.name in _ORDER[kind]:
+        if kind is not None and site.name in _ORDER[kind]:
             order = _ORDER[kind]
             position, last = order[site.name], self._position.get((rank, kind), len(order))
             if position < last or (position == last and not site.several):
@@ -176,6 +178,9 @@ class Arrivals:
         site = SITES[site_name]
         if operation is None:
             operation = self._operation_of(site, rank)
+        if site_name not in self._by_site:  # most calls: no fault needs a look at their numbers
+            _, nth = self._counts.next(f"{rank} {site_name} ", f"{rank} {operation} {site_name} ")
+            return Arrival(site, rank, operation, nth, None)
         counts = self._count(site_name, rank, file, operation)
         return Arrival(site, rank, operation, counts[""][1], self._find(site_name, rank, counts, operation))
 
@@ -187,7 +192,7 @@ class Arrivals:
             describes all calls; every other pattern is of a fault that is narrowed to some files, and so counts the calls on these files alone.
         """
         patterns = [""]
-        for fault in self._by_site.get(site_name, ()):
+        for fault in self._by_site[site_name]:
             if fault.glob is not None and fault.glob not in patterns and fnmatchcase(file, fault.glob):
                 patterns.append(fault.glob)
         keys = []
@@ -201,7 +206,7 @@ class Arrivals:
         """The first fault of the plan that strikes a call with these counts (see :meth:`_count`), or None."""
         if self.healed(rank):
             return None
-        for fault in self._by_site.get(site_name, ()):
+        for fault in self._by_site[site_name]:
             in_case, in_operation = counts.get(fault.glob or "", (0, 0))
             nth = in_case if fault.operation is None else in_operation
             addressed = fault.operation is None or fault.operation.matches(operation)

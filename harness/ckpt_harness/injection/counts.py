@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,19 @@ class Counts:
         Returns:
             The new count of each key, from 1.
         """
-        with self._lock, self._fresh():
-            self._counter.update(keys)
-            self._write(*(["count", key] for key in keys))
-            return [self._counter[key] for key in keys]
+        with self._lock:
+            if self._path is None:  # the usual case, without the cost of a file
+                return self._add(keys)
+            with self._fresh():
+                numbers = self._add(keys)
+                self._write(*(["count", key] for key in keys))
+                return numbers
+
+    def _add(self, keys: Sequence[str]) -> list[int]:
+        counter = self._counter
+        for key in keys:
+            counter[key] += 1
+        return [counter[key] for key in keys]
 
     def log(self, record: list[Any]) -> None:
         """Keeps a record of JSON scalars."""

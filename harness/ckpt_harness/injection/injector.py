@@ -199,8 +199,10 @@ class Injector:
         else:
             operation = self.bound_to
             _thread.bound = (self._arrivals, operation)
-        with self.on_our_account(site_name):
+        try:
             arrival = self._arrivals.arrive(site_name, self.rank(), file, operation)
+        except Exception as error:
+            raise self._own_failure(site_name, error) from error
         self._record("enter", arrival.rank, arrival.operation, site_name, arrival.nth, file)
         return arrival
 
@@ -260,9 +262,13 @@ class Injector:
         try:
             yield
         except Exception as error:
-            self.internal_errors.append(f"{type(error).__name__}: {error}")
-            self._record("internal", self.rank(), site=site_name, detail=f"{type(error).__name__}: {error}")
-            raise InternalError(f"the harness broke at {site_name}: {error}") from error
+            raise self._own_failure(site_name, error) from error
+
+    def _own_failure(self, site_name: str, error: Exception) -> InternalError:
+        """Records an error of the harness, and returns what the engine gets."""
+        self.internal_errors.append(f"{type(error).__name__}: {error}")
+        self._record("internal", self.rank(), site=site_name, detail=f"{type(error).__name__}: {error}")
+        return InternalError(f"the harness broke at {site_name}: {error}")
 
     # -- effects
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -167,7 +168,14 @@ class mirroring:  # noqa: N801  (a decorator)
 class _Mirrored(functools.partial[Any]):
     @property
     def __signature__(self) -> inspect.Signature:
-        return inspect.signature(getattr(self.args[0]._inner, self.func.__name__))
+        method = getattr(self.args[0]._inner, self.func.__name__)
+        return _of_method(method.__func__) if isinstance(method, types.MethodType) else inspect.signature(method)
+
+
+@functools.lru_cache(maxsize=64)  # DCP asks in each operation, and a class has few methods
+def _of_method(function: Any) -> inspect.Signature:
+    """The signature of a function as a method of an object: without its first parameter."""
+    return inspect.signature(types.MethodType(function, function))
 
 
 def _own_plan(cls: type[Wrapper], plan: FaultPlan | str) -> FaultPlan:

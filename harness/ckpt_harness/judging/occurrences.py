@@ -70,7 +70,8 @@ class Occurrences:
             counts = {}
             for pattern in self._bound.patterns(moment.site, moment.file):
                 in_case, in_operation = (rank, moment.site, pattern), (operation, rank, moment.site, pattern)
-                self._calls.update((in_case, in_operation))
+                self._calls[in_case] += 1
+                self._calls[in_operation] += 1
                 counts[pattern] = (self._calls[in_case], self._calls[in_operation])
             self._counted[call] = counts
         return self._counted.get(call, {"": (moment.nth, moment.nth)})

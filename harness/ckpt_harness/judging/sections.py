@@ -24,6 +24,7 @@ class Sections:
         operation: such as ``save[1]``.
 
     Attributes:
+        declared: the calls of the operation, as the protocol declares them.
         last: the number of the last section.
 
     Example:
@@ -34,12 +35,12 @@ class Sections:
     """
 
     def __init__(self, protocol: Protocol, operation: str) -> None:
-        self._declared = protocol.operations[cast(OperationKind, operation.partition("[")[0])]
-        self.last = 1 + 2 * len(self._declared.steps)
+        self.declared = protocol.operations[cast(OperationKind, operation.partition("[")[0])]
+        self.last = 1 + 2 * len(self.declared.steps)
 
     def step(self, number: int) -> str:
         """The protocol step that a section belongs to, or "" for the first and the last section."""
-        return self._declared.steps[(number - 1) // 2].name if self.is_guarded(number) else ""
+        return self.declared.steps[(number - 1) // 2].name if self.is_guarded(number) else ""
 
     def is_guarded(self, number: int) -> bool:
         """Whether a protocol step guards the section."""
@@ -60,14 +61,13 @@ class Sections:
             moment: the moment.
             current: the section that the rank is in. Sites of no section of their own, such as collectives, belong to it.
         """
-        for index, step in enumerate(self._declared.steps):
-            if moment.site in step.map:
-                return 1 + 2 * index
-            if moment.site in step.reduce:
-                return 2 + 2 * index
-        if moment.site in self._declared.before and current == 0:
+        guarded = self.declared.guarded.get(moment.site)
+        if guarded is not None:
+            index, in_reduce = guarded
+            return 1 + 2 * index + in_reduce
+        if moment.site in self.declared.before and current == 0:
             return 0
-        encloses_the_steps = moment.site in self._declared.before and moment.after  # the call began ahead of the steps, and ends behind them
-        if moment.site in self._declared.after or encloses_the_steps:
+        encloses_the_steps = moment.site in self.declared.before and moment.after  # the call began ahead of the steps, and ends behind them
+        if moment.site in self.declared.after or encloses_the_steps:
             return self.last
         return current

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from ckpt_harness.faults.protocol import Group, Protocol
 from ckpt_harness.faults.sites import SITES, OperationKind
@@ -114,6 +114,11 @@ class Trace:
             return self.counts[operation, rank, site]
         moments = self.moments[operation].get(rank, ())
         return sum(moment.site == site and not moment.after and fnmatchcase(moment.file, glob) for moment in moments)
+
+    @cached_property
+    def routes(self) -> dict[object, Any]:
+        """What the model (:mod:`ckpt_harness.judging.walk`) has worked out about these calls, whatever the plan; empty at first."""
+        return {}
 
     @cached_property
     def counts(self) -> Counter[tuple[str, int, str]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.bound_plan import BoundFault, BoundPlan
@@ -52,6 +52,20 @@ _SENT_BY_THE_COORDINATOR = ("pg.broadcast", "pg.scatter")
 
 _GENERATORS = ("fs.create_stream",)
 """Sites whose calls are generators by their contract, here a context manager made of one. Out of a generator Python lets no StopIteration (PEP 479)."""
+
+
+class _Waypoint(NamedTuple):
+    """A moment of one rank, on its way through an operation.
+
+    Attributes:
+        moment: the moment.
+        section: the number of the section that it belongs to.
+        storage_call: the call of the storage that goes on from here; "" for no new call.
+    """
+
+    moment: Moment
+    section: int
+    storage_call: str
 
 
 @dataclass
@@ -128,7 +142,6 @@ class Walk:
         self._collectives = bound.protocol.collectives
         self._occurrences = Occurrences(bound, firings)
         self._storage_call: dict[int, str] = {}
-        self._exchanges: dict[tuple[str, int], Mapping[_Call, int]] = {}
         self._late: dict[tuple[str, int], list[Acting]] = {}
 
     def unnoticed(self, operation: str, ranks: tuple[int, ...]) -> float:
@@ -184,40 +197,50 @@ class Walk:
             impact.delay(acting, _seconds(acting))
 
     def _moments(self, operation: str, rank: int, sections: Sections, number: int, coordinator: int) -> Iterator[Moment]:
-        """The moments of one rank that belong to a section, in order."""
+        """The moments of one rank that belong to a section, in order. On the way the rank passes those of earlier sections once more."""
+        for moment, here, storage_call in self._route(operation, rank, sections, coordinator):
+            if here > number:
+                if here == sections.last:
+                    continue  # no rank waits for the last section, so its calls may come at any time
+                return
+            if storage_call:
+                self._storage_call[rank] = storage_call
+            if here == number:
+                yield moment
+
+    def _route(self, operation: str, rank: int, sections: Sections, coordinator: int) -> Sequence[_Waypoint]:
+        """All moments of one rank in an operation. They are the same for every plan, so the trace keeps them for the next."""
+        key = (operation, rank, coordinator, sections.declared)
+        route: Sequence[_Waypoint] | None = self._trace.routes.get(key)
+        if route is None:
+            route = self._trace.routes[key] = tuple(self._waypoints(operation, rank, sections, coordinator))
+        return route
+
+    def _waypoints(self, operation: str, rank: int, sections: Sections, coordinator: int) -> Iterator[_Waypoint]:
         exchanges = self._sections_of_collectives(operation, sections, coordinator)
         current = 0
         for moment in self._trace.moments[operation].get(rank, ()):
             here = exchanges.get(_call(moment), current) if _is_collective(moment) else sections.number_of(moment, current)
-            if here == sections.last and number != sections.last:
-                continue  # no rank waits for the last section, so its calls may come at any time
             if here != sections.last:
                 here = current = max(current, here)
-            if current > number:
-                return
-            self._note_storage_call(rank, moment)
-            if here == number:
-                yield moment
+            yield _Waypoint(moment, here, _storage_call(moment))
 
     def _sections_of_collectives(self, operation: str, sections: Sections, coordinator: int) -> Mapping[_Call, int]:
         """The section that each collective belongs to, on every rank: the section in which the coordinator calls it.
 
         Only the coordinator's own calls show whether a collective lies ahead of the reduce or behind it.
         """
-        if (operation, coordinator) not in self._exchanges:
+        key = (operation, coordinator, sections.declared)
+        known: Mapping[_Call, int] | None = self._trace.routes.get(key)
+        if known is None:
             current, exchanges = 0, {}
             for moment in self._trace.moments[operation].get(coordinator, ()):
                 if _is_collective(moment):
                     exchanges[_call(moment)] = current
                 elif (here := sections.number_of(moment, current)) != sections.last:
                     current = max(current, here)
-            self._exchanges[operation, coordinator] = exchanges
-        return self._exchanges[operation, coordinator]
-
-    def _note_storage_call(self, rank: int, moment: Moment) -> None:
-        """Remembers which call of the storage is going on, so that a disk or network fault knows the call that it makes fail."""
-        if not moment.after and SITES[moment.site].layer == "calls" and not _is_collective(moment):
-            self._storage_call[rank] = NESTED.get(moment.site, moment.site)
+            known = self._trace.routes[key] = exchanges
+        return known
 
     def _passes(self, operation: str, rank: int, moment: Moment, impact: Impact, coordinator: int) -> bool:
         """Applies the fault that strikes a moment, if any; False if the rank gets no further."""
@@ -262,7 +285,14 @@ def _seconds(acting: Acting) -> float:
 
 def _is_collective(moment: Moment) -> bool:
     """Whether a moment belongs to a call of a collective."""
-    return SITES[moment.site].side == "pg"
+    return moment.site.startswith("pg.")
+
+
+def _storage_call(moment: Moment) -> str:
+    """The call of the storage that goes on from this moment, so that a disk or network fault knows the call that it makes fail; "" for no new call."""
+    if moment.after or SITES[moment.site].layer != "calls" or _is_collective(moment):
+        return ""
+    return NESTED.get(moment.site, moment.site)
 
 
 def _call(moment: Moment) -> _Call:

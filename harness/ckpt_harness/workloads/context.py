@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +61,17 @@ class Context:
         """
         if self.save is None:
             return torch.full((count,), float("nan"), dtype=torch.float64)
-        values = [Tag(self.save, self.owner if whose is None else whose, key, start + index).encode() for index in range(count)]
-        return torch.tensor(values, dtype=torch.float64)
+        return torch.tensor(_tags(self.save, self.owner if whose is None else whose, key, start, count), dtype=torch.float64)
 
     def object(self, value: Any) -> Any:
         """Returns ``value``, or the sentinel in an empty target."""
         return UNFILLED if self.save is None else value
+
+
+@functools.lru_cache(maxsize=1024)  # each case makes the same few tensors several times
+def _tags(save: int, rank: int, key: int, start: int, count: int) -> tuple[int, ...]:
+    """The tags of successive elements."""
+    return tuple(Tag(save, rank, key, start + index).encode() for index in range(count))
 
 
 def context_here(save: int | None, shards: int, *, owner: int = 0, group: Any = None, alone: bool = False) -> Context:

@@ -6,7 +6,6 @@ that load targets can start as NaN.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 _INDEX_BITS, _KEY_BITS, _RANK_BITS, _SAVE_BITS = 22, 9, 12, 9
@@ -47,9 +46,10 @@ class Tag:
         Raises:
             ValueError: a part is out of range.
         """
-        for name, value in dataclasses.asdict(self).items():
-            if not LOWEST[name] <= value < LIMITS[name]:
-                raise ValueError(f"{self}: {name} {value} is out of range; valid: {LOWEST[name]} to {LIMITS[name] - 1}")
+        for name, lowest in LOWEST.items():
+            value = getattr(self, name)
+            if not lowest <= value < LIMITS[name]:
+                raise ValueError(f"{self}: {name} {value} is out of range; valid: {lowest} to {LIMITS[name] - 1}")
         return ((((self.save << _RANK_BITS) | self.rank) << _KEY_BITS) | self.key) << _INDEX_BITS | self.index
 
     @classmethod

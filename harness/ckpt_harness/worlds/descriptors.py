@@ -29,7 +29,7 @@ def open_files() -> dict[int, str] | None:
     files = {}
     for descriptor in descriptors:
         try:
-            target = os.readlink(_HOME / descriptor)  # noqa: PTH115  (the text of the link: the file may be gone)
+            target = os.readlink(f"{_HOME}/{descriptor}")  # noqa: PTH115  (the text of the link: the file may be gone)
         except OSError:
             continue  # closed since; for example, the descriptor by which the directory was listed
         if target.startswith("/"):

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from ckpt_harness import Case, FaultPlan
 from ckpt_harness.cli import main
+from ckpt_harness.engines.complete import complete
 from ckpt_harness.engines.names import BUILT_IN, find_engine
 from ckpt_harness.errors import UsageError
 from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
@@ -18,6 +19,7 @@ from ckpt_harness.workloads.workload import PARALLEL, WORKLOADS
 def test_an_engine_has_the_name_by_which_it_is_found(name: str) -> None:
     """A case with that name can be bound, in the world that the engine runs in."""
     engine = find_engine(name)
+    assert complete(engine, name) is engine  # find_engine itself checks the engines of others only
     assert engine.name == name
     Case(engine=name, world="processes" if engine.usual.get("world") else "simulated").bind()
 

@@ -6,6 +6,7 @@ Effects are frozen values without behaviour, so that plans can be compared, hash
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +40,10 @@ class Effect:
         raise NotImplementedError
 
     def __str__(self) -> str:
+        return self._in_a_plan
+
+    @functools.cached_property  # asked for many times in each case
+    def _in_a_plan(self) -> str:
         shown = [_text(getattr(self, field.name)) for field in dataclasses.fields(self)]
         defaults = [_text(field.default) for field in dataclasses.fields(self)]
         while shown and shown[-1] == defaults[len(shown) - 1]:

@@ -34,7 +34,6 @@ class _Rank:
         self.number = number
         self.task: Task | None = None
         self.groups = _torch.RankWorld()
-        self.caches: dict[str, Any] = {}
         self.outcome: Outcome | None = None
         self.value: Any = None
         self.error: BaseException | None = None
@@ -55,7 +54,8 @@ class _Runtime:
         return task
 
     def rank(self) -> int:
-        return self._task().rank
+        task = current_task()  # as in _task(): every call of a wrapper asks
+        return task.rank if task is not None and task.scheduler is self._scheduler else self._task().rank
 
     def now(self) -> float:
         return self._scheduler.now
@@ -264,7 +264,7 @@ class _Run:
         with (
             garbage.kept(),
             threads.installed(),
-            _torch.ranks_as_threads(_groups_of_caller, _caches_of_caller, _future_wait, runtime.derive),
+            _torch.ranks_as_threads(_future_wait, runtime.derive),
             runtime.installed(_Runtime(self.scheduler, self.fabric)),
         ):
             yield
@@ -347,25 +347,6 @@ _MEETING = "a meeting of all ranks"
 
 _LOOKED_THROUGH = {"thread join", "lock", "queue", "torch future"}
 """Waits for another thread: if that thread belongs to the same rank, its own wait is reported instead."""
-
-
-def _rank_of_caller() -> _Rank | None:
-    task = current_task()
-    if task is None:
-        return None
-    run = task.scheduler.owner
-    assert isinstance(run, _Run)
-    return run.ranks[task.rank]
-
-
-def _groups_of_caller() -> _torch.RankWorld | None:
-    rank = _rank_of_caller()
-    return None if rank is None else rank.groups
-
-
-def _caches_of_caller() -> dict[str, Any] | None:
-    rank = _rank_of_caller()
-    return None if rank is None else rank.caches
 
 
 def _future_wait(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
