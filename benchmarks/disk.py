@@ -7,6 +7,7 @@ import os
 from measure import Row, alternately, seconds
 
 from ckpt_harness.campaigns.crashes import crashes
+from ckpt_harness.campaigns.pools.local import LocalPool
 from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
@@ -19,7 +20,7 @@ def rows(smoke: bool) -> list[Row]:
     for model in MODELS:
         for overwrite in (False, True):
             scene, done = Scene(ranks=2 if smoke else 4, overwrite=overwrite), []
-            taken = seconds(lambda scene=scene, model=model, done=done: done.append(crashes(scene, model, jobs=os.cpu_count() or 1)))
+            taken = seconds(lambda scene=scene, model=model, done=done: done.append(crashes(scene, model, pool=LocalPool(os.cpu_count() or 1))))
             amount = f"{len(done[0].points)} points, {done[0].judged} states{'' if done[0].exhaustive else ', sampled'}"
             what = f"crashes of a {scene.ranks}-rank {'overwrite' if overwrite else 'save'}, {model}"
             rows.append(Row(what, f"{taken:.1f} s", amount, "under a minute"))

@@ -1,14 +1,22 @@
 """A program whose pool of processes never starts, until Ctrl-C: the preloaded module ``waits`` waits for ever."""
 
-import os
 import sys
 
+from works import Stay
+
 from ckpt_harness.campaigns.interruption import interruptible
-from ckpt_harness.campaigns.workers import workers
+from ckpt_harness.campaigns.pools.local import LocalPool
+
+
+class Work(Stay):
+    """Work that claims to be defined in a module that waits."""
+
+    __module__ = "waits"
+
 
 if __name__ == "__main__":
     try:
-        with interruptible(), workers(1, preload="waits") as pool:
-            pool.submit(os.getpid).result()
+        with interruptible():
+            next(LocalPool(2).run(Work(), [0.0]))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
-import time
 
-from ckpt_harness.campaigns.workers import workers
+from works import Stay
 
-
-def stay(seconds: float) -> int:
-    time.sleep(seconds)
-    return os.getpid()
+from ckpt_harness.campaigns.pools.base import CHUNK
+from ckpt_harness.campaigns.pools.local import LocalPool
 
 
 def main() -> None:
-    with workers(2, preload="ckpt_harness.campaigns.workers") as pool:
-        pool.submit(stay, 600)
-        pool.submit(stay, 0).result(60)
-        print(*(process.pid for process in multiprocessing.active_children()), flush=True)
-        sys.stdin.read()
+    results = LocalPool(2).run(Stay(), [600.0] * CHUNK + [0.0] * CHUNK)
+    assert [next(results) for _ in range(CHUNK)] == [0.0] * CHUNK
+    print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ckpt_harness.campaigns.crashes import crashes
+from ckpt_harness.campaigns.pools.local import LocalPool
 from ckpt_harness.campaigns.readers import shown
 from ckpt_harness.campaigns.recording import Scene, record
 from ckpt_harness.cli import main
@@ -91,7 +92,7 @@ def test_what_is_not_known_fails_the_run(tmp_path: Path) -> None:
 
 def test_several_processes_find_the_same() -> None:
     """States are spread over them."""
-    one, two = (crashes(Scene(ranks=4), "posix", jobs=jobs) for jobs in (1, 2))
+    one, two = (crashes(Scene(ranks=4), "posix", pool=LocalPool(jobs)) for jobs in (1, 2))
     assert [point.shown for point in one.points] == [point.shown for point in two.points]
 
 

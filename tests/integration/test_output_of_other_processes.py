@@ -8,18 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from works import Print
 
-from ckpt_harness.campaigns.workers import workers
-from ckpt_harness.cases import printed
+from ckpt_harness.campaigns.pools.local import LocalPool
 
 CHATTY = f"{Path(__file__).parents[1] / 'unit' / 'cli' / 'chatty_engine.py'}:CHATTY"
 
 
 def test_a_worker_keeps_what_its_cases_print(capfd: pytest.CaptureFixture[str]) -> None:
     """It reaches the records, and not the streams of the command."""
-    with workers(1, preload="ckpt_harness.campaigns.workers") as pool:
-        assert pool.submit(os.write, 1, b"from a worker\n").result(250) == 14
-        assert pool.submit(printed.so_far).result(250) == "from a worker"
+    assert list(LocalPool(2).run(Print(), ["from a worker"])) == ["from a worker"]
     assert tuple(capfd.readouterr()) == ("", "")
 
 

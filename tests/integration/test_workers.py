@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from works import EndProcesses, NeverBegins
+
+from ckpt_harness.campaigns.pools.base import CHUNK, PoolError
+from ckpt_harness.campaigns.pools.local import LocalPool
 
 
 def test_ctrl_c_while_workers_start_leaves_no_process_and_no_traceback(tmp_path: Path) -> None:
@@ -60,10 +64,9 @@ def _started_with(directory: Path) -> Iterator[int]:
                 yield int(entry.name)
 
 
-def test_ctrl_c_ends_workers_and_their_real_ranks(tmp_path: Path) -> None:
+def test_ctrl_c_ends_workers_and_their_real_ranks(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """In the middle of the cases: the command sums up what ran, and leaves no process and no file."""
-    temporary, lines = tmp_path / "tmp", tmp_path / "lines"
-    temporary.mkdir()
+    temporary, lines = tmp_path_factory.mktemp("t"), tmp_path / "lines"  # a short path: names of sockets have at most 107 characters
     os.mkfifo(lines)
     words = ["sweep", "--world", "processes", "--jobs", "2", "--ranks", "2", "--op", "load", "--workload", "replicated", "--json", str(lines)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(temporary)}
@@ -86,3 +89,47 @@ def test_ctrl_c_ends_workers_and_their_real_ranks(tmp_path: Path) -> None:
             for handle in handles:
                 os.close(handle)
     assert list(temporary.iterdir()) == []
+
+
+def test_items_that_end_their_process_are_named_and_all_others_are_done(tmp_path: Path) -> None:
+    """An item is named after the second time; an item during which a process ended once is done in the next process."""
+    items = [*map(str, range(CHUNK)), "kill", "a", f"once {tmp_path / 'marker'}", "b", "exit"]
+    results = list(LocalPool(2).run(EndProcesses(), items))
+    lost = {"kill": "kill: ended by SIGKILL, twice in succession", "exit": "exit: ended with status 3, twice in succession"}
+    assert sorted(results) == sorted(lost.get(item, item) for item in items)
+
+
+def test_an_error_in_another_process_is_raised_with_its_traceback() -> None:
+    """Of the same class, and with the results before it."""
+    results = LocalPool(2).run(EndProcesses(), ["a", "refuse", "b"])
+    assert next(results) == "a"
+    with pytest.raises(LookupError, match="refuse") as caught:
+        next(results)
+    assert "in _do" in str(caught.value.__cause__)
+
+
+def test_a_process_that_ends_before_it_works_is_an_error_of_the_pool() -> None:
+    """No item is blamed."""
+    with pytest.raises(PoolError, match="ended by SIGKILL before it began to work"):
+        next(LocalPool(2).run(NeverBegins(), ["a"]))
+
+
+def test_items_may_be_drawn_while_results_come() -> None:
+    """A pool reads a little ahead only."""
+    done = 0
+
+    def drawn() -> Iterator[str]:
+        for _ in range(10 * CHUNK):
+            yield str(done)  # how many results there are when the item is drawn
+
+    furthest = 0
+    for done, item in enumerate(LocalPool(2).run(EndProcesses(), drawn()), 1):  # noqa: B007  (drawn() reads it)
+        furthest = max(furthest, int(item))
+    assert done == 10 * CHUNK
+    assert furthest >= 5 * CHUNK
+
+
+@pytest.mark.parametrize("items", [0, 1, CHUNK, CHUNK + 1])
+def test_every_item_has_one_result(items: int) -> None:
+    """However many there are."""
+    assert sorted(LocalPool(2).run(EndProcesses(), map(str, range(items)))) == sorted(map(str, range(items)))

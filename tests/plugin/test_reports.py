@@ -212,3 +212,10 @@ def test_one():
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", f"--ckpt-profile={profile}", timeout=250)
     result.assert_outcomes(passed=1)
     assert f"profile ckpt-{profile}" in result.stdout.str().partition("collected")[0]
+
+
+def test_a_file_that_is_skipped_as_a_whole_is_no_error(run):
+    """As with ``pytest.importorskip`` at its top: pytest has no test to report."""
+    result, report = run("import pytest\npytest.importorskip('no_such_package')\n")
+    result.assert_outcomes(skipped=1)
+    assert "Error" not in report

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ckpt_harness.campaigns.pools.base import HERE, Pool
 from ckpt_harness.campaigns.readers import Readers, digest_of
 from ckpt_harness.campaigns.recording import Recording, Scene, record
 from ckpt_harness.campaigns.shortest import STILL, Example, shortest
@@ -28,7 +29,7 @@ from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.findings.entry import AFTER
 from ckpt_harness.findings.register import Register
 
-UNSAFE: tuple[Shown, ...] = ("mixture", "wrong", "disagreement", "hang")
+UNSAFE: tuple[Shown, ...] = ("mixture", "wrong", "disagreement", "hang", "death")
 """What no crash may leave: something that reads as a checkpoint and is none, or that ranks do not agree on."""
 
 
@@ -179,7 +180,7 @@ def crashes(
     model: Model = "posix",
     *,
     limit: int = LIMIT,
-    jobs: int = 1,
+    pool: Pool = HERE,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Crashes:
     """Judges every crash of a save.
@@ -188,7 +189,7 @@ def crashes(
         scene: what is saved.
         model: what survives.
         limit: how many combinations are looked at for each point. Where the model allows more, a sample is drawn with the scene's seed.
-        jobs: number of processes.
+        pool: where the states are loaded.
         progress: called with the number of states that are judged, and the number of all states.
 
     Raises:
@@ -203,7 +204,7 @@ def crashes(
         readers = Readers(scene)
         states = {digest: state.files for point in points for digest, state in _with_digests(point)}
         try:
-            readers.load_all(states, jobs, lambda done: progress(done, len(states)))
+            readers.load_all(states, pool, lambda done: progress(done, len(states)))
         except KeyboardInterrupt as error:
             whole = tuple(_judged(point, readers) for point in points if readers.results.keys() >= set(point.digests))
             raise CrashesInterrupted(Crashes(scene, model, whole, (), len(readers.results), limit, interrupted=True)) from error

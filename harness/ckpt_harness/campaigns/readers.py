@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
+from ckpt_harness.campaigns.pools.base import HERE, Pool
 from ckpt_harness.campaigns.recording import PLACE, Scene
-from ckpt_harness.campaigns.workers import workers
 from ckpt_harness.cases import printed
 from ckpt_harness.cases.rank_program import ATTEMPT, PREVIOUS
 from ckpt_harness.cases.read_back import read
@@ -19,9 +21,6 @@ from ckpt_harness.disk.shown import Shown
 from ckpt_harness.engines.hooks import watched
 from ckpt_harness.engines.names import find_engine
 from ckpt_harness.workloads.workload import find_workload
-
-_CHUNK = 40
-"""States that a process loads at a time."""
 
 
 def shown(scene: Scene, files: Files, root: Path) -> Shown:
@@ -62,6 +61,48 @@ def digest_of(files: Files) -> str:
     return digest.hexdigest()
 
 
+class Stored(NamedTuple):
+    """Files that a crash may leave.
+
+    Attributes:
+        digest: of the files.
+        files: path -> content.
+    """
+
+    digest: str
+    files: Files
+
+
+@dataclass(frozen=True)
+class LoadStates:
+    """Loads states; a :class:`ckpt_harness.campaigns.pools.base.Work` whose results are pairs of a digest and what a reader gets.
+
+    Attributes:
+        scene: what was saved.
+    """
+
+    scene: Scene
+    few: ClassVar[int] = 160
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[Callable[[Stored], tuple[str, Shown]]]:
+        """Puts each state into a directory of its own, and removes the directory once the state is loaded."""
+        with tempfile.TemporaryDirectory(prefix="ckpt-harness-crash-") as root:
+
+            def load(state: Stored) -> tuple[str, Shown]:
+                place = Path(root, state.digest)
+                place.mkdir()
+                result = shown(self.scene, state.files, place)
+                shutil.rmtree(place)
+                return state.digest, result
+
+            yield load
+
+    def lost(self, state: Stored, how: str) -> tuple[str, Shown]:
+        """A load that ends its process."""
+        return state.digest, "death"
+
+
 class Readers:
     """Loads states, each different state once.
 
@@ -76,52 +117,32 @@ class Readers:
         self._scene = scene
         self.results: dict[str, Shown] = {}
 
-    def load_all(self, states: Mapping[str, Files], jobs: int, progress: Callable[[int], None]) -> None:
+    def load_all(self, states: Mapping[str, Files], pool: Pool, progress: Callable[[int], None]) -> None:
         """Loads the states that were not loaded yet.
 
         Args:
             states: digest -> files.
-            jobs: number of processes.
+            pool: where they are loaded.
             progress: called with the number of states that are loaded by now.
         """
-        new = {digest: files for digest, files in states.items() if digest not in self.results}
-        chunks = list(_chunks(new))
-        if jobs == 1 or len(chunks) < 2 * jobs:
-            self._take(map(_load, itertools.repeat(self._scene), chunks), progress)
-            return
-        with workers(jobs, preload="ckpt_harness.campaigns.crashes") as pool:
-            self._take(pool.map(_load, itertools.repeat(self._scene), chunks), progress)
+        new = (Stored(digest, files) for digest, files in states.items() if digest not in self.results)
+        with contextlib.closing(pool.run(LoadStates(self._scene), new)) as results:
+            self._take(results, progress)
 
-    def _take(self, results: Iterator[dict[str, Shown]], progress: Callable[[int], None]) -> None:
-        for of_chunk in results:
-            self.results |= of_chunk
+    def _take(self, results: Iterator[tuple[str, Shown]], progress: Callable[[int], None]) -> None:
+        for digest, result in results:
+            self.results[digest] = result
             progress(len(self.results))
 
     def load(self, files: Files) -> Shown:
         """What a reader gets of some files."""
         digest = digest_of(files)
-        self.load_all({digest: files}, 1, lambda _: None)
+        self.load_all({digest: files}, HERE, lambda _: None)
         return self.results[digest]
 
     def printed(self, files: Files) -> str:
         """What the engine prints while it loads some files; "" if no command catches it."""
         printed.begin()
-        _load(self._scene, {"": files})
+        with LoadStates(self._scene).begun() as load:
+            load(Stored("state", files))
         return printed.so_far()
-
-
-def _chunks(states: Mapping[str, Files]) -> Iterator[dict[str, Files]]:
-    items = iter(states.items())
-    while chunk := dict(itertools.islice(items, _CHUNK)):
-        yield chunk
-
-
-def _load(scene: Scene, states: Mapping[str, Files]) -> dict[str, Shown]:
-    with tempfile.TemporaryDirectory(prefix="ckpt-harness-crash-") as root:
-        results: dict[str, Shown] = {}
-        for number, (digest, files) in enumerate(states.items()):
-            place = Path(root, str(number))
-            place.mkdir()
-            results[digest] = shown(scene, files, place)
-            shutil.rmtree(place)
-        return results

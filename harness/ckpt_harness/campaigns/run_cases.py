@@ -1,53 +1,63 @@
-"""Running many cases, in this process or spread over several."""
+"""Running many cases, wherever a pool runs them."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import as_completed
-from multiprocessing.util import Finalize
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ckpt_harness.campaigns.workers import workers
-from ckpt_harness.cases import printed
+from ckpt_harness.campaigns.pools.base import CHUNK, HERE, Pool
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.readings import Readings
 from ckpt_harness.cases.record import Record
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.findings.register import Register
-
-_CHUNK = 40
-"""Cases that a process takes at a time: few enough for a smooth progress bar."""
+from ckpt_harness.judging.verdict import Verdict
 
 
-def run_all(cases: Sequence[Case], jobs: int = 1, register: Register | None = None) -> Generator[Record, None, None]:
+@dataclass(frozen=True)
+class RunCases:
+    """Runs cases; a :class:`ckpt_harness.campaigns.pools.base.Work`.
+
+    Attributes:
+        register: known findings; None for those that ship with the harness.
+    """
+
+    register: Register | None = None
+    few: ClassVar[int] = CHUNK
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[Callable[[Case], Record]]:
+        """Runs all cases on one rig."""
+        with Rig(register=self.register, readings=Readings()) as rig:
+            yield lambda case: run_one(rig, case)
+
+    def lost(self, case: Case, how: str) -> Record:
+        """A case that ends the process that runs it has no verdict."""
+        return Record(
+            case=case,
+            verdict=Verdict.UNKNOWN,
+            expected="",
+            outcomes=("no outcome",) * case.ranks,
+            complaints=(f"process UNKNOWN: the process that ran the case {how}",),
+            known=(),
+            covered=(),
+            seconds=0.0,
+            registers=() if self.register is None else self.register.files,
+        )
+
+
+def run_all(cases: Iterable[Case], pool: Pool = HERE, register: Register | None = None) -> Generator[Record, None, None]:
     """Runs cases, and yields their records as they come, in any order.
 
     Args:
         cases: what to run.
-        jobs: number of processes; 1 runs the cases in this process.
+        pool: where they run.
         register: known findings; by default those that ship with the harness.
     """
-    chunks = [cases[start : start + _CHUNK] for start in range(0, len(cases), _CHUNK)]
-    if jobs == 1 or len(chunks) == 1:
-        with Rig(register=register, readings=Readings()) as rig:
-            for case in cases:
-                yield run_one(rig, case)
-        return
-    with workers(jobs, preload="ckpt_harness.cases.rig") as pool:
-        for done in as_completed([pool.submit(_run_chunk, chunk, register) for chunk in chunks]):
-            yield from done.result()
-
-
-def _run_chunk(cases: Sequence[Case], register: Register | None) -> list[Record]:
-    if not _rigs:
-        _rigs.append(Rig(register=register, readings=Readings()))
-        Finalize(None, _rigs[0].close, exitpriority=0)
-    with printed.shown_on_error():
-        return [run_one(_rigs[0], case) for case in cases]
-
-
-_rigs: list[Rig] = []
-"""The rig of this process of a pool, once it has run a case. It is kept from chunk to chunk, with all that its cases share."""
+    return pool.run(RunCases(register), cases)
 
 
 def run_one(rig: Rig, case: Case) -> Record:

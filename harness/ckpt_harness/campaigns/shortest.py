@@ -48,6 +48,8 @@ def shortest(recording: Recording, readers: Readers, shown: Shown, end: int, sta
     files, matters = dict(state.files), {*state.files, *before}
     for path in sorted(matters):
         restored = _without_changes(files, path, before)
+        if shown == "death" and restored != files:
+            continue  # such a load would end this process
         if restored == files or readers.load(restored) == shown:
             files = restored
             matters.discard(path)
@@ -58,7 +60,7 @@ def shortest(recording: Recording, readers: Readers, shown: Shown, end: int, sta
         number=end,
         ops=tuple(op for op in _merged(ops) if op.path in named or op.to in named),
         left=tuple(_left(path, files, now, before) for path in sorted({*files, *before})),
-        printed=readers.printed(files),
+        printed="" if shown == "death" else readers.printed(files),
     )
 
 

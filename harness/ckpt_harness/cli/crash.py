@@ -10,7 +10,8 @@ import click
 
 from ckpt_harness.cli.console import INTERRUPTED, Command, header, note, processors, progress_of
 from ckpt_harness.cli.files import write_json
-from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, register_option, workload_option
+from ckpt_harness.cli.options import Whole, engine_option, example, jobs_option, json_option, on_option, register_option, workload_option
+from ckpt_harness.cli.pools import chosen_pool
 from ckpt_harness.disk.durability import LIMIT, MODELS
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ if TYPE_CHECKING:
     help="States to load for each point of the save; where more are possible, a sample.",
 )
 @jobs_option("Processes that share the states. Default: all processors.")
+@on_option
 @json_option("Write the results as JSON.")
 @register_option
-def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, register: Register, **settings: Any) -> int:
+def crash(model: str, limit: int, jobs: int | None, on: str | None, json_file: Path | None, register: Register, **settings: Any) -> int:
     """Records one save, and loads every state of the files that a crash during the save may leave.
 
     Prints what a reader gets after a crash at each point of the save, and the shortest way to each result.
@@ -54,17 +56,18 @@ def crash(model: str, limit: int, jobs: int | None, json_file: Path | None, regi
     scene = Scene(**settings).settled()
     scene.check_is_recorded()
     quiet()
+    pool, where = chosen_pool(on, jobs, processors(), scene.engine)
     started = time.perf_counter()
     try:
         with progress_of("loading every state") as progress:
-            result = crashes(scene, cast(Any, model), limit=limit, jobs=jobs or processors(), progress=progress)
+            result = crashes(scene, cast(Any, model), limit=limit, pool=pool, progress=progress)
     except CrashesInterrupted as error:
         result = error.crashes
     known = result.known(register)
     if json_file:
         write_json(json_file, as_json(result, known))
     screen = console()
-    say(screen, [header(scene.engine, scene.seed)])
+    say(screen, [header(scene.engine, scene.seed), *where])
     status = show_crashes(screen, result, known, time.perf_counter() - started)
     if result.interrupted:
         note("Interrupted: the summary is about the points whose states were all loaded.")

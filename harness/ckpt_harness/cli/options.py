@@ -228,6 +228,26 @@ def page_option(about: str) -> Decorator[Any]:
     return click.option("--write", type=path, callback=writable, metavar="FILE", help=about)
 
 
+class Scheduler(click.ParamType[str]):
+    """The address of a Dask scheduler, such as ``dask://node0:8786``."""
+
+    name = "dask://HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _SCHEDULER.fullmatch(str(value)):
+            self.fail(f"{quoted(value)} names no cluster; valid: dask://HOST:PORT, the address of a Dask scheduler", param, ctx)
+        return str(value)
+
+
+_SCHEDULER = re.compile(r"dask://[^/\s]+:[0-9]{1,5}")
+
+on_option = click.option(
+    "--on",
+    type=Scheduler(),
+    help="Share the work among the workers of a Dask cluster, instead of processes of this machine. Needs ckpt-harness[dask].",
+)
+
+
 def jobs_option(about: str) -> Decorator[Any]:
     """The number of processes that share the work.
 

@@ -20,6 +20,7 @@ from ckpt_harness.cli.options import (
     example,
     jobs_option,
     json_option,
+    on_option,
     onto_option,
     operations,
     planner_option,
@@ -30,9 +31,11 @@ from ckpt_harness.cli.options import (
     world_option,
     world_sizes,
 )
+from ckpt_harness.cli.pools import chosen_pool
 from ckpt_harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from ckpt_harness.campaigns.pools.base import Pool
     from ckpt_harness.campaigns.sweep import Sweep
     from ckpt_harness.cases.case import Case, WorldName
     from ckpt_harness.findings.register import Register
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
 @async_save_options
 @world_option(both=True)
 @jobs_option("Processes that share the cases. Default: all processors; half of them where ranks are processes.")
+@on_option
 @json_option("Write one JSON line for each case.")
 @register_option
 def sweep(
@@ -91,6 +95,7 @@ def sweep(
     zoo: str,
     world: str | None,
     jobs: int | None,
+    on: str | None,
     json_file: Path | None,
     register: Register,
     **settings: Any,
@@ -101,16 +106,25 @@ def sweep(
     damage. Ranks are simulated unless --world says otherwise.
     """
     from ckpt_harness.campaigns.sweep import Sweep
+    from ckpt_harness.campaigns.workers import quiet, stay_on_one_processor
     from ckpt_harness.cases.case import usual_world
+    from ckpt_harness.report.console import console, say
 
     world = world or usual_world(settings["engine"])
     faulted_world = cast("WorldName", "processes" if world == "both" else world)
     wanted = Sweep(sizes=sizes, zoo=cast(Any, zoo), world=faulted_world, **settings)
     for ground in wanted.grounds():
         ground.bind()
-    if world == "attached" and jobs not in (None, 1):
-        raise UsageError(f"--jobs {jobs}: the launcher's ranks run one case at a time; valid: 1")
-    return _run(wanted, jobs or _usual_jobs(world), json_file, register, compared=world == "both")
+    if world == "attached" and (on is not None or jobs not in (None, 1)):
+        given = f"--jobs {jobs}" if on is None else f"--on {on}"
+        raise UsageError(f"{given}: the launcher's ranks run one case at a time; valid: --jobs 1, or another world")
+    quiet()
+    usual_jobs = _usual_jobs(world)
+    if world != "attached" and on is None and (jobs or usual_jobs) == 1:  # attached: rank 0 shares this host with other ranks
+        stay_on_one_processor(0)
+    pool, where = chosen_pool(on, jobs, usual_jobs, wanted.engine)
+    say(console(), [header(wanted.engine, wanted.seed), *where])
+    return _run(wanted, pool, json_file, register, compared=world == "both")
 
 
 def _usual_jobs(world: str) -> int:
@@ -120,36 +134,34 @@ def _usual_jobs(world: str) -> int:
     return processors() if world == "simulated" else max(1, processors() // 2)
 
 
-def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *, compared: bool) -> int:
+def _run(wanted: Sweep, pool: Pool, json_file: Path | None, register: Register, *, compared: bool) -> int:
     """Runs a sweep and prints its report. Returns the exit status."""
     from ckpt_harness.campaigns.compare_worlds import differences, simulated_twins
     from ckpt_harness.campaigns.interruption import interruptible
+    from ckpt_harness.campaigns.pools.base import PoolError
     from ckpt_harness.campaigns.sweep import plan_sweep
-    from ckpt_harness.campaigns.workers import quiet, stay_on_one_processor
     from ckpt_harness.cases.rig import Rig
     from ckpt_harness.report.console import console, say
     from ckpt_harness.report.summary import Summary
     from ckpt_harness.report.terminal import disagreements, show
 
-    quiet()
-    if jobs == 1 and wanted.world != "attached":  # attached: rank 0 shares this host with other ranks
-        stay_on_one_processor(0)
     started = time.perf_counter()
     screen = console()
-    say(screen, [header(wanted.engine, wanted.seed)])
     with interruptible(), Rig(register=register) as rig:
         cases, coverage = plan_sweep(wanted, rig)
     if compared:
         cases += simulated_twins(cases)
     summary = Summary(register, coverage)
-    interrupted = False
+    stopped: BaseException | None = None
     try:
-        _run_cases(cases, jobs, json_file, register, summary)
-    except KeyboardInterrupt:
-        interrupted = True
+        _run_cases(cases, pool, json_file, register, summary)
+    except (KeyboardInterrupt, PoolError) as error:
+        stopped = error
     kinds = tuple(dict.fromkeys(ground.operation for ground in wanted.grounds()))
     show(screen, summary, kinds, time.perf_counter() - started)
-    if interrupted:
+    if isinstance(stopped, PoolError):
+        raise stopped
+    if stopped is not None:
         note(f"Interrupted after {len(summary.records)} of {len(cases)} cases.")
         return INTERRUPTED
     if compared:
@@ -160,14 +172,14 @@ def _run(wanted: Sweep, jobs: int, json_file: Path | None, register: Register, *
     return summary.exit_status()
 
 
-def _run_cases(cases: list[Case], jobs: int, json_file: Path | None, register: Register, summary: Summary) -> None:
+def _run_cases(cases: list[Case], pool: Pool, json_file: Path | None, register: Register, summary: Summary) -> None:
     """Runs cases, adds what each shows to the summary, and writes it to the file."""
     from ckpt_harness.campaigns.run_cases import run_all
 
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(whole_lines(json_file)) if json_file else None
         progress = stack.enter_context(progress_of("failing every cell"))
-        records = stack.enter_context(contextlib.closing(run_all(cases, jobs, register)))
+        records = stack.enter_context(contextlib.closing(run_all(cases, pool, register)))
         for done, record in enumerate(records, 1):
             progress(done, len(cases))
             summary.add(record)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ckpt_harness.campaigns.crashes import crashes
 from ckpt_harness.campaigns.damage import damages
+from ckpt_harness.campaigns.pools.local import LocalPool
 from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case, usual_world
@@ -110,7 +111,7 @@ def _check_crashes(name: str, ranks: int, limit: int, jobs: int, tally: Tally, p
     for model in MODELS:
         for overwrite in (False, True):
             try:
-                tally.add_crashes(crashes(Scene(name, ranks=ranks, overwrite=overwrite), model, limit=limit, jobs=jobs, progress=progress))
+                tally.add_crashes(crashes(Scene(name, ranks=ranks, overwrite=overwrite), model, limit=limit, pool=LocalPool(jobs), progress=progress))
             except UsageError as error:  # for example: it writes past its file system; everything else is still reported
                 tally.add_failure(str(error))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Shown = Literal["new", "old", "nothing", "error", "mixture", "wrong", "disagreement", "hang"]
-SHOWN: tuple[Shown, ...] = ("new", "old", "nothing", "error", "mixture", "wrong", "disagreement", "hang")
+Shown = Literal["new", "old", "nothing", "error", "mixture", "wrong", "disagreement", "hang", "death"]
+SHOWN: tuple[Shown, ...] = ("new", "old", "nothing", "error", "mixture", "wrong", "disagreement", "hang", "death")
 """The results of a load, best first.
 
 - ``new``: the new checkpoint.
@@ -16,4 +16,5 @@ SHOWN: tuple[Shown, ...] = ("new", "old", "nothing", "error", "mixture", "wrong"
 - ``wrong``: values of no save.
 - ``disagreement``: success on some ranks, errors on the others.
 - ``hang``: a load that does not end.
+- ``death``: a load that ends its process, so that no rank reports anything. Seen where the load ran in another process.
 """

@@ -119,6 +119,20 @@ def find_engine(name: str) -> Engine:
         return cast(Engine, found) if name in BUILT_IN else complete(found, name)  # a test checks the built-in engines
 
 
+def file_of(name: str) -> str | None:
+    """Returns the file that defines an engine, as its name has it; None for an engine of a package.
+
+    Args:
+        name: the engine's name.
+
+    Example:
+        >>> file_of("engines/mine.py:ENGINE"), file_of("filesystem")
+        ('engines/mine.py', None)
+    """
+    module, colon, _ = name.rpartition(":")
+    return module if colon and module.endswith(".py") else None
+
+
 def known_as(name: str) -> tuple[str, ...]:
     """Returns the names under which the findings register knows an engine's findings.
 

@@ -85,8 +85,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints unclaimed capabilities that held, replay lines that pytest hides, and the failure matrix of all cases."""
-    skipped = terminalreporter.stats.get("skipped", [])
-    unclaimed = [value for report in skipped for name, value in report.user_properties if name == _UNCLAIMED]
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if isinstance(report, pytest.TestReport)]  # others: whole modules
+    unclaimed = [str(value) for report in skipped for name, value in report.user_properties if name == _UNCLAIMED]
     if unclaimed:
         from ckpt_harness.conformance.unclaimed import summary_lines
 

@@ -17,6 +17,7 @@ ABOUT: dict[Shown, str] = {
     "wrong": "success, with values of no save",
     "disagreement": "success on some ranks, an error on others",
     "hang": "no end",
+    "death": "no answer: the load ends its process",
 }
 """What a reader gets -> in words."""
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from ckpt_harness.campaigns.fault_space import Cell, space, with_file_roles
+from ckpt_harness.campaigns.pools.base import HERE, Pool
+from ckpt_harness.campaigns.pools.local import LocalPool
 from ckpt_harness.campaigns.run_cases import run_all
 from ckpt_harness.campaigns.sweep import Sweep, plan_sweep
 from ckpt_harness.cases.case import Case
@@ -168,11 +170,11 @@ def test_grounds_are_every_combination() -> None:
     ]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_cases_run_in_one_process_or_in_several(jobs: int) -> None:
+@pytest.mark.parametrize("pool", [HERE, LocalPool(2)], ids=["one", "several"])
+def test_cases_run_in_one_process_or_in_several(pool: Pool) -> None:
     """With the same records."""
     plans = [FaultPlan.parse(f"writer.storage_meta@{index % 2}=delay({index + 1})") for index in range(50)]
-    records = [*run_all([Case(plan, workload="objects") for plan in plans], jobs)]
+    records = [*run_all([Case(plan, workload="objects") for plan in plans], pool)]
     assert {record.case.plan for record in records} == set(plans)
     assert {record.verdict for record in records} == {Verdict.HOLDS}
     assert {record.outcomes for record in records} == {("returned", "returned")}

@@ -46,11 +46,14 @@ USAGE = [
     ("sweep --coordinator first", "'first'; valid: a rank, or all"),
     ("sweep --coordinator -1", "'-1'; valid: a rank, or all"),
     ("sweep --jobs 0", "0 is not in the range x>=1"),
+    ("sweep --on node0:8786", "'node0:8786' names no cluster; valid: dask://HOST:PORT, the address of a Dask scheduler"),
+    ("crash --on dask://node0", "'dask://node0' names no cluster; valid: dask://HOST:PORT"),
     ("sweep --zoo petting", "'petting' is not one of 'sample', 'full'"),
     ("dance", "No such command 'dance'"),
 ]
 LATER = [
     ("sweep --ranks 2 --coordinator 2", "coordinator 2 is outside a world of 2; valid: 0 to 1"),
+    ("sweep --ranks 2 --on dask://node0:8786 --jobs 3", "--jobs 3 is about processes of this machine, and --on is about a cluster; valid: one of them"),
     ("sweep --ranks 2 --engine tape", "unknown engine 'tape'; valid: filesystem, "),
     ("sweep --ranks 2 --workload huge", "unknown workload 'huge'; valid: replicated"),
     ("replay writer.write_data@0=raise --engine tape", "unknown engine 'tape'; valid: filesystem, "),
@@ -224,6 +227,15 @@ def test_a_file_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     result = _run(f"sweep --ranks 1 --op save --workload objects --jobs 1 --json {tmp_path / 'none' / 'records.jsonl'}")
     assert result.exit_code == 2, result.output
     assert "Error: " in result.output
+
+
+@pytest.mark.parametrize("command", ["sweep --ranks 1", "crash"])
+def test_a_cluster_without_its_extra_is_a_usage_error(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to install."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = _run(f"{command} --on dask://node0:8786")
+    assert result.exit_code == 2, result.output
+    assert "--on needs dask.distributed, which is not installed: pip install 'ckpt-harness[dask]'" in result.output
 
 
 def test_the_tables_are_printed() -> None:

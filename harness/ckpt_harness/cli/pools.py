@@ -1,0 +1,40 @@
+"""Where the commands do their work: in processes of this machine, or on a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ckpt_harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from ckpt_harness.campaigns.pools.base import Pool
+
+
+def chosen_pool(on: str | None, jobs: int | None, usual_jobs: int, engine: str) -> tuple[Pool, list[str]]:
+    """The pool that the command line asks for. A cluster is checked: nothing has run if it is refused.
+
+    Args:
+        on: value of ``--on``.
+        jobs: value of ``--jobs``.
+        usual_jobs: processes where the command line does not say.
+        engine: name of the engine under test.
+
+    Returns:
+        The pool, and lines about it for the head of a report.
+
+    Raises:
+        UsageError: the options contradict each other, or the cluster cannot work.
+    """
+    if on is None:
+        from ckpt_harness.campaigns.pools.local import LocalPool
+
+        return LocalPool(jobs or usual_jobs), []
+    if jobs is not None:
+        raise UsageError(f"--jobs {jobs} is about processes of this machine, and --on is about a cluster; valid: one of them")
+
+    from ckpt_harness.campaigns.pools.on_dask import DaskPool
+    from ckpt_harness.engines.names import file_of
+
+    file = file_of(engine)
+    pool = DaskPool(on, () if file is None else (file,))
+    return pool, [pool.check()]
