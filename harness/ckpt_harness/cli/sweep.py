@@ -105,6 +105,25 @@ def sweep(
     A cell is one call at one site on one rank. Every cell fails with a plain error; each site also meets special errors, delays, hangs, deaths and
     damage. Ranks are simulated unless --world says otherwise.
     """
+    with contextlib.ExitStack() as stack:
+        if world in (None, "simulated") and on is None and (jobs or processors()) > 1:
+            from ckpt_harness.campaigns.pools.local import server_started
+
+            stack.enter_context(server_started("ckpt_harness.campaigns.run_cases"))
+        return _sweep(sizes, zoo, world, jobs, on, json_file, register, settings)
+
+
+def _sweep(
+    sizes: tuple[int, ...],
+    zoo: str,
+    world: str | None,
+    jobs: int | None,
+    on: str | None,
+    json_file: Path | None,
+    register: Register,
+    settings: dict[str, Any],
+) -> int:
+    """Does what :func:`sweep` does. From here on torch is imported."""
     from ckpt_harness.campaigns.sweep import Sweep
     from ckpt_harness.campaigns.workers import quiet, stay_on_one_processor
     from ckpt_harness.cases.case import usual_world

@@ -79,11 +79,13 @@ class FileSystemEngine(DcpCalls):
 def _files_below(place: str) -> dict[str, bytes]:
     """Relative name -> content of each file below a directory, in the order of the names; empty where there is no directory."""
     files: dict[str, bytes] = {}
+    top = os.path.join(place, "")  # noqa: PTH118  (with the separator)
     for folder, _, names in os.walk(place):
         for name in names:
             path = os.path.join(folder, name)  # noqa: PTH118  (every case looks several times, and a Path takes longer than the file)
             if os.path.isfile(path):  # noqa: PTH113
-                files[os.path.relpath(path, place)] = Path(path).read_bytes()
+                with open(path, "rb") as file:  # noqa: PTH123
+                    files[path[len(top) :]] = file.read()
     return dict(sorted(files.items(), key=lambda file: file[0].replace(os.sep, "\0")))  # by parts, as paths compare
 
 

@@ -74,12 +74,10 @@ def _shared(work: Work[Item, Result], items: Iterable[Item], idle: list[Worker])
 def _workers(count: int, preload: str) -> Iterator[list[Worker]]:
     """Workers whose processes are forked from a server that has imported a module."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
     with tempfile.TemporaryDirectory(prefix="ckpt-harness-", ignore_cleanup_errors=True) as folder:
         workers = [Worker(functools.partial(_Process, context, number, folder)) for number in range(count)]
         try:
-            with _unheard(signal.SIGINT):
-                multiprocessing.forkserver.ensure_running()
+            _start_server(preload)
             yield list(workers)
             for worker in workers:
                 worker.close()
@@ -88,6 +86,29 @@ def _workers(count: int, preload: str) -> Iterator[list[Worker]]:
             for worker in workers:
                 worker.kill()
             raise
+
+
+@contextlib.contextmanager
+def server_started(preload: str) -> Iterator[None]:
+    """Starts the server that forks the processes of the next pool, and does not wait for it. After an error in the ``with`` block it is killed.
+
+    The server imports torch, which takes seconds: if it starts early, this process can import torch at the same time.
+
+    Args:
+        preload: the module of the pool's work.
+    """
+    try:
+        _start_server(preload)
+        yield
+    except BaseException:
+        _kill_server()
+        raise
+
+
+def _start_server(preload: str) -> None:
+    multiprocessing.get_context("forkserver").set_forkserver_preload([preload])
+    with _unheard(signal.SIGINT):
+        multiprocessing.forkserver.ensure_running()
 
 
 class _Process:
