@@ -71,7 +71,7 @@ def cannot_save(engine: str, failed: Sequence[str]) -> EngineError:
     """
     more = len(failed) - 1
     others = f"; and {more} more rank{'s' * (more > 1)}" if more else ""
-    return EngineError(f"engine {quoted(engine)} cannot save with no fault: {cut(failed[0], 120)}{others}")
+    return EngineError(f"engine {quoted(engine)} cannot save with no fault: {cut(failed[0], 140)}{others}")
 
 
 class HookError(EngineError):

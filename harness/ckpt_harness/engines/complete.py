@@ -39,7 +39,7 @@ def complete(value: Any, name: str) -> Engine:
     """
     if isinstance(value, type):
         if not hasattr(value, "make_writer") or not hasattr(value, "engine"):
-            raise UsageError(f"engine {quoted(name)} is the class {value.__name__}; valid: an object of such a class, or a StorageConformance class")
+            raise UsageError(f"engine {quoted(name)} is the class {value.__name__}; valid: an engine object, or a StorageConformance class")
         return complete(cast(Any, value).engine, name)
     if inspect.isroutine(value) or inspect.ismodule(value):
         kind = "a module" if inspect.ismodule(value) else "a function"

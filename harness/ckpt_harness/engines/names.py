@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import operator
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import NamedTuple, cast
 
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.engines.complete import complete
-from ckpt_harness.errors import UsageError, blamed, quoted, unknown
+from ckpt_harness.errors import UsageError, blamed, choices, quoted, unknown
 
 BUILT_IN: dict[str, str] = {
     "filesystem": "ckpt_harness.engines.filesystem:FILESYSTEM",
@@ -115,6 +116,9 @@ def find_engine(name: str) -> Engine:
         raise UsageError(f"engine {quoted(name)} names no module, or no object; valid: module:object, {_ALSO}")
     with blamed(f"engine {quoted(name)} cannot be imported"):
         loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
+        first = attribute.partition(".")[0]
+        if not hasattr(loaded, first):
+            raise UsageError(f"engine {quoted(name)}: {Path(module).name} has no {quoted(first)}; {choices(_own_names(loaded), first)}")
         found = operator.attrgetter(attribute)(loaded)
         return cast(Engine, found) if name in BUILT_IN else complete(found, name)  # a test checks the built-in engines
 
@@ -144,6 +148,16 @@ def known_as(name: str) -> tuple[str, ...]:
     """
     kin: str = getattr(find_engine(name), "kin", "")
     return (name, kin) if kin else (name,)
+
+
+def _own_names(module: ModuleType) -> list[str]:
+    """The public names of a module, without what it only imports: other modules, and classes and functions of theirs."""
+    own = {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "annotations"}
+    return [
+        name
+        for name, value in own.items()
+        if not inspect.ismodule(value) and (not (inspect.isclass(value) or inspect.isroutine(value)) or value.__module__ == module.__name__)
+    ]
 
 
 @functools.cache

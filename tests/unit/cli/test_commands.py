@@ -58,6 +58,8 @@ LATER = [
     ("sweep --ranks 2 --workload huge", "unknown workload 'huge'; valid: replicated"),
     ("replay writer.write_data@0=raise --engine tape", "unknown engine 'tape'; valid: filesystem, "),
     ("replay writer.write_data@0=raise --engine no.such:ENGINE", "cannot be imported: No module named 'no'"),
+    ("replay '' --engine tests/plugin/broken_engines.py:SECRETIV", "broken_engines.py has no 'SECRETIV'; valid: SecretiveEngine, SECRETIVE"),
+    ("replay '' --engine ckpt_harness.engines.filesystem:FileSystemEngine", "is the class FileSystemEngine; valid: an engine object, or a"),
     ("replay writer.write_data@0=raise --workload huge", "unknown workload 'huge'"),
     ("replay writer.write_data@0=raise --way alone", "way 'alone' (one rank, no process group) does not work with 2 ranks; valid: 1"),
     ("replay writer.write_data@0=raise --op async_save --coordinator 1", "async_save coordinates on rank 0 only"),
