@@ -17,7 +17,7 @@ ROOT = Path(ckpt_harness.__file__).parent
 ROOMS = (
     *("errors", "_torch", "history", "runtime"),  # the ground: files that every room may use
     *("faults", "strategies", "disk", "workloads", "injection", "worlds", "judging", "engines", "findings"),
-    *("cases", "campaigns", "report", "export", "conformance", "pytest_plugin", "cli", "__main__"),
+    *("cases", "jobs", "campaigns", "report", "export", "conformance", "pytest_plugin", "cli", "__main__"),
 )
 """Rooms of the library, lowest first: files and packages at its top level. A room imports from the rooms before it only."""
 
@@ -123,6 +123,16 @@ def test_files_within_a_room_have_an_order(room: str) -> None:
 def test_the_judge_shares_no_code_with_the_culprit() -> None:
     """Oracles and the model reach no wrapper, injector or world, however indirectly."""
     assert _reaches("judging") & {"injection", "worlds"} == set()
+
+
+@pytest.mark.parametrize("part", ["evidence", "model", "oracles"])
+def test_the_judge_of_jobs_reads_data_alone(part: str) -> None:
+    """What judges a job uses the values of the room ``jobs``, and what judges a single operation; nothing that runs or injects."""
+    files = [module for module in _files() if module.startswith(f"ckpt_harness.jobs.{part}")]
+    allowed = ("ckpt_harness.jobs.", "ckpt_harness.judging.", "ckpt_harness.faults.", "ckpt_harness.history", "ckpt_harness.errors")
+    running = ("ckpt_harness.jobs.run", "ckpt_harness.jobs.rank")
+    used = {name for module in files for name in _uses()[module]}
+    assert {name for name in used if not name.startswith(allowed) or name.startswith(running)} == set()
 
 
 def test_a_wrapper_works_under_any_launcher() -> None:

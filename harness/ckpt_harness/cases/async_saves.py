@@ -45,16 +45,24 @@ class Target:
         writer: the engine's storage writer.
         place: where it saves to.
         group: the process group; None for the default one.
+        later: number of the save whose values stand for what training writes into the state once it is staged.
+        number: number of the operation, where the caller counts; see :meth:`ckpt_harness.injection.injector.Injector.begin`.
+        planner: the engine's planner; None for a new one.
+        stager: the caller's stager; None for a new one, if the case needs any.
     """
 
     save: int
     writer: Any
     place: str
     group: Any = None
+    later: int = LATER
+    number: int | None = None
+    planner: Any = None
+    stager: Any = None
 
 
 @dataclass
-class _Begun:
+class Begun:
     """An async save that was begun.
 
     Attributes:
@@ -104,29 +112,30 @@ def save_all(bound: BoundCase, member: Member, injector: Injector, targets: Sequ
     Yields:
         How each save ended, as soon as it has ended.
     """
-    saves = [_begin(bound, member, injector, target, over) for target in targets]
+    saves = [begin(bound, member, injector, target, over) for target in targets]
     pending = list(saves)
     while pending:
-        for save in _ended(pending):
+        for save in ended(pending):
             pending.remove(save)
-            yield _await(save, over)
+            yield awaited(save, over)
     for save in saves:
         injector.end(save.operation)
         if save.stager is not None:
             save.stager.close()
 
 
-def _begin(bound: BoundCase, member: Member, injector: Injector, target: Target, over: Callable[[], bool]) -> _Begun:
-    save = _Begun(injector.begin("async_save"))
+def begin(bound: BoundCase, member: Member, injector: Injector, target: Target, over: Callable[[], bool]) -> Begun:
+    """Begins an async save as the calling rank, and trains on once the state is staged; arguments as of :func:`save_all`."""
+    save = Begun(injector.begin("async_save", target.number))
     view = injector.during(save.operation)
     plain = bound.workload.make(member.context(target.save))
     state = {key: FaultyStateful.sharing(value, view) if _torch.is_stateful(value) else value for key, value in plain.items()}
     writer = FaultyStorageWriter.resolved(target.writer, view, stages=bound.case.staging == "writer")
-    planner = FaultySavePlanner.sharing(bound.engine.make_save_planner(bound.case.planner), view)
+    planner = FaultySavePlanner.sharing(target.planner or bound.engine.make_save_planner(bound.case.planner), view)
     token = _view.set(view)
     try:
         if bound.case.staging in ("blocking", "background"):
-            save.stager = bound.engine.make_stager(bound.case.staging)
+            save.stager = target.stager or bound.engine.make_stager(bound.case.staging)
         stager = None if save.stager is None else FaultyStager.sharing(save.stager, view)
         call = dataclasses.replace(member.call, group=target.group, executor=bound.case.executor, stager=stager)
         save.saving = bound.engine.async_save(state, writer, planner, target.place, call)
@@ -140,18 +149,18 @@ def _begin(bound: BoundCase, member: Member, injector: Injector, target: Target,
     current().expect(save.saving.upload)
     if save.saving.staging is not None:
         current().adopt(save.saving.staging)  # the engine completes this future by hand, so the world must learn of it
-    _train_on(plain, bound, member, save.saving)
+    _train_on(plain, bound, member, save.saving, target.later)
     return save
 
 
-def _train_on(state: State, bound: BoundCase, member: Member, saving: Saving) -> None:
+def _train_on(state: State, bound: BoundCase, member: Member, saving: Saving, later: int) -> None:
     """Overwrites the state as soon as the engine allows it: when staging is over."""
     if saving.staging is not None and not _completes(saving.staging):
         return
-    bound.workload.overwrite(state, member.context(LATER))
+    bound.workload.overwrite(state, member.context(later))
 
 
-def _ended(pending: Sequence[_Begun]) -> list[_Begun]:
+def ended(pending: Sequence[Begun]) -> list[Begun]:
     """Waits until a pending save has ended. Returns those that have, in the order in which they were begun; a single pending save at once."""
     if len(pending) == 1:
         return list(pending)  # whoever waits for its future waits for nothing else
@@ -161,7 +170,7 @@ def _ended(pending: Sequence[_Begun]) -> list[_Begun]:
     return [save for save in pending if save.saving is None or save.saving.upload.done()]
 
 
-def _await(save: _Begun, over: Callable[[], bool]) -> RankEnding:
+def awaited(save: Begun, over: Callable[[], bool]) -> RankEnding:
     """Waits for the upload of a save, then examines all of its futures."""
     if save.saving is None:
         return RankEnding(save.operation, Outcome("raised", save.error, finished_at=current().now()))

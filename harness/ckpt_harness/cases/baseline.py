@@ -15,8 +15,8 @@ from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
-Kind = tuple[str, str, int, str, str]
-"""What cases that find the same checkpoints have in common: engine, workload, number of ranks, call style, planner."""
+Kind = tuple[str, str, int, str, str, int | None]
+"""What cases that find the same checkpoints have in common: engine, workload, number of ranks, call style, planner, number of shards."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Baselines:
 
 def _kind(bound: BoundCase) -> Kind:
     case = bound.case
-    return case.engine, case.workload, case.ranks, case.way, case.planner
+    return case.engine, case.workload, case.ranks, case.way, case.planner, bound.shards
 
 
 def changes_between(before: Mapping[str, str], now: Mapping[str, str]) -> str:

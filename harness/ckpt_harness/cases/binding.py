@@ -49,6 +49,7 @@ class BoundCase:
         groups: the groups of ranks that do the operation together.
         protocol: the engine's protocol, as it runs in this call style.
         plan: the plan, bound to the world.
+        shards: into how many shards the state is cut; None for as many as a group has ranks.
     """
 
     case: Case
@@ -58,6 +59,7 @@ class BoundCase:
     groups: tuple[Group, ...] = field(repr=False, compare=False)
     protocol: Protocol = field(repr=False, compare=False)
     plan: BoundPlan = field(repr=False, compare=False)
+    shards: int | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def saves(self) -> bool:

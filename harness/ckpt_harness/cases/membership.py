@@ -26,6 +26,7 @@ class Member:
         group: the group.
         call: the arguments that it passes to the engine.
         alone: whether its state is that of one rank by itself.
+        shards: into how many shards the state is cut.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Member:
     group: Group
     call: Call
     alone: bool
+    shards: int
 
     def context(self, save: int | None) -> Context:
         """Returns the context in which the rank makes its state; the states of two groups differ in every element.
@@ -40,7 +42,7 @@ class Member:
         Args:
             save: number of the save whose values the state holds; None for an empty target of a load.
         """
-        return context_here(save, len(self.group.ranks), owner=self.owner, group=self.call.group, alone=self.alone)
+        return context_here(save, self.shards, owner=self.owner, group=self.call.group, alone=self.alone)
 
 
 @contextlib.contextmanager
@@ -81,4 +83,5 @@ def _member(bound: BoundCase, number: int, rank: int, process_group: Any, coordi
         use_collectives=style.use_collectives,
     )
     owner = number if style.use_collectives else group.within(rank)
-    return Member(number, owner, group, call, style.alone)
+    shards = len(group.ranks) if bound.shards is None else bound.shards
+    return Member(number, owner, group, call, style.alone, shards)

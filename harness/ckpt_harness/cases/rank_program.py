@@ -13,23 +13,16 @@ from typing import Any
 
 import torch.distributed as dist
 
-from ckpt_harness._torch import end_executor_process, is_stateful, replace_executor_process
+from ckpt_harness._torch import end_executor_process, replace_executor_process
 from ckpt_harness.cases.async_saves import LATER, Target, save_all
 from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.membership import Member, joined
+from ckpt_harness.cases.one_call import OneCall
 from ckpt_harness.cases.progress import Progress, RankEnding, RemoteProgress
 from ckpt_harness.cases.surroundings import silenced, surroundings
-from ckpt_harness.history import ErrorRecord
 from ckpt_harness.injection.executor import FaultyExecutor
 from ckpt_harness.injection.injector import Injector
-from ckpt_harness.injection.planner import FaultyLoadPlanner, FaultySavePlanner
-from ckpt_harness.injection.stateful import FaultyStateful
-from ckpt_harness.injection.storage import FaultyStorageReader, FaultyStorageWriter
-from ckpt_harness.judging.evidence import Outcome
-from ckpt_harness.runtime import current
-from ckpt_harness.workloads.context import State
-from ckpt_harness.workloads.held import held, remembered
 
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, which the tags of the saved elements carry: the checkpoint before the case, the operation, the second try."""
@@ -118,39 +111,16 @@ class RankProgram:
 
     def _save_or_load(self, member: Member, storage: Any, save: int, injector: Injector, progress: Progress) -> RankEnding:
         """Makes the only operation of the case, a save or a load, and returns how it ended; arguments as of :meth:`_try`."""
-        workload = self.bound.workload
-        plain = workload.make(member.context(save)) if self.bound.saves else workload.make_target(member.context(None))
-        if self.bound.case.coordinator:
-            # DCP calls a Stateful only if rank 0 coordinates. With another coordinator, users of DCP call state_dict() themselves.
-            plain = {key: value.state_dict() if is_stateful(value) else value for key, value in plain.items()}
-        passed = remembered(plain)
-        state = {key: FaultyStateful.sharing(value, injector) if is_stateful(value) else value for key, value in plain.items()}
-        with injector.operation(self.bound.case.operation) as name:
-            try:
-                self._call_engine(member, state, storage, injector)
-            except BaseException as error:  # an error of any type is an outcome
-                if progress.over():
-                    raise  # the world unwinds this rank
-                return RankEnding(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
-        returned = Outcome("returned", finished_at=current().now())
-        if self.bound.saves:
-            return RankEnding(name, returned)
-        loaded, context = held(passed, state), member.context(PREVIOUS)
-        wrong = tuple(workload.wrong_after_load(loaded, context))
-        saved, holds = workload.saved_and_held(loaded, context)
-        return RankEnding(name, returned, wrong, saved, holds)
-
-    def _call_engine(self, member: Member, state: State, storage: Any, injector: Injector) -> None:
-        """Calls the engine with a faulty storage object and a faulty planner."""
-        engine, kind, place = self.bound.engine, self.bound.case.planner, self.places[0][member.number]
-        if self.bound.saves:
-            writer = FaultyStorageWriter.sharing(storage, injector)
-            save_planner = FaultySavePlanner.sharing(engine.make_save_planner(kind), injector)
-            engine.save(state, writer, save_planner, place, member.call)
-        else:
-            reader = FaultyStorageReader.sharing(storage, injector)
-            load_planner = FaultyLoadPlanner.sharing(engine.make_load_planner(kind), injector)
-            engine.load(state, reader, load_planner, place, member.call)
+        bound = self.bound
+        planner = bound.engine.make_save_planner(bound.case.planner) if bound.saves else bound.engine.make_load_planner(bound.case.planner)
+        call = OneCall(bound, member, storage, planner, self.places[0][member.number], save if bound.saves else None)
+        ending = call.make(injector, progress.over)
+        if ending.state is None:
+            return RankEnding(ending.operation, ending.outcome)
+        context = member.context(PREVIOUS)
+        wrong = tuple(bound.workload.wrong_after_load(ending.state, context))
+        saved, holds = bound.workload.saved_and_held(ending.state, context)
+        return RankEnding(ending.operation, ending.outcome, wrong, saved, holds)
 
 
 def in_process(case: Case, places: Places) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -101,6 +101,7 @@ def read(
     group: bool = True,
     planner: str = "default",
     later: int | None = None,
+    made: Collection[int] = SAVES,
     in_words: Callable[[RankResult], str] = lambda result: str(result.record or result.outcome),
 ) -> Reading:
     """Loads a checkpoint in fresh simulated ranks.
@@ -116,6 +117,7 @@ def read(
         group: whether the ranks are in a process group.
         planner: name of the kind of planner.
         later: number of the save whose values training wrote after staging; None where nothing was written.
+        made: numbers of all saves that were made. A damaged element may look like the tag of another save.
         in_words: describes how the load of a rank ended that did not succeed.
     """
 
@@ -138,7 +140,7 @@ def read(
         failed={result.rank: in_words(result) for result in results if result.outcome != "returned"},
         hung=any(result.outcome not in ("returned", "raised") for result in results),
         differences=differences,
-        saves=tuple(sorted({save for state in loaded.values() for save in state.saves & SAVES} - {later})),
+        saves=tuple(sorted({save for state in loaded.values() for save in state.saves.intersection(made)} - {later})),
         later=tuple(sorted({name for state in loaded.values() for name in state.later})),
         ranks=ranks,
     )

@@ -5,7 +5,7 @@ Torch is imported only by the commands that run ranks, so that help, tables and 
 
 from __future__ import annotations
 
-from ckpt_harness.cli import across, check, crash, damage, engines, export, findings, replay, sweep, tables, track_record
+from ckpt_harness.cli import across, check, crash, damage, engines, export, findings, job, replay, sweep, tables, track_record
 from ckpt_harness.cli.group import main
 
 __all__ = ["main"]
@@ -13,6 +13,7 @@ __all__ = ["main"]
 for command in (
     sweep.sweep,
     replay.replay,
+    job.job,
     export.export,
     crash.crash,
     damage.damage,

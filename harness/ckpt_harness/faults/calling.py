@@ -31,6 +31,9 @@ Overlap = Literal["none", "shared", "separate"]
 OVERLAPS: tuple[Overlap, ...] = ("none", "shared", "separate")
 """Whether a second async save begins while the first is still running, and if so, in the same process group or in another."""
 
+GONE_ON = "gone-on"
+"""In place of an overlap, in a job: a rank goes on to its next call while other ranks may still be in the one before."""
+
 
 PARTIAL_LOAD = "partial-load"
 """The kind of planner by which a caller asks for a part of a checkpoint on purpose."""

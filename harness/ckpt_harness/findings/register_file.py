@@ -13,7 +13,7 @@ from typing import Any
 from ckpt_harness.disk.durability import MODELS
 from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.errors import UsageError, choices, quoted, summary, unknown
-from ckpt_harness.faults.calling import CALL_STYLES, EXECUTORS, OVERLAPS, STAGINGS
+from ckpt_harness.faults.calling import CALL_STYLES, EXECUTORS, GONE_ON, OVERLAPS, STAGINGS
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
 from ckpt_harness.findings.entry import AFTER, Entry
 from ckpt_harness.findings.signatures import ROLES, Signature
@@ -73,8 +73,8 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     for flag in _FLAGS:
         if not isinstance(table.get(flag, False), bool):
             raise UsageError(f"{where}: {flag} is {quoted(table[flag])}; valid: true, false")
-    if table.get("crossing") and (table["operations"] != ["async_save"] or table["sites"]):
-        raise UsageError(f"{where}: crossing is true; valid: only with operations = ['async_save'] and sites = []")
+    if table.get("crossing") and table["sites"]:
+        raise UsageError(f"{where}: crossing is true; valid: only with sites = []")
     if table.get("halfway") and not set(table["operations"]) <= {"save", "async_save"}:
         raise UsageError(f"{where}: halfway is true; valid: only with the operations save and async_save")
     lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL_LISTS) if key in table}
@@ -123,7 +123,7 @@ def _check_lists(lists: Mapping[str, tuple[str, ...]], where: str) -> None:
             raise UsageError(f"{where}: {unknown('oracle', oracle, ORACLES)}")
     _check_sites((*lists["sites"], *lists.get("within", ())), where)
     _check_calls(lists["operations"], lists["calls"], where)
-    kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in OVERLAPS]
+    kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in (*OVERLAPS, GONE_ON)]
     example = "valid: executor, staging and overlap, such as 'process * none'"
     _check_patterns(lists.get("background", ()), kinds, f"{where}: no background", example)
     during = [f"{save} {model} {shown}" for save in ("fresh", "overwrite") for model in MODELS for shown in SHOWN]

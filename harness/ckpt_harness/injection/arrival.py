@@ -114,10 +114,16 @@ class Arrivals:
 
     # -- operations
 
-    def begin(self, rank: int, kind: OperationKind) -> str:
-        """Starts a rank's next operation of ``kind``, and returns the name of the operation, such as ``save[2]``."""
+    def begin(self, rank: int, kind: OperationKind, number: int | None = None) -> str:
+        """Starts an operation of a rank, and returns the name of the operation, such as ``save[2]``.
+
+        Args:
+            rank: the rank.
+            kind: the kind of operation.
+            number: its number, where the caller counts over more than these ranks see; None for the rank's next operation of the kind.
+        """
         self._operations_are_announced = True
-        operation = self._start(rank, kind)
+        operation = self._start(rank, kind, number)
         self._under_way.add((rank, operation))
         return operation
 
@@ -142,8 +148,8 @@ class Arrivals:
         """The operation that a rank is in, the latest if there are several; "" outside of any."""
         return self._current.get(rank, "")
 
-    def _start(self, rank: int, kind: str) -> str:
-        operation = f"{kind}[{self._counts.next(f'{rank} {kind}')[0]}]"
+    def _start(self, rank: int, kind: str, number: int | None = None) -> str:
+        operation = f"{kind}[{self._counts.next(f'{rank} {kind}')[0] if number is None else number}]"
         self._current[rank] = operation
         return operation
 

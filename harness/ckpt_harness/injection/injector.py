@@ -100,18 +100,23 @@ class Injector:
         return self._arrivals.addresses(fault, rank)
 
     @contextlib.contextmanager
-    def operation(self, kind: OperationKind) -> Iterator[str]:
-        """Assigns the calls of the calling rank, on all its threads, to its next operation of ``kind``."""
-        name = self.begin(kind)
+    def operation(self, kind: OperationKind, number: int | None = None) -> Iterator[str]:
+        """Assigns the calls of the calling rank, on all its threads, to its next operation of ``kind``; or to that of a number, see :meth:`begin`."""
+        name = self.begin(kind, number)
         try:
             yield name
         finally:
             self.end(name)
 
-    def begin(self, kind: OperationKind) -> str:
-        """Starts the calling rank's next operation of ``kind``, and returns the name of the operation, such as ``save[2]``."""
+    def begin(self, kind: OperationKind, number: int | None = None) -> str:
+        """Starts an operation of the calling rank, and returns the name of the operation, such as ``save[2]``.
+
+        Args:
+            kind: the kind of operation.
+            number: its number, where the caller counts over more than these ranks see; None for the rank's next operation of the kind.
+        """
         rank = self.rank()
-        name = self._arrivals.begin(rank, kind)
+        name = self._arrivals.begin(rank, kind, number)
         self._record("begin", rank, name)
         return name
 

@@ -11,6 +11,7 @@ from torch.distributed.tensor import DTensor
 
 from ckpt_harness._torch import is_sharded_tensor, is_stateful, local_shards
 from ckpt_harness.workloads.checkpointable import stated_parts
+from ckpt_harness.workloads.context import UNFILLED
 from ckpt_harness.workloads.plain import DTYPES, TaggedModule
 from ckpt_harness.workloads.tags import Tag
 
@@ -75,6 +76,18 @@ def saves_of(value: Any) -> set[int]:
         return {tag.save for tag in tags if tag is not None}
     items = value if isinstance(value, list) else [value]
     return {item for item in items if type(item) is int and item > 0}  # a bool is no number of a save
+
+
+def unfilled(value: Any) -> bool:
+    """Returns whether a leaf still holds, in whole or in part, the values of an empty target.
+
+    Example:
+        >>> unfilled(torch.tensor([1.0, float("nan")])), unfilled(UNFILLED), unfilled([1, None])
+        (True, True, False)
+    """
+    if isinstance(value, torch.Tensor):
+        return bool(value.is_floating_point() and value.isnan().any())
+    return isinstance(value, str) and value == UNFILLED
 
 
 def overlap(actual: Any, written: Any) -> bool:

@@ -20,7 +20,7 @@ from ckpt_harness.errors import UsageError, choices, quoted
 from ckpt_harness.workloads.checkpointable import checkpointable
 from ckpt_harness.workloads.context import Context, State
 from ckpt_harness.workloads.fsdp2 import fsdp2
-from ckpt_harness.workloads.leaves import difference, leaves, overlap, overwrite, saves_of
+from ckpt_harness.workloads.leaves import difference, leaves, overlap, overwrite, saves_of, unfilled
 from ckpt_harness.workloads.mixed import mixed, tensors
 from ckpt_harness.workloads.partial import longer, shorter
 from ckpt_harness.workloads.plain import divergent, kinds, nested, nested_stateful, objects, on_the_gpu, replicated, stateful
@@ -142,6 +142,16 @@ class Workload:
     def saves(self, state: State) -> set[int]:
         """Returns the numbers of the saves whose values a loaded state holds."""
         return {save for _, value in leaves("", state) for save in saves_of(value)}
+
+    def is_unfilled(self, state: State) -> bool:
+        """Returns whether a loaded state still holds values with which the target of the load began.
+
+        Example:
+            >>> workload, target = find_workload("replicated"), Context(rank=0, size=1, save=None, grouped=False, shards=1)
+            >>> workload.is_unfilled(workload.make(target)), workload.is_unfilled(workload.make(dataclasses.replace(target, save=1)))
+            (True, False)
+        """
+        return any(unfilled(value) for _, value in leaves("", state))
 
     def overwrite(self, state: State, context: Context) -> None:
         """Overwrites a state in place with the values of save number ``context.save``, as a training step does."""

@@ -37,6 +37,7 @@ BY_HAND = {"DCP-010": "the hand-written script needs one process, is determinist
 BEYOND = {entry.id: "the entry is about system calls, and exported scripts inject into storage calls only" for entry in ENTRIES if entry.id >= "DCP-030"} | {
     "DCP-015": "the entry is about a load by fewer ranks, and exported scripts do not load",
     "DCP-035": "the entry is about a load of what a failed save left, and exported scripts do not load",
+    **{entry.id: "the entry is about several operations, and exported scripts do one" for entry in ENTRIES if " job " in entry.replay},
 }
 SCRIPTS = Path(ckpt_harness.findings.__file__).parent / "reproducers"
 
@@ -44,7 +45,8 @@ SPAWNING = ("DCP-021", "DCP-022")
 """Findings that start processes which import torch. Several at once would wait too long for a processor."""
 ONE_BY_ONE = pytest.mark.one_at_a_time
 CRASHES = [entry for entry in ENTRIES if entry.crashes]
-REPLAYED = [entry for entry in ENTRIES if " crash " not in entry.replay]
+JOBS = [entry for entry in ENTRIES if " job " in entry.replay]
+REPLAYED = [entry for entry in ENTRIES if " crash " not in entry.replay and entry not in JOBS]
 
 pytestmark = [
     pytest.mark.skipif(all(TORCH not in entry.versions for entry in ENTRIES), reason=f"nothing was recorded for torch {TORCH}"),
@@ -106,6 +108,14 @@ def test_the_replay_line_shows_the_finding(entry: Entry, rig: Rig) -> None:
     result = rig.run(_case(entry))
     assert entry.id in result.known
     assert result.verdict is Verdict.HOLDS, result.complaints()
+
+
+@pytest.mark.parametrize("entry", _each(JOBS))
+def test_a_job_shows_the_finding(entry: Entry) -> None:
+    """The job of the page shows the finding and no new violation."""
+    result = CliRunner().invoke(main, shlex.split(entry.replay)[1:])
+    assert result.exit_code == 0, result.output
+    assert f"({entry.id})" in result.output
 
 
 @pytest.mark.parametrize("entry", CRASHES, ids=[entry.id for entry in CRASHES])

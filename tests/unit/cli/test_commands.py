@@ -49,9 +49,13 @@ USAGE = [
     ("sweep --on node0:8786", "'node0:8786' names no cluster; valid: dask://HOST:PORT, the address of a Dask scheduler"),
     ("crash --on dask://node0", "'dask://node0' names no cluster; valid: dask://HOST:PORT"),
     ("sweep --zoo petting", "'petting' is not one of 'sample', 'full'"),
+    ("job 'sav a'", "unknown operation 'sav'; valid: save, async, wait, load"),
+    ("job 'save a' --faults 'save[1]/write_dat@0=raise'", "unknown site 'write_dat'; nearest: write, writer.write_data, "),
     ("dance", "No such command 'dance'"),
 ]
 LATER = [
+    ("job 'save a; wait'", "operation 2, 'wait', has nothing to wait for; valid: after an async save that is under way"),
+    ("job 'save a' --faults 'save[2]/writer.write_data@0=raise'", "the job has no save[2]; valid: save[1]"),
     ("sweep --ranks 2 --coordinator 2", "coordinator 2 is outside a world of 2; valid: 0 to 1"),
     ("sweep --ranks 2 --on dask://node0:8786 --jobs 3", "--jobs 3 is about processes of this machine, and --on is about a cluster; valid: one of them"),
     ("sweep --ranks 2 --engine tape", "unknown engine 'tape'; valid: filesystem, "),

@@ -47,7 +47,7 @@ def test_an_empty_file_is_an_empty_register(tmp_path: Path) -> None:
         (lambda text: text.replace("ranks = 2 ", 'ranks = "2" '), "ranks is '2'; valid: a number of ranks, from 1"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nsometimes = "yes" '), "sometimes is 'yes'; valid: true, false"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\ncrossing = 1 '), "crossing is 1; valid: true, false"),
-        (lambda text: text.replace("ranks = 2 ", 'ranks = 2\ncrossing = true '), "crossing is true; valid: only with operations = ['async_save'] and"),
+        (lambda text: text.replace("ranks = 2 ", 'ranks = 2\ncrossing = true '), "crossing is true; valid: only with sites = []"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nreasons = [] '), "reasons is []; valid: patterns of what an oracle says, or no reasons"),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nwithin = ["writer.wrote"] '), "no site matches 'writer.wrote'; nearest: "),
         (lambda text: text.replace("ranks = 2 ", 'ranks = 2\nno_site = " " '), "no_site is ' '; valid: a text"),

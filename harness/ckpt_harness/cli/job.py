@@ -1,0 +1,53 @@
+"""``ckpt-harness job``: runs a sequence of operations with restarts between them, and tells its story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ckpt_harness.cli.options import MOST_RANKS, Whole, engine_option, example, register_option, seed_option, workload_option
+from ckpt_harness.faults.calling import CALL_STYLES
+
+if TYPE_CHECKING:
+    from ckpt_harness.findings.register import Register
+
+_EXAMPLE = "job 'save a; save a; load a' --faults 'save[2]/write_data@1=raise'"
+
+
+@click.command(short_help="Runs saves, loads and restarts one after the other.", epilog=example(_EXAMPLE))
+@click.argument("operations")
+@click.option(
+    "--faults", default="", metavar="PLAN", help="What goes wrong. Each fault names its operation, counted over the whole job: save[2]/finish@0=raise."
+)
+@click.option("--ranks", type=Whole(1, MOST_RANKS), default=2, show_default=True, help="Number of ranks at the beginning.")
+@engine_option("filesystem")
+@workload_option
+@seed_option
+@click.option("--way", type=click.Choice(list(CALL_STYLES)), default="together", show_default=True, help="How ranks are grouped at the beginning.")
+@register_option
+def job(operations: str, faults: str, ranks: int, engine: str, workload: str, seed: int, way: str, register: Register) -> int:
+    """Runs saves, loads and restarts one after the other, and tells what became of them.
+
+    OPERATIONS are joined by `;`, such as 'save a; async b; wait; restart 3; load latest'. docs/reference/jobs.md lists them.
+    """
+    from ckpt_harness.faults.plan import FaultPlan
+    from ckpt_harness.jobs.text import parse_operations
+
+    parse_operations(operations)  # before torch is imported: a bad text answers at once
+    FaultPlan.parse(faults)
+
+    from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.jobs.binding import bind_job
+    from ckpt_harness.jobs.job import Job
+    from ckpt_harness.jobs.rig import JobRig
+    from ckpt_harness.report.console import console
+    from ckpt_harness.report.job_story import job_story
+    from ckpt_harness.report.summary import EXIT
+
+    bound = bind_job(Job.parse(operations, faults=faults, ranks=ranks, seed=seed, engine=engine, workload=workload, way=way))
+    quiet()
+    with JobRig(register=register) as rig:
+        result = rig.run(bound)
+    job_story(console(), result)
+    return EXIT[result.verdict]

@@ -1,0 +1,120 @@
+"""The rig of jobs: what they run on, and the way from a job to its result."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from ckpt_harness.cases.baseline import Baselines
+from ckpt_harness.cases.workspace import Workspace
+from ckpt_harness.engines import hooks
+from ckpt_harness.engines.names import known_as
+from ckpt_harness.errors import HookError
+from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.findings.register import Register
+from ckpt_harness.jobs.binding import BoundJob, bind_job
+from ckpt_harness.jobs.courses import Courses
+from ckpt_harness.jobs.evidence import JobEvidence
+from ckpt_harness.jobs.job import Job
+from ckpt_harness.jobs.oracles import judge_job
+from ckpt_harness.jobs.result import JobResult
+from ckpt_harness.jobs.run import run_job
+from ckpt_harness.judging import oracles
+from ckpt_harness.judging.evidence import Evidence
+from ckpt_harness.judging.verdict import Judgement, Verdict
+
+
+class JobRig:
+    """Runs jobs and judges them. Use it as a context manager: it owns a temporary directory.
+
+    Args:
+        root: directory to work in; a temporary one by default.
+        register: known findings; by default those that ship with the harness.
+
+    Example:
+        Runs one job, in about a second::
+
+            with JobRig() as rig:
+                rig.run(Job.parse("save a; restart 3; load a")).check()
+    """
+
+    def __init__(self, root: Path | None = None, register: Register | None = None) -> None:
+        self.register = Register.shipped() if register is None else register
+        self._workspace = Workspace(root)
+        self._baselines = Baselines(self._workspace)
+        self._courses = Courses(self._workspace, self._baselines)
+
+    def __enter__(self) -> JobRig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes everything that the rig stored."""
+        with contextlib.suppress(HookError):  # a hook that cannot discard: the directory goes anyway
+            self._baselines.close()
+        self._workspace.close()
+
+    def run(self, job: Job | BoundJob) -> JobResult:
+        """Runs a job and judges it.
+
+        Args:
+            job: the job; it is bound first unless it is bound already.
+
+        Raises:
+            PlanError: a fault does not fit the world of its operation; nothing has run.
+            UsageError: an unknown name, or a combination that cannot run.
+        """
+        bound = job if isinstance(job, BoundJob) else bind_job(job)
+        evidence = self._observed(bound)
+        alone = [judgement for single in _distinct(evidence) for judgement in self._alone(bound, single)]
+        together = [_consequence(judgement, alone) for judgement in judge_job(evidence)]
+        return JobResult(bound.job, evidence, (*alone, *together), self.register.files)
+
+    def _observed(self, bound: BoundJob) -> JobEvidence:
+        """Runs a job. Where a hook of the engine raises, nothing that was observed means anything."""
+        evidence = JobEvidence(bound.job, ())
+        with hooks.noted() as failures, contextlib.suppress(HookError):
+            evidence = run_job(bound, self._workspace, self._courses)
+        return JobEvidence(bound.job, (), internal_errors=tuple(failures)) if failures else evidence
+
+    def _alone(self, bound: BoundJob, evidence: Evidence) -> list[Judgement]:
+        """What the oracles of single operations say of calls that were under way at once, with known findings marked."""
+        judgements = oracles.judge(evidence)
+        call = evidence.forecast.expectations[0].operation
+        engine = next(each.life.engine for each in bound.calls.values() if each.call == call)
+        for name in known_as(engine):
+            judgements = self.register.mark(judgements, name, evidence)
+        return [_unless_deceived(judgement, evidence) for judgement in judgements]
+
+
+def _distinct(evidence: JobEvidence) -> Iterator[Evidence]:
+    """The evidence of single calls, once where several calls share it."""
+    yield from {id(single): single for single in evidence.single.values()}.values()
+
+
+def _unless_deceived(judgement: Judgement, evidence: Evidence) -> Judgement:
+    """Objects are reused from save to save. A call that lies, and so leaves such an object as it was, makes the engine store what an earlier save left."""
+    if judgement.oracle != "purity" or judgement.known is not None:
+        return judgement
+    owed = [expectation for expectation in evidence.forecast.expectations if expectation.operation == judgement.operation]
+    lied = any(expectation.deceived for expectation in owed)
+    return dataclasses.replace(judgement, claimed=judgement.claimed and (not lied or Capability.DETECTS_LIES in evidence.capabilities))
+
+
+def _consequence(judgement: Judgement, alone: list[Judgement]) -> Judgement:
+    """A violation of a job about a call in which a known finding shows is a consequence of that finding."""
+    if judgement.verdict is not Verdict.VIOLATED or not judgement.operation:
+        return judgement
+    own = [each for each in alone if each.operation == judgement.operation and each.verdict is Verdict.VIOLATED]
+    known = {each.known for each in own if each.claimed}
+    if None in known:
+        return judgement
+    ids = sorted(each for each in known if each is not None)
+    if ids:
+        return dataclasses.replace(judgement, known=ids[0])
+    return dataclasses.replace(judgement, claimed=not own)
