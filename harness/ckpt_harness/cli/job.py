@@ -12,7 +12,7 @@ from ckpt_harness.faults.calling import CALL_STYLES
 if TYPE_CHECKING:
     from ckpt_harness.findings.register import Register
 
-_EXAMPLE = "job 'save a; save a; load a' --faults 'save[2]/write_data@1=raise'"
+_EXAMPLE = "job 'save a; load a' --faults 'save[1]/finish@0=raise'"
 
 
 @click.command(short_help="Runs saves, loads and restarts one after the other.", epilog=example(_EXAMPLE))
