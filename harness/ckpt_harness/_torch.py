@@ -562,7 +562,11 @@ def timeline_logger() -> logging.Logger:
 
 def is_stateful(value: object) -> bool:
     """Whether DCP treats ``value`` as ``Stateful``, and so calls its ``state_dict``."""
-    return isinstance(value, Stateful)
+    return type(value) not in _NEVER_STATEFUL and isinstance(value, Stateful)
+
+
+_NEVER_STATEFUL = (torch.Tensor, int, str, dict, list)
+"""Types of most values in a state. To look for the methods of ``Stateful`` in each value takes long."""
 
 
 class Piece(NamedTuple):

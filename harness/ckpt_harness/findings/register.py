@@ -137,9 +137,11 @@ class Register:
         comparisons = [Comparison(entry, setting, expectation) for entry in self.entries]
         victims = [comparison.matching_victims(outcomes) for comparison in comparisons]
         for index, comparison in enumerate(comparisons):
+            if not comparison.entry.explains(judgement):
+                continue
             of_others = set().union(*victims[:index], *victims[index + 1 :]) - victims[index]
             rest = {rank: outcome for rank, outcome in outcomes.items() if rank not in of_others}
-            if comparison.entry.explains(judgement) and comparison.shows(rest):
+            if comparison.shows(rest):
                 return comparison.entry
         return None
 

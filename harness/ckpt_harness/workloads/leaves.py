@@ -15,9 +15,6 @@ from ckpt_harness.workloads.context import UNFILLED
 from ckpt_harness.workloads.plain import DTYPES, TaggedModule
 from ckpt_harness.workloads.tags import Tag
 
-_PLAIN = (torch.Tensor, int, str)
-"""Types of most entries. Nothing lies below them, and to find out whether they are ``Stateful`` would take long."""
-
 
 def entries(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yields (name, value) for each tensor or object below a value; a sharded tensor is one of them.
@@ -26,9 +23,7 @@ def entries(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
         >>> list(entries("", {"model": {"step": 3}, "epochs": [1, 2]}))
         [('model.step', 3), ('epochs', [1, 2])]
     """
-    if type(value) in _PLAIN:
-        yield prefix, value
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for key, inner in value.items():
             yield from entries(f"{prefix}.{key}" if prefix else str(key), inner)
     elif is_stateful(value):
