@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -135,15 +135,25 @@ def read(
 
     results = SimulatedWorld(ranks, timeout=GROUP_TIMEOUT, group=group).run(load)
     loaded: dict[int, _Loaded] = {result.rank: result.value for result in results if result.outcome == "returned"}
-    differences = {save: tuple(f"rank {rank}: {text}" for rank, state in loaded.items() for text in state.differences[save]) for save in saves}
+    shown: set[int] = set()
+    written_later: set[str] = set()
+    for state in loaded.values():
+        shown |= state.saves.intersection(made)
+        written_later |= set(state.later)
     return Reading(
         failed={result.rank: in_words(result) for result in results if result.outcome != "returned"},
         hung=any(result.outcome not in ("returned", "raised") for result in results),
-        differences=differences,
-        saves=tuple(sorted({save for state in loaded.values() for save in state.saves.intersection(made)} - {later})),
-        later=tuple(sorted({name for state in loaded.values() for name in state.later})),
+        differences={save: tuple(_differences(loaded, save)) for save in saves},
+        saves=tuple(sorted(shown - {later})),
+        later=tuple(sorted(written_later)),
         ranks=ranks,
     )
+
+
+def _differences(loaded: Mapping[int, _Loaded], save: int) -> Iterator[str]:
+    """How the state of each rank differs from a save."""
+    for rank, state in loaded.items():
+        yield from (f"rank {rank}: {text}" for text in state.differences[save])
 
 
 class ReadBack:
