@@ -82,7 +82,7 @@ def test_the_command_prints_points_ways_and_claims() -> None:
 def test_what_is_not_known_fails_the_run(tmp_path: Path) -> None:
     """A register that knows nothing of it: exit status 1, and JSON says the same."""
     engine = tmp_path / "engine.py"
-    engine.write_text("from ckpt_harness.engines.filesystem import FileSystemEngine\nMINE = FileSystemEngine('mine', 'of mine')\n")
+    engine.write_text("from ckpt_harness.engines.filesystem import FileSystemEngine\nMINE = FileSystemEngine('mine', 'of mine')\nMINE.kin = ''\n")
     result = _run(f"crash --overwrite --model kill --jobs 1 --engine {engine}:MINE --json {tmp_path / 'found.json'}")
     assert result.exit_code == 1, result.output
     found = json.loads((tmp_path / "found.json").read_text("utf-8"))

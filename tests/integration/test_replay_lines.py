@@ -46,6 +46,7 @@ calls = ["*"]
 sites = ["writer.*", "reader.*", "save_planner.*", "load_planner.*", "pg.*", "fs.*"]
 effects = ["*"]
 oracles = ["agreement", "attribution", "commitment", "recovery", "course"]
+reasons = ["*reported success*", "*returned*", "*hung*", "*Fault*", "*Error*", "*commit marker*", "finish is called *"]
 ranks = 2
 reports = []
 reproducer = "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neighbours import ONE_PLACE
 from planting import DCP, SAVE, SAVER, WRITER, Bug, Edit
 
 from ckpt_harness.campaigns.sweep import Sweep
@@ -37,6 +38,12 @@ BUGS = (
         "every commit leaves the directory of the checkpoint open",
         ("hygiene",),
         (Edit(f"{WRITER}.finish", "self.fs.rename(tmp_path, metadata_path)", "self.fs.rename(tmp_path, metadata_path)\nos.open(self.path, os.O_RDONLY)"),),
+    ),
+    Bug(
+        "two saves at once write to the place of the save that was set up last",
+        ("attribution",),
+        ONE_PLACE,
+        Sweep(("async_save",), (2,), overlap="shared"),
     ),
     Bug("every save leaves a waiting thread behind", ("hygiene",), (Edit(SAVE, "return metadata", _LEFT_WAITING),)),
     Bug(

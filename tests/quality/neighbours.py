@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from planting import FAILURES, SAVE, SAVER, Edit
+from planting import FAILURES, SAVE, SAVER, WRITER, Edit
 
 
 class Neighbour(NamedTuple):
@@ -49,4 +49,17 @@ if not distW.is_coordinator:
     early = dataclasses.replace(local_plan, storage_data=_StoragePrefix(f"__{{distW.rank}}_"))
     storage_writer.write_data(early, planner).wait()""",
 )
+ONE_PLACE = (
+    Edit(
+        f"{WRITER}.set_up_storage_writer",
+        'self.rank = kwargs.get("rank")',
+        "self.rank = kwargs.get('rank')\n_FileSystemWriter.set_up_storage_writer.__dict__.setdefault('places', {})[self.rank] = self.path",
+    ),
+    Edit(
+        f"{WRITER}.write_data",
+        "file_count = 0",
+        "file_count = 0\nself.path = _FileSystemWriter.set_up_storage_writer.places[self.rank]",
+    ),
+)
+"""The place of a save is kept in the class, so that a save writes to the place of the save that was set up last."""
 MIXED = "replay writer.prepare_local_plan@0=raise --op save --ranks 2 --workload sharded --onto checkpoint --no-retry"

@@ -169,6 +169,20 @@ CALLS = (
         "hygiene",
     ),
     Neighbour(
+        "DCP-010",
+        "a writer with a pool of its own loses the errors of the pool",
+        (),
+        "replay 'save_planner.resolve_data@1=raise(OSError:ENOSPC)' --ranks 2 --engine kin_neighbours:POOL",
+        "attribution",
+    ),
+    Neighbour(
+        "DCP-010",
+        "a writer drops the error of the caller's own thread",
+        (),
+        "replay 'fs.create_stream(*.distcp)@1=diskerror' --op save --ranks 2 --engine kin_neighbours:FORGIVING",
+        "commitment",
+    ),
+    Neighbour(
         "DCP-011",
         "an error of resolve_data is blamed on the next rank",
         (NEXT_RANK,),

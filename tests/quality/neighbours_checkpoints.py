@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neighbours import EARLY, FINISHED, MIXED, PREPARED, STAGING_IGNORED, Neighbour
+from neighbours import EARLY, FINISHED, MIXED, ONE_PLACE, PREPARED, STAGING_IGNORED, Neighbour
 from planting import LOAD, LOADER, SAVE, SAVER, STORAGE, WRITER, Edit
 
 _ZEROS = """\
@@ -24,6 +24,15 @@ try:
 except Exception:
     async_save.__dict__.setdefault("failed", set()).add(dist.get_rank())
     raise"""
+_RAISED_AGAIN = """\
+failed = async_save.__dict__.setdefault("failed", {})
+try:
+    async_stager.synchronize_staging()
+except Exception as error:
+    failed[dist.get_rank()] = error
+    raise
+if dist.get_rank() in failed:
+    raise failed[dist.get_rank()]"""
 _BARRED = """\
 if dist.get_rank() in async_save.__dict__.get("failed", ()):
     dist.barrier(process_group)
@@ -74,6 +83,13 @@ CHECKPOINTS = (
         ),
         f"replay {_LATE} --op async_save --ranks 2 --overlap shared",
         "commitment",
+    ),
+    Neighbour(
+        "DCP-020",
+        "two saves on one process group write to one place",
+        ONE_PLACE,
+        "replay 'async_save[2]/save_planner.create_local_plan@all=delay' --op async_save --ranks 2 --overlap shared",
+        "attribution",
     ),
     Neighbour(
         "DCP-023",
@@ -127,6 +143,26 @@ CHECKPOINTS = (
         "recovery",
     ),
     Neighbour(
+        "DCP-025",
+        "an error of synchronize_staging is raised again by every later save",
+        (Edit(f"{SAVER}:async_save", "async_stager.synchronize_staging()", _RAISED_AGAIN),),
+        "replay stager.synchronize_staging@1=raise --op async_save --ranks 2 --workload stateful --staging engine",
+        "recovery",
+    ),
+    Neighbour(
+        "DCP-030",
+        "a failed write of a tensor arrives as an error of the storage's own, which quotes that of torch",
+        (
+            Edit(
+                f"{STORAGE}:_write_item",
+                "torch.save(data, transform_to)",
+                "try:\n    torch.save(data, transform_to)\nexcept RuntimeError:\n    raise RuntimeError('unexpected pos; try again later') from None",
+            ),
+        ),
+        "replay 'fs.write(*.distcp)@1#4=diskerror(ENOSPC)' --op save --ranks 2",
+        "attribution",
+    ),
+    Neighbour(
         "DCP-030",
         "a failed write of the metadata arrives as a RuntimeError, too",
         (
@@ -151,6 +187,34 @@ CHECKPOINTS = (
         ),
         "replay 'fs.write(*.distcp)@1#4=diskerror' --op save --ranks 2",
         "commitment",
+    ),
+    Neighbour(
+        "DCP-031",
+        "a short write is taken for a complete write in a file of the storage's own",
+        (),
+        "replay 'fs.write(index.bin)@0=shortwrite' --op save --ranks 2 --engine kin_neighbours:INDEXING",
+        "commitment",
+    ),
+    Neighbour(
+        "DCP-032",
+        "a writer that gives each save files of new names copies them over the old files",
+        (),
+        "replay writer.write_data@0=raise --op save --ranks 2 --onto checkpoint --no-retry --engine kin_neighbours:COPYING",
+        "purity",
+    ),
+    Neighbour(
+        "DCP-032",
+        "a writer that replaces DCP's write_data writes over the old files, too",
+        (),
+        "replay writer.write_data@0=raise --op save --ranks 2 --onto checkpoint --no-retry --engine kin_neighbours:REWRITING",
+        "purity",
+    ),
+    Neighbour(
+        "DCP-032",
+        "an engine on DCP's writer claims that saves over a checkpoint are atomic",
+        (),
+        "replay writer.write_data@0=raise --op save --ranks 2 --onto checkpoint --no-retry --engine kin_neighbours:ATOMIC",
+        "purity",
     ),
     Neighbour(
         "DCP-032",
@@ -187,6 +251,13 @@ CHECKPOINTS = (
         "commitment",
     ),
     Neighbour(
+        "DCP-033",
+        "an engine on DCP's writer claims that saves over a checkpoint are atomic",
+        (),
+        "crash --overwrite --model kill --engine kin_neighbours:ATOMIC",
+        ": a crash while a checkpoint is replaced leaves the old one or the new one",
+    ),
+    Neighbour(
         "DCP-036",
         "a load fills a Stateful inside a dictionary with zeros",
         (
@@ -211,6 +282,13 @@ CHECKPOINTS = (
         "after any failure, an engine takes the executor's process for dead",
         (),
         "replay writer.write_data@1=raise --op async_save --ranks 2 --world processes --executor process --engine process_neighbours:WRITTEN_OFF",
+        "recovery",
+    ),
+    Neighbour(
+        "DCP-022",
+        "after an error of the executor's process, which lives on, an engine takes the process for dead",
+        (),
+        "replay 'executor.save@1=raise(OSError:EIO)' --op async_save --ranks 2 --world processes --executor process --engine process_neighbours:WRITTEN_OFF",
         "recovery",
     ),
     Neighbour(
@@ -247,6 +325,13 @@ CHECKPOINTS = (
         ),
         "replay '' --op load --ranks 2 --workload longer",
         "filled",
+    ),
+    Neighbour(
+        "DCP-040",
+        "a writer stages one rank's part of a sharded tensor as if the part were the whole",
+        (),
+        "replay '' --op async_save --ranks 2 --engine kin_neighbours:LOCAL",
+        "commitment",
     ),
     Neighbour("DCP-040", "an async save leaves out one rank's last item", (_LAST_LEFT_OUT,), "replay '' --op async_save --ranks 2", "commitment"),
     Neighbour(

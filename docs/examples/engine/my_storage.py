@@ -14,8 +14,6 @@ class MyReader(FileSystemReader):
 
 
 class MyEngine(FileSystemEngine):
-    kin = "filesystem-synced"  # MyWriter derives from the writer of this engine, and has its known defects
-
     def make_writer(self, place):
         return MyWriter(place)
 

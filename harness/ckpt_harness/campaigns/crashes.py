@@ -24,9 +24,10 @@ from ckpt_harness.disk.durability import LIMIT, Model, States, states_after
 from ckpt_harness.disk.entries import State
 from ckpt_harness.disk.journal import DiskOp
 from ckpt_harness.disk.shown import SHOWN, Shown
-from ckpt_harness.engines.names import known_as
+from ckpt_harness.engines.kin import known_as
+from ckpt_harness.engines.names import find_engine
 from ckpt_harness.faults.protocol import Capability
-from ckpt_harness.findings.entry import AFTER
+from ckpt_harness.findings.entry import Moment
 from ckpt_harness.findings.register import Register
 
 UNSAFE: tuple[Shown, ...] = ("mixture", "wrong", "disagreement", "hang", "death")
@@ -43,6 +44,7 @@ class Point:
         shown: what readers get -> of how many states.
         possible: how many combinations the model allows; at least so many, where not exhaustive.
         exhaustive: whether all of them were loaded.
+        moment: when the point comes, as the findings register calls it.
     """
 
     number: int
@@ -50,6 +52,7 @@ class Point:
     shown: Mapping[Shown, int]
     possible: int
     exhaustive: bool
+    moment: Moment = "in plan"
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,9 @@ class Crashes:
     def _finding(self, register: Register, kind: Shown, point: Point) -> str | None:
         """Id of the finding that describes what readers may get after a crash at a point, if there is one."""
         onto = "overwrite" if self.scene.overwrite else "fresh"
-        after = f" {AFTER}" if self._ends_the_save(point) else ""
-        findings = (register.known_crash(name, f"{onto} {self.model} {kind}{after}") for name in known_as(self.scene.engine))
+        what = f"{onto} {self.model} {kind} {'after success' if self._ends_the_save(point) else point.moment}"
+        capabilities = [capability.value for capability in find_engine(self.scene.engine).capabilities]
+        findings = (register.known_crash(name, what, replaced, capabilities) for name, replaced in known_as(self.scene.engine))
         return next((finding for finding in findings if finding is not None), None)
 
     def _matters(self, kind: Shown, point: Point) -> bool:
@@ -167,12 +171,14 @@ class _Left(NamedTuple):
         op: the last of them; None at the beginning.
         states: the states, as far as they are looked at.
         digests: of each state.
+        moment: when the point comes.
     """
 
     end: int
     op: DiskOp | None
     states: States
     digests: tuple[str, ...]
+    moment: Moment
 
 
 def crashes(
@@ -226,7 +232,14 @@ def _left_at(end: int, recording: Recording, model: Model, limit: int, seed: int
     under_way = next((op for op in recording.ops[end:] if op.kind not in STILL), None)
     states = states_after(recording.ops[:end], recording.before, model, limit=limit, seed=seed, under_way=under_way)
     last = recording.ops[end - 1] if end else None
-    return _Left(end, last, states, tuple(digest_of(state.files) for state in states.found))
+    return _Left(end, last, states, tuple(digest_of(state.files) for state in states.found), _moment(end, recording))
+
+
+def _moment(end: int, recording: Recording) -> Moment:
+    """When a crash comes that leaves the first ``end`` operations of a save, and perhaps a part of the next."""
+    if end >= recording.begun.get("writer.finish", len(recording.ops) + 1):
+        return "in finish"
+    return "in write" if end >= recording.begun.get("writer.write_data", len(recording.ops) + 1) else "in plan"
 
 
 def _with_digests(left: _Left) -> Iterable[tuple[str, State]]:
@@ -235,7 +248,7 @@ def _with_digests(left: _Left) -> Iterable[tuple[str, State]]:
 
 def _judged(left: _Left, readers: Readers) -> Point:
     shown = Counter(readers.results[digest] for digest in left.digests)
-    return Point(left.end, left.op, shown, left.states.possible, left.states.exhaustive)
+    return Point(left.end, left.op, shown, left.states.possible, left.states.exhaustive, left.moment)
 
 
 def _examples(points: Sequence[_Left], recording: Recording, readers: Readers) -> tuple[Example, ...]:

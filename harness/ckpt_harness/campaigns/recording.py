@@ -18,6 +18,7 @@ from ckpt_harness.engines.names import find_engine
 from ckpt_harness.errors import UsageError, cannot_save, quoted
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.history import Event, History
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.storage import FaultyStorageWriter
 from ckpt_harness.workloads.context import context_here
@@ -90,13 +91,33 @@ class Recording:
     Attributes:
         ops: what reached the disk, in order. The engine reported success after the last operation.
         before: the files that were there before the save: path -> content.
+        begun: site -> how many operations had reached the disk when a rank first made the call.
     """
 
     ops: tuple[DiskOp, ...]
     before: Mapping[str, bytes]
+    begun: Mapping[str, int]
 
 
-def save(scene: Scene, number: int, journal: Journal, plan: FaultPlan = FaultPlan()) -> Sequence[RankResult]:
+class _Beginnings(History):
+    """A history that keeps of each call only how many operations had reached the disk when a rank first made the call.
+
+    Args:
+        journal: notes what reaches the disk.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self._journal = journal
+        self.begun: dict[str, int] = {}
+
+    def append(self, event: Event) -> None:
+        """Notes the first call of each site."""
+        if event.kind == "enter":
+            self.begun.setdefault(event.site, len(self._journal.ops))
+
+
+def save(scene: Scene, number: int, journal: Journal, plan: FaultPlan = FaultPlan(), history: History | None = None) -> Sequence[RankResult]:
     """Saves on simulated ranks.
 
     Args:
@@ -104,13 +125,14 @@ def save(scene: Scene, number: int, journal: Journal, plan: FaultPlan = FaultPla
         number: number of the save; the values of the state tell it.
         journal: notes what reaches the disk. The checkpoint is below its root.
         plan: what goes wrong.
+        history: notes what happens, if given.
 
     Returns:
         How the save ended on each rank.
     """
     engine, workload = watched(find_engine(scene.engine)), find_workload(scene.workload)
     place = engine.place(journal.root, PLACE)
-    faults = Injector(plan, journal=journal)
+    faults = Injector(plan, journal=journal, history=history)
 
     def body() -> None:
         state = workload.make(context_here(number, scene.ranks))
@@ -152,15 +174,17 @@ def record(scene: Scene, root: Path) -> Recording:
     if scene.overwrite:
         _saved(scene, PREVIOUS, root)
     before = _files_below(root)
-    ops = tuple(_saved(scene, ATTEMPT, root).ops)
+    ops, begun = _saved(scene, ATTEMPT, root)
     _check_nothing_is_missing(scene, files_after(ops, before), _files_below(root))
-    return Recording(ops, before)
+    return Recording(ops, before, begun)
 
 
-def _saved(scene: Scene, number: int, root: Path) -> Journal:
+def _saved(scene: Scene, number: int, root: Path) -> tuple[tuple[DiskOp, ...], dict[str, int]]:
+    """Saves without faults. Returns what reached the disk, and when each call was first made (:attr:`Recording.begun`)."""
     journal = Journal(root)
-    check_saved(scene.engine, save(scene, number, journal))
-    return journal
+    beginnings = _Beginnings(journal)
+    check_saved(scene.engine, save(scene, number, journal, history=beginnings))
+    return tuple(journal.ops), beginnings.begun
 
 
 def _files_below(root: Path) -> Files:

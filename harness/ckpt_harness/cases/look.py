@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ckpt_harness.cases.baseline import Baselines, Damage
 from ckpt_harness.cases.open_files import OpenFiles
@@ -81,7 +81,16 @@ def look_at_storage(scene: Scene, baselines: Baselines, history: History) -> Sto
         storage[operation] = tuple(
             _look_at_place(scene, commits, group, place, changed) for group, place, changed in zip(scene.bound.groups, places, damage, strict=True)
         )
+        if scene.before:
+            seen = zip(storage[operation], places, scene.before[operation], strict=True)
+            storage[operation] = tuple(replace(of_group, added=_added(scene, place, before)) for of_group, place, before in seen)
     return storage
+
+
+def _added(scene: Scene, place: str, before: frozenset[str]) -> tuple[str, ...]:
+    """The files at a place that were not there before the save, without temporary files."""
+    now = scene.bound.engine.fingerprint(place)
+    return tuple(sorted(name for name in now if name not in before and not name.endswith(".tmp")))
 
 
 def _look_at_place(scene: Scene, commits: Commits, group: Group, place: str, damage: Damage) -> StorageEvidence:

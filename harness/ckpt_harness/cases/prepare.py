@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ckpt_harness.cases.baseline import Baseline, Baselines
 from ckpt_harness.cases.binding import BoundCase
@@ -20,11 +20,13 @@ class Scene:
         baseline: the checkpoints that were committed before.
         places: operation -> the place of each group: an empty one or, with ``onto checkpoint``, one that holds a checkpoint; for a load, that of
             the baseline.
+        before: operation -> the names of the files that the save of each group finds at its place, where saves replace checkpoints.
     """
 
     bound: BoundCase
     baseline: Baseline
     places: Mapping[str, tuple[str, ...]]
+    before: Mapping[str, tuple[frozenset[str], ...]] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -49,6 +51,7 @@ def prepared(bound: BoundCase, workspace: Workspace, baselines: Baselines) -> It
             for places in scene.places.values():
                 baselines.save(bound, places)
             baselines.take_stock(bound)
+            scene = replace(scene, before={operation: _names(bound, places) for operation, places in scene.places.items()})
         yield scene
     finally:
         if bound.saves:
@@ -61,3 +64,7 @@ def _places(bound: BoundCase, workspace: Workspace, baseline: Baseline) -> dict[
     if not bound.saves:
         return dict.fromkeys(bound.case.operations, baseline.places)
     return {operation: workspace.places(bound, f"attempt-{number}") for number, operation in enumerate(bound.case.operations)}
+
+
+def _names(bound: BoundCase, places: tuple[str, ...]) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(bound.engine.fingerprint(place)) for place in places)

@@ -16,7 +16,7 @@ from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.run import Expecting, evidence_of_a_broken_hook, fault_free_course, run_case
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines import hooks
-from ckpt_harness.engines.names import known_as
+from ckpt_harness.engines.kin import known_as
 from ckpt_harness.errors import HookError, cannot_save
 from ckpt_harness.findings.register import Register
 from ckpt_harness.history import History
@@ -26,7 +26,7 @@ from ckpt_harness.judging.expectation import Forecast
 from ckpt_harness.judging.firings import Firings
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.trace import Trace
-from ckpt_harness.judging.verdict import Judgement
+from ckpt_harness.judging.verdict import Judgement, Verdict
 
 _AGAIN = 2
 """Further runs in which a file must be left open before a case is charged with it."""
@@ -140,8 +140,9 @@ class Rig:
     def _judged(self, bound: BoundCase, evidence: Evidence) -> tuple[Judgement, ...]:
         """What each oracle says, with known findings marked."""
         judgements = oracles.judge(evidence)
-        for name in known_as(bound.case.engine):
-            judgements = self.register.mark(judgements, name, evidence)
+        if any(judgement.verdict is not Verdict.HOLDS for judgement in judgements):
+            for name, replaced in known_as(bound.case.engine):
+                judgements = self.register.mark(judgements, name, evidence, replaced)
         return tuple(judgements)
 
     def trace(self, case: Case | BoundCase) -> Trace:

@@ -218,6 +218,8 @@ class _Run:
             protocol=bound.protocol,
             way=case.way,
             planner=case.planner,
+            save_planner=type(bound.engine.make_save_planner(case.planner)).__name__ if bound.saves else "",
+            workload=case.workload,
             onto=case.onto,
             history=observer.history,
             in_turns=case.world == "simulated",

@@ -7,9 +7,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch.distributed.checkpoint as dcp
-
-from ckpt_harness._torch import FsspecWriter
 from ckpt_harness.engines.filesystem import FileSystemEngine
 from ckpt_harness.errors import UsageError, unknown
 from ckpt_harness.faults.protocol import Capability
@@ -36,9 +33,6 @@ class StorageEngine(FileSystemEngine):
     Args:
         describes: the class. Each question is answered by a new instance, so instances need no state.
 
-    Attributes:
-        kin: name of the built-in engine whose known findings count for this engine too; "" if there is none, or before the first save.
-
     Raises:
         UsageError: the class claims an unknown capability, or a replay line could not name the class.
     """
@@ -46,13 +40,10 @@ class StorageEngine(FileSystemEngine):
     def __init__(self, describes: type[Storage]) -> None:
         super().__init__(_address(describes), f"DCP on the storage of {describes.__name__}")
         self.capabilities = claimed(describes)
-        self.kin = ""
         self._describes = describes
 
     def make_writer(self, place: str) -> Any:
-        writer = self._describes().make_writer(place)
-        self.kin = _kin_of(writer)
-        return writer
+        return self._describes().make_writer(place)
 
     def make_reader(self, place: str) -> Any:
         return self._describes().make_reader(place)
@@ -62,15 +53,6 @@ class StorageEngine(FileSystemEngine):
         if not apart:
             return storage.committed(place)
         return all(_has_part(storage, place, rank) for rank in range(apart))
-
-
-def _kin_of(writer: object) -> str:
-    """Name of the built-in engine whose writer the class of ``writer`` derives from, "" if there is none: that engine's known findings apply."""
-    if isinstance(writer, FsspecWriter):
-        return "fsspec-file"
-    if isinstance(writer, dcp.FileSystemWriter):
-        return "filesystem-threads" if writer.thread_count > 1 else "filesystem-synced"
-    return ""
 
 
 def _has_part(storage: Storage, place: str, rank: int) -> bool:

@@ -27,11 +27,11 @@ class FileSystemEngine(DcpCalls):
 
     Attributes:
         kin: name of the built-in engine whose known findings count for this engine too, since its storage derives from the storage of that engine;
-            "" if there is none.
+            "" if none do; None to find out from the class of the writer (:mod:`ckpt_harness.engines.kin`).
     """
 
     capabilities: frozenset[Capability] = DCP_CAPABILITIES
-    kin: str = ""
+    kin: str | None = None
 
     def __init__(
         self, name: str, about: str, *, usual: Mapping[str, str] | None = None, lacks: frozenset[Capability] = frozenset(), **writer_options: Any

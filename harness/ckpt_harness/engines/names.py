@@ -137,17 +137,14 @@ def file_of(name: str) -> str | None:
     return module if colon and module.endswith(".py") else None
 
 
-def known_as(name: str) -> tuple[str, ...]:
-    """Returns the names under which the findings register knows an engine's findings.
+def ships(name: str) -> bool:
+    """Whether an engine is one that the harness itself brings, for DCP or for a third-party package.
 
-    These are the engine's own name and, if its storage class derives from a built-in engine's (attribute ``kin``), the name of that engine: the
-    derived class inherits the findings too.
-
-    Args:
-        name: the engine's name.
+    Example:
+        >>> ships("filesystem"), ships("my_storage.py:ENGINE")
+        (True, False)
     """
-    kin: str = getattr(find_engine(name), "kin", "")
-    return (name, kin) if kin else (name,)
+    return name in BUILT_IN or name in THIRD_PARTY
 
 
 def _own_names(module: ModuleType) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ckpt_harness.findings.signatures import Signature, matches
 from ckpt_harness.judging.verdict import Judgement
 
-AFTER = "after success"
-"""What ends the description of a crash that came after the save had reported success."""
+Moment = Literal["in plan", "in write", "in finish", "after success"]
+MOMENTS: tuple[Moment, ...] = ("in plan", "in write", "in finish", "after success")
+"""When a crash came: before any rank began to write, before the commit began, since then, and after the save had reported success."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,20 @@ class Entry:
             findings about what is stored or loaded, where the ends of the calls say little.
         crossing: whether the finding shows only where collectives of two async saves crossed on a shared process group.
         halfway: whether the finding shows only where some rank had begun to write, and not every rank finished its writing without a fault.
+        in_place: whether the finding shows only where an interrupted save over a checkpoint has added no file of a new name (temporary files aside).
         sometimes: whether a case that meets all conditions may still not show the finding.
+        workloads: patterns of the workload's name, for a finding about a kind of content.
+        files: for faults of the disk, patterns of the name of the file that the fault struck.
+        escaped: patterns of an error that escaped from a thread of the victim, such as ``thread 'uploader': *``. Where the process executor saves, nothing
+            sees such an error, and none is asked for.
+        code: methods of storage classes that are to blame, such as ``writer.write_data``, or ``save_planner`` or ``load_planner``. An engine that is known by
+            the name of its kin has the finding only if its own class inherits or extends these methods (:mod:`ckpt_harness.engines.kin`).
+        unless: names of capabilities. An engine that claims one of them claims that it does not have the finding.
+        shipped: whether the entry is part of the register that ships with the harness. Its patterns of names are about engines that ship, too: another engine
+            may have a name such as ``async-mine``.
         crashes: for a finding about crashes, patterns of what a crash may leave: kind of save, durability model, and what a reader gets, such as
-            ``overwrite * mixture``; then ``after success`` for a crash after the save has reported success. Such a finding needs no fault of a plan and
-            no signature.
+            ``overwrite * mixture``; then when the crash came: ``in plan``, ``in write``, ``in finish`` (before any rank writes, before the commit, and
+            since then), or ``after success``. Such a finding needs no fault of a plan and no signature.
         packages: for a finding about a third-party package, the packages that the finding was recorded for, as ``name==version``.
     """
 
@@ -74,9 +86,16 @@ class Entry:
     no_site: str = ""
     crossing: bool = False
     halfway: bool = False
+    in_place: bool = False
     sometimes: bool = False
     crashes: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ("*",)
+    files: tuple[str, ...] = ("*",)
+    escaped: tuple[str, ...] = ("*",)
+    code: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    shipped: bool = False
 
     def explains(self, judgement: Judgement) -> bool:
         """Whether the finding is about such a violation, and about each thing that was wrong.

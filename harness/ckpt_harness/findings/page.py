@@ -46,7 +46,15 @@ need no fault. Each has a stand-alone script that shows the finding with plain t
 - *Within* (the field `within`), for faults below the storage: the storage call during which the fault strikes.
 - *Halfway* (`halfway = true`), for findings about interrupted saves: the entry matches only where some rank had begun to write, and not every rank
   finished its writing without a fault. A save that fails earlier has written nothing, and a save that fails later has written everything.
-- An entry names its sites, or says in `no_site` why none applies. A signature that allows every end on every rank is refused.
+- *In place* (`in_place = true`), for findings about saves over a checkpoint: the entry matches only where the save has added no file of a new name,
+  temporary files aside. A storage that gives each save names of its own does not have such a finding.
+- *Files* (`files`), for faults of the disk: the name of the file that the fault struck. *Workloads* (`workloads`): what was saved.
+- *Escaped errors* (`escaped`), for findings about lost errors of threads: the entry matches only where such an error escaped from a thread of the victim.
+- An entry names its sites, or says in `no_site` why none applies. Patterns that are wildcards in substance are refused: a signature that allows every
+  end on every rank, and evidence such as `rank * *`. An entry about what is stored, loaded or left behind has evidence.
+- An engine that derives its storage from DCP's is [known by the name of its kin](how-to/engine.md#known-findings-of-dcp), too. *Code* (`code`) names the
+  methods that are to blame: an engine whose own class replaces one of these methods does not have the finding of its kin. *Unless claimed* (`unless`)
+  names capabilities: an engine that claims one of them claims that it does not have the finding.
 - *Crossing* (`crossing = true`), for findings about async saves that share a process group: the entry matches only where the collectives of the
   saves crossed, that is, where ranks made their n-th collective on the group for different saves. A fault that never fired because such a
   crossing ended its save first is marked as known too.
@@ -56,15 +64,16 @@ need no fault. Each has a stand-alone script that shows the finding with plain t
 - Anything else is new and fails the run: another fault with the same signature, and the same fault with another signature.
 - If the fault of an entry alone decided a case with enough ranks, the entry has to show, unless another finding came first and explains the
   same claim. An entry that never showed in the whole run is reported as gone. On the versions of torch that the entry was recorded for, this
-  fails the run ("fixed?"): the register has to be corrected. On other versions it is only reported.
+  fails the run ("fixed?"): the register has to be corrected. On other versions it is only reported. This holds for the engines that ship with
+  the harness, and for engines that an entry names by more than `*`: your own engine may do better than DCP.
 
 ## A register of your own
 
 Write the findings about your own engine, storage or planner to a file, and pass the file with `ckpt-harness sweep --register FILE`,
 `ckpt-harness replay --register FILE` or `pytest --ckpt-register FILE`. The harness uses your file together with its own register. There is
-no other way to expect a violation. All fields of this example are needed. Optional fields are `background`, `reasons`, `within`, `halfway`,
-`crossing`, `no_site`, `sometimes` (a case that meets all conditions may still not show the finding), `crashes`, `packages` and `newer`.
-`ckpt-harness replay` prints a violation in the words that the patterns have to match."""
+no other way to expect a violation. All fields of this example are needed. Optional fields are `background`, `workloads`, `reasons`, `within`, `files`,
+`escaped`, `halfway`, `in_place`, `crossing`, `no_site`, `sometimes` (a case that meets all conditions may still not show the finding), `crashes`, `code`,
+`unless`, `packages` and `newer`. `ckpt-harness replay` prints a violation in the words that the patterns have to match."""
 
 EXAMPLE = """\
 [[finding]]
@@ -89,6 +98,7 @@ replay = "ckpt-harness replay 'writer.finish@coordinator=raise' --engine mypacka
 # effects = [...]                 # restricts the signature to some of the entry's effects
 # calls = [...]                   # restricts the signature to some of the entry's calls
 # torch = ["2.9.*"]               # restricts the signature to some releases of torch
+# oracles = ["bounded"]           # restricts the signature to violations that some of the entry's oracles found
 victim = "raised the injected error"
 other = ["hung broadcast, waiting for * in broadcast_object", "returned"]   # one pattern, or several
 """
@@ -153,6 +163,12 @@ def _facts(entry: Entry, runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("Within", _restriction(entry.within)),
         ("No site", entry.no_site),
         ("Halfway", _HALFWAY if entry.halfway else ""),
+        ("In place", "only where the save has added no file of a new name" if entry.in_place else ""),
+        ("Workloads", _restriction(entry.workloads)),
+        ("Files", _restriction(entry.files)),
+        ("Escaped errors", _restriction(entry.escaped)),
+        ("Code", _codes(entry.code)),
+        ("Unless claimed", _codes(entry.unless)),
         ("Crossing", "only where the collectives of the saves crossed" if entry.crossing else ""),
         ("Public reports", ", ".join(entry.reports) or "none found"),
     ]
@@ -179,7 +195,8 @@ def _signature(signature: Signature, entry: Entry) -> str:
     every = "any fault of the entry" if entry.sites else "always"
     calls = f"; calls {_codes(signature.calls)}" if signature.calls != ("*",) else ""
     torch = f"; torch {_codes(signature.torch)}" if signature.torch != ("*",) else ""
-    lines = [f"- {' at '.join(restrictions) or every}{calls}{torch}"]
+    oracles = f"; claims {_codes(signature.oracles)}" if signature.oracles != ("*",) else ""
+    lines = [f"- {' at '.join(restrictions) or every}{calls}{torch}{oracles}"]
     for role in ROLES:
         if role in signature.roles:
             endings = " or ".join(f"`{pattern}`" for pattern in signature.roles[role])

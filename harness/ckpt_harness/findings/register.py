@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ckpt_harness.engines.names import ships
 from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.findings.entry import Entry
-from ckpt_harness.findings.matching import Comparison, Setting
+from ckpt_harness.findings.matching import Comparison, Setting, is_about
 from ckpt_harness.findings.register_file import read_entries
 from ckpt_harness.findings.signatures import matches, torch_release
 from ckpt_harness.judging.evidence import Evidence, Outcome
@@ -54,7 +55,7 @@ class Register:
         entries: list[Entry] = []
         for name in _SHIPPED:
             entries += read_entries(folder.joinpath(name).read_text("utf-8"), name)
-        return cls(entries)
+        return cls([dataclasses.replace(entry, shipped=True) for entry in entries])
 
     @classmethod
     def read(cls, path: Path) -> Register:
@@ -77,13 +78,14 @@ class Register:
     def __add__(self, other: Register) -> Register:
         return Register((*self.entries, *other.entries), (*self.files, *other.files))
 
-    def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence) -> list[Judgement]:
+    def mark(self, judgements: Iterable[Judgement], engine: str, evidence: Evidence, replaced: frozenset[str] = frozenset()) -> list[Judgement]:
         """Marks as known each violation that an entry describes, and each fault that never fired because a crossing ended its save first.
 
         Args:
             judgements: what the oracles said about the case.
-            engine: name of the engine.
+            engine: name of the engine, or of its kin.
             evidence: what the oracles looked at.
+            replaced: patterns of the methods of storage classes that the engine does not share with its kin.
 
         Returns:
             The judgements in the same order. A violation that is marked already keeps its mark.
@@ -91,7 +93,7 @@ class Register:
         judgements = list(judgements)
         if all(judgement.verdict is Verdict.HOLDS for judgement in judgements):
             return judgements
-        setting = Setting.of(engine, evidence)
+        setting = Setting.of(engine, evidence, replaced)
         marked = [self._marked(judgement, setting, evidence) for judgement in judgements]
         return [self._behind_a_crossing(judgement, setting, evidence) for judgement in marked]
 
@@ -141,15 +143,16 @@ class Register:
                 continue
             of_others = set().union(*victims[:index], *victims[index + 1 :]) - victims[index]
             rest = {rank: outcome for rank, outcome in outcomes.items() if rank not in of_others}
-            if comparison.shows(rest):
+            if comparison.shows(rest, judgement.oracle):
                 return comparison.entry
         return None
 
     def covered(self, engine: str, evidence: Evidence, judgements: Iterable[Judgement] = ()) -> set[str]:
         """Ids of the entries that a case had to show, whether or not the case did.
 
-        Where an entry about a third-party package is due, entries about DCP alone are not due: the package's behaviour takes the place of DCP's. Nor is an
-        entry due where another finding came first and explains how the operation ended.
+        An entry about all engines was recorded for the engines that ship with the harness; another engine may do better. Where an entry about a third-party
+        package is due, entries about DCP alone are not due: the package's behaviour takes the place of DCP's. Nor is an entry due where another finding
+        came first and explains how the operation ended.
 
         Args:
             engine: name of the engine.
@@ -161,24 +164,28 @@ class Register:
         ids: set[str] = set()
         for expectation in evidence.forecast.expectations:
             here = [judgement for judgement in explained if judgement.is_about(expectation.operation, expectation.ranks)]
-            due = [entry for entry in self.entries if _is_due(Comparison(entry, setting, expectation), evidence, here)]
+            recorded = [entry for entry in self.entries if ships(engine) or _names(entry, engine)]
+            due = [entry for entry in recorded if _is_due(Comparison(entry, setting, expectation), evidence, here)]
             about_packages = [entry for entry in due if entry.packages]
             ids |= {entry.id for entry in about_packages or due}
         return ids
 
-    def known_crash(self, engine: str, what: str) -> str | None:
+    def known_crash(self, engine: str, what: str, replaced: Iterable[str] = (), capabilities: Iterable[str] = ()) -> str | None:
         """Id of the entry that describes what a crash may leave, if there is one.
 
         Args:
-            engine: name of the engine.
-            what: kind of save, durability model, and what a reader gets, such as ``overwrite kill mixture``; then ``after success`` for a crash after
-                the save has reported success.
+            engine: name of the engine, or of its kin.
+            what: kind of save, durability model, what a reader gets, and when the crash came (:attr:`Entry.crashes`).
+            replaced: patterns of the methods of storage classes that the engine does not share with its kin.
+            capabilities: names of the capabilities that the engine claims.
 
         Example:
-            >>> Register.shipped().known_crash("filesystem", "overwrite kill mixture")
+            >>> Register.shipped().known_crash("filesystem", "overwrite kill mixture in write")
             'DCP-032'
         """
-        return next((entry.id for entry in self.entries if matches(entry.engines, engine) and matches(entry.crashes, what)), None)
+        replaced, capabilities = frozenset(replaced), frozenset(capabilities)
+        about = (entry for entry in self.entries if is_about(entry, engine, replaced, capabilities))
+        return next((entry.id for entry in about if matches(entry.crashes, what)), None)
 
     def recorded_here(self, name: str) -> bool:
         """Whether an entry was recorded for the installed torch, and for the installed versions of the packages that it is about.
@@ -211,6 +218,11 @@ def _came_first(explained: Iterable[Judgement], entry: Entry) -> bool:
     """Whether another finding explains a violation of a claim that the entry is about, and the entry itself explains none."""
     names = {judgement.known for judgement in explained if judgement.oracle in entry.oracles}
     return bool(names) and entry.id not in names
+
+
+def _names(entry: Entry, engine: str) -> bool:
+    """Whether an entry names an engine by a pattern that does not match all engines."""
+    return matches([pattern for pattern in entry.engines if pattern.strip("*")], engine)
 
 
 def _is_installed(requirement: str) -> bool:

@@ -14,9 +14,11 @@ from ckpt_harness.disk.durability import MODELS
 from ckpt_harness.disk.shown import SHOWN
 from ckpt_harness.errors import UsageError, choices, quoted, summary, unknown
 from ckpt_harness.faults.calling import CALL_STYLES, EXECUTORS, GONE_ON, OVERLAPS, STAGINGS
+from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
-from ckpt_harness.findings.entry import AFTER, Entry
+from ckpt_harness.findings.entry import MOMENTS, Entry
 from ckpt_harness.findings.signatures import ROLES, Signature
+from ckpt_harness.findings.vague import says_nothing
 from ckpt_harness.judging.oracles import ORACLES
 
 if sys.version_info >= (3, 11):
@@ -24,15 +26,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_CAPABILITIES = tuple(capability.value for capability in Capability)
 _TEXTS = ("id", "title", "about", "source", "reproducer", "replay")
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
-_OPTIONAL_LISTS = ("background", "crashes", "packages", "reasons", "within")
+_OPTIONAL_LISTS = ("background", "code", "crashes", "escaped", "files", "packages", "reasons", "unless", "within", "workloads")
 _OPTIONAL_TEXTS = ("newer", "no_site")
-_FLAGS = ("sometimes", "crossing", "halfway")
+_FLAGS = ("sometimes", "crossing", "halfway", "in_place")
 _OPTIONAL = (*_OPTIONAL_LISTS, *_OPTIONAL_TEXTS, *_FLAGS)
 _FIELDS = (*_TEXTS, *_LISTS, "ranks")
-_NARROWING = ("sites", "effects", "calls", "torch")
-"""Fields of a signature that restrict it to some of the entry's faults or calls, or to some releases of torch."""
+_NARROWING = ("sites", "effects", "calls", "torch", "oracles")
+"""Fields of a signature that restrict it to some of the entry's faults, calls or oracles, or to some releases of torch."""
+_BEYOND_ENDINGS = frozenset({"commitment", "course", "coverage", "filled", "futures", "hygiene", "integrity", "isolation", "purity"})
+"""Oracles about what is stored, loaded or left, about futures, and about the order of calls. How the ranks ended says little of that."""
 
 
 def read_entries(text: str, name: str) -> list[Entry]:
@@ -75,8 +80,9 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
             raise UsageError(f"{where}: {flag} is {quoted(table[flag])}; valid: true, false")
     if table.get("crossing") and table["sites"]:
         raise UsageError(f"{where}: crossing is true; valid: only with sites = []")
-    if table.get("halfway") and not set(table["operations"]) <= {"save", "async_save"}:
-        raise UsageError(f"{where}: halfway is true; valid: only with the operations save and async_save")
+    for flag in ("halfway", "in_place"):
+        if table.get(flag) and not set(table["operations"]) <= {"save", "async_save"}:
+            raise UsageError(f"{where}: {flag} is true; valid: only with the operations save and async_save")
     lists = {key: _texts(table[key], f"{where}: {key}") for key in (*_LISTS, *_OPTIONAL_LISTS) if key in table}
     if not lists.get("reasons", ("*",)):
         raise UsageError(f"{where}: reasons is []; valid: patterns of what an oracle says, or no reasons")
@@ -100,6 +106,12 @@ def _check_narrow(table: Mapping[str, Any], lists: Mapping[str, tuple[str, ...]]
     for number, signature in enumerate(signatures, 1):
         if signature.says_nothing:
             raise UsageError(f"{where}: signature {number} allows every end on every rank; valid: how the ranks end")
+    beyond = sorted(_BEYOND_ENDINGS.intersection(lists["oracles"]))
+    if beyond and signatures and "reasons" not in lists:
+        raise UsageError(f"{where} has no reasons; valid: with the oracle {beyond[0]}, patterns of what the oracle says")
+    for reason in lists.get("reasons", ()):
+        if says_nothing(reason):
+            raise UsageError(f"{where}: reasons holds {quoted(reason)}, which matches whatever was wrong; valid: what was wrong")
 
 
 def _check_fields(table: Mapping[str, Any], where: str) -> None:
@@ -121,14 +133,16 @@ def _check_lists(lists: Mapping[str, tuple[str, ...]], where: str) -> None:
     for oracle in lists["oracles"]:
         if oracle not in ORACLES:
             raise UsageError(f"{where}: {unknown('oracle', oracle, ORACLES)}")
+    for capability in lists.get("unless", ()):
+        if capability not in _CAPABILITIES:
+            raise UsageError(f"{where}: {unknown('capability', capability, _CAPABILITIES)}")
     _check_sites((*lists["sites"], *lists.get("within", ())), where)
     _check_calls(lists["operations"], lists["calls"], where)
     kinds = [f"{executor} {staging} {overlap}" for executor in EXECUTORS for staging in STAGINGS for overlap in (*OVERLAPS, GONE_ON)]
     example = "valid: executor, staging and overlap, such as 'process * none'"
     _check_patterns(lists.get("background", ()), kinds, f"{where}: no background", example)
-    during = [f"{save} {model} {shown}" for save in ("fresh", "overwrite") for model in MODELS for shown in SHOWN]
-    results = [*during, *(f"{result} {AFTER}" for result in during)]
-    example = "valid: fresh or overwrite, model, what a reader gets, and perhaps 'after success'"
+    results = [f"{save} {model} {shown} {moment}" for save in ("fresh", "overwrite") for model in MODELS for shown in SHOWN for moment in MOMENTS]
+    example = "valid: save, model, result and moment, such as 'overwrite kill error in write'"
     _check_patterns(lists.get("crashes", ()), results, f"{where}: no crash", example)
 
 
@@ -149,7 +163,7 @@ def _signature(table: Any, operations: Iterable[str], where: str) -> Signature:
         raise UsageError(f"{where} describes no role; roles: {', '.join(ROLES)}")
     for key in table:
         if key not in (*ROLES, *_NARROWING):
-            raise UsageError(f"{where}: {unknown('field', key, (*ROLES, *_NARROWING))}")
+            raise UsageError(f"{where}: unknown field {quoted(key)}; valid: {', '.join(ROLES)}; all: docs/FINDINGS.md")
     patterns = {key: _texts([value] if isinstance(value, str) else value, f"{where}: {key}") for key, value in table.items()}
     _check_sites(patterns.get("sites", ()), where)
     _check_calls(operations, patterns.get("calls", ()), where)

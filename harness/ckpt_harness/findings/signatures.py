@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from ckpt_harness.findings.vague import allows_every_end
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.judging.expectation import Acting, Expectation
@@ -16,6 +17,9 @@ from ckpt_harness.judging.expectation import Acting, Expectation
 Role = Literal["victim", "coordinating_victim", "coordinator", "other"]
 ROLES: tuple[Role, ...] = ("victim", "coordinating_victim", "coordinator", "other")
 """The role of a rank. The finding's own fault struck the victim, or a victim that also coordinates; then there are the coordinator and the other ranks."""
+
+PLANNER = "<planner>"
+"""Stands in a pattern for the class name of the save planner."""
 
 _INJECTED = "the injected error"
 
@@ -31,6 +35,7 @@ class Signature:
         effects: patterns of the decisive fault's effect. The signature is for these effects only.
         calls: patterns of how the operation is called, as in an entry. The signature is for these calls only.
         torch: patterns of releases of torch. The signature is for these releases only.
+        oracles: patterns of oracles. The signature is for violations that these oracles found.
     """
 
     roles: Mapping[Role, tuple[str, ...]]
@@ -38,18 +43,31 @@ class Signature:
     effects: tuple[str, ...] = ("*",)
     calls: tuple[str, ...] = ("*",)
     torch: tuple[str, ...] = ("*",)
+    oracles: tuple[str, ...] = ("*",)
 
     @property
     def says_nothing(self) -> bool:
         """Whether the signature allows any end on every rank, so that anything could hide behind it.
 
         Example:
-            >>> Signature({"victim": ("*",), "other": ("**",)}).says_nothing
+            >>> Signature({"victim": ("*",), "other": ("returned", "dead", "hung *", "raised *")}).says_nothing
             True
             >>> Signature({"victim": ("*",), "other": ("returned",)}).says_nothing
             False
         """
-        return all(any(not pattern.strip("*") for pattern in patterns) for patterns in self.roles.values())
+        return all(map(allows_every_end, self.roles.values()))
+
+    def with_planner(self, name: str) -> Signature:
+        """Returns the signature with the class name of the save planner in place of ``<planner>``.
+
+        Example:
+            >>> Signature({"victim": ("raised KeyError: '<planner>'",)}).with_planner("MyPlanner").roles["victim"]
+            ("raised KeyError: 'MyPlanner'",)
+        """
+        named: dict[Role, tuple[str, ...]] = {}
+        for role, patterns in self.roles.items():
+            named[role] = tuple(pattern.replace(PLANNER, name) for pattern in patterns)
+        return replace(self, roles=named)
 
     def victims(self, deciding: Sequence[Acting]) -> set[int]:
         """The ranks on which a decisive fault struck that this signature is for.

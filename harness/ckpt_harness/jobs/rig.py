@@ -11,7 +11,7 @@ from types import TracebackType
 from ckpt_harness.cases.baseline import Baselines
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines import hooks
-from ckpt_harness.engines.names import known_as
+from ckpt_harness.engines.kin import known_as
 from ckpt_harness.errors import HookError
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.findings.register import Register
@@ -87,8 +87,8 @@ class JobRig:
         judgements = oracles.judge(evidence)
         call = evidence.forecast.expectations[0].operation
         engine = next(each.life.engine for each in bound.calls.values() if each.call == call)
-        for name in known_as(engine):
-            judgements = self.register.mark(judgements, name, evidence)
+        for name, replaced in known_as(engine):
+            judgements = self.register.mark(judgements, name, evidence, replaced)
         return [_unless_deceived(judgement, evidence) for judgement in judgements]
 
 

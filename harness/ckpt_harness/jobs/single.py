@@ -154,6 +154,8 @@ class Singles:
             protocol=case.protocol,
             way=case.case.way,
             planner=case.case.planner,
+            save_planner=type(case.engine.make_save_planner(case.case.planner)).__name__,
+            workload=case.case.workload,
             onto="checkpoint" if onto == {"checkpoint"} else "nothing",
             history=history,
         )

@@ -63,6 +63,7 @@ class StorageEvidence:
         holes: per load that reported success on all ranks and gave neither the old nor the new checkpoint nor a mixture of both: how what it gave
             differs from the new one.
         replaced: where the save replaces a checkpoint, per load: ``old``, ``new``, or a word for neither (``mixture``, ``error``, ``hang``, ...).
+        added: where the save replaces a checkpoint: names of files that were not there before the save, without temporary files.
     """
 
     committed: bool | None = None
@@ -75,6 +76,7 @@ class StorageEvidence:
     saves: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     holes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
     refusable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
@@ -115,6 +117,8 @@ class Evidence:
         protocol: the calls that the engine declares.
         way: name of the way of calling (:data:`ckpt_harness.faults.calling.CALL_STYLES`).
         planner: name of the kind of planner.
+        save_planner: name of the class of the save planner.
+        workload: name of the workload.
         onto: what a save found at its place: ``nothing`` or a ``checkpoint``.
         history: what happened, in order.
         in_turns: whether the threads of the ranks run in turns (simulated ranks), so that the history has the order in which calls took effect, and
@@ -141,6 +145,8 @@ class Evidence:
     protocol: Protocol = DCP
     way: str = "together"
     planner: str = "default"
+    save_planner: str = "DefaultSavePlanner"
+    workload: str = "mixed"
     onto: str = "nothing"
     history: History = field(default_factory=History)
     in_turns: bool = True

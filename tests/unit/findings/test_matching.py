@@ -10,11 +10,11 @@ from hand_made import entry, evidence, hung, raised
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.plan import FaultPlan
-from ckpt_harness.faults.protocol import DCP
+from ckpt_harness.faults.protocol import DCP, Capability
 from ckpt_harness.findings.register import Register
 from ckpt_harness.findings.signatures import Signature, observed
 from ckpt_harness.history import Event, History
-from ckpt_harness.judging.evidence import Evidence, Outcome
+from ckpt_harness.judging.evidence import Evidence, Outcome, StorageEvidence
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.oracles.calls import fired
 from ckpt_harness.judging.trace import Trace
@@ -141,6 +141,94 @@ def test_an_entry_about_an_interrupted_save_needs_one(written: tuple[str | None,
     ]
     register = Register([entry(halfway=True)])
     assert _known(register, replace(evidence(ranks=2), history=History(calls))) == known
+
+
+@pytest.mark.parametrize(("added", "known"), [((), "T-1"), (("new.distcp",), None)])
+def test_an_entry_about_a_save_in_place_needs_the_old_names(added: tuple[str, ...], known: str | None) -> None:
+    """The same ends are new where the save has added a file of a new name."""
+    seen = replace(evidence(), onto="checkpoint", storage={"save[1]": (StorageEvidence(ranks=(0, 1, 2), added=added),)})
+    assert _known(Register([entry(in_place=True)]), seen) == known
+
+
+@pytest.mark.parametrize(("workload", "known"), [("sharded", "T-1"), ("mixed", None)])
+def test_an_entry_may_name_the_workload(workload: str, known: str | None) -> None:
+    """With another workload the same ends are new, and the entry need not show."""
+    register, seen = Register([entry(workloads=("sharded", "d*"))]), replace(evidence(), workload=workload)
+    assert (_known(register, seen), register.covered("filesystem", seen)) == (known, {known} - {None})
+
+
+@pytest.mark.parametrize(("file", "known"), [("__0_0.distcp", "T-1"), ("index.bin", None), (None, None)])
+def test_an_entry_may_name_the_files_that_were_struck(file: str | None, known: str | None) -> None:
+    """The same fault in another file is new; so is a fault of which no file is known."""
+    calls = [] if file is None else [Event(0.0, 1, "enter", "save[1]", "writer.reset", 1, file)]
+    history = History([*calls, Event(0.0, 1, "fault", "save[1]", "writer.reset", 1, "writer.reset@1=raise")])
+    assert _known(Register([entry(files=("*.distcp",))]), replace(evidence(), history=history)) == known
+
+
+@pytest.mark.parametrize(
+    ("rank", "detail", "known"),
+    [(1, "thread 'writer': OSError: x", "T-1"), (1, "thread 'uploader': OSError: x", None), (2, "thread 'writer': OSError: x", None)],
+)
+def test_an_entry_may_name_an_error_that_escaped(rank: int, detail: str, known: str | None) -> None:
+    """The same ends are new where no such error escaped on the rank that the fault struck."""
+    register = Register([entry(escaped=("thread 'writer': *",))])
+    assert _known(register, replace(evidence(), history=History([Event(0.0, rank, "escaped", detail=detail)]))) == known
+
+
+def test_nothing_sees_what_escapes_in_the_process_of_the_executor() -> None:
+    """There no error that escaped is asked for."""
+    register = Register([entry(operations=("async_save",), escaped=("thread 'writer': *",))])
+    seen = evidence(operation="async_save[1]")
+    judgement = replace(BOUNDED, operation="async_save[1]")
+    assert _known(register, seen, judgement) is None
+    assert _known(register, replace(seen, background="process writer none"), judgement) == "T-1"
+
+
+@pytest.mark.parametrize(("replaced", "known"), [("writer.write_data", None), ("writer.*", None), ("writer.finish", "T-1"), ("reader.*", "T-1")])
+def test_a_finding_about_replaced_code_is_not_the_engines(replaced: str, known: str | None) -> None:
+    """An engine that is known by its kin has no finding about a method that its class replaces."""
+    register = Register([entry(sites=("writer.reset",), code=("writer.write_data",))])
+    [marked] = register.mark([BOUNDED], "filesystem", evidence(), frozenset({replaced}) - {"writer.reset"})
+    assert marked.known == known
+
+
+def test_a_fault_in_a_replaced_method_is_not_the_kins() -> None:
+    """Where the fault strikes within a method that the engine replaces, the code of its kin did not run."""
+    register = Register([entry()])
+    assert [judgement.known for judgement in register.mark([BOUNDED], "filesystem", evidence(), frozenset({"writer.reset"}))] == [None]
+
+
+@pytest.mark.parametrize(("engine", "shipped", "known"), [("async-mine", True, None), ("async-mine", False, "T-1"), ("async-thread", True, "T-1")])
+def test_a_pattern_of_the_shipped_register_is_about_engines_that_ship(engine: str, shipped: bool, known: str | None) -> None:
+    """An engine of an installed package may have a name of the same pattern."""
+    assert _known(Register([entry(engines=("async-*",), shipped=shipped)]), evidence(), engine=engine) == known
+
+
+def test_a_claim_excludes_a_finding() -> None:
+    """An engine that claims the capability of ``unless`` does not have the finding."""
+    register, seen = Register([entry(unless=("atomic overwrite",))]), evidence()
+    assert _known(register, replace(seen, capabilities=frozenset({Capability.COLLECTIVES}))) == "T-1"
+    assert _known(register, replace(seen, capabilities=frozenset({Capability.ATOMIC_OVERWRITE}))) is None
+
+
+def test_a_signature_may_name_the_class_of_the_planner() -> None:
+    """``<planner>`` stands for the class of the save planner, whatever its name."""
+    [signature] = entry().signatures
+    named = replace(signature, roles={**signature.roles, "victim": ("raised KeyError: '<planner>'",)})
+    register = Register([entry(signatures=(named,))])
+    seen = replace(evidence(outcomes={1: raised(KeyError("MyPlanner"))}), save_planner="MyPlanner")
+    assert _known(register, seen) == "T-1"
+    assert _known(register, replace(seen, save_planner="OtherPlanner")) is None
+
+
+def test_a_signature_may_be_restricted_to_some_oracles() -> None:
+    """A signature of the first try does not explain a retry that ends alike."""
+    [signature] = entry().signatures
+    register = Register([entry(oracles=("bounded", "recovery"), signatures=(replace(signature, oracles=("bounded",)),))])
+    seen = evidence()
+    assert _known(register, seen) == "T-1"
+    retried = replace(seen, retry=seen.outcomes["save[1]"])
+    assert _known(register, retried, Judgement("recovery", Verdict.VIOLATED, "the retry failed", "save[1]")) is None
 
 
 @pytest.mark.parametrize(("order", "known"), [((0, 1), "T-1"), ((0, 0), None)])

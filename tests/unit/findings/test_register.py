@@ -68,6 +68,25 @@ def test_a_case_covers_an_entry_whose_fault_alone_decided_it() -> None:
     assert register.covered("mine", evidence()) == set()
 
 
+def test_an_engine_that_an_entry_does_not_name_may_do_better() -> None:
+    """An entry about all engines is due on the engines that ship with the harness; an entry that names another engine is due there, too."""
+    everywhere, named = Register([entry(engines=("*",))]), Register([entry(engines=("mine.py:*",))])
+    assert everywhere.covered("filesystem", evidence()) == {"T-1"}
+    assert everywhere.covered("mine.py:ENGINE", evidence()) == set()
+    assert named.covered("mine.py:ENGINE", evidence()) == {"T-1"}
+
+
+def test_a_crash_is_known_in_the_part_of_the_save_that_an_entry_names() -> None:
+    """The entry about a removed checkpoint is about the commit; it is not about a method that the engine replaces, nor about a better claim."""
+    register = Register.shipped()
+    assert register.known_crash("filesystem", "overwrite kill nothing in finish") == "DCP-033"
+    assert register.known_crash("filesystem", "overwrite kill nothing in plan") is None
+    assert register.known_crash("filesystem", "overwrite kill nothing in write") is None
+    assert register.known_crash("filesystem", "overwrite kill nothing in finish", replaced=["writer.finish"]) is None
+    assert register.known_crash("filesystem", "overwrite kill nothing in finish", capabilities=["atomic overwrite"]) is None
+    assert register.known_crash("filesystem", "overwrite kill mixture after success") is None
+
+
 def test_a_finding_about_a_package_fails_the_run_with_its_version_only() -> None:
     """With another version of the package, or without the package, the absence of the finding is only reported."""
     here = importlib.metadata.version("click")
