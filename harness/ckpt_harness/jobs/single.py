@@ -171,26 +171,33 @@ class Singles:
     # -- how calls have to end
 
     def _forecast(self, calls: Sequence[BoundCall]) -> Forecast:
-        """How calls have to end that may be under way at once."""
-        plan = _plan(calls)
-        traces: dict[str, Trace | None] = {call.call: self._trace(call) for call in calls}
-        known = {name: moments for trace in traces.values() if trace is not None for name, moments in trace.moments.items()}
-        case = calls[0].case
+        """How calls have to end that may be under way at once. Fresh ranks load in a world of their own, where nothing else is under way."""
+        parts = [[call] for call in calls if call.fresh]
+        together = [call for call in calls if not call.fresh]
+        forecasts = [self._forecast_together(part) for part in ([together] if together else []) + parts]
+        expectations = {expectation.operation: expectation for each in forecasts for expectation in each.expectations}
+        unreachable = frozenset(missed for each in forecasts for missed in each.unreachable)
+        return Forecast(tuple(expectations[call.call] for call in calls), unreachable)
+
+    def _forecast_together(self, calls: Sequence[BoundCall]) -> Forecast:
+        """How calls have to end that are made in one world."""
+        plan, case = _plan(calls), calls[0].case
+        traces = {call.call: self._trace(call) for call in calls}
+        known = {call.call: (traces[call.call] or _nominal(call)).moments.get(call.call, {}) for call in calls}
         bound = case.plan if len(calls) == 1 else plan.bind(case.case.ranks, 0, case.protocol, case.groups)
         owed = forecast_of(bound, Trace(known), timeout=GROUP_TIMEOUT)
         by_name = {expectation.operation: expectation for expectation in owed.expectations}
         expectations = []
         out_of_step = False
         for call in calls:
-            expectation = by_name.get(call.call)
+            expectation = by_name.get(call.call) or Expectation(call.call, call.ranks, Ending.UNDETERMINED)
             if out_of_step and self._bound.job.goes_on_alone(call.index):
-                expectation = _open_ended(expectation or Expectation(call.call, call.ranks, Ending.UNDETERMINED))
-            out_of_step |= not self._ended_alike(call)
-            if expectation is None:
-                # The load fails by itself, and the model does not know where.
-                expectation = Expectation(call.call, call.ranks, Ending.UNDETERMINED, agreement=not plan.faults)
+                expectation = _open_ended(expectation)
+            elif traces[call.call] is None:
+                expectation = _open_ended(expectation)  # the load fails by itself, and the model does not know where
             elif not call.case.saves and not self._is_loadable(call) and expectation.ending is Ending.SUCCEEDS:
                 expectation = dataclasses.replace(expectation, ending=Ending.UNDETERMINED)
+            out_of_step |= not self._ended_alike(call)
             expectations.append(expectation)
         unreachable = owed.unreachable if None not in traces.values() else frozenset[tuple[str, int]]()
         return Forecast(tuple(expectations), unreachable)
@@ -201,7 +208,7 @@ class Singles:
             return self._courses.of(call, "checkpoint" if self._holds_something(call) else "nothing")
         if call.case.plan.faults:
             return self._records[call.index].trace
-        return Trace.nominal([call.call], call.case.groups, call.case.protocol)
+        return _nominal(call)
 
     def _is_loadable(self, call: BoundCall) -> bool:
         """Whether a load finds a whole checkpoint of the structure that it asks for."""
@@ -337,8 +344,13 @@ _OTHER = 100
 """Number from which on saves are numbered that a save has nothing to do with."""
 
 
+def _nominal(call: BoundCall) -> Trace:
+    """The calls that the protocol alone promises."""
+    return Trace.nominal([call.call], call.case.groups, call.case.protocol)
+
+
 def _open_ended(expectation: Expectation) -> Expectation:
-    """How a call has to end to which a rank has gone on, while other ranks may still be in the call before: in any way."""
+    """How a call has to end of which the model cannot say in which state it begins: in any way. Other ranks may still be in the call before, say."""
     return dataclasses.replace(expectation, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False)
 
 

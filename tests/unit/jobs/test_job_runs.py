@@ -81,6 +81,22 @@ def test_a_fault_strikes_the_call_that_it_names_and_no_other(rig: JobRig) -> Non
     assert result.verdict is Verdict.HOLDS
 
 
+def test_fresh_ranks_load_beside_an_async_save(rig: JobRig) -> None:
+    """Their world is another: there may be more of them than the job has ranks, and a fault on one is no loss to the job."""
+    result = rig.run(Job.parse("save a; async b; load a ranks=3; wait; load b", faults="load[1]/reader.read_data@2=kill"))
+    assert result.evidence.done[2].outcomes[2].kind == "dead"
+    assert _loaded(result, 5) == {("async_save[1]",)}
+    assert result.verdict is Verdict.HOLDS
+
+
+def test_a_load_of_nothing_may_still_lose_a_rank(rig: JobRig) -> None:
+    """The load fails by itself, and a fault in it takes the ranks of an async save that is under way."""
+    faults = "async_save[1]/writer.write_data.future@1=failfuture(value)?; load[1]/pg.scatter@all!after=kill"
+    result = rig.run(Job.parse("async a group=own; load b; restart 1", faults=faults))
+    assert {outcome.kind for outcome in result.evidence.done[1].outcomes.values()} == {"dead"}
+    assert result.verdict is Verdict.HOLDS, result.complaints()
+
+
 def test_behind_a_heal_no_fault_strikes(rig: JobRig) -> None:
     """A fault that is addressed to every save strikes those before."""
     result = rig.run(Job.parse("save a; heal; save a; load a", faults="save/writer.write_data@1=raise"))
