@@ -1,4 +1,4 @@
-"""A program that runs four cases on a cluster of Dask, of which two end what runs them. It prints the records as JSON lines.
+"""A program that runs four cases on a cluster of Dask. Two end what runs them, and one has real ranks. It prints the records as JSON lines.
 
 Arguments: the address of the cluster, and the file of ``ending_engines.py``.
 """
@@ -17,9 +17,12 @@ from ckpt_harness.faults.plan import FaultPlan
 
 def main(address: str, file: str) -> None:
     quiet()
-    engines = ("filesystem", f"{file}:KILLER", f"{file}:WORKER_KILLER", "filesystem")
-    plans = ("writer.storage_meta@1=raise", "writer.prepare_local_plan@1=raise", "writer.finish@0=raise", "writer.write_data@1=raise")
-    cases = [Case(FaultPlan.parse(plan), workload="objects", engine=engine) for plan, engine in zip(plans, engines, strict=True)]
+    cases = [
+        Case(FaultPlan.parse("writer.finish@0=raise"), workload="objects", engine=f"{file}:WORKER_KILLER"),
+        Case(FaultPlan.parse("writer.prepare_local_plan@1=raise"), workload="objects", engine=f"{file}:KILLER"),
+        Case(FaultPlan.parse("writer.write_data@1=raise"), workload="objects"),
+        Case(FaultPlan.parse("reader.read_data@1=kill"), "load", workload="objects", world="processes"),
+    ]
     for record in run_all(cases, DaskPool(address, [file])):
         print(json.dumps(record.to_json()), flush=True)
 

@@ -16,6 +16,7 @@ import ckpt_harness
 HEAVY = ("torch", "numpy", "pytest", "_pytest", "hypothesis", "rich", "fsspec")
 LIGHT = (
     *("errors", "history", "runtime", "faults.error_specs", "faults.sites", "faults.effects", "faults.fault", "faults.plan", "faults.protocol"),
+    "campaigns.pools.dask_worker",  # the workers of Dask only pass work on
     *("judging.trace", "judging.expectation", "judging.model", "judging.evidence", "judging.verdict", "judging.oracles"),
 )
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ckpt_harness.campaigns.pools.base import HERE
 from ckpt_harness.campaigns.pools.dask_worker import FromClient, check_versions, digest_of, versions
 from ckpt_harness.campaigns.readers import LoadStates, Stored
 from ckpt_harness.campaigns.recording import Scene
@@ -49,11 +48,12 @@ def test_an_engine_file_that_is_another_file_on_a_worker_is_refused(tmp_path: Pa
     monkeypatch.chdir(tmp_path)
     Path("engine.py").write_text("ENGINE = 1", encoding="utf-8")
     work = FromClient(RunCases(), str(tmp_path), {"engine.py": digest_of("engine.py")})
-    assert list(HERE.run(work, [])) == []
+    with work.begun():
+        pass
     for change in (lambda: Path("engine.py").write_text("ENGINE = 2", encoding="utf-8"), Path("engine.py").unlink):
         change()
         with pytest.raises(UsageError, match="engine file 'engine.py' is missing or different on a worker; valid: "):
-            list(HERE.run(work, []))
+            work.begun().__enter__()
 
 
 @pytest.mark.parametrize("name", ["ckpt-harness", "torch", "Python"])

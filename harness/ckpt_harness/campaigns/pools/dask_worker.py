@@ -38,6 +38,10 @@ _idle: dict[str, list[Worker]] = {}
 _changing = threading.Lock()
 
 
+def answer() -> None:
+    """Does nothing. Whatever can call it has ckpt-harness, which the scheduler needs to read tasks."""
+
+
 def versions() -> dict[str, str]:
     """What must be the same in the client and in all workers: name -> version. Does not import torch."""
     return {
@@ -120,7 +124,7 @@ def _forget_ended_workers() -> None:
 
 @dataclass(frozen=True)
 class FromClient:
-    """Work as it is done on another machine: in the client's directory if there is such a directory, and only with the client's files.
+    """Work as a worker of Dask begins it: in the client's directory if there is such a directory, and only with the client's files.
 
     Attributes:
         work: the work.
@@ -132,13 +136,9 @@ class FromClient:
     directory: str
     files: Mapping[str, str]
 
-    @property
-    def few(self) -> int:
-        return self.work.few
-
     @contextlib.contextmanager
     def begun(self) -> Iterator[Callable[[Any], Any]]:
-        """Begins the work, in the process of the worker."""
+        """See :meth:`ckpt_harness.campaigns.pools.base.Work.begun`."""
         with contextlib.suppress(OSError):
             os.chdir(self.directory)
         for name, digest in self.files.items():
@@ -149,10 +149,6 @@ class FromClient:
                 )
         with self.work.begun() as do:
             yield do
-
-    def lost(self, item: Any, how: str) -> Any:
-        """See :meth:`ckpt_harness.campaigns.pools.base.Work.lost`."""
-        return self.work.lost(item, how)
 
 
 def digest_of(file: str) -> str:

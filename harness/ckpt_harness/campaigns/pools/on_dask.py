@@ -57,6 +57,11 @@ class DaskPool:
             UsageError: Dask is not installed, there is no such scheduler, or a worker has other versions.
         """
         with self._client() as client:
+            try:
+                client.run_on_scheduler(dask_worker.answer)
+            except Exception as error:
+                what = f"the scheduler {self._address} cannot pass on work: {described(error)}"
+                raise UsageError(f"{what}; valid: ckpt-harness installed where the scheduler runs") from error
             wanted = dask_worker.versions()
             found = client.run(dask_worker.versions, on_error="return")
             for address, theirs in found.items():
@@ -69,8 +74,19 @@ class DaskPool:
         """Works on items; see :meth:`ckpt_harness.campaigns.pools.base.Pool.run`."""
         pickled = pickle.dumps(dask_worker.FromClient(work, str(Path.cwd()), self._digests))
         with self._client() as client:
-            for chunk, outcomes in _Tasks(client, pickled).outcomes(split(items)):
+            for chunk, outcomes in self._connected(_Tasks(client, pickled).outcomes(split(items))):
                 yield from results(work, chunk, outcomes)
+
+    def _connected(self, outcomes: Iterator[tuple[list[Item], list[Outcome]]]) -> Iterator[tuple[list[Item], list[Outcome]]]:
+        """The outcomes, as long as there is a connection to the scheduler.
+
+        Raises:
+            PoolError: there is none any more.
+        """
+        try:
+            yield from outcomes
+        except OSError as error:
+            raise PoolError(f"the connection to the scheduler {quoted(self._address)} is lost: {described(error)}") from error
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[Client]:
