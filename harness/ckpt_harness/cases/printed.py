@@ -29,7 +29,7 @@ class _Caught(NamedTuple):
         file: the file that holds what was printed.
         stdout: leads where ``sys.stdout`` led.
         stderr: leads where ``sys.stderr`` led.
-        originals: 1 and 2 -> a copy of the descriptor, which leads where the descriptor led.
+        originals: 0, 1 and 2 -> a copy of the descriptor, which leads where the descriptor led.
     """
 
     file: Any

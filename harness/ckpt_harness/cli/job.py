@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ckpt_harness.cases import printed
+from ckpt_harness.cli.console import Command
 from ckpt_harness.cli.options import MOST_RANKS, Whole, engine_option, example, register_option, seed_option, workload_option
 from ckpt_harness.faults.calling import CALL_STYLES
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 _EXAMPLE = "job 'save a; load a' --faults 'save[1]/finish@0=raise'"
 
 
-@click.command(short_help="Runs saves, loads and restarts one after the other.", epilog=example(_EXAMPLE))
+@click.command(cls=Command, short_help="Runs saves, loads and restarts one after the other.", epilog=example(_EXAMPLE))
 @click.argument("operations")
 @click.option(
     "--faults", default="", metavar="PLAN", help="What goes wrong. Each fault names its operation, counted over the whole job: save[2]/finish@0=raise."
@@ -41,7 +43,7 @@ def job(operations: str, faults: str, ranks: int, engine: str, workload: str, se
     from ckpt_harness.jobs.binding import bind_job
     from ckpt_harness.jobs.job import Job
     from ckpt_harness.jobs.rig import JobRig
-    from ckpt_harness.report.console import console
+    from ckpt_harness.report.console import console, say
     from ckpt_harness.report.job_story import job_story
     from ckpt_harness.report.summary import EXIT
 
@@ -49,5 +51,6 @@ def job(operations: str, faults: str, ranks: int, engine: str, workload: str, se
     quiet()
     with JobRig(register=register) as rig:
         result = rig.run(bound)
+    say(console(), printed.shown(printed.so_far(), most=200))
     job_story(console(), result)
     return EXIT[result.verdict]

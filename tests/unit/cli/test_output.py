@@ -25,6 +25,7 @@ BOASTFUL = f"{Path(__file__).parents[2] / 'integration' / 'boastful_engine.py'}:
 COMMANDS = {
     "sweep": ["--ranks", "1", "--op", "load", "--jobs", "1"],
     "replay": ["writer.write_data@1=raise(unicode)"],
+    "job": ["save a; load a", "--faults", "save[1]/finish@0=raise(unicode)", "--ranks", "1"],
     "export": ["writer.write_data@1=raise(unicode)"],
     "crash": ["--ranks", "1", "--model", "kill", "--jobs", "1"],
     "damage": ["--ranks", "1"],

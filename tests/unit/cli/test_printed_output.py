@@ -71,6 +71,15 @@ def test_a_check_shows_it_with_the_example_of_a_cause(monkeypatch: pytest.Monkey
     assert {line[:11] for line in _chatter(result.stdout)} == {"| CHATTER: "}
 
 
+def test_the_story_of_a_job_comes_after_it() -> None:
+    """All that the operations printed."""
+    result = _run("job", "save a; load a", "--ranks", "1", "--workload", "replicated", "--engine", CHATTY)
+    assert result.exit_code == 0, result.output
+    assert "| CHATTER: making a writer" in _chatter(result.stdout)
+    assert {line[:11] for line in _chatter(result.stdout)} == {"| CHATTER: "}
+    assert _chatter(result.stderr) == []
+
+
 def test_a_script_is_a_script() -> None:
     """``export`` and ``engines`` print nothing of an engine's."""
     result = _run("export", "writer.write_data@1=raise", "--engine", CHATTY)
