@@ -24,6 +24,12 @@ try:
 except Exception:
     async_save.__dict__.setdefault("failed", set()).add(dist.get_rank())
     raise"""
+_SECOND_WAITS = f"""\
+{_WRAPPER}
+calls = _save_state_dict.__dict__.setdefault("calls", [])
+calls.append(distW.rank)
+if distW.rank == 1 and calls.count(1) == 2:
+    dist.barrier(process_group)"""
 _RAISED_AGAIN = """\
 failed = async_save.__dict__.setdefault("failed", {})
 try:
@@ -332,6 +338,20 @@ CHECKPOINTS = (
         (),
         "replay '' --op async_save --ranks 2 --engine kin_neighbours:LOCAL",
         "commitment",
+    ),
+    Neighbour(
+        "DCP-042",
+        "after an async save that has ended, one rank of the next save waits in a barrier that no other rank enters",
+        (Edit(SAVE, _WRAPPER, _SECOND_WAITS),),
+        "job 'async a; wait; save b' --ranks 2",
+        "bounded",
+    ),
+    Neighbour(
+        "DCP-043",
+        "after a save that failed on all ranks, one rank of the next save waits in a barrier that no other rank enters",
+        (Edit(SAVE, _WRAPPER, _SECOND_WAITS),),
+        "job 'save a; continue; save b' --faults 'save[1]/writer.write_data@1=raise' --ranks 2",
+        "bounded",
     ),
     Neighbour("DCP-040", "an async save leaves out one rank's last item", (_LAST_LEFT_OUT,), "replay '' --op async_save --ranks 2", "commitment"),
     Neighbour(
