@@ -48,12 +48,10 @@ class Operation:
 
     Attributes:
         word: the first word of the text.
-        about: one line for tables.
         kind: the kind of engine call that the operation makes; None for an operation that calls no engine by itself.
     """
 
     word: ClassVar[str]
-    about: ClassVar[str]
     kind: ClassVar[OperationKind | None] = None
 
     def __str__(self) -> str:
@@ -85,7 +83,6 @@ class Save(Operation):
     """
 
     word = "save"
-    about = "saves to a new place, or onto an old one"
     kind = "save"
 
     place: str
@@ -114,7 +111,6 @@ class AsyncSave(Operation):
     """
 
     word = "async"
-    about = "begins an async save, and goes on"
     kind = "async_save"
 
     place: str
@@ -140,7 +136,6 @@ class Wait(Operation):
     """
 
     word = "wait"
-    about = "waits for the async saves that are under way, or for those to one place"
 
     place: str = ""
 
@@ -169,7 +164,6 @@ class Load(Operation):
     """
 
     word = "load"
-    about = "loads a checkpoint, in whole or in part, on the ranks of the job or on fresh ranks"
     kind = "load"
 
     place: str
@@ -192,7 +186,6 @@ class Retry(Operation):
     """All ranks do the last save, async save or load again: with the same objects, at the same place. The state of a save has new values."""
 
     word = "retry"
-    about = "does the last save or load again, with the same objects"
 
 
 @dataclass(frozen=True)
@@ -204,7 +197,6 @@ class Continue(Operation):
     """
 
     word = "continue"
-    about = "each rank goes on alone as soon as its operation has ended, also after an error that only it saw"
 
 
 @dataclass(frozen=True)
@@ -225,7 +217,6 @@ class Restart(Operation):
     """
 
     word = "restart"
-    about = "ends all ranks, and begins new ones: at another size, in another call style, with another engine"
 
     ranks: int = 0
     way: str = field(default="", kw_only=True)
@@ -243,7 +234,6 @@ class Heal(Operation):
     """All faults end: none strikes an operation that begins later. An async save that is under way keeps its faults."""
 
     word = "heal"
-    about = "ends all faults"
 
 
 @dataclass(frozen=True)
@@ -255,7 +245,6 @@ class Prune(Operation):
     """
 
     word = "prune"
-    about = "removes all committed checkpoints but the newest"
 
     keep: int
 
@@ -276,7 +265,6 @@ class Change(Operation):
     """
 
     word = "change"
-    about = "changes keys, shapes or a dtype of the state, or the whole workload"
 
     to: str
 
@@ -293,7 +281,6 @@ class Renew(Operation):
     """
 
     word = "renew"
-    about = "makes writers, readers, planners, stagers or process groups anew"
 
     what: str
 

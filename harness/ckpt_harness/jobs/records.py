@@ -68,9 +68,7 @@ class LifeRecord:
     Attributes:
         events: call -> what happened in it: the position in the history of the life, and the event.
         fired: (text of the fault, rank, call) of each fault that fired.
-        left: what outlived the operations.
     """
 
     events: dict[str, list[tuple[int, Event]]] = field(default_factory=dict)
     fired: set[tuple[str, int, str]] = field(default_factory=set)
-    left: tuple[str, ...] = ()

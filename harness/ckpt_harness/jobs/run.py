@@ -302,7 +302,6 @@ class _RunningLife:
         for result in results:
             if result.outcome == "raised":
                 run.internal_errors.append(f"the program of rank {result.rank} ended with {result.record}")
-            record.left += tuple(f"rank {result.rank}: {text}" for text in result.left)
             self._fill(result)
         last = None
         for index in self._life.operations:

@@ -12,7 +12,7 @@ PLACES = st.sampled_from(["a", "b", "step-10", "A_1.x"])
 WORDS = st.sampled_from(["default", "caching", "mine.py:PLANNER"])
 SMALL = st.integers(0, 4)
 
-OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
+DRAWN: st.SearchStrategy[Operation] = st.one_of(
     st.builds(ops.Save, PLACES, coordinator=SMALL, planner=WORDS),
     st.builds(ops.AsyncSave, PLACES, planner=WORDS, staging=st.sampled_from(list(STAGINGS)), executor=st.sampled_from(EXECUTORS)),
     st.builds(ops.Wait, st.just("") | PLACES),

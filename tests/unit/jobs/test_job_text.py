@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import shlex
+from pathlib import Path
 
 import pytest
-from drawn import OPERATIONS
+from drawn import DRAWN
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness.errors import HarnessError, PlanError, UsageError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.jobs.job import Job
-from ckpt_harness.jobs.operations import Load, Operation, Restart, Save
+from ckpt_harness.jobs.operations import OPERATIONS, Load, Operation, Restart, Save
 from ckpt_harness.jobs.text import operations_text, parse_operation, parse_operations
 
 
-@given(st.lists(OPERATIONS))
+@given(st.lists(DRAWN))
 def test_the_text_of_operations_parses_back(operations: list[Operation]) -> None:
     """Whatever the operations, and in whatever order."""
     assert parse_operations(operations_text(operations)) == tuple(operations)
 
 
-@given(OPERATIONS)
+@given(DRAWN)
 def test_an_operation_is_a_value(operation: Operation) -> None:
     """Equal operations have equal hashes, and a pickled operation is equal."""
     again = pickle.loads(pickle.dumps(operation))
@@ -157,6 +159,15 @@ def test_a_job_is_a_value() -> None:
     again = pickle.loads(pickle.dumps(job))
     assert again == job
     assert hash(again) == hash(Job(job.operations, FaultPlan(job.faults.faults)))
+
+
+def test_the_reference_lists_every_operation_with_its_arguments() -> None:
+    """Each option by its name."""
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "jobs.md").read_text("utf-8")
+    rows = {row.split("`")[1].split()[0]: row for row in page.splitlines() if row.startswith("| `")}
+    for word, kind in OPERATIONS.items():
+        assert word in rows
+        assert [each.name for each in dataclasses.fields(kind) if each.kw_only and f"{each.name}=" not in rows[word]] == []
 
 
 def test_every_refusal_is_one_of_the_harness() -> None:
