@@ -48,7 +48,7 @@ def _behind_each_load(lines: str) -> Edit:
 BUGS = (
     BugOfJobs(
         "a load removes the other checkpoints",
-        frozenset({"retention"}),
+        frozenset({"commitment"}),
         (
             _behind_each_load(
                 "for name in os.listdir(storage_reader.path.parent):\n"
@@ -59,13 +59,13 @@ BUGS = (
     ),
     BugOfJobs(
         "a load removes a file that it has read",
-        frozenset({"commitment", "metadata"}),
+        frozenset({"commitment"}),
         (_behind_each_load("os.remove(storage_reader.path / '__1_0.distcp')"),),
         "save b; load b",
     ),
     BugOfJobs(
         "an async save writes its files into the checkpoint before it, too",
-        frozenset({"retention", "pairing"}),
+        frozenset({"pairing"}),
         (
             Edit(
                 EXECUTE,
@@ -90,7 +90,7 @@ BUGS = (
     ),
     BugOfJobs(
         "a writer that has failed once refuses to save again",
-        frozenset({"recovery", "attribution"}),
+        frozenset({"recovery"}),
         (
             Edit(
                 SAVE,

@@ -125,7 +125,7 @@ def test_the_judge_shares_no_code_with_the_culprit() -> None:
     assert _reaches("judging") & {"injection", "worlds"} == set()
 
 
-@pytest.mark.parametrize("part", ["evidence", "model", "oracles"])
+@pytest.mark.parametrize("part", ["evidence", "held", "calls", "model", "oracles"])
 def test_the_judge_of_jobs_reads_data_alone(part: str) -> None:
     """What judges a job uses the values of the room ``jobs``, and what judges a single operation; nothing that runs or injects."""
     files = [module for module in _files() if module.startswith(f"ckpt_harness.jobs.{part}")]

@@ -154,10 +154,9 @@ def flaws_of(place: str) -> list[str]:
         place: the directory of the checkpoint.
     """
     try:
-        metadata = dcp.FileSystemReader(place).read_metadata()
-    except Exception:  # noqa: BLE001  (unreadable metadata is reported by loads)
+        return list(_flaws(dcp.FileSystemReader(place).read_metadata(), Path(place)))
+    except Exception:  # noqa: BLE001  (damaged metadata, which cannot be read or lacks a part, is reported by loads)
         return []
-    return list(_flaws(metadata, Path(place)))
 
 
 def _flaws(metadata: Any, place: Path) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.jobs.job import Job
 from ckpt_harness.judging.evidence import Evidence, Outcome
 from ckpt_harness.judging.expectation import Expectation
@@ -23,10 +24,12 @@ class Seen:
     Attributes:
         committed: whether the place holds a commit marker.
         content: the name of its content; equal contents have equal names. :data:`EMPTY` where nothing is stored.
+        files: how many files or objects are stored there; 0 where nobody counted.
     """
 
     committed: bool = False
     content: str = EMPTY
+    files: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Reading:
         calls: the saves whose values were loaded, such as ``save[1]``; more than one is a mixture.
         differences: save -> how what was loaded differs from what that save was to store; empty where it is bit-equal.
         flaws: contradictions between the metadata and the files, found without loading.
+        described: what is wrong with a load whose target was made from the metadata alone, by somebody who does not know who saved.
         later: names of entries that hold values which training wrote after staging.
     """
 
@@ -49,6 +53,7 @@ class Reading:
     calls: tuple[str, ...] = ()
     differences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     flaws: tuple[str, ...] = ()
+    described: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
 
     def is_whole(self, call: str) -> bool:
@@ -58,7 +63,7 @@ class Reading:
             >>> Reading(2, calls=("save[1]",), differences={"save[1]": ()}).is_whole("save[1]")
             True
         """
-        return not self.failed and not self.hung and not self.flaws and call in self.differences and not self.differences[call]
+        return not self.failed and not self.hung and not self.flaws and not self.described and call in self.differences and not self.differences[call]
 
 
 def whole_calls(readings: Sequence[Reading]) -> list[str]:
@@ -150,6 +155,8 @@ class JobEvidence:
         single: call -> evidence for the oracles of a single operation.
         fired: (text of the fault, rank, call) of each fault that fired.
         internal_errors: errors of the harness itself.
+        capabilities: what every engine of the job claims.
+        managed: whether a manager chooses the places, in the order of its steps, and removes older checkpoints by itself.
     """
 
     job: Job
@@ -159,3 +166,5 @@ class JobEvidence:
     single: Mapping[str, Evidence] = field(default_factory=dict)
     fired: frozenset[tuple[str, int, str]] = frozenset()
     internal_errors: tuple[str, ...] = ()
+    capabilities: frozenset[Capability] = frozenset(Capability)
+    managed: bool = False

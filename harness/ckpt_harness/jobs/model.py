@@ -1,127 +1,328 @@
-"""The reference model of a job: which checkpoint each place may hold at each moment, as far as the operations before it say.
+"""The reference model of a job: what each place may hold at each moment, which place a restart may resume from, and what each call owes.
 
-The model predicts from how the operations ended, and then narrows its prediction by what was seen: it never predicts what a failed overwrite leaves, since
-engines differ in that. :class:`Course` follows a job; the oracles ask it.
+The model goes by what ranks *reported*, as the user of an engine has to:
 
-Not modelled: what a rank does that goes on while others wait (after a ``continue``), and collectives that cross. Nothing is known of such a save before
-storage is looked at.
+- A save that reported success on every rank owes its checkpoint, in whole, until another save begins at the same place or ``prune`` may remove it.
+- A save that did not report success on every rank owes nothing. Its checkpoint may be there all the same, in whole.
+- The checkpoint that such a save was to replace is safe with engines only that claim ``atomic overwrite``, or if no rank had begun to write.
+- A save whose storage lied to it owes its checkpoint with engines only that claim to notice the lie.
+- Of two saves to one place at once, either may be the last.
+- What is seen at a place, while no rank runs, replaces what the model knew of the place.
+- A call owes nothing exact once ranks of its life may be out of step: see :class:`ckpt_harness.jobs.calls.Trouble`. A restart makes new ranks.
+
+Where several things are possible, the model holds all of them. Not modelled: what a manager stores beside checkpoints, and time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import dataclasses
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ckpt_harness.faults.plan import FaultPlan
-from ckpt_harness.jobs.evidence import Done, JobEvidence, Seen, whole_calls
-from ckpt_harness.jobs.operations import AsyncSave, Save, Wait
-from ckpt_harness.judging.evidence import Outcome
-from ckpt_harness.judging.expectation import DECEPTIONS, Ending
+from ckpt_harness.faults.protocol import Capability
+from ckpt_harness.jobs.calls import Made, Trouble, calls_of
+from ckpt_harness.jobs.evidence import Done, JobEvidence, Reading
+from ckpt_harness.jobs.held import NOTHING, Held, observed
+from ckpt_harness.jobs.operations import Continue, Prune, Save, Wait
+from ckpt_harness.judging.expectation import Ending, Expectation
 
-NOTHING = ""
-"""Among what a place may hold: no committed checkpoint."""
-
-Held = frozenset[str] | None
-"""What a place may hold: saves, or :data:`NOTHING`. None where the model knows nothing: the place may hold anything, and may be broken."""
+_WRITES = ("writer.write_data", "save_planner.resolve_data")
+"""Sites at which a save begins to write."""
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What the model knows behind an operation.
+class Surprise:
+    """What was seen at a place contradicts the model.
 
     Attributes:
-        predicted: place -> what it may hold, as the operations say.
-        known: place -> the same, narrowed by what was seen.
-        makers: place -> the save that began last there; in the order in which these saves began.
+        index: the index of the operation after which it was seen.
+        place: the place.
+        held: what the place had to hold.
+        seen: what it held.
+        call: the last save to the place.
     """
 
-    predicted: Mapping[str, Held]
-    known: Mapping[str, Held]
-    makers: Mapping[str, str] = field(default_factory=dict)
+    index: int
+    place: str
+    held: Held
+    seen: Held
+    call: str
 
-    def whole(self) -> list[str]:
-        """The places that certainly hold a whole checkpoint, the oldest first."""
-        return [place for place in self.makers if (held := self.known.get(place)) and NOTHING not in held]
+    def __str__(self) -> str:
+        return f"place {self.place} holds {self.seen}; it must hold {self.held}"
 
 
-class Course:
-    """The model of a whole job.
+class Model:
+    """The reference model of a job.
 
     Args:
         evidence: what was observed.
 
     Attributes:
-        moments: what is known behind each operation, by its index.
+        evidence: the same.
+        calls: the engine calls that were made, by name, in the order in which they began.
+        surprises: where a place held what it could not hold, in order.
     """
 
     def __init__(self, evidence: JobEvidence) -> None:
-        self._evidence = evidence
-        self._known: dict[str, Held] = {}
-        self._makers: dict[str, str] = {}
-        self._busy: dict[str, str] = {}
-        self.moments: list[Moment] = []
+        self.evidence = evidence
+        self.calls: dict[str, Made] = calls_of(evidence)
+        self.surprises: list[Surprise] = []
+        self._now: dict[str, Held] = {}
+        self._past: dict[str, list[tuple[int, Held]]] = defaultdict(list)  # place -> (index of an operation, what the place may hold after it)
+        self._saves: dict[str, list[Made]] = defaultdict(list)  # place -> the saves to it, in the order in which they began
+        self._ends: dict[int, list[Made]] = defaultdict(list)
+        self._in_background: dict[int, list[Made]] = defaultdict(list)  # number of a life -> its async saves
+        self._of_life: dict[int, list[Made]] = defaultdict(list)  # number of a life -> the calls of its ranks
+        self._first: dict[tuple[int, Trouble], int] = {}  # number of a life, and a trouble -> the index of the first call that had it
+        for made in self.calls.values():
+            if made.in_background:
+                self._ends[made.ended].append(made)
+                self._in_background[made.done.life].append(made)
+            if not made.on_fresh_ranks:
+                self._of_life[made.done.life].append(made)
+                self._first.setdefault((made.done.life, made.trouble), made.begun)
         for done in evidence.done:
-            self.moments.append(self._after(done))
+            if not done.skipped:
+                self._follow(done)
+            self._look(done)
 
-    def before(self, index: int) -> Moment:
-        """Returns what is known ahead of an operation."""
-        return self.moments[index - 1] if index else Moment({}, {})
+    # -- what a place may hold
 
-    def _after(self, done: Done) -> Moment:
-        """Follows one operation."""
-        job = self._evidence.job
-        operation = job.repeated[done.index]
-        predicted = dict(self._known)
-        if not done.skipped:
-            if isinstance(operation, (Save, AsyncSave)):
-                self._makers.pop(operation.place, None)
-                self._makers[operation.place] = done.call
-            if isinstance(operation, Save):
-                predicted[operation.place] = self._saved(done.call, done.outcomes, predicted.get(operation.place, frozenset({NOTHING})))
-            elif isinstance(operation, AsyncSave):
-                self._busy[operation.place] = done.call
-                predicted[operation.place] = None
-        for place, call in list(self._busy.items()):
-            ending = self._evidence.ended.get(call)
-            if ending is not None and ending.after == done.index and not isinstance(operation, AsyncSave):
-                predicted[place] = self._saved(call, ending.outcomes, frozenset({NOTHING}))
-                del self._busy[place]
-            elif done.skipped or (isinstance(operation, Wait) and operation.place in ("", place)):
-                del self._busy[place]
-        self._known = self._narrowed(predicted, done.seen)
-        return Moment(predicted, dict(self._known), dict(self._makers))
+    def held_before(self, place: str, index: int) -> Held:
+        """Returns what a place may hold just before an operation, if the engine makes every claim.
 
-    def _saved(self, call: str, outcomes: Mapping[int, Outcome], before: Held) -> Held:
-        """What a place may hold once a save to it has ended."""
-        owed = self._owed(call)
-        if owed is None or lied(self._evidence, call):
+        Args:
+            place: the place.
+            index: the index of the operation.
+        """
+        return next((held for after, held in reversed(self._past[place]) if after < index), NOTHING)
+
+    def held_after(self, place: str, index: int) -> Held:
+        """Returns what a place may hold just after an operation, if the engine makes every claim; arguments as of :meth:`held_before`."""
+        return self.held_before(place, index + 1)
+
+    def may_hold(self, place: str, index: int) -> Held:
+        """Returns what a place may hold just before an operation, with the claims that the engine makes; arguments as of :meth:`held_before`."""
+        return self.held_before(place, index).for_engine(self.evidence.capabilities)
+
+    def saves_to(self, place: str, index: int) -> list[Made]:
+        """Returns the saves to a place that began before an operation; arguments as of :meth:`held_before`."""
+        return [made for made in self._saves[place] if made.begun < index]
+
+    def readings(self, place: str, done: Done) -> Sequence[Reading] | None:
+        """Returns what fresh ranks got from what lay at a place after an operation; None if nobody read it."""
+        seen = (done.seen or {}).get(place)
+        return None if seen is None else self.evidence.readings.get(seen.content)
+
+    def seen_after(self, place: str, done: Done) -> Held | None:
+        """Returns what a place was seen to hold after an operation; None where nobody could look, or the content was not read."""
+        seen = (done.seen or {}).get(place)
+        if seen is None or (seen.committed and seen.content not in self.evidence.readings):
             return None
-        if owed is Ending.SUCCEEDS and outcomes and all(outcome.kind == "returned" for outcome in outcomes.values()):
-            return frozenset({call})
-        return None if before is None or owed is not Ending.FAILS else before | {NOTHING, call}
+        return observed(self.held_after(place, done.index), seen, self.evidence.readings.get(seen.content), markers=self._markers)
 
-    def _owed(self, call: str) -> Ending | None:
-        """How a call had to end; None where the model does not know."""
-        evidence = self._evidence.single.get(call)
-        owed = [] if evidence is None else [each for each in evidence.forecast.expectations if each.operation == call]
-        return owed[0].ending if owed else None
+    def left_by(self, made: Made) -> list[Surprise]:
+        """Returns what a save has left that contradicts its report, at the first look behind its end."""
+        look = next((done.index for done in self.evidence.done[made.ended :] if done.seen is not None), -1)
+        return [surprise for surprise in self.surprises if surprise.call == made.call and surprise.index == look and not surprise.seen.broken]
 
-    def _narrowed(self, predicted: Mapping[str, Held], seen: Mapping[str, Seen] | None) -> dict[str, Held]:
-        """What places hold, by what was seen of them."""
-        known = dict(predicted)
-        for place, now in (seen or {}).items():
-            if place in self._busy:
-                known[place] = None
-            elif not now.committed:
-                known[place] = frozenset({NOTHING})
-            else:
-                whole = whole_calls(self._evidence.readings.get(now.content, ()))
-                known[place] = frozenset(whole) if whole else None
-        return known
+    def was_broken(self, place: str, index: int) -> bool:
+        """Whether fresh ranks have read, before an operation, what lay at a place, and found it broken; arguments as of :meth:`held_before`."""
+        done = next((done for done in reversed(self.evidence.done[:index]) if done.seen is not None), None)
+        if done is None or any(made.begun > done.index for made in self.saves_to(place, index)):
+            return False
+        held = self.seen_after(place, done)
+        return held is not None and held.broken
+
+    # -- what a restart may find
+
+    def may_resume(self, index: int) -> frozenset[str | None]:
+        """Returns the places that may hold the newest whole checkpoint just before an operation; None stands for no such place.
+
+        Args:
+            index: the index of the operation.
+        """
+        held = {place: self.may_hold(place, index) for place in self._past}
+        busy = {made.done.place for saves in self._in_background.values() for made in saves if made.begun < index <= made.ended}
+        certain = {place: self.calls[call] for place, now in held.items() if place not in busy and (call := now.certain) in self.calls}
+        found: set[str | None] = set() if certain else {None}
+        for place in held:
+            newest = self.newest_save(place, index)
+            if newest and not any(self.is_newer(other, newest, index) for where, other in certain.items() if where != place):
+                found.add(place)
+        return frozenset(found)
+
+    def newest_save(self, place: str, index: int) -> Made | None:
+        """Returns the newest save whose checkpoint a place may hold just before an operation, whole or broken; None if it holds none.
+
+        Args:
+            place: the place.
+            index: the index of the operation.
+        """
+        held, saves = self.may_hold(place, index), self.saves_to(place, index)
+        if not held.broken:
+            saves = [made for made in saves if made.call in held.calls]
+        return saves[-1] if saves else None
+
+    def places(self) -> tuple[str, ...]:
+        """Returns all places that held anything at any moment."""
+        return tuple(self._past)
+
+    def is_newer(self, first: Made, second: Made, index: int) -> bool:
+        """Whether the checkpoint of one save is certainly newer than that of another.
+
+        A manager counts in steps, so the save that began later is newer. Without a manager, a place that was saved again counts as newer, too, and saves
+        that were under way at once may end in either order.
+
+        Args:
+            first: a save.
+            second: another.
+            index: the index of the operation before which they are compared.
+        """
+        if self.evidence.managed:
+            return first.begun > second.begun
+        again = self.saves_to(second.done.place, index)
+        return first.begun > second.ended and all(first.begun > made.begun for made in again)
+
+    def under_way(self, index: int) -> bool:
+        """Whether an async save is under way, or may be, during an operation.
+
+        Args:
+            index: the index of the operation.
+        """
+        return any(made.begun < index <= made.ended for saves in self._in_background.values() for made in saves)
+
+    # -- what a call owes
+
+    def owes(self, made: Made) -> tuple[Expectation, ...]:
+        """Returns how an engine call has to end after the operations before it.
+
+        Args:
+            made: the call.
+        """
+        if self.is_open(made):
+            return tuple(_open(expectation, agreement=False) for expectation in made.owed)
+        if not made.is_save and not self._must_load(made):
+            return tuple(_open(expectation, agreement=expectation.agreement and expectation.ending is not Ending.STALLS) for expectation in made.owed)
+        owed = made.owed
+        if self.recovers(made):  # the oracle ``recovery`` judges whether it succeeds
+            owed = tuple(dataclasses.replace(expectation, ending=Ending.UNDETERMINED) for expectation in owed)
+        if self._goes_on_alone(made):
+            owed = tuple(expectation if expectation.exact else dataclasses.replace(expectation, agreement=False) for expectation in owed)
+        return owed
+
+    def is_open(self, made: Made) -> bool:
+        """Whether nobody can say how a call ends, since an earlier call of the same life may have left the ranks out of step."""
+        if made.on_fresh_ranks:
+            return False
+        under_way = [other for other in self._in_background[made.done.life] if other.begun < made.begun <= other.ended]
+        if self.evidence.managed and not all(other.must_succeed for other in under_way):
+            return True  # a manager may report the failure of an async save at the next call
+        return self.may_be_out_of_step(made.done)
+
+    def may_be_out_of_step(self, done: Done) -> bool:
+        """Whether an earlier call of the same life may have left the ranks out of step."""
+        return self._first.get((done.life, Trouble.OPEN), done.index) < done.index
+
+    def recovers(self, made: Made) -> bool:
+        """Whether a call must succeed, with the objects that an earlier call of the same life has failed with.
+
+        Calls that are under way at once may hinder each other, whatever has failed before: that is no question of recovery.
+        """
+        if made.on_fresh_ranks or not made.must_succeed or self.is_open(made) or not (made.is_save or self._must_load(made)):
+            return False
+        beside = self._of_life[made.done.life] if made.in_background else self._in_background[made.done.life]
+        failed = self._first.get((made.done.life, Trouble.CLEAN), made.begun) < made.begun
+        return failed and not any(made.is_beside(other) for other in beside)
+
+    def _must_load(self, made: Made) -> bool:
+        """Whether a load must succeed, if nothing strikes it: its place holds a checkpoint of its own kind for certain."""
+        places = {made.done.latest.get(rank, made.done.place) if made.done.latest else made.done.place for rank in made.done.ranks}
+        if len(places) != 1:
+            return False
+        (place,) = places
+        saved = self.calls.get(self.may_hold(place, made.begun).certain or "") if place else None
+        return saved is not None and self._fits(saved, made)
+
+    def _fits(self, saved: Made, load: Made) -> bool:
+        """Whether a load asks for what was saved, in the way in which it was saved."""
+        ways = {life.number: life.way for life in self.evidence.job.lives}
+        alike = getattr(saved.operation, "planner", "") == getattr(load.operation, "planner", "")
+        return alike and saved.structure == load.structure and ways.get(saved.done.life) == ways.get(load.done.life)
+
+    def _goes_on_alone(self, made: Made) -> bool:
+        """Whether a rank may begin its next call, or may have begun this one, before other ranks have ended the call before."""
+        operations = self.evidence.job.operations
+        return any(isinstance(operation, Continue) for operation in (*operations[made.begun - 1 : made.begun], *operations[made.begun + 1 : made.begun + 2]))
+
+    # -- following the job
+
+    @property
+    def _markers(self) -> bool:
+        return Capability.COMMIT_MARKER in self.evidence.capabilities
+
+    def _follow(self, done: Done) -> None:
+        """Notes what an operation does to the places."""
+        made = self.calls.get(done.call)
+        if made is not None and made.is_save:
+            self._saves[done.place].append(made)
+            self._set(done.index, done.place, self._begun(made))
+        for ending in self._ends[done.index]:
+            self._set(done.index, ending.done.place, self._ended(ending))
+        if self._may_remove(done):
+            for place, held in list(self._now.items()):
+                if made is None or place != done.place:
+                    self._set(done.index, place, held.maybe_removed())
+
+    def _begun(self, made: Made) -> Held:
+        """What the place of a save may hold once the save has begun; for a save that does not go on in the background, once it has ended."""
+        held = self._now.get(made.done.place, NOTHING)
+        if made.in_background:
+            return held.tried(made.call, made.lies)
+        return self._ended(made)
+
+    def _ended(self, made: Made) -> Held:
+        """What the place of a save may hold once the save has ended."""
+        held = self._now.get(made.done.place, NOTHING)
+        if not made.returned:
+            return held.tried(made.call, made.lies) if self._may_have_written(made) else held
+        beside = [other for other in self._saves[made.done.place] if other.is_beside(made)]
+        return held.one_of_two(made.call, made.lies) if beside else held.saved(made.call, made.lies)
+
+    def _may_have_written(self, made: Made) -> bool:
+        single = self.evidence.single.get(made.call)
+        return single is None or any(event.site in _WRITES and event.operation == made.call for event in single.history)
+
+    def _may_remove(self, done: Done) -> bool:
+        """Whether older checkpoints may be removed by an operation; the oracle ``retention`` judges which."""
+        operation = self.evidence.job.repeated[done.index]
+        keeps_few = self.evidence.managed or Capability.RETENTION in self.evidence.capabilities
+        saves = isinstance(operation, (Save, Wait)) or bool(done.call and self.calls[done.call].is_save) or bool(self._ends[done.index])
+        return isinstance(operation, Prune) or (keeps_few and saves)
+
+    def _look(self, done: Done) -> None:
+        """Compares what was seen at each place with what it may hold, and goes on from what was seen."""
+        for place, seen in (done.seen or {}).items():
+            held = self._now.get(place, NOTHING)
+            found = observed(held, seen, self.evidence.readings.get(seen.content), markers=self._markers)
+            if held.excludes(found):
+                saves = self._saves[place]
+                self.surprises.append(Surprise(done.index, place, held, found, saves[-1].call if saves else ""))
+            for made in self._saves[place]:
+                if made.in_background and made.begun <= done.index < made.ended:
+                    found = found.tried(made.call, made.lies)  # what was seen may be gone a moment later
+            if place in self._now or found != NOTHING:
+                self._set(done.index, place, found)
+
+    def _set(self, index: int, place: str, held: Held) -> None:
+        if self._now.get(place) == held:
+            return
+        self._now[place] = held
+        self._past[place].append((index, held))
 
 
-def lied(evidence: JobEvidence, call: str) -> bool:
-    """Whether a fault struck a call that reports success without doing the work, or that damages bytes."""
-    texts = {text for text, _, struck in evidence.fired if struck == call}
-    return any(isinstance(FaultPlan.parse(text).faults[0].effect, DECEPTIONS) for text in texts)
-
+def _open(expectation: Expectation, *, agreement: bool) -> Expectation:
+    """What an operation owes that may end in any way."""
+    return dataclasses.replace(expectation, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=agreement)

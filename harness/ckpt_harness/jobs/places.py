@@ -10,6 +10,7 @@ from ckpt_harness.cases import read_back
 from ckpt_harness.cases.read_back import read
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines.base import Engine
+from ckpt_harness.faults.calling import PARTIAL_LOAD
 from ckpt_harness.jobs.binding import BoundCall
 from ckpt_harness.jobs.evidence import EMPTY, Reading, Seen, whole_calls
 
@@ -111,7 +112,8 @@ class Places:
         if not files:
             return Seen()
         digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
-        return Seen(self._engine.committed(path), self._contents.setdefault(digest, f"content {len(self._contents) + 1}"))
+        content = self._contents.setdefault(digest, f"content {len(self._contents) + 1}")
+        return Seen(self._engine.committed(path), content, len(files))
 
     def _read(self, place: str, seen: Seen, before: Seen) -> None:
         """Reads a content, if it is committed, or took the place of one that was whole; and forgets the saves that the place cannot hold any more."""
@@ -143,7 +145,7 @@ class Places:
             ranks=ranks,
             shards=case.shards or ranks,
             group=not case.call_style.alone,
-            planner=case.case.planner,
+            planner="default" if case.case.planner == PARTIAL_LOAD else case.case.planner,  # a checkpoint that lacks a part is not whole
             later=last.later if last.case.case.operation == "async_save" else None,
             made=self._made,
             in_words=lambda result: str(self._workspace.outcome(result)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +18,8 @@ from ckpt_harness.jobs.binding import BoundJob, bind_job
 from ckpt_harness.jobs.courses import Courses
 from ckpt_harness.jobs.evidence import JobEvidence
 from ckpt_harness.jobs.job import Job
-from ckpt_harness.jobs.oracles import judge_job
+from ckpt_harness.jobs.model import Model
+from ckpt_harness.jobs.oracles import calls_alone, judge_job
 from ckpt_harness.jobs.result import JobResult
 from ckpt_harness.jobs.run import run_job
 from ckpt_harness.judging import oracles
@@ -71,8 +71,9 @@ class JobRig:
         """
         bound = job if isinstance(job, BoundJob) else bind_job(job)
         evidence = self._observed(bound)
-        alone = [judgement for single in _distinct(evidence) for judgement in self._alone(bound, single)]
-        together = [_consequence(judgement, alone) for judgement in judge_job(evidence)]
+        model = Model(evidence)
+        alone = [judgement for single in calls_alone(model) for judgement in self._alone(bound, single)]
+        together = [_consequence(judgement, alone) for judgement in judge_job(model)]
         return JobResult(bound.job, evidence, (*alone, *together), self.register.files)
 
     def _observed(self, bound: BoundJob) -> JobEvidence:
@@ -90,11 +91,6 @@ class JobRig:
         for name, replaced in known_as(engine):
             judgements = self.register.mark(judgements, name, evidence, replaced)
         return [_unless_deceived(judgement, evidence) for judgement in judgements]
-
-
-def _distinct(evidence: JobEvidence) -> Iterator[Evidence]:
-    """The evidence of single calls, once where several calls share it."""
-    yield from {id(single): single for single in evidence.single.values()}.values()
 
 
 def _unless_deceived(judgement: Judgement, evidence: Evidence) -> Judgement:
@@ -117,4 +113,4 @@ def _consequence(judgement: Judgement, alone: list[Judgement]) -> Judgement:
     ids = sorted(each for each in known if each is not None)
     if ids:
         return dataclasses.replace(judgement, known=ids[0])
-    return dataclasses.replace(judgement, claimed=not own)
+    return dataclasses.replace(judgement, claimed=judgement.claimed and not own)

@@ -226,6 +226,7 @@ class JobRun:
             single=single,
             fired=frozenset(firing for life in self.lives.values() for firing in life.fired),
             internal_errors=tuple(self.internal_errors),
+            capabilities=frozenset.intersection(*(base.engine.capabilities for base in self.bound.bases.values())),
         )
 
     def _async_ending(self, index: int, record: BackgroundRecord) -> AsyncEnding:

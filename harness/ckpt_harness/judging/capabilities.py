@@ -32,13 +32,13 @@ def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
     capabilities = set[Capability]()
     for expectation in evidence.forecast.expectations:
         if expectation.deceived and judgement.is_about(expectation.operation, expectation.ranks):
-            capabilities.add(Capability.COLLECTIVES if _shows_in_all_plans(expectation) else Capability.DETECTS_LIES)
+            capabilities.add(Capability.COLLECTIVES if shows_in_all_plans(expectation) else Capability.DETECTS_LIES)
     if judgement.oracle == "commitment" and not damage:
         capabilities.add(Capability.ATOMIC_OVERWRITE if _overwrote_and_failed(judgement.operation, evidence) else Capability.COMMIT_MARKER)
     return frozenset(capabilities)
 
 
-def _shows_in_all_plans(expectation: Expectation) -> bool:
+def shows_in_all_plans(expectation: Expectation) -> bool:
     """Whether the only lie is a wrong statement about parts, and the coordinator has the plans of other ranks to compare it with.
 
     Parts that overlap or leave a gap then contradict each other, so an engine whose ranks save together owes that it notices.

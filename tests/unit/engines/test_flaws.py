@@ -39,3 +39,10 @@ def test_metadata_that_cannot_be_read_is_not_judged(tmp_path: Path) -> None:
     """Unreadable metadata is reported by loads."""
     (tmp_path / ".metadata").write_bytes(b"no pickle")
     assert flaws_of(str(tmp_path)) == []
+
+
+def test_damaged_metadata_is_for_loads_to_report(saved: Path) -> None:
+    """A flipped bit may rename an attribute, so that the metadata can be read, and lacks a part."""
+    file = saved / ".metadata"
+    file.write_bytes(file.read_bytes().replace(b"offset\x94", b"nffset\x94"))
+    assert flaws_of(str(saved)) == []

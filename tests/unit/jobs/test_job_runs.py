@@ -142,7 +142,7 @@ def test_a_rank_that_goes_on_alone_completes_the_save_of_the_others(rig: JobRig)
     assert "DCP-043" in rig.run(job).known
     with JobRig(register=Register()) as bare, pytest.raises(OracleViolation) as caught:
         bare.run(job).check()
-    assert "metadata of save[1] VIOLATED" in str(caught.value)
+    assert "agreement of save[1] VIOLATED" in str(caught.value)
     assert str(caught.value).endswith(job.replay_line())
 
 
