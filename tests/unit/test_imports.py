@@ -47,6 +47,11 @@ def test_a_plan_error_needs_no_torch() -> None:
     assert _heavy_after("import ckpt_harness\ntry: ckpt_harness.FaultPlan.parse('nonsense')\nexcept ckpt_harness.PlanError: pass") == []
 
 
+def test_the_strategies_need_no_torch() -> None:
+    """A test session that sets a profile, or draws plans, does not pay for jobs."""
+    assert "torch" not in _heavy_after("from ckpt_harness.strategies import ckpt_jobs, fault_plans; fault_plans(ranks=2)")
+
+
 @pytest.mark.parametrize("command", ["--help", "sweep --help", "sites", "effects", "replay nonsense"])
 def test_the_command_line_answers_without_torch(command: str) -> None:
     """Help, tables and usage errors import no torch."""

@@ -5,7 +5,7 @@ Torch is imported only by the commands that run ranks, so that help, tables and 
 
 from __future__ import annotations
 
-from ckpt_harness.cli import across, check, crash, damage, engines, export, findings, job, replay, sweep, tables, track_record
+from ckpt_harness.cli import across, check, crash, damage, engines, export, findings, fuzz, job, replay, sweep, tables, track_record
 from ckpt_harness.cli.group import main
 
 __all__ = ["main"]
@@ -15,6 +15,7 @@ for command in (
     replay.replay,
     job.job,
     export.export,
+    fuzz.fuzz,
     crash.crash,
     damage.damage,
     across.across,

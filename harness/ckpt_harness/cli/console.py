@@ -18,6 +18,8 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell reports it."""
 BETWEEN_LINES = 10.0
 """Seconds between two lines of progress, where there is no terminal for a progress bar."""
+_REFRESH = 0.2
+"""Seconds between two changes of the line on a terminal."""
 
 Progress = Callable[[int, int], None]
 """To be called with the number of items that are done and the number of all items."""
@@ -70,6 +72,49 @@ def _bar(label: str) -> Iterator[Progress]:
     with Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def status(clock: Callable[[], float] = time.monotonic) -> Iterator[Callable[[Callable[[], str]], None]]:
+    """Shows on stderr how a work without an end goes on: a line on a terminal, which is removed at the end, and elsewhere a line every 10 seconds.
+
+    Args:
+        clock: gives the time in seconds.
+
+    Yields:
+        To be called after each item, with a function that gives the text. It raises KeyboardInterrupt after Ctrl-C: between two items, the work can
+        end at once.
+    """
+    from ckpt_harness.campaigns.interruption import interruptible
+
+    on_terminal = printed.stderr().isatty()
+    every = _REFRESH if on_terminal else BETWEEN_LINES
+    last = clock()
+    with interruptible() as interruption, _line() if on_terminal else contextlib.nullcontext(note) as write:
+
+        def show(text: Callable[[], str]) -> None:
+            nonlocal last
+            interruption.check()
+            if clock() - last >= every:
+                last = clock()
+                write(text())
+
+        yield show
+
+
+@contextlib.contextmanager
+def _line() -> Iterator[Callable[[str], None]]:
+    """A line on the terminal that can be written anew, and is removed at the end."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from ckpt_harness.report.console import columns_of
+
+    stream = printed.stderr()
+    console = Console(file=stream, width=columns_of(stream))
+    with Live("", console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False) as live:
+        yield lambda text: live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 def _lines(label: str, clock: Callable[[], float]) -> Progress:

@@ -171,6 +171,10 @@ class Injector:
         view._rank = rank
         return view
 
+    def shares_counts_with(self, other: Injector) -> bool:
+        """Whether both are views of one injector."""
+        return self._arrivals is other._arrivals
+
     def _view(self) -> Injector:
         view = object.__new__(Injector)
         view.__dict__.update(self.__dict__)

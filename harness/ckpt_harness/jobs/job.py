@@ -58,6 +58,10 @@ class Job:
         >>> job = Job.parse("save a; save a; load latest", faults="save[2]/writer.finish@0=raise")
         >>> job.calls
         ('save[1]', 'save[2]', 'load[1]')
+        >>> [(life.ranks, list(life.operations)) for life in Job.parse("save a; restart 3; load a").lives]
+        [(2, [0, 1]), (3, [2])]
+        >>> Job.parse("save a; retry; retry").repeated[2]
+        Save(place='a', coordinator=0, planner='default')
         >>> print(job.replay_line())
         ckpt-harness job 'save a; save a; load latest' --faults 'save[2]/writer.finish@0=raise' --ranks 2
     """
@@ -114,12 +118,7 @@ class Job:
 
     @cached_property
     def repeated(self) -> tuple[Operation, ...]:
-        """The operations, each ``retry`` replaced by the operation that it repeats.
-
-        Example:
-            >>> Job.parse("save a; retry; retry").repeated[2]
-            Save(place='a', coordinator=0, planner='default')
-        """
+        """The operations, each ``retry`` replaced by the operation that it repeats."""
         repeated: list[Operation] = []
         last: Operation | None = None
         for operation in self.operations:
@@ -140,12 +139,7 @@ class Job:
 
     @cached_property
     def lives(self) -> tuple[Life, ...]:
-        """The lives of the job, in order.
-
-        Example:
-            >>> [(life.ranks, list(life.operations)) for life in Job.parse("save a; restart 3; load a").lives]
-            [(2, [0, 1]), (3, [2])]
-        """
+        """The lives of the job, in order."""
         lives = list[Life]()
         ranks, way, engine, start = self.ranks, self.way, self.engine, 0
         for index, operation in enumerate(self.operations):

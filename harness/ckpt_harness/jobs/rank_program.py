@@ -24,6 +24,7 @@ from ckpt_harness.injection.injector import Injector
 from ckpt_harness.jobs.binding import BoundCall, BoundJob
 from ckpt_harness.jobs.job import Life
 from ckpt_harness.jobs.operations import ALL, AsyncSave, Renew, Restart, Retry, Wait
+from ckpt_harness.jobs.records import NOTHING_TO_LOAD
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.workloads.context import State
@@ -154,7 +155,7 @@ class _Hands:
     def _call(self, index: int, call: BoundCall, again: bool) -> Outcome:
         path = self.progress.path(self.rank, index)
         if path is None:
-            return Outcome("raised", where="there is no checkpoint to load")
+            return NOTHING_TO_LOAD
         member = self._as_member(call)
         self.injector.learn_role(self.rank in call.case.coordinators)
         if call.case.case.operation == "async_save":

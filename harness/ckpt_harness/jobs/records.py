@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 
 from ckpt_harness.cases.async_saves import Begun
 from ckpt_harness.cases.progress import RankEnding
-from ckpt_harness.history import Event
+from ckpt_harness.history import ErrorRecord, Event
 from ckpt_harness.jobs.evidence import Loaded, Seen
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.judging.trace import Trace
+
+NOTHING_TO_LOAD = Outcome("raised", ErrorRecord.of(FileNotFoundError("there is no checkpoint to load")))
+"""How a load of the latest checkpoint ends where there is none: the trainer calls no engine."""
 
 
 @dataclass

@@ -21,7 +21,7 @@ from ckpt_harness.jobs.job import Life
 from ckpt_harness.jobs.operations import LATEST, AsyncSave, Load, Prune, Restart, Save, Wait
 from ckpt_harness.jobs.places import Places
 from ckpt_harness.jobs.rank_program import LifeProgram
-from ckpt_harness.jobs.records import BackgroundRecord, LifeRecord, Record
+from ckpt_harness.jobs.records import NOTHING_TO_LOAD, BackgroundRecord, LifeRecord, Record
 from ckpt_harness.jobs.single import Singles
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
@@ -149,6 +149,8 @@ class JobRun:
             record.place = self.places.newest(self.busy)
             record.latest = dict.fromkeys(call.ranks, record.place)
         if record.place is None:
+            if call.fresh:
+                record.outcomes |= dict.fromkeys(call.ranks, NOTHING_TO_LOAD)
             return
         if call.case.plan.faults:
             record.trace = course_of_load(call, self.places.path(record.place))

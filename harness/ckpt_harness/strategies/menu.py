@@ -17,9 +17,9 @@ from ckpt_harness.strategies.effects import VARIANTS, effect_of, index_of, legal
 from ckpt_harness.strategies.sites import storage_sites
 
 _WIDE = 16
-"""Ranks of a world that are distinguished; see :func:`_rank_set`."""
+"""Ranks of a world that are distinguished; see :func:`rank_set`."""
 
-_ITEMS = 3
+ITEMS = 3
 """Calls of a per-item site that are tried: a workload holds a handful of items on a rank."""
 
 Numbers = tuple[int, list[bool], bool, int, int, bool, bool, int, int, int]
@@ -126,7 +126,7 @@ class Menu:
         occurrence = nth % self._occurrences(site, operation) + 1
         return Fault(
             site=site.name,
-            ranks=_ranks_at(site, _rank_set(mask, cast), in_words, cast),
+            ranks=ranks_at(site, rank_set(mask, cast), in_words, cast),
             effect=effect,
             nth=occurrence,
             times=None if for_ever else 1,
@@ -144,11 +144,11 @@ class Menu:
 
     def _occurrences(self, site: Site, operation: OperationRef | None) -> int:
         """How many calls of a site there are to strike, where a fault counts: within an operation, or over the case."""
-        in_an_operation = _ITEMS if site.several else 1
+        in_an_operation = ITEMS if site.several else 1
         return in_an_operation if operation is not None else in_an_operation * self.operations
 
 
-def _rank_set(mask: list[bool], cast: Cast) -> tuple[int, ...]:
+def rank_set(mask: list[bool], cast: Cast) -> tuple[int, ...]:
     """The ranks that the mask marks; the lowest if it marks none.
 
     Of a large world only the lowest ranks, the first coordinator and the last rank can be marked.
@@ -160,7 +160,7 @@ def _rank_set(mask: list[bool], cast: Cast) -> tuple[int, ...]:
     return tuple(rank for rank, mark in zip(known, marked, strict=False) if mark) or known[:1]
 
 
-def _ranks_at(site: Site, chosen: tuple[int, ...], in_words: bool, cast: Cast) -> Ranks:
+def ranks_at(site: Site, chosen: tuple[int, ...], in_words: bool, cast: Cast) -> Ranks:
     """Ranks as numbers or, if there is one, as a word. Drawn as a set, ``all`` shrinks to any single rank."""
     if site.callers == "coordinator":
         callers = cast.ranks if cast.alike else cast.coordinators

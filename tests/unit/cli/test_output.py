@@ -25,6 +25,7 @@ BOASTFUL = f"{Path(__file__).parents[2] / 'integration' / 'boastful_engine.py'}:
 COMMANDS = {
     "sweep": ["--ranks", "1", "--op", "load", "--jobs", "1"],
     "replay": ["writer.write_data@1=raise(unicode)"],
+    "fuzz": ["--examples", "3", "--seed", "1", "--ranks", "2", "--workload", "replicated", "--operations", "4", "--faults", "0", "--jobs", "1"],
     "job": ["save a; load a", "--faults", "save[1]/finish@0=raise(unicode)", "--ranks", "1"],
     "export": ["writer.write_data@1=raise(unicode)"],
     "crash": ["--ranks", "1", "--model", "kill", "--jobs", "1"],

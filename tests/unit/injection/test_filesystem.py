@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import pickle
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from torch.distributed.checkpoint.filesystem import FileSystem
 
 from ckpt_harness import FaultyStorageReader, FaultyStorageWriter, inject
 from ckpt_harness.disk.journal import Journal
-from ckpt_harness.errors import PlanError
+from ckpt_harness.errors import InjectedFault, PlanError
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.history import History
 from ckpt_harness.injection.filesystem import FaultyFileSystem
@@ -185,6 +186,24 @@ def test_inject_reaches_the_disk_and_restores_the_callers_storage(tmp_path: Path
         assert caught.value.failures[0][0].errno == errno.ENOSPC
         assert [firing.operation for firing in faults.fired] == ["save[2]"]
     assert writer.fs is fs
+
+
+def test_a_storage_that_saves_twice_in_the_background_is_struck_by_the_faults_of_each_save(tmp_path: Path) -> None:
+    """The file system of the first save does not stay below that of the second: a call is one call, and belongs to one save."""
+    injector = Injector(FaultPlan.parse("async_save[1]/fs.write@0#1x*=raise; async_save[2]/fs.write@0#2=diskerror"), rank=0)
+    storage = dcp.FileSystemWriter(tmp_path)
+    for number, expected in ((1, 0), (2, 1)):
+        name = injector.begin("async_save", number)
+        FaultyStorageWriter.sharing(storage, injector.during(name))
+        assert isinstance(storage.fs, FaultyFileSystem)
+        assert type(storage.fs._inner) is FileSystem
+        written = 0
+        with contextlib.suppress(InjectedFault, OSError):
+            for _ in range(2):
+                write(storage.fs, tmp_path / "f", b"x")
+                written += 1
+        assert written == expected
+        injector.end(name)
 
 
 def test_a_pickled_file_system_keeps_its_faults(tmp_path: Path) -> None:

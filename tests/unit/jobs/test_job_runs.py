@@ -146,6 +146,22 @@ def test_a_rank_that_goes_on_alone_completes_the_save_of_the_others(rig: JobRig)
     assert str(caught.value).endswith(job.replay_line())
 
 
+def test_a_load_on_fresh_ranks_stands_by_itself(rig: JobRig) -> None:
+    """It has a world of its own, with ranks that the job does not have, also while an async save is under way."""
+    result = rig.run(Job.parse("save b; async a; load b ranks=3", faults="load[1]/reader.read_data@others=raise", ranks=1))
+    result.check()
+    assert {outcome.kind for outcome in result.evidence.done[2].outcomes.values()} == {"raised"}
+    assert len(result.evidence.done[2].outcomes) == 3
+    assert set(result.evidence.single) == {"save[1]", "async_save[1]", "load[1]"}
+
+
+def test_fresh_ranks_that_find_no_checkpoint_load_none(rig: JobRig) -> None:
+    """Each has an outcome."""
+    result = rig.run(Job.parse("save a; load latest ranks=2", faults="save[1]/writer.finish@0=raise", ranks=1))
+    result.check()
+    assert [str(outcome) for outcome in result.evidence.done[1].outcomes.values()] == 2 * ["raised FileNotFoundError(there is no checkpoint to load)"]
+
+
 def test_the_same_job_gives_the_same_evidence(rig: JobRig) -> None:
     """Names of contents included."""
     job = Job.parse("async a; save b; wait; restart 3; load latest", faults="save[1]/writer.write_data@0=delay(5)", seed=3)
