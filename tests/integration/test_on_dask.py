@@ -55,7 +55,7 @@ def _cluster(folder: Path, **environment: str) -> Iterator[Cluster]:
     for pipe in ("here", "never"):
         os.mkfifo(meeting / pipe)
     program = [sys.executable, str(HERE / "dask_cluster.py"), str(folder / "dask")]
-    environment = _environment(CKPT_TEST_MEETING=str(meeting), **environment)
+    environment = _environment(CKPT_TEST_MEETING=str(meeting), DASK_TEMPORARY_DIRECTORY=str(folder), **environment)
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as running:
         try:
             yield Cluster(running, _line(running), meeting)
