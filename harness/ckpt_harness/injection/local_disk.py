@@ -131,7 +131,7 @@ class LocalDisk:
         if all(space.arrival.fault != arrival.fault for space in spaces):
             spaces.append(_FreeSpace(arrival, effect.after_bytes))
 
-    def write_out(self, path: AnyPath, offset: int, data: Any, write: Callable[[Any], int | None]) -> int:
+    def write_out(self, path: AnyPath, offset: int, data: Any, write: Callable[[Any], int | None], *, raw: bool) -> int:
         """Writes bytes that leave the process, as many as fit.
 
         Args:
@@ -139,16 +139,18 @@ class LocalDisk:
             offset: of the first byte.
             data: the bytes.
             write: the real write; returns the number of bytes written, or None for all.
+            raw: whether the caller may be told that fewer bytes were written. Only raw files do that; other streams write all bytes, or raise.
 
         Returns:
             The number of bytes written.
 
         Raises:
-            OSError: ENOSPC, if no byte fits.
+            OSError: ENOSPC, if no byte fits or, unless ``raw``, not all do.
         """
         view = memoryview(data).cast("B")
         space = self._space_for(path)
-        if space is not None and len(view) > space.left:
+        too_long = space is not None and len(view) > space.left
+        if space is not None and too_long:
             if not space.fired:
                 space.fired = True
                 self.faults.fire(space.arrival)
@@ -160,6 +162,8 @@ class LocalDisk:
         if space is not None:
             space.left -= count
         self.note("write", path, offset=offset, data=bytes(view[:count]))
+        if too_long and not raw:
+            raise error_specs.of_system("ENOSPC")
         return count
 
     def _space_for(self, path: AnyPath) -> _FreeSpace | None:
@@ -212,7 +216,7 @@ class RawFile(io.RawIOBase):
         self._file = cast("io.FileIO", stream.raw)
 
     def write(self, data: Any) -> int:
-        return self._disk.write_out(self._path, self._file.tell(), data, self._file.write)
+        return self._disk.write_out(self._path, self._file.tell(), data, self._file.write, raw=True)
 
     def writable(self) -> bool:
         return True
@@ -250,7 +254,7 @@ class _UnbufferedFile:
         self._disk, self._path, self._stream = disk, path, stream
 
     def write(self, data: Any) -> int:
-        return self._disk.write_out(self._path, self._stream.tell(), data, self._stream.write)
+        return self._disk.write_out(self._path, self._stream.tell(), data, self._stream.write, raw=isinstance(self._stream, io.RawIOBase))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -76,6 +76,10 @@ def test_a_stream_without_a_known_buffer_is_full_at_the_write(tmp_path: Path) ->
     with pytest.raises(OSError, match="No space left"):
         write(fs, tmp_path / "f", b"ab", b"cd", b"ef")
     assert (tmp_path / "f").read_bytes() == b"abc"
+    again = FaultyFileSystem(InMemory(), "write@0=nospace(3)", rank=0)
+    with pytest.raises(OSError, match="No space left"):
+        write(again, tmp_path / "g", b"abcd")  # a stream that is no raw file never reports that it took fewer bytes
+    assert (tmp_path / "g").read_bytes() == b"abc"
 
 
 def test_a_replayed_journal_gives_the_files_on_the_disk(tmp_path: Path) -> None:
