@@ -105,8 +105,7 @@ class JobRun:
         """
         if index > life.operations.start:
             before = self.bound.job.repeated[index - 1]
-            if isinstance(before, Wait):
-                self._no_longer_busy(before.place)
+            self._forget_what_was_waited_for(life, index)
             if isinstance(before, Restart) or index == life.operations.stop:
                 self.busy.clear()
         seen = self.places.look(self.busy)
@@ -116,10 +115,13 @@ class JobRun:
             self.records[index].before = seen
             self.prepare(index)
 
-    def _no_longer_busy(self, place: str) -> None:
-        for name in list(self.busy):
-            if place in ("", name):
-                del self.busy[name]
+    def _forget_what_was_waited_for(self, life: Life, index: int) -> None:
+        """Async saves are no longer under way for which all ranks have waited by now; also where ranks went on alone behind the wait."""
+        for position in range(life.operations.start, index):
+            operation = self.bound.job.repeated[position]
+            for place, begun in list(self.busy.items()) if isinstance(operation, Wait) else ():
+                if operation.place in ("", place) and begun < position:  # type: ignore[attr-defined]  # it is a wait
+                    del self.busy[place]
 
     def prepare(self, index: int) -> None:
         """The first rank is about to begin an operation.

@@ -162,6 +162,11 @@ def test_fresh_ranks_that_find_no_checkpoint_load_none(rig: JobRig) -> None:
     assert [str(outcome) for outcome in result.evidence.done[1].outcomes.values()] == 2 * ["raised FileNotFoundError(there is no checkpoint to load)"]
 
 
+def test_an_async_save_has_ended_behind_its_wait_also_where_ranks_go_on_alone(rig: JobRig) -> None:
+    """A prune counts it among the newest."""
+    rig.run(Job.parse("async a; wait; continue; save b; prune 1")).check()
+
+
 def test_the_same_job_gives_the_same_evidence(rig: JobRig) -> None:
     """Names of contents included."""
     job = Job.parse("async a; save b; wait; restart 3; load latest", faults="save[1]/writer.write_data@0=delay(5)", seed=3)
