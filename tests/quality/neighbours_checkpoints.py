@@ -111,6 +111,13 @@ CHECKPOINTS = (
         "futures",
     ),
     Neighbour(
+        "DCP-044",
+        "the future for the end of a staging does not complete after an ordinary error either",
+        (Edit(f"{SAVER}:async_save", "return_staging_future.set_exception(e)", "pass"),),
+        "replay 'stager.stage.future@1=failfuture(wait)' --op async_save --ranks 2 --workload stateful --staging background --seed 1",
+        "futures",
+    ),
+    Neighbour(
         "DCP-024",
         "an error while the stager stages is dropped, too",
         (STAGING_IGNORED,),
@@ -152,7 +159,7 @@ CHECKPOINTS = (
         "DCP-025",
         "an error of synchronize_staging is raised again by every later save",
         (Edit(f"{SAVER}:async_save", "async_stager.synchronize_staging()", _RAISED_AGAIN),),
-        "replay stager.synchronize_staging@1=raise --op async_save --ranks 2 --workload stateful --staging engine",
+        "replay stager.synchronize_staging@all=raise --op async_save --ranks 2 --workload stateful --staging engine",
         "recovery",
     ),
     Neighbour(
@@ -351,7 +358,7 @@ CHECKPOINTS = (
         "after a save that failed on all ranks, one rank of the next save waits in a barrier that no other rank enters",
         (Edit(SAVE, _WRAPPER, _SECOND_WAITS),),
         "job 'save a; continue; save b' --faults 'save[1]/writer.write_data@1=raise' --ranks 2",
-        "bounded",
+        "recovery",
     ),
     Neighbour("DCP-040", "an async save leaves out one rank's last item", (_LAST_LEFT_OUT,), "replay '' --op async_save --ranks 2", "commitment"),
     Neighbour(

@@ -82,7 +82,10 @@ class Model:
                 self._in_background[made.done.life].append(made)
             if not made.on_fresh_ranks:
                 self._of_life[made.done.life].append(made)
-                self._first.setdefault((made.done.life, made.trouble), made.begun)
+                # An async save that had to succeed troubles its neighbours no more than they trouble it, so that calls beside it are judged too.
+                since = made.ended if made.in_background and made.must_succeed else made.begun
+                first = self._first.setdefault((made.done.life, made.trouble), since)
+                self._first[made.done.life, made.trouble] = min(first, since)
         for done in evidence.done:
             if not done.skipped:
                 self._follow(done)
