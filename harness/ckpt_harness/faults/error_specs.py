@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import errno
-import functools
 import importlib
 import os
 import pickle
@@ -193,19 +192,11 @@ def crosses(spec: str) -> bool:
         >>> crosses("OSError:EIO"), crosses("unloadable")
         (True, False)
     """
-    return _crosses(spec) if _DOTTED.match(spec) else _known_crosses(spec)
-
-
-def _crosses(spec: str) -> bool:
     try:
         pickle.loads(pickle.dumps(make(spec, "a test")))
     except Exception:  # noqa: BLE001  (pickle raises errors of many types, and a class may raise any in its constructor)
         return False
     return True
-
-
-_known_crosses = functools.lru_cache(maxsize=256)(_crosses)
-"""For errors that are no user's own, and so stay what they are. The model asks in every case, and a message may have 1 MB."""
 
 
 def of_system(number: str) -> OSError:

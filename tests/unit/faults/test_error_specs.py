@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import errno
 import pickle
 import sys
@@ -132,3 +133,12 @@ def test_a_class_that_cannot_be_raised_is_refused_before_anything_runs(name: str
     monkeypatch.setitem(sys.modules, "users_errors", module)
     with pytest.raises(PlanError, match=words):
         error_specs.check(f"users_errors.{name}", load=True)
+
+
+def test_whether_an_error_crosses_is_found_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine may teach pickle a class of errors, and end that again."""
+    assert not error_specs.crosses("unloadable")
+    monkeypatch.setitem(copyreg.dispatch_table, error_specs.Unloadable, lambda error: (RuntimeError, error.args))
+    assert error_specs.crosses("unloadable")
+    monkeypatch.undo()
+    assert not error_specs.crosses("unloadable")
