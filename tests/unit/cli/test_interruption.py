@@ -118,7 +118,7 @@ def test_an_interrupted_crash_reports_the_points_that_were_judged(tmp_path: Path
 
 def test_the_last_point_that_was_judged_is_not_the_end_of_an_interrupted_save() -> None:
     """A finding about crashes during the save (DCP-032) describes that point; findings about a reported success do not."""
-    point = Point(7, None, {"mixture": 1}, possible=1, exhaustive=True)
+    point = Point(7, None, {"mixture": 1}, possible=1, exhaustive=True, moment="in write")
     crashes = Crashes(Scene("filesystem", overwrite=True), "kill", (point,), examples=(), judged=1, interrupted=True)
     assert crashes.known(Register.shipped()) == {"mixture": "DCP-032"}
 
