@@ -13,8 +13,8 @@ from ckpt_harness.strategies.job_menu import JobMenu
 
 pytestmark = pytest.mark.usefixtures("silence")
 MENU = JobMenu(ranks=(2,), workloads=("replicated", "stateful"), classes=("error", "lost", "delay"), max_operations=10)
-EXAMPLES = 250
-"""Jobs within which a bug must be found. Most are found within twenty."""
+EXAMPLES = 1000
+"""Jobs within which a bug must be found. Most are found within twenty; a bug that takes two loads of one place takes hundreds."""
 
 
 class EnoughError(Exception):
