@@ -18,6 +18,8 @@ from ckpt_harness.worlds.processes.forkserver import Forkserver
 
 _ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 """The address of an object store that the harness started; its port differs from run to run."""
+_NUMBERED = re.compile(r"ckpt-harness[-/]\d+(?=[-/])")
+"""What engines without files put in place of the directory; the number says how many directories the process has used."""
 
 
 class Workspace:
@@ -79,7 +81,7 @@ class Workspace:
         return dataclasses.replace(outcome, error=self.scrub(outcome.error))
 
     def scrub(self, record: ErrorRecord | None) -> ErrorRecord | None:
-        """Returns an error without the path of the directory and the port of a store, so that a case reads the same on every machine."""
+        """Returns an error without the directory, or what stands for it in a store, and the port of a store, so that a case reads the same on every machine."""
         if record is None:
             return None
         failures = None
@@ -89,4 +91,4 @@ class Workspace:
         return dataclasses.replace(record, message=self._scrub_text(record.message), args=arguments, failures=failures)
 
     def _scrub_text(self, text: str) -> str:
-        return _ADDRESS.sub("<store>", text.replace(str(self.root), "<root>"))
+        return _NUMBERED.sub("<root>", _ADDRESS.sub("<store>", text.replace(str(self.root), "<root>")))
