@@ -51,8 +51,8 @@ class OpenFiles:
         """Yields a text for each file that is open.
 
         Example:
-            >>> files = OpenFiles(Path("/work"), in_this_process=False)
-            >>> files.look([RankResult(0, "returned", left_open=("/work/a", "/work/a", "/etc/hosts"))])
+            >>> files = OpenFiles(Path("/job"), in_this_process=False)
+            >>> files.look([RankResult(0, "returned", left_open=("/job/a", "/job/a", "/etc/hosts"))])
             >>> list(files.left())
             ['rank 0: a is still open, with 2 descriptors']
         """

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
-from types import TracebackType
 
 from ckpt_harness.cases import printed
-from ckpt_harness.cases.baseline import Baseline, Baselines
+from ckpt_harness.cases.baseline import Baseline
 from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.case import Case
+from ckpt_harness.cases.owner import Owner
 from ckpt_harness.cases.readings import Readings
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.cases.run import Expecting, evidence_of_a_broken_hook, fault_free_course, run_case
-from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines import hooks
 from ckpt_harness.engines.kin import known_as
 from ckpt_harness.errors import HookError, cannot_save
@@ -32,7 +31,7 @@ _AGAIN = 2
 """Further runs in which a file must be left open before a case is charged with it."""
 
 
-class Rig:
+class Rig(Owner):
     """Runs cases and judges them. Use it as a context manager: it owns a temporary directory.
 
     A rig is reused from case to case. It keeps what many cases share: the committed checkpoints that they find, and the courses without faults
@@ -53,8 +52,7 @@ class Rig:
 
     def __init__(self, root: Path | None = None, register: Register | None = None, readings: Readings | None = None) -> None:
         self.register = Register.shipped() if register is None else register
-        self._workspace = Workspace(root)
-        self._baselines = Baselines(self._workspace)
+        super().__init__(root)
         self._traces: dict[Case, Trace] = {}
         self._readings = readings
 
@@ -62,18 +60,6 @@ class Rig:
     def root(self) -> Path:
         """The directory that the rig works in."""
         return self._workspace.root
-
-    def __enter__(self) -> Rig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Removes everything that the rig stored."""
-        with contextlib.suppress(HookError):  # a hook that cannot discard: the directory goes anyway
-            self._baselines.close()
-        self._workspace.close()
 
     def run(self, case: Case | BoundCase) -> CaseResult:
         """Runs a case and judges it.

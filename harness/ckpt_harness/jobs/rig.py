@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
-from types import TracebackType
 
-from ckpt_harness.cases.baseline import Baselines
-from ckpt_harness.cases.workspace import Workspace
+from ckpt_harness.cases.owner import Owner
 from ckpt_harness.engines import hooks
 from ckpt_harness.engines.kin import known_as
 from ckpt_harness.errors import HookError
@@ -27,7 +25,7 @@ from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 
-class JobRig:
+class JobRig(Owner):
     """Runs jobs and judges them. Use it as a context manager: it owns a temporary directory.
 
     Args:
@@ -43,21 +41,8 @@ class JobRig:
 
     def __init__(self, root: Path | None = None, register: Register | None = None) -> None:
         self.register = Register.shipped() if register is None else register
-        self._workspace = Workspace(root)
-        self._baselines = Baselines(self._workspace)
+        super().__init__(root)
         self._courses = Courses(self._workspace, self._baselines)
-
-    def __enter__(self) -> JobRig:  # noqa: PYI034  (Self is not in typing before Python 3.11)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Removes everything that the rig stored."""
-        with contextlib.suppress(HookError):  # a hook that cannot discard: the directory goes anyway
-            self._baselines.close()
-        self._workspace.close()
 
     def run(self, job: Job | BoundJob) -> JobResult:
         """Runs a job and judges it.
