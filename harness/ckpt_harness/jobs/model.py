@@ -84,8 +84,8 @@ class Model:
                 self._of_life[made.done.life].append(made)
                 # An async save that had to succeed troubles its neighbours no more than they trouble it, so that calls beside it are judged too.
                 since = made.ended if made.in_background and made.must_succeed else made.begun
-                first = self._first.setdefault((made.done.life, made.trouble), since)
-                self._first[made.done.life, made.trouble] = min(first, since)
+                trouble = (made.done.life, made.trouble)
+                self._first[trouble] = min(since, self._first.get(trouble, since))
         for done in evidence.done:
             if not done.skipped:
                 self._follow(done)

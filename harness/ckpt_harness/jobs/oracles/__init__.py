@@ -18,8 +18,8 @@ from ckpt_harness.jobs.oracles.outcomes import agreement, fired, recovery
 from ckpt_harness.jobs.oracles.pairing import pairing
 from ckpt_harness.jobs.oracles.resume import resume
 from ckpt_harness.jobs.oracles.retention import retention
-from ckpt_harness.judging.oracles.base import one_line
-from ckpt_harness.judging.verdict import Judgement, Verdict
+from ckpt_harness.judging.oracles.base import crashed
+from ckpt_harness.judging.verdict import Judgement
 
 __all__ = ["JOB_ORACLES", "JobOracle", "calls_alone", "job_claim", "judge_job"]
 
@@ -71,5 +71,5 @@ def judge_job(model: Model) -> list[Judgement]:
         try:
             judgements += oracle(model)
         except Exception as error:  # noqa: BLE001  (whatever breaks in an oracle, the result is no pass)
-            judgements.append(Judgement(name, Verdict.UNKNOWN, one_line([f"the oracle crashed: {type(error).__name__}: {error}"])))
+            judgements.append(crashed(name, error))
     return judgements

@@ -16,11 +16,11 @@ from ckpt_harness.judging.capabilities import needed
 from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.oracles.attribution import attribution
 from ckpt_harness.judging.oracles.background import futures, hygiene, isolation
-from ckpt_harness.judging.oracles.base import one_line
+from ckpt_harness.judging.oracles.base import crashed
 from ckpt_harness.judging.oracles.calls import agreement, bounded, fired, recovery
 from ckpt_harness.judging.oracles.order import course
 from ckpt_harness.judging.oracles.stored import commitment, coverage, filled, integrity, purity
-from ckpt_harness.judging.verdict import Judgement, Verdict
+from ckpt_harness.judging.verdict import Judgement
 
 __all__ = ["ORACLES", "Oracle", "claim_of", "judge"]
 
@@ -78,5 +78,5 @@ def judge(evidence: Evidence) -> list[Judgement]:
         try:
             judgements += [replace(judgement, claimed=needed(judgement, evidence) <= evidence.capabilities) for judgement in oracle(evidence)]
         except Exception as error:  # noqa: BLE001  (whatever breaks in an oracle, the result is no pass)
-            judgements.append(Judgement(name, Verdict.UNKNOWN, one_line([f"the oracle crashed: {type(error).__name__}: {error}"])))
+            judgements.append(crashed(name, error))
     return judgements

@@ -50,6 +50,16 @@ Reason = str | Differences
 """What is wrong: one thing in words, or several differences in one place."""
 
 
+def crashed(oracle: str, error: Exception) -> Judgement:
+    """What counts in place of the answer of an oracle that raised an error: UNKNOWN, which is no pass.
+
+    Example:
+        >>> crashed("purity", KeyError("a")).reason
+        "the oracle crashed: KeyError: 'a'"
+    """
+    return Judgement(oracle, Verdict.UNKNOWN, one_line([f"the oracle crashed: {type(error).__name__}: {error}"]))
+
+
 def judged(oracle: str, expectation: Expectation, reasons: Iterable[Reason], verdict: Verdict = Verdict.VIOLATED) -> Judgement:
     """What an oracle says of an operation: ``verdict`` if there is any reason, else HOLDS.
 
