@@ -130,7 +130,7 @@ def test_the_judge_of_jobs_reads_data_alone(part: str) -> None:
     """What judges a job uses the values of the room ``jobs``, and what judges a single operation; nothing that runs or injects."""
     files = [module for module in _files() if module.startswith(f"ckpt_harness.jobs.{part}")]
     allowed = ("ckpt_harness.jobs.", "ckpt_harness.judging.", "ckpt_harness.faults.", "ckpt_harness.history", "ckpt_harness.errors")
-    running = ("ckpt_harness.jobs.run", "ckpt_harness.jobs.rank")
+    running = tuple(f"ckpt_harness.jobs.{name}" for name in ("run", "rank", "life_observer", "simulated_life", "observed", "single", "gathered"))
     used = {name for module in files for name in _uses()[module]}
     assert {name for name in used if not name.startswith(allowed) or name.startswith(running)} == set()
 

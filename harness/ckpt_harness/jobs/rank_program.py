@@ -20,6 +20,8 @@ from ckpt_harness.cases.binding import GROUP_TIMEOUT
 from ckpt_harness.cases.membership import Member, joined
 from ckpt_harness.cases.one_call import OneCall
 from ckpt_harness.cases.progress import RankEnding
+from ckpt_harness.faults.plan import FaultPlan
+from ckpt_harness.history import History
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.jobs.binding import BoundCall, BoundJob
 from ckpt_harness.jobs.job import Life
@@ -62,6 +64,25 @@ class JobProgress(Protocol):
 
     def leaves(self) -> None:
         """Waits until all ranks are done with their process groups."""
+
+
+def injector_of(bound: BoundJob, life: Life, history: History) -> Injector:
+    """Returns what injects the faults of a life.
+
+    Args:
+        bound: the job.
+        life: the life.
+        history: records what happens.
+    """
+    calls = [bound.calls[index] for index in life.operations if index in bound.calls]
+    faults = dict.fromkeys(fault for call in calls if not call.fresh for fault in call.case.plan.plan)
+    return Injector(
+        FaultPlan(tuple(faults)),
+        coordinators=bound.bases[life.number].coordinators,
+        history=history,
+        watch_disk=bound.job.faults.strikes_disk,
+        watch_network=bound.job.faults.strikes_network,
+    )
 
 
 @dataclass(frozen=True)

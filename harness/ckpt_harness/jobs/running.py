@@ -1,0 +1,145 @@
+"""A job that runs: what is known of it so far, and what it does itself while no rank runs."""
+
+from __future__ import annotations
+
+from ckpt_harness.cases.membership import Member
+from ckpt_harness.cases.workspace import Workspace
+from ckpt_harness.history import History
+from ckpt_harness.jobs.binding import BoundCall, BoundJob
+from ckpt_harness.jobs.courses import Courses, FreshEnding, FreshLoad, course_of_load
+from ckpt_harness.jobs.evidence import Loaded
+from ckpt_harness.jobs.job import Life
+from ckpt_harness.jobs.operations import LATEST, AsyncSave, Load, Prune, Restart, Save, Wait
+from ckpt_harness.jobs.places import Places
+from ckpt_harness.jobs.records import NOTHING_TO_LOAD, BackgroundRecord, LifeRecord, Record
+from ckpt_harness.workloads.context import State
+
+
+class JobRun:
+    """What is known of a job that runs, and what the job itself does between the operations of its ranks.
+
+    Args:
+        bound: the job.
+        workspace: where it runs.
+        courses: says which calls an operation makes without faults.
+
+    Attributes:
+        places: the places of the job.
+        records: what is known of each operation.
+        background: index of an async save -> what is known of its end.
+        lives: number of a life -> what is known of it.
+        internal_errors: errors of the harness itself.
+    """
+
+    def __init__(self, bound: BoundJob, workspace: Workspace, courses: Courses) -> None:
+        self.bound = bound
+        self.workspace = workspace
+        self.courses = courses
+        self.places = Places(workspace, bound.bases[1].engine)
+        self.records = [Record(index) for index in range(len(bound.job.operations))]
+        self.background: dict[int, BackgroundRecord] = {}
+        self.lives: dict[int, LifeRecord] = {}
+        self.internal_errors: list[str] = []
+        self.busy: dict[str, int] = {}
+
+    # -- while no rank runs
+
+    def between(self, life: Life, index: int) -> None:
+        """All ranks are about to begin an operation, or to end: looks at storage, and does what the job does itself.
+
+        Args:
+            life: the life.
+            index: the index of the operation that follows.
+        """
+        if index > life.operations.start:
+            before = self.bound.job.repeated[index - 1]
+            self._forget_what_was_waited_for(life, index)
+            if isinstance(before, Restart) or index == life.operations.stop:
+                self.busy.clear()
+        seen = self.places.look(self.busy)
+        if index > life.operations.start:
+            self.records[index - 1].after = seen
+        if index < life.operations.stop:
+            self.records[index].before = seen
+            self.prepare(index)
+
+    def _forget_what_was_waited_for(self, life: Life, index: int) -> None:
+        """Async saves are no longer under way for which all ranks have waited by now; also where ranks went on alone behind the wait."""
+        for position in range(life.operations.start, index):
+            operation = self.bound.job.repeated[position]
+            for place, begun in list(self.busy.items()) if isinstance(operation, Wait) else ():
+                if operation.place in ("", place) and begun < position:  # type: ignore[attr-defined]  # it is a wait
+                    del self.busy[place]
+
+    def prepare(self, index: int) -> None:
+        """The first rank is about to begin an operation.
+
+        Args:
+            index: the index of the operation.
+        """
+        record, operation, call = self.records[index], self.bound.job.repeated[index], self.bound.calls.get(index)
+        record.prepared = True
+        if isinstance(operation, Prune):
+            for place in self.places.committed(self.busy)[: -operation.keep]:
+                self.places.remove(place)
+        if call is None:
+            return
+        record.place = operation.place  # type: ignore[attr-defined]  # each call has a place
+        if isinstance(operation, Load):
+            self._prepare_load(record, operation, call)
+        else:
+            assert isinstance(operation, (Save, AsyncSave))
+            self.places.begin(operation.place, call)
+        if isinstance(operation, AsyncSave):
+            self.busy[operation.place] = index
+            self.background[index] = BackgroundRecord()
+
+    def _prepare_load(self, record: Record, operation: Load, call: BoundCall) -> None:
+        if operation.place == LATEST:
+            record.place = self.places.newest(self.busy)
+            record.latest = dict.fromkeys(call.ranks, record.place)
+        if record.place is None:
+            if call.fresh:
+                record.outcomes |= dict.fromkeys(call.ranks, NOTHING_TO_LOAD)
+            return
+        if call.case.plan.faults:
+            record.trace = course_of_load(call, self.places.path(record.place))
+        if call.fresh:
+            self._load_afresh(record, call, self.places.path(record.place))
+
+    def _load_afresh(self, record: Record, call: BoundCall, path: str) -> None:
+        """Fresh ranks load, while the ranks of the job stand still."""
+        history = History()
+        load = FreshLoad(call.case, path, call.number, compare=lambda state, member: self.compared(record, call, state, member))
+        results, injector = load.run(call.case.plan.plan, history)
+        for result in results:
+            if result.rank not in call.ranks:
+                continue
+            ending = result.value
+            if isinstance(ending, FreshEnding):
+                record.outcomes[result.rank] = self.workspace.scrub_outcome(ending.outcome)
+                if ending.compared is not None:
+                    record.loaded[result.rank] = ending.compared
+            else:
+                record.outcomes[result.rank] = self.workspace.outcome(result)
+        life = self.lives.setdefault(call.life.number, LifeRecord())
+        life.events[call.call] = list(enumerate(history.events))
+        life.fired |= {(firing.fault, firing.rank, firing.operation) for firing in injector.fired}
+        self.internal_errors += injector.internal_errors
+
+    def compared(self, record: Record, call: BoundCall, state: State, member: Member) -> Loaded:
+        """Compares what a rank holds after a load with each save that the place may hold. Called by the rank, which is in its process group.
+
+        Args:
+            record: the load.
+            call: the load.
+            state: what the rank holds.
+            member: the rank's membership.
+        """
+        assert record.place is not None
+        workload = call.case.workload
+        differences = {}
+        for candidate in self.places.candidates(record.place):
+            if candidate.structure == call.structure.in_whole and candidate.save is not None:
+                differences[candidate.call] = tuple(workload.mismatches(state, member.context(candidate.save)))
+        return Loaded(self.places.calls_of(workload.saves(state)), differences, unfilled=workload.is_unfilled(state))
