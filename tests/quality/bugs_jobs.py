@@ -64,26 +64,34 @@ class ManagerBug:
     operations: str
     faults: str = ""
 
+    def job(self, *, sound: bool = False) -> Job:
+        """The job, with the broken manager or with the sound one."""
+        return Job.parse(self.operations, faults=self.faults, manager="plain" if sound else f"broken_managers:{self.manager}")
+
 
 _SECOND_FAILS = "save[2]/writer.write_data@1=raise"
-_THREE_ROUNDS = "save step-1; save step-2; save step-3; prune 1; save step-4; save step-5; prune 1; save step-6; save step-7; prune 1"
+_THREE_ROUNDS = "save 1; save 2; save 3; prune 1; save 4; save 5; prune 1; save 6; save 7; prune 1"
 
 MANAGER_BUGS = (
-    ManagerBug("NewestDirectory", ("resume", "retention"), "save step-8; save step-9; restart; load latest", _SECOND_FAILS),
-    ManagerBug("NewestByName", ("resume",), "save step-9; save step-10; load latest"),
-    ManagerBug("EachRankForItself", ("resume",), "save step-8; load latest; save step-9; load latest"),
-    ManagerBug("PointerFirst", ("resume", "retention"), "save step-8; save step-9; restart; load latest", _SECOND_FAILS),
-    ManagerBug("FromMemory", ("resume", "retention"), "save step-8; save step-9; load latest", _SECOND_FAILS),
-    ManagerBug("PartsApart", ("resume", "purity"), "save step-7; save step-8; save step-9; restart; load latest", "save[3]/writer.write_data@1=raise"),
-    ManagerBug("PrunesFirst", ("retention",), "save step-8; save step-9; load latest", _SECOND_FAILS),
-    ManagerBug("PrunesDirectories", ("retention",), "save step-8; save step-9; prune 1; load latest", _SECOND_FAILS),
-    ManagerBug("PrunesByName", ("retention",), "save step-9; save step-10; prune 1"),
-    ManagerBug("KeepsOneMore", ("retention",), "save step-8; save step-9; save step-10; prune 1"),
+    ManagerBug("NewestDirectory", ("resume", "retention"), "save 8; save 9; restart; load latest", _SECOND_FAILS),
+    ManagerBug("NewestByName", ("resume",), "save 9; save 10; load latest"),
+    ManagerBug("EachRankForItself", ("resume",), "save 8; load latest; save 9; load latest"),
+    ManagerBug("PointerFirst", ("resume", "retention"), "save 8; save 9; restart; load latest", _SECOND_FAILS),
+    ManagerBug("FromMemory", ("resume", "retention"), "save 8; save 9; load latest", _SECOND_FAILS),
+    ManagerBug("PartsApart", ("resume", "purity"), "save 7; save 8; save 9; restart; load latest", "save[3]/writer.write_data@1=raise"),
+    ManagerBug("PrunesFirst", ("retention",), "save 8; save 9; load latest", _SECOND_FAILS),
+    ManagerBug("PrunesDirectories", ("retention",), "save 8; save 9; prune 1; load latest", _SECOND_FAILS),
+    ManagerBug("PrunesByName", ("retention",), "save 9; save 10; prune 1"),
+    ManagerBug("KeepsOneMore", ("retention",), "save 8; save 9; save 10; prune 1"),
     ManagerBug("LeavesDebris", ("retention",), _THREE_ROUNDS, "; ".join(f"save[{number}]/writer.write_data@1=raise" for number in (2, 4, 6))),
-    ManagerBug("PrunesAlone", ("agreement",), "save step-8; save step-9; prune 1"),
-    ManagerBug("SkipsAfterFailure", ("recovery",), "save step-8; save step-9; save step-10; load latest", _SECOND_FAILS),
-    ManagerBug("CountsSuccesses", ("metadata",), "save step-8; save step-9; save step-10; load step-10", _SECOND_FAILS),
-    ManagerBug("WaitsForTheOneBefore", ("futures",), "async step-8; wait; heal"),
-    ManagerBug("SwallowsFailures", ("futures",), "save step-8; async step-9; wait; load latest", "async_save[1]/writer.write_data@1=raise"),
-    ManagerBug("FailsAgain", ("agreement", "recovery"), "save step-8; async step-9; wait; save step-10", "async_save[1]/writer.write_data@1=raise"),
+    ManagerBug("PrunesAlone", ("agreement",), "save 8; save 9; prune 1"),
+    ManagerBug("SkipsAfterFailure", ("recovery",), "save 8; save 9; save 10; load latest", _SECOND_FAILS),
+    ManagerBug("CountsSuccesses", ("metadata",), "save 8; save 9; save 10; load 10", _SECOND_FAILS),
+    ManagerBug("WaitsForTheOneBefore", ("futures",), "async 8; wait; heal"),
+    ManagerBug("SwallowsFailures", ("futures",), "save 8; async 9; wait; load latest", "async_save[1]/writer.write_data@1=raise"),
+    ManagerBug("FailsAgain", ("agreement", "recovery"), "save 8; async 9; wait; save 10", "async_save[1]/writer.write_data@1=raise"),
+    ManagerBug("StagesNothing", ("isolation",), "async 8; wait"),
+    ManagerBug("StumblesOverDebris", ("undisturbed",), "save 8; save 9; restart; load latest", _SECOND_FAILS),
+    ManagerBug("CannotBeginAgain", ("undisturbed",), "save 8; save 9; restart; load 8", _SECOND_FAILS),
+    ManagerBug("RefusesTheSameStep", ("undisturbed",), "save 8; save 9; restart; save 9", _SECOND_FAILS),
 )

@@ -10,13 +10,13 @@ import broken_managers
 import pytest
 import torch
 import torch.distributed as dist
-from broken_managers import KeepingManager
 
+from ckpt_harness.jobs.managers.plain import PlainManager
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-MANAGERS = [each for _, each in inspect.getmembers(broken_managers, inspect.isclass) if issubclass(each, KeepingManager)]
+MANAGERS = [each for _, each in inspect.getmembers(broken_managers, inspect.isclass) if issubclass(each, PlainManager)]
 
 
 def _state(step: int) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def _run(body: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", MANAGERS, ids=[each.__name__ for each in MANAGERS])
-def test_without_a_failure_a_manager_resumes_from_what_it_saved_last(kind: type[KeepingManager], tmp_path: Path) -> None:
+def test_without_a_failure_a_manager_resumes_from_what_it_saved_last(kind: type[PlainManager], tmp_path: Path) -> None:
     """Two steps, the second in the background; new ranks load it."""
 
     def train() -> None:
@@ -54,7 +54,7 @@ def test_the_sound_manager_keeps_what_it_is_asked_to_keep(tmp_path: Path) -> Non
     """The newest that are committed, whatever their names; a directory that a failed save has left goes once it is older."""
 
     def train() -> tuple[int | None, list[int]]:
-        manager = KeepingManager(tmp_path)
+        manager = PlainManager(tmp_path)
         for step in (8, 9, 10, 11):
             manager.save(_state(step), step)
         if dist.get_rank() == 0:

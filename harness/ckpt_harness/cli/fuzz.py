@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ckpt_harness.cli.console import INTERRUPTED, Command, header, note, processors, status
-from ckpt_harness.cli.options import Numbers, Whole, example, jobs_option, on_option, register_option, world_option
+from ckpt_harness.cli.options import Numbers, Whole, example, jobs_option, manager_option, on_option, register_option, world_option
 from ckpt_harness.cli.pools import chosen_pool
 from ckpt_harness.faults.calling import CALL_STYLES
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Directory with a file for each job that failed. They are run first; those that hold now are moved to DIR/healed.",
 )
+@manager_option
 @world_option()
 @on_option
 @jobs_option("Processes that share the jobs. Default: all processors; half of them where ranks are processes.")
@@ -71,7 +72,7 @@ def fuzz(
     menu.check()
     kept = None if corpus is None else Corpus(corpus)
     quiet()
-    pool, where = chosen_pool(on, jobs, processors() if menu.world == "simulated" else max(1, processors() // 2), menu.engines[0])
+    pool, where = chosen_pool(on, jobs, processors() if menu.world == "simulated" else max(1, processors() // 2), menu.engines[0], menu.manager)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     screen = console()
     say(screen, [header(", ".join(menu.engines), seed), *where])
@@ -98,6 +99,7 @@ def _menu(
     max_operations: int,
     max_faults: int,
     world: str | None,
+    manager: str,
 ) -> JobMenu:
     """What the options ask for."""
     from ckpt_harness.cases.case import usual_world
@@ -107,8 +109,9 @@ def _menu(
         ranks=ranks,
         engines=engines,
         workloads=workloads or usual_workloads(engines[0]),
-        ways=ways or usual_ways(ranks),
+        ways=ways or (("together",) if manager else usual_ways(ranks)),
         max_operations=max_operations,
         max_faults=max_faults,
         world=world or usual_world(engines[0]),  # type: ignore[arg-type]  # one of the choices
+        manager=manager,
     )

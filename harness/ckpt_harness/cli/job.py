@@ -8,7 +8,16 @@ import click
 
 from ckpt_harness.cases import printed
 from ckpt_harness.cli.console import Command
-from ckpt_harness.cli.options import MOST_RANKS, Whole, engine_option, example, register_option, seed_option, workload_option
+from ckpt_harness.cli.options import (
+    MOST_RANKS,
+    Whole,
+    engine_option,
+    example,
+    manager_option,
+    register_option,
+    seed_option,
+    workload_option,
+)
 from ckpt_harness.faults.calling import CALL_STYLES
 
 if TYPE_CHECKING:
@@ -27,8 +36,9 @@ _EXAMPLE = "job 'save a; load a' --faults 'save[1]/finish@0=raise'"
 @workload_option
 @seed_option
 @click.option("--way", type=click.Choice(list(CALL_STYLES)), default="together", show_default=True, help="How ranks are grouped at the beginning.")
+@manager_option
 @register_option
-def job(operations: str, faults: str, ranks: int, engine: str, workload: str, seed: int, way: str, register: Register) -> int:
+def job(operations: str, faults: str, ranks: int, engine: str, workload: str, seed: int, way: str, manager: str, register: Register) -> int:
     """Runs saves, loads and restarts one after the other, and tells what became of them.
 
     OPERATIONS are joined by `;`, such as 'save a; async b; wait; restart 3; load latest'. docs/reference/jobs.md lists them.
@@ -47,7 +57,7 @@ def job(operations: str, faults: str, ranks: int, engine: str, workload: str, se
     from ckpt_harness.report.job_story import job_story
     from ckpt_harness.report.summary import EXIT
 
-    bound = bind_job(Job.parse(operations, faults=faults, ranks=ranks, seed=seed, engine=engine, workload=workload, way=way))
+    bound = bind_job(Job.parse(operations, faults=faults, ranks=ranks, seed=seed, engine=engine, workload=workload, way=way, manager=manager))
     quiet()
     with JobRig(register=register) as rig:
         result = rig.run(bound)

@@ -146,6 +146,13 @@ def engine_option(default: str) -> Decorator[Any]:
     return click.option("--engine", default=default, show_default=True, metavar="NAME", help=about)
 
 
+manager_option = click.option(
+    "--manager",
+    default="",
+    metavar="NAME",
+    help="What keeps the checkpoints, and is called in place of the engine: `plain`, module:Class, or file.py:Class. Places are steps then: 'save 8'.",
+)
+
 workload_option = click.option(
     "--workload",
     default="mixed",

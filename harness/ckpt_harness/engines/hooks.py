@@ -46,8 +46,7 @@ class WatchedEngine:
                     value = hook(*args, **options)
                     return dict(value) if name == "fingerprint" else tuple(value) if name == "flaws" else value
             except HookError as error:
-                for failures in _noted[-1:]:
-                    failures.append(str(error))
+                note(error)
                 raise
 
         return call
@@ -56,6 +55,13 @@ class WatchedEngine:
 def watched(engine: Engine) -> Engine:
     """Returns the engine with its hooks watched."""
     return cast(Engine, WatchedEngine(engine))
+
+
+def note(error: HookError) -> HookError:
+    """Notes an error of what the user brings, wherever it goes from here, and returns it."""
+    for failures in _noted[-1:]:
+        failures.append(str(error))
+    return error
 
 
 @contextlib.contextmanager

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.metadata
 import importlib.util
-import inspect
-import operator
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple, cast
 
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.engines.complete import complete
-from ckpt_harness.errors import UsageError, blamed, choices, quoted, unknown
+from ckpt_harness.engines.specs import object_at
+from ckpt_harness.errors import UsageError, blamed, quoted, unknown
 
 BUILT_IN: dict[str, str] = {
     "filesystem": "ckpt_harness.engines.filesystem:FILESYSTEM",
@@ -106,35 +101,14 @@ def find_engine(name: str) -> Engine:
         UsageError: there is no such engine, it cannot be imported, or it lacks something that an engine must have.
     """
     target = name if ":" in name else named().get(name, name)
-    module, colon, attribute = target.rpartition(":")
-    if not colon:
+    if ":" not in target:
         raise UsageError(f"{unknown('engine', name, named(), see=_SEE)}, {_ALSO}")
     if name in THIRD_PARTY and not _is_installed(THIRD_PARTY[name].module):
         package = THIRD_PARTY[name].package
         raise UsageError(f"engine {name!r} needs {package}, which is not installed: pip install '{package}'")
-    if not module or not attribute:
-        raise UsageError(f"engine {quoted(name)} names no module, or no object; valid: module:object, {_ALSO}")
+    found = object_at("engine", name, target, valid=f"module:object, {_ALSO}")
     with blamed(f"engine {quoted(name)} cannot be imported"):
-        loaded = _of_file(Path(module).resolve()) if module.endswith(".py") else importlib.import_module(module)
-        first = attribute.partition(".")[0]
-        if not hasattr(loaded, first):
-            raise UsageError(f"engine {quoted(name)}: {Path(module).name} has no {quoted(first)}; {choices(_own_names(loaded), first)}")
-        found = operator.attrgetter(attribute)(loaded)
         return cast(Engine, found) if name in BUILT_IN else complete(found, name)  # a test checks the built-in engines
-
-
-def file_of(name: str) -> str | None:
-    """Returns the file that defines an engine, as its name has it; None for an engine of a package.
-
-    Args:
-        name: the engine's name.
-
-    Example:
-        >>> file_of("engines/mine.py:ENGINE"), file_of("filesystem")
-        ('engines/mine.py', None)
-    """
-    module, colon, _ = name.rpartition(":")
-    return module if colon and module.endswith(".py") else None
 
 
 def ships(name: str) -> bool:
@@ -147,36 +121,7 @@ def ships(name: str) -> bool:
     return name in BUILT_IN or name in THIRD_PARTY
 
 
-def _own_names(module: ModuleType) -> list[str]:
-    """The public names of a module, without what it only imports: other modules, and classes and functions of theirs."""
-    own = {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "annotations"}
-    return [
-        name
-        for name, value in own.items()
-        if not inspect.ismodule(value) and (not (inspect.isclass(value) or inspect.isroutine(value)) or value.__module__ == module.__name__)
-    ]
-
-
 @functools.cache
 def _is_installed(module: str) -> bool:
     """Whether a module can be found. The module is not imported: a large package takes seconds."""
     return importlib.util.find_spec(module) is not None
-
-
-@functools.cache
-def _of_file(path: Path) -> ModuleType:
-    """Returns the module of a file: the module that a test runner has already loaded from that file, or else a new one."""
-    for module in list(sys.modules.values()):
-        if getattr(module, "__dict__", {}).get("__file__") == str(path):  # not getattr(module, "__file__"): some modules import others when asked
-            return module
-    spec = importlib.util.spec_from_file_location(f"_engine_in_{path.stem}", path)
-    assert spec is not None and spec.loader is not None, "a name that ends in .py has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.append(str(path.parent))  # so that the file can import the files next to it
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[spec.name]  # the next look-up must not find half a module
-        raise
-    return module

@@ -130,6 +130,10 @@ class Arrivals:
     def end(self, rank: int, operation: str) -> None:
         """Ends an operation of a rank."""
         self._under_way.discard((rank, operation))
+        self.leave(rank, operation)
+
+    def leave(self, rank: int, operation: str) -> None:
+        """Lets a rank go on with something else while an operation of its own is under way in the background."""
         if self._current.get(rank) == operation:
             del self._current[rank]
 

@@ -45,6 +45,8 @@ class Injector:
         journal: where to record what reaches the disk.
         watch_disk: whether to wrap the file systems of storages although no fault strikes there.
         watch_network: whether to open addresses for object stores although no fault strikes there.
+        announced: whether whoever made this object announces operations by :meth:`begin` and :meth:`end`. What DCP is called to do in a program that
+            knows nothing of this object then belongs to the operation that its rank is in, and begins none of its own.
 
     Attributes:
         plan: the plan.
@@ -68,6 +70,7 @@ class Injector:
         journal: Journal | None = None,
         watch_disk: bool = False,
         watch_network: bool = False,
+        announced: bool = False,
     ) -> None:
         self.plan = plan
         self.history = history
@@ -78,6 +81,7 @@ class Injector:
         self.internal_errors: list[str] = []
         self.returned: ReturnedFutures | None = None
         self._rank = rank
+        self._announced = announced
         self._arrivals = Arrivals(plan, coordinators)
         self._over: list[bool] = []  # a list, so that all views share the change
 
@@ -125,6 +129,14 @@ class Injector:
         rank = self.rank()
         self._arrivals.end(rank, name)
         self._record("end", rank, name)
+
+    def leave(self, name: str) -> None:
+        """Lets the calling rank go on with something else while its operation ``name`` is under way in the background."""
+        self._arrivals.leave(self.rank(), name)
+
+    def announced_operation(self) -> str | None:
+        """The operation of the calling rank that was announced, "" outside of any; None where nobody announces operations."""
+        return self._arrivals.current(self.rank()) if self._announced else None
 
     def end_case(self) -> None:
         """Ends the case. A wrapper may live until it is collected; it then leaves calls of later cases, which may use the same paths, alone."""

@@ -153,7 +153,7 @@ def _replacement(entry: Entry, function: Callable[..., Any]) -> Callable[..., An
 
     @functools.wraps(function)
     def operate(*args: Any, **kwargs: Any) -> Any:
-        injectors = active()
+        injectors = [faults for faults in active() if faults.announced_operation() != ""]
         call = signature.bind(*args, **kwargs)
         # A storage that belongs to an operation already: this is the save that an async_save runs on its executor.
         if not injectors or operation_of(call.arguments.get(entry.storage)) is not None:
@@ -165,11 +165,16 @@ def _replacement(entry: Entry, function: Callable[..., Any]) -> Callable[..., An
 
 def _operate(entry: Entry, function: Callable[..., Any], call: inspect.BoundArguments, injectors: Sequence[Injector]) -> Any:
     """Runs one operation of the calling rank with wrapped arguments."""
+    begun: list[tuple[Injector, str]] = []  # the operations that begin here, and not before
+    views: tuple[Injector, ...] = ()
     for faults in injectors:
         check_world(faults.plan)
         faults.learn_role(_coordinates(call.arguments))
-    begun = [(faults, faults.begin(entry.kind)) for faults in injectors]
-    views = tuple(faults.during(name) for faults, name in begun)
+        name = faults.announced_operation()
+        if name is None:
+            name = faults.begin(entry.kind)
+            begun.append((faults, name))
+        views = (*views, faults.during(name))
 
     undo = contextlib.ExitStack()
 
@@ -190,7 +195,7 @@ def _operate(entry: Entry, function: Callable[..., Any], call: inspect.BoundArgu
     if entry.kind == "async_save":
         upload = getattr(result, "upload_completion", result)
         upload.add_done_callback(end)
-        if any(faults.returned is not None for faults in injectors):
+        if any(faults.returned is not None for faults, _ in begun):
             returned = ReturnedFuture(upload)
             for faults, name in begun:
                 if faults.returned is not None:

@@ -14,6 +14,8 @@ from ckpt_harness.faults.fault import Fault, OperationRef
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.jobs.job import Job, Life, healed_from
+from ckpt_harness.jobs.managers.names import cannot_do, find_manager
+from ckpt_harness.jobs.managers.protocol import OPTIONAL
 from ckpt_harness.jobs.operations import LATEST, AsyncSave, Change, Load, Operation, Renew, Restart, Save, Wait
 from ckpt_harness.jobs.varied import Structure
 
@@ -103,6 +105,8 @@ def bind_job(job: Job) -> BoundJob:
     """
     if job.world != "simulated":
         raise UsageError(f"world {job.world!r} does not run jobs yet; valid: 'simulated'")
+    if job.manager:
+        _check_manager(job)
     structure, saves = Structure(job.workload), 0
     structure.built()
     healed = healed_from(job.operations)
@@ -130,6 +134,15 @@ def bind_job(job: Job) -> BoundJob:
     for cluster in clusters:
         _check_cluster(job, [calls[index] for index in cluster])
     return BoundJob(job, calls, bases, clusters)
+
+
+def _check_manager(job: Job) -> None:
+    """Refuses operations that the manager has no methods for."""
+    cannot = cannot_do(find_manager(job.manager))
+    for number, operation in enumerate(job.operations, 1):
+        if operation.word in cannot:
+            missing = next(method for method, words in OPTIONAL.items() if operation.word in words)
+            raise UsageError(f"operation {number}, {quoted(str(operation))}: manager {quoted(job.manager)} lacks {missing}; valid: without {operation.word}")
 
 
 def _faults_of(job: Job, call: str) -> tuple[Fault, ...]:

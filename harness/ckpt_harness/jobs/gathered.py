@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ckpt_harness.jobs.evidence import AsyncEnding, Done, JobEvidence
+from ckpt_harness.jobs.managed_forecast import owed_with_manager
 from ckpt_harness.jobs.running import JobRun
 from ckpt_harness.jobs.single import Singles
 from ckpt_harness.judging.expectation import Expectation
@@ -14,7 +15,7 @@ def gathered(run: JobRun) -> JobEvidence:
     Args:
         run: the job, which has ended.
     """
-    single, owed = Singles(run).build()
+    single, owed = ({}, owed_with_manager(run)) if run.managed else Singles(run).build()
     bound = run.bound
     return JobEvidence(
         job=bound.job,
@@ -25,6 +26,7 @@ def gathered(run: JobRun) -> JobEvidence:
         fired=frozenset(firing for life in run.lives.values() for firing in life.fired),
         internal_errors=tuple(run.internal_errors),
         capabilities=frozenset.intersection(*(base.engine.capabilities for base in bound.bases.values())),
+        managed=run.managed,
     )
 
 

@@ -14,6 +14,7 @@ from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import OPERATION_KINDS, OperationKind
 from ckpt_harness.jobs.operations import MOST_RANKS, AsyncSave, Continue, Heal, Load, Operation, Restart, Retry, Wait
+from ckpt_harness.jobs.steps import check_managed
 from ckpt_harness.jobs.text import operations_text, parse_operations
 
 
@@ -49,6 +50,8 @@ class Job:
         seed: seed of the order in which simulated ranks run.
         way: the call style at the beginning; see :data:`ckpt_harness.faults.calling.CALL_STYLES`.
         world: what runs the ranks.
+        manager: what keeps the checkpoints, and is called in place of the engine: a name, as :func:`ckpt_harness.jobs.managers.names.find_manager`
+            reads it; "" where the ranks call the engine. With a manager, places are steps, and the engine says how to read what lies there.
 
     Raises:
         UsageError: a job that makes no sense: nothing to retry, say. The message shows the operation.
@@ -74,6 +77,7 @@ class Job:
     seed: int = 0
     way: str = "together"
     world: WorldName = "simulated"
+    manager: str = ""
 
     def __post_init__(self) -> None:
         if not self.operations:
@@ -83,6 +87,8 @@ class Job:
         if self.world not in WORLDS:
             raise UsageError(unknown("world", self.world, WORLDS))
         _check_order(self.operations)
+        if self.manager:
+            check_managed(self.operations, self.way)
         for fault in self.faults:
             _check_address(fault, self.calls)
 
@@ -95,7 +101,7 @@ class Job:
             faults: the text of the faults; see :meth:`ckpt_harness.faults.plan.FaultPlan.parse`.
             ranks: as the attribute.
             seed: as the attribute.
-            names: ``engine``, ``workload``, ``way``, ``world``, as the attributes.
+            names: ``engine``, ``workload``, ``way``, ``world``, ``manager``, as the attributes.
 
         Raises:
             UsageError: the message shows the value and the valid choices.
@@ -161,7 +167,7 @@ class Job:
         Args:
             registers: register files that the verdict depends on, beside the findings that ship with the harness.
         """
-        usual = {"engine": Job.engine, "workload": Job.workload, "seed": 0, "way": Job.way, "world": usual_world(self.engine)}
+        usual = {"engine": Job.engine, "workload": Job.workload, "seed": 0, "way": Job.way, "world": usual_world(self.engine), "manager": ""}
         unusual = {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
         return spelled("job", self.text, faults=str(self.faults) or None, ranks=self.ranks, **unusual, register=tuple(registers))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ckpt_harness.cases.async_saves import Begun
 from ckpt_harness.cases.membership import Member
@@ -60,7 +60,17 @@ class LifeObserver:
 
     def loaded(self, rank: int, index: int, state: State, member: Member) -> None:
         record, call = self._run.records[index], self._run.bound.calls[index]
-        record.loaded[rank] = self._run.compared(record, call, state, member)
+        place = record.latest.get(rank) or record.place
+        assert place is not None, "a rank loads from some place"
+        record.loaded[rank] = self._run.compared(place, call, state, member)
+
+    def placed(self, rank: int, paths: Mapping[str, str]) -> None:
+        self._run.places.lay(paths)
+
+    def took(self, rank: int, index: int, place: str | None) -> None:
+        record = self._run.records[index]
+        record.latest[rank] = place
+        record.place = record.place or place
 
     def begun(self, rank: int, call: BoundCall, begun: Begun) -> None:
         self._run.background[call.index].begun[rank] = begun

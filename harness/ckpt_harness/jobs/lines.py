@@ -10,7 +10,7 @@ from ckpt_harness.jobs.job import Job
 _NUMBERS = ("ranks", "seed")
 _LONGEST = 50_000
 """Characters of a line. Jobs of a thousand operations have shorter lines, and longer lines take seconds to read."""
-_TEXTS = ("faults", "engine", "workload", "way", "world")
+_TEXTS = ("faults", "engine", "workload", "way", "world", "manager")
 
 
 def job_of_line(line: str) -> Job:

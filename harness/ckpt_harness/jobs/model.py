@@ -25,6 +25,7 @@ from ckpt_harness.jobs.calls import Made, Trouble, calls_of
 from ckpt_harness.jobs.evidence import Done, JobEvidence, Reading
 from ckpt_harness.jobs.held import NOTHING, Held, observed
 from ckpt_harness.jobs.operations import Continue, Prune, Save, Wait
+from ckpt_harness.jobs.steps import step_of
 from ckpt_harness.judging.expectation import Ending, Expectation
 
 _WRITES = ("writer.write_data", "save_planner.resolve_data")
@@ -150,6 +151,8 @@ class Model:
         held = {place: self.may_hold(place, index) for place in self._past}
         busy = {made.done.place for saves in self._in_background.values() for made in saves if made.begun < index <= made.ended}
         certain = {place: self.calls[call] for place, now in held.items() if place not in busy and (call := now.certain) in self.calls}
+        if self.evidence.managed:  # a manager may pass over what a save has committed that reported a failure
+            certain = {place: made for place, made in certain.items() if made.returned}
         found: set[str | None] = set() if certain else {None}
         for place in held:
             newest = self.newest_save(place, index)
@@ -176,8 +179,8 @@ class Model:
     def is_newer(self, first: Made, second: Made, index: int) -> bool:
         """Whether the checkpoint of one save is certainly newer than that of another.
 
-        A manager counts in steps, so the save that began later is newer. Without a manager, a place that was saved again counts as newer, too, and saves
-        that were under way at once may end in either order.
+        With a manager, the save of the later step is newer; a save that went back to an earlier step may count as newer, too. Without a manager, a place
+        that was saved again counts as newer, too, and saves that were under way at once may end in either order.
 
         Args:
             first: a save.
@@ -185,7 +188,7 @@ class Model:
             index: the index of the operation before which they are compared.
         """
         if self.evidence.managed:
-            return first.begun > second.begun
+            return step_of(first.done.place) > step_of(second.done.place) and first.begun > second.begun
         again = self.saves_to(second.done.place, index)
         return first.begun > second.ended and all(first.begun > made.begun for made in again)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,16 +22,20 @@ class Places:
     Args:
         workspace: where the job runs.
         engine: any engine of the job: all of them lay their places alike.
+        managed: whether a manager lays the places.
 
     Attributes:
+        directory: the directory of the manager.
         readings: content -> what fresh ranks got from it.
     """
 
-    def __init__(self, workspace: Workspace, engine: Engine) -> None:
+    def __init__(self, workspace: Workspace, engine: Engine, *, managed: bool = False) -> None:
         self._workspace = workspace
         self._engine = engine
         self._root = workspace.root / "job"
         self._root.mkdir(exist_ok=True)
+        self._managed = managed
+        self.directory = self._root / "managed"
         self._paths: dict[str, str] = {}
         self._candidates: dict[str, list[BoundCall]] = {}
         self._made: dict[int, str] = {}
@@ -40,13 +45,22 @@ class Places:
 
     def path(self, place: str) -> str:
         """Returns where a place lies."""
-        if place not in self._paths:
+        if place not in self._paths and not self._managed:
             self._paths[place] = self._engine.place(Path(self._root), place)
         return self._paths[place]
 
+    def lay(self, paths: Mapping[str, str]) -> None:
+        """Notes where a manager lays places.
+
+        Args:
+            paths: place -> where it lies.
+        """
+        self._paths |= paths
+
     def begin(self, place: str, call: BoundCall) -> None:
         """A save to a place begins: from now on, the place may hold what it saves."""
-        self.path(place)
+        if not self._managed:
+            self.path(place)
         self._candidates.setdefault(place, []).append(call)
         self._candidates[place] = self._candidates.pop(place)  # the place that was saved last comes last
         assert call.save is not None
@@ -80,6 +94,7 @@ class Places:
         """Removes everything that the job stored."""
         for path in self._paths.values():
             self._engine.discard(path)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     # -- looking
 

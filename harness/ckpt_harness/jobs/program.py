@@ -48,7 +48,7 @@ def program(job: Job, happened: Sequence[str] = ()) -> list[str]:
     """
     lines = [_heading(job)]
     for index, operation in enumerate(job.operations):
-        statement = _statement(operation, job.repeated[index])
+        statement = _statement(operation, job.repeated[index], _MANAGED if job.manager else _STATEMENTS)
         lines.append(f"{statement:{_WIDTH}} # {job.calls[index]}" if job.calls[index] else statement)
         lines += [f"    # {_told(fault)}" for fault in _striking(job, index)]
         if index < len(happened) and happened[index]:
@@ -57,7 +57,8 @@ def program(job: Job, happened: Sequence[str] = ()) -> list[str]:
 
 
 def _heading(job: Job) -> str:
-    parts = [f"{job.ranks} rank{'s' * (job.ranks != 1)}", f"engine {job.engine}", f"workload {job.workload}"]
+    parts = [f"{job.ranks} rank{'s' * (job.ranks != 1)}", *[f"manager {job.manager}"] * bool(job.manager)]
+    parts += [f"engine {job.engine}", f"workload {job.workload}"]
     if job.way != Job.way:
         parts.append(f"way {job.way}")
     if job.world != Job.world:
@@ -84,11 +85,11 @@ def _told(fault: Fault) -> str:
     return f"on {where}, {moment}{calls}: {fault.effect}"
 
 
-def _statement(operation: Operation, repeated: Operation) -> str:
+def _statement(operation: Operation, repeated: Operation, statements: dict[type[Operation], Callable[[Any], str]]) -> str:
     """An operation as a statement; of a ``retry``, the statement that is repeated."""
     if isinstance(operation, Retry):
-        return f"{_statement(repeated, repeated)}  # again"
-    return _STATEMENTS[type(operation)](operation)
+        return f"{_statement(repeated, repeated, statements)}  # again"
+    return statements[type(operation)](operation)
 
 
 def _call(name: str, place: str, operation: Any, *options: str) -> str:
@@ -145,4 +146,13 @@ _STATEMENTS: dict[type[Operation], Callable[[Any], str]] = {
     Heal: lambda operation: "# no fault strikes from here on",
     Prune: lambda operation: f"remove_all_checkpoints_but_the_newest({operation.keep})",
     Renew: lambda operation: f"# new objects: {operation.what}",
+}
+
+_MANAGED: dict[type[Operation], Callable[[Any], str]] = {
+    **_STATEMENTS,
+    Save: lambda operation: f"manager.save(state, {operation.place})",
+    AsyncSave: lambda operation: f"future_{operation.place} = manager.async_save(state, {operation.place})",
+    Load: lambda operation: f"manager.load(state, {'manager.latest()' if operation.place == LATEST else operation.place})",
+    Wait: lambda operation: "manager.wait()",
+    Prune: lambda operation: f"manager.prune({operation.keep})",
 }

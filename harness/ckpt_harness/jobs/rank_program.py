@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,8 +23,10 @@ from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.history import History
 from ckpt_harness.injection.injector import Injector
+from ckpt_harness.injection.patching import intercepted
 from ckpt_harness.jobs.binding import BoundCall, BoundJob
 from ckpt_harness.jobs.job import Life
+from ckpt_harness.jobs.managed_rank import ManagedRank
 from ckpt_harness.jobs.operations import ALL, AsyncSave, Renew, Restart, Retry, Wait
 from ckpt_harness.jobs.records import NOTHING_TO_LOAD
 from ckpt_harness.judging.evidence import Outcome
@@ -46,6 +48,12 @@ class JobProgress(Protocol):
 
     def loaded(self, rank: int, index: int, state: State, member: Member) -> None:
         """A load has succeeded on a rank, which now holds ``state``."""
+
+    def placed(self, rank: int, paths: Mapping[str, str]) -> None:
+        """The manager of a rank was made, and says where it lays the places of the job."""
+
+    def took(self, rank: int, index: int, place: str | None) -> None:
+        """The manager of a rank took a place for the latest during an operation; None if it found none."""
 
     def begun(self, rank: int, call: BoundCall, begun: Begun) -> None:
         """An async save was begun on a rank, or has failed to begin."""
@@ -82,6 +90,7 @@ def injector_of(bound: BoundJob, life: Life, history: History) -> Injector:
         history=history,
         watch_disk=bound.job.faults.strikes_disk,
         watch_network=bound.job.faults.strikes_network,
+        announced=bool(bound.job.manager),
     )
 
 
@@ -92,10 +101,12 @@ class LifeProgram:
     Attributes:
         bound: the job.
         life: the life.
+        directory: the directory of the manager, where there is one.
     """
 
     bound: BoundJob
     life: Life
+    directory: str = ""
 
     def run(self, injector: Injector, progress: JobProgress) -> None:
         """Runs the program as the calling rank.
@@ -105,8 +116,8 @@ class LifeProgram:
             progress: receives the reports.
         """
         rank = injector.rank()
-        with joined(self.bound.bases[self.life.number], rank, GROUP_TIMEOUT) as member, self._own_groups() as groups:
-            hands = None if member is None else _Hands(self.bound, member, groups, injector, progress, rank)
+        with joined(self.bound.bases[self.life.number], rank, GROUP_TIMEOUT) as member, self._own_groups() as groups, contextlib.ExitStack() as here:
+            hands = None if member is None else here.enter_context(self._hands(member, groups, injector, progress))
             for index in self.life.operations:
                 if not self.bound.job.goes_on_alone(index):
                     progress.meet(rank, index)
@@ -117,6 +128,15 @@ class LifeProgram:
                 hands.finish(self.life.operations[-1])
             progress.meet(rank, self.life.operations.stop)
             progress.leaves()
+
+    @contextlib.contextmanager
+    def _hands(self, member: Member, groups: dict[int, Any], injector: Injector, progress: JobProgress) -> Iterator[_Hands | ManagedRank]:
+        """What does the operations of the calling rank: calls of the engine, or of a manager beneath which the calls of DCP are struck."""
+        if self.bound.job.manager:
+            with intercepted(injector):
+                yield ManagedRank(self.bound, member, injector, progress, self.directory)
+        else:
+            yield _Hands(self.bound, member, groups, injector, progress, injector.rank())
 
     @contextlib.contextmanager
     def _own_groups(self) -> Iterator[dict[int, Any]]:

@@ -12,6 +12,7 @@ from ckpt_harness.engines.kin import known_as
 from ckpt_harness.errors import HookError
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.findings.register import Register
+from ckpt_harness.jobs.beneath import Beneath
 from ckpt_harness.jobs.binding import BoundJob, bind_job
 from ckpt_harness.jobs.courses import Courses
 from ckpt_harness.jobs.evidence import JobEvidence
@@ -43,6 +44,11 @@ class JobRig(Owner):
         self.register = Register.shipped() if register is None else register
         super().__init__(root)
         self._courses = Courses(self._workspace, self._baselines)
+        self._beneath = Beneath(self.register)
+
+    def close(self) -> None:
+        self._beneath.close()
+        super().close()
 
     def run(self, job: Job | BoundJob) -> JobResult:
         """Runs a job and judges it.
@@ -59,6 +65,8 @@ class JobRig(Owner):
         model = Model(evidence)
         alone = [judgement for single in calls_alone(model) for judgement in self._alone(bound, single)]
         together = [_consequence(judgement, alone) for judgement in judge_job(model)]
+        if bound.job.manager:
+            together = self._beneath.marked(bound, evidence, together)
         return JobResult(bound.job, evidence, (*alone, *together), self.register.files)
 
     def _observed(self, bound: BoundJob) -> JobEvidence:

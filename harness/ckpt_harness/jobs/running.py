@@ -24,6 +24,7 @@ class JobRun:
         courses: says which calls an operation makes without faults.
 
     Attributes:
+        managed: whether a manager keeps the checkpoints: it says which is the latest, and removes them.
         places: the places of the job.
         records: what is known of each operation.
         background: index of an async save -> what is known of its end.
@@ -35,7 +36,8 @@ class JobRun:
         self.bound = bound
         self.workspace = workspace
         self.courses = courses
-        self.places = Places(workspace, bound.bases[1].engine)
+        self.managed = bool(bound.job.manager)
+        self.places = Places(workspace, bound.bases[1].engine, managed=self.managed)
         self.records = [Record(index) for index in range(len(bound.job.operations))]
         self.background: dict[int, BackgroundRecord] = {}
         self.lives: dict[int, LifeRecord] = {}
@@ -79,13 +81,15 @@ class JobRun:
         """
         record, operation, call = self.records[index], self.bound.job.repeated[index], self.bound.calls.get(index)
         record.prepared = True
-        if isinstance(operation, Prune):
+        if isinstance(operation, Prune) and not self.managed:
             for place in self.places.committed(self.busy)[: -operation.keep]:
                 self.places.remove(place)
         if call is None:
             return
         record.place = operation.place  # type: ignore[attr-defined]  # each call has a place
-        if isinstance(operation, Load):
+        if isinstance(operation, Load) and self.managed:
+            record.place = None if operation.place == LATEST else operation.place
+        elif isinstance(operation, Load):
             self._prepare_load(record, operation, call)
         else:
             assert isinstance(operation, (Save, AsyncSave))
@@ -110,7 +114,8 @@ class JobRun:
     def _load_afresh(self, record: Record, call: BoundCall, path: str) -> None:
         """Fresh ranks load, while the ranks of the job stand still."""
         history = History()
-        load = FreshLoad(call.case, path, call.number, compare=lambda state, member: self.compared(record, call, state, member))
+        place = record.place or ""
+        load = FreshLoad(call.case, path, call.number, compare=lambda state, member: self.compared(place, call, state, member))
         results, injector = load.run(call.case.plan.plan, history)
         for result in results:
             if result.rank not in call.ranks:
@@ -127,19 +132,18 @@ class JobRun:
         life.fired |= {(firing.fault, firing.rank, firing.operation) for firing in injector.fired}
         self.internal_errors += injector.internal_errors
 
-    def compared(self, record: Record, call: BoundCall, state: State, member: Member) -> Loaded:
+    def compared(self, place: str, call: BoundCall, state: State, member: Member) -> Loaded:
         """Compares what a rank holds after a load with each save that the place may hold. Called by the rank, which is in its process group.
 
         Args:
-            record: the load.
+            place: where it has loaded from.
             call: the load.
             state: what the rank holds.
             member: the rank's membership.
         """
-        assert record.place is not None
         workload = call.case.workload
         differences = {}
-        for candidate in self.places.candidates(record.place):
+        for candidate in self.places.candidates(place):
             if candidate.structure == call.structure.in_whole and candidate.save is not None:
                 differences[candidate.call] = tuple(workload.mismatches(state, member.context(candidate.save)))
         return Loaded(self.places.calls_of(workload.saves(state)), differences, unfilled=workload.is_unfilled(state))

@@ -178,7 +178,8 @@ def _fewer_places(job: Job) -> Iterator[Job]:
     for index in range(1, len(places)):
         for other in places[:index]:
             yield from _renamed(job, {places[index]: other})
-    yield from _renamed(job, dict(zip(places, "abcdefghijklmnopqrstuvwxyz", strict=False)))
+    simplest = map(str, range(1, len(places) + 1)) if job.manager else "abcdefghijklmnopqrstuvwxyz"
+    yield from _renamed(job, dict(zip(places, simplest, strict=False)))
 
 
 def _places(job: Job) -> list[str]:

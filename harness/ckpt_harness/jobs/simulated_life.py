@@ -39,7 +39,7 @@ class SimulatedLife(LifeObserver):
             Whether ``following`` was called, since ranks were lost.
         """
         lost: list[bool] = []
-        program = LifeProgram(self._run.bound, self._life)
+        program = LifeProgram(self._run.bound, self._life, str(self._run.places.directory))
 
         def when_over(results: Sequence[RankResult]) -> None:
             self._over = True

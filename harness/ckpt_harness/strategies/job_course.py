@@ -66,7 +66,7 @@ class Course:
         """The steps that can follow."""
         patient = not self.menu.overlaps and self.ranks > 1 and not self.apart >= set(self.under_way)
         for word in self.menu.words:
-            if patient and word in ("save", "async", "load", "retry"):
+            if word in self.menu.cannot or (patient and word in ("save", "async", "load", "retry")):
                 continue
             if word == "save" and word in self.menu.saves(self.engine):
                 yield from ("save",) * self._may_save(self.new_places())
@@ -120,7 +120,7 @@ class Course:
 
     def new_places(self) -> list[str]:
         """The place that no save has used yet, if there may be another."""
-        return ["abcdefghijklmnopqrstuvwxyz"[len(self.used)]] if len(self.used) < self.menu.max_places else []
+        return list(self.menu.places[len(self.used) : len(self.used) + 1])
 
     def old_places(self) -> list[str]:
         """The places that saves have used, and that none is using."""

@@ -57,7 +57,8 @@ def draw_job(source: Source, menu: JobMenu) -> Job:
     while source.part(lambda part: _extend(part, course, faults)):
         pass
     plan = FaultPlan(tuple(struck.fault for struck in faults))
-    return Job(_without_end(course.operations), plan, ranks=ranks, engine=engine, workload=workload, seed=seed, way=way, world=menu.world)
+    operations = _without_end(course.operations)
+    return Job(operations, plan, ranks=ranks, engine=engine, workload=workload, seed=seed, way=way, world=menu.world, manager=menu.manager)
 
 
 def _extend(source: Source, course: Course, faults: list[Struck]) -> bool:
@@ -106,19 +107,19 @@ def _overwrite(source: Source, course: Course) -> Operation:
 
 def _save_to(places: Sequence[str], source: Source, course: Course) -> Operation:
     place = pick(source, places)
-    if not _is_unusual(source):
+    if not _is_unusual(source, course):
         return Save(place)
     return Save(place, coordinator=_coordinator(source, course, course.ranks), planner=pick(source, course.menu.planners(course.engine)))
 
 
-def _is_unusual(source: Source) -> bool:
+def _is_unusual(source: Source, course: Course) -> bool:
     """Draws whether an operation has options, for one operation out of four. Few draws for each operation let hypothesis leave an operation out."""
-    return source.number(3) == 3
+    return source.number(3) == 3 and course.menu.unusual
 
 
 def _async(source: Source, course: Course) -> Operation:
     place = pick(source, [*course.old_places(), *course.new_places()])
-    if not _is_unusual(source):
+    if not _is_unusual(source, course):
         return AsyncSave(place)
     menu = course.menu
     planner, staging = pick(source, menu.planners(course.engine)), pick(source, menu.stagings(course.workload))
@@ -130,7 +131,7 @@ def _async(source: Source, course: Course) -> Operation:
 
 def _load(source: Source, course: Course) -> Operation:
     place = pick(source, [*course.old_places(), LATEST])
-    if not _is_unusual(source):
+    if not _is_unusual(source, course):
         return Load(place)
     sizes = (0,) if course.alone else (0, *course.menu.fitting(course.menu.ranks, "together"))
     ranks = pick(source, sizes)
@@ -148,7 +149,7 @@ def _coordinator(source: Source, course: Course, ranks: int) -> int:
 
 
 def _wait(source: Source, course: Course) -> Operation:
-    return Wait(seldom(source, ["", *course.under_way]))
+    return Wait(seldom(source, ["", *(course.under_way if course.menu.unusual else [])]))
 
 
 def _restart(source: Source, course: Course) -> Operation:

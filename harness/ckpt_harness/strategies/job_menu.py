@@ -19,6 +19,7 @@ from ckpt_harness.jobs.binding import WAYS, bind_job
 from ckpt_harness.jobs.coverage import STEPS
 from ckpt_harness.jobs.fault_classes import FAULT_CLASSES, LOST, effects_of
 from ckpt_harness.jobs.job import Job
+from ckpt_harness.jobs.managers.names import cannot_do, find_manager
 from ckpt_harness.jobs.operations import MOST_RANKS, RENEWABLE
 from ckpt_harness.strategies.effects import ERRORS, legal_effects
 from ckpt_harness.strategies.job_words import WORDS
@@ -27,6 +28,8 @@ from ckpt_harness.workloads.workload import WORKLOADS, Holding, find_workload
 
 NO_FLATTEN = "no-flatten"
 """The kind of planner whose checkpoints other planners cannot load."""
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_FIRST_STEP = 8
 _PLANNER_SITES = ("set_up_planner", "create_local_plan", "create_global_plan", "finish_plan")
 _STAGING_SITES: dict[str, tuple[str, ...]] = {
     "writer": ("writer.stage", "writer.synchronize_staging"),
@@ -55,6 +58,7 @@ class JobMenu:
         world: what runs the ranks.
         overlaps: whether ranks save and load while an async save is under way. On one process group the calls of both may cross, after which little
             is left to see.
+        manager: name of the manager that keeps the checkpoints; "" if the ranks call the engine. What no manager can do is not drawn.
 
     Raises:
         UsageError: a value that no job can have.
@@ -74,6 +78,7 @@ class JobMenu:
     errors: tuple[str, ...] = ERRORS
     world: WorldName = "simulated"
     overlaps: bool = True
+    manager: str = ""
 
     def __post_init__(self) -> None:
         for name in ("ranks", "engines", "workloads", "ways", "words"):
@@ -83,6 +88,8 @@ class JobMenu:
         _check_choices("class of faults", self.classes, FAULT_CLASSES)
         _check_choices("world", (self.world,), WORLDS)
         _check_choices("way", self.ways, WAYS)
+        if self.manager and (self.ways != ("together",) or len(self.engines) > 1):
+            raise UsageError(f"manager {quoted(self.manager)} with ways {', '.join(self.ways)}, engines {', '.join(self.engines)}; valid: together, one engine")
         for ranks in self.ranks:
             _check_number("ranks", ranks, 1, MOST_RANKS)
         _check_number("max_operations", self.max_operations, 1, 10_000)
@@ -106,23 +113,39 @@ class JobMenu:
         Raises:
             UsageError: the message shows the value that does not fit.
         """
-        word = self.saves(self.engines[0])[0]
+        word, place = self.saves(self.engines[0])[0], self.places[0]
         for way, workload, engine in itertools.product(self.ways, self.workloads, self.engines):
             if workload in self.held(engine):
                 ranks = self.fitting(self.ranks, way)[0]
-                bind_job(Job.parse(f"{word} a", ranks=ranks, engine=engine, workload=workload, way=way, world=self.world))
+                bind_job(Job.parse(f"{word} {place}", ranks=ranks, engine=engine, workload=workload, way=way, world=self.world, manager=self.manager))
 
     # -- what is possible
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of the places, in the order in which jobs use them. The steps of a manager come to 10 early, which by name lies before 9."""
+        return tuple(str(_FIRST_STEP + index) for index in range(self.max_places)) if self.manager else tuple(_LETTERS[: self.max_places])
+
+    @functools.cached_property
+    def cannot(self) -> frozenset[str]:
+        """First words of the operations that the manager cannot do."""
+        return cannot_do(find_manager(self.manager)) | {"renew"} if self.manager else frozenset()
+
+    @property
+    def unusual(self) -> bool:
+        """Whether operations may have options: a manager chooses by itself."""
+        return not self.manager
 
     @property
     def steps(self) -> tuple[str, ...]:
         """The steps that coverage can count of such jobs."""
         words = {word for word in self.words if word not in ("save", "async") or any(word in self.saves(name) for name in self.engines)}
+        words -= self.cannot
         return tuple(step for step in STEPS if step in words or (step == "overwrite" and "save" in words))
 
     def saves(self, engine: str) -> tuple[str, ...]:
         """The words of the saves that an engine has, of those that are drawn."""
-        return tuple(word for word in _saves(engine) if word in self.words)
+        return tuple(word for word in _saves(engine) if word in self.words and word not in self.cannot)
 
     def fitting(self, ranks: Sequence[int], way: str) -> tuple[int, ...]:
         """The numbers of ranks with which a call style works."""

@@ -36,6 +36,7 @@ def ckpt_jobs(
     effects: Sequence[type[Effect]] | None = None,
     errors: Sequence[str] = ERRORS,
     world: str = "simulated",
+    manager: str = "",
 ) -> st.SearchStrategy[Job]:
     """Draws jobs that can be run: sequences of operations, with faults at sites that the operations have. The simplest job is a save without a fault.
 
@@ -56,6 +57,8 @@ def ckpt_jobs(
         effects: the effects to draw from. Default: all that the world allows.
         errors: the errors to draw from, the simplest first.
         world: what runs the ranks.
+        manager: name of the manager that keeps the checkpoints, as ``ckpt-harness fuzz --manager`` takes it; "" if the ranks call the engine. What no
+            manager can do is not drawn.
 
     Raises:
         PlanError: a site that does not exist.
@@ -85,6 +88,7 @@ def ckpt_jobs(
         effects=None if effects is None else tuple(effects),
         errors=tuple(errors),
         world=world,  # type: ignore[arg-type]  # checked there
+        manager=manager,
     )
     menu.check()
     return _jobs(menu)

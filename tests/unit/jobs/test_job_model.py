@@ -121,11 +121,19 @@ def test_a_restart_may_find_the_newest_whole_checkpoint(text: str, looks: list[s
 
 
 def test_a_manager_counts_in_steps() -> None:
-    """So the save that began later is newer, whichever ended first."""
+    """So the save of the later step is newer, whichever ended first. A save that goes back to an earlier step may count as newer, too."""
     evidence = written("async a; save b; wait", [None, None, "a=1 b=2"], managed=True)
-    assert Model(evidence).may_resume(3) == {"b"}
+    assert Model(evidence).may_resume(3) == {"7"}
     failed = written("save a; save b; save a", ["a=1", "a=1 b=2", "a=1 b=2"], ends={2: RAISED}, managed=True)
-    assert Model(failed).may_resume(3) == {"b"}
+    assert Model(failed).may_resume(3) == {"7"}
+    back = written("save b; save a", ["b=1", "b=1 a=2"], managed=True)
+    assert Model(back).may_resume(2) == {"6", "7"}
+
+
+def test_a_manager_may_pass_over_what_a_failed_save_has_committed() -> None:
+    """It goes by what the save reported. Whoever finds the commit marker is right, too."""
+    evidence = written("save a; save b", ["a=1", "a=1 b=2"], ends={1: RAISED}, managed=True)
+    assert Model(evidence).may_resume(2) == {"6", "7"}
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,11 @@ def test_a_job_may_resume_from_what_may_be_the_newest(evidence: JobEvidence) -> 
         ),
         (
             written("async a; save b; wait; load latest", [None, None, "a=1 b=2"], latest={3: "aa"}, managed=True),
-            "rank 0 resumes from place a (async_save[1]); the newest whole checkpoint is place b (save[1])",
+            "rank 0 resumes from place 6 (async_save[1]); the newest whole checkpoint is place 7 (save[1])",
         ),
         (
             written("save a; async b; load latest; wait", ["a=1", None, None], latest={2: "ab"}, managed=True),
-            "the ranks resume from different places: rank 0 from a, rank 1 from b",
+            "the ranks resume from different places: rank 0 from 6, rank 1 from 7",
         ),
     ],
     ids=["older", "different", "none", "parts", "out of order", "different with a manager"],
@@ -107,7 +107,7 @@ def test_retention_accepts_what_leaves_a_whole_checkpoint(evidence: JobEvidence)
     [
         (
             written("save a; save b", ["a=1", "a=0 b=~"], managed=True, **FAILED),
-            "after save[2] (`save b`) there is no whole checkpoint; before, there was place a (save[1])",
+            "after save[2] (`save 7`) there is no whole checkpoint; before, there was place 6 (save[1])",
         ),
         (
             written("save a; save b; prune 1", ["a=1", "a=1 b=2", "a=1 b=0"]),
@@ -119,7 +119,7 @@ def test_retention_accepts_what_leaves_a_whole_checkpoint(evidence: JobEvidence)
         ),
         (
             written("save a; save b; save c", ["a=1", "a=1 b=2", "a=1 b=0 c=~"], ends={2: RAISED}, owed={2: FAILS}, managed=True),
-            "save[3] (`save c`) has removed place b (save[2]), which is among the 1 newest whole checkpoints",
+            "save[3] (`save 8`) has removed place 7 (save[2]), which is among the 1 newest whole checkpoints",
         ),
         (
             written("save a; save b; load latest", ["a=1", "a=1 b=~"], latest={2: "bb"}, **FAILED),

@@ -11,10 +11,13 @@ A look at the places is a text such as ``a=1 b=2``. Behind a place stands what l
 ``~``      files without a commit marker
 ``0``      nothing
 =========  ==========================================================================
+
+With a manager, places are steps: ``a`` is step 6, ``b`` step 7, and so on.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -71,6 +74,7 @@ def written(
     loaded: Mapping[int, Sequence[Loaded]] | None = None,
     skipped: Sequence[int] = (),
     capabilities: frozenset[Capability] = DCP,
+    managed: bool = False,
     **more: Any,
 ) -> JobEvidence:
     """Writes a history. Whatever is not said went well, on two ranks.
@@ -87,8 +91,12 @@ def written(
         loaded: index of a load -> what each rank holds.
         skipped: indices of operations that were not done.
         capabilities: what the engine claims.
+        managed: whether a manager keeps the checkpoints.
         more: other fields of the evidence.
     """
+    if managed:
+        text, looks = _in_steps(text), [look and _in_steps(look) for look in looks]
+        latest = {index: [place and _in_steps(place) for place in places] for index, places in (latest or {}).items()}
     job = Job.parse(text)
     ends, owed, saves = ends or {}, owed or {}, _saves(job)
     done = []
@@ -121,7 +129,7 @@ def written(
     }
     readings = {seen.content: _readings(seen.content, saves) for each in done for seen in (each.seen or {}).values() if seen.committed}
     readings = {content: each for content, each in readings.items() if each}
-    return JobEvidence(job, done, ended_asyncs, readings, capabilities=capabilities, **more)
+    return JobEvidence(job, done, ended_asyncs, readings, capabilities=capabilities, managed=managed, **more)
 
 
 def with_singles(evidence: JobEvidence) -> JobEvidence:
@@ -134,6 +142,11 @@ def with_singles(evidence: JobEvidence) -> JobEvidence:
             forecast = Forecast(done.owed, frozenset())
             single[done.call] = Evidence(forecast, {done.call: outcomes}, futures=futures, capabilities=evidence.capabilities)
     return replace(evidence, single=single)
+
+
+def _in_steps(text: str) -> str:
+    """The same text with steps in place of the places ``a``, ``b``, ..."""
+    return re.sub(r"\b[a-d]\b", lambda place: str(6 + ord(place[0]) - ord("a")), text)
 
 
 def _both(ended: Both) -> dict[int, Outcome]:

@@ -12,12 +12,14 @@ from ckpt_harness.jobs.oracles.alone import calls_alone
 from ckpt_harness.jobs.oracles.base import JobOracle
 from ckpt_harness.jobs.oracles.commitment import commitment
 from ckpt_harness.jobs.oracles.futures import futures
+from ckpt_harness.jobs.oracles.isolation import isolation
 from ckpt_harness.jobs.oracles.loaded import filled, purity
 from ckpt_harness.jobs.oracles.metadata import metadata
 from ckpt_harness.jobs.oracles.outcomes import agreement, fired, recovery
 from ckpt_harness.jobs.oracles.pairing import pairing
 from ckpt_harness.jobs.oracles.resume import resume
 from ckpt_harness.jobs.oracles.retention import retention
+from ckpt_harness.jobs.oracles.undisturbed import undisturbed
 from ckpt_harness.judging.oracles.base import crashed
 from ckpt_harness.judging.verdict import Judgement
 
@@ -34,6 +36,8 @@ JOB_ORACLES: dict[str, JobOracle] = {
     "agreement": agreement,
     "resume": resume,
     "retention": retention,
+    "isolation": isolation,
+    "undisturbed": undisturbed,
     "fired": fired,
 }
 """Name -> oracle."""

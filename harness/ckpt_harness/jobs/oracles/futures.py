@@ -60,5 +60,12 @@ def _wrong_wait(model: Model, made: Made, wait: Done | None) -> Iterator[str]:
         return
     for rank, outcome in sorted(made.outcomes.items()):
         begun, waited = made.done.outcomes.get(rank), wait.outcomes.get(rank)
-        if outcome.kind == "raised" and begun is not None and waited is not None and begun.kind == waited.kind == "returned":
+        silent = begun is not None and waited is not None and begun.kind == waited.kind == "returned"
+        if outcome.kind == "raised" and silent and not _was_reported(model, made, wait, rank):
             yield f"rank {rank}: {named(model, wait)} reports success, although the save {outcome}"
+
+
+def _was_reported(model: Model, made: Made, wait: Done, rank: int) -> bool:
+    """Whether a rank may have learned of the failure of an async save before it waited: a manager may report it at the next call."""
+    between = model.evidence.done[made.begun + 1 : wait.index]
+    return model.evidence.managed and any(rank in done.outcomes and done.outcomes[rank].kind == "raised" for done in between)

@@ -78,6 +78,8 @@ def _wrongly_removed(model: Model, done: Done, whole: dict[str, Made]) -> Iterat
         return
     keep, counted = (operation.keep, done.index) if isinstance(operation, Prune) else (1, done.index + 1)
     for place, made in whole.items():
+        if model.evidence.managed and not made.returned:
+            continue  # what a save leaves that reported a failure, a manager may remove
         seen = model.seen_after(place, done)
         if place != done.place and seen is not None and not seen.calls and not seen.broken:
             others = [model.newest_save(other, counted) for other in model.places() if other != place]
