@@ -17,6 +17,7 @@ from ckpt_harness.cases.run import Expecting, evidence_of_a_broken_hook, fault_f
 from ckpt_harness.engines import hooks
 from ckpt_harness.engines.kin import known_as
 from ckpt_harness.errors import HookError, cannot_save
+from ckpt_harness.faults.effects import NoSpace
 from ckpt_harness.findings.register import Register
 from ckpt_harness.history import History
 from ckpt_harness.judging import oracles
@@ -98,12 +99,13 @@ class Rig(Owner):
         return (evidence_of_a_broken_hook(bound, failures[0]), history) if failures else (evidence, history)
 
     def _expecting(self, bound: BoundCase) -> Expecting:
-        """Says how the operations of a case have to end. Which of two saves at once a fault without an operation strikes, only the history shows."""
+        """Says how the operations of a case have to end. Where some faults strike (see :class:`.Firings`), only the history shows."""
         trace = self.trace(bound)
         before = forecast(bound.plan, trace, timeout=GROUP_TIMEOUT)
         if bound.asks_for_less:
             before = before.refusable()
         certain = len(bound.case.operations) == 1 or all(fault.operation is not None for fault in bound.case.plan)
+        certain = certain and not any(isinstance(fault.effect, NoSpace) and fault.effect.after_bytes for fault in bound.case.plan)
 
         def expected(history: History | None) -> Forecast:
             if certain or history is None:

@@ -182,6 +182,22 @@ NESTED: dict[str, str] = {
 }
 """Sites that are called during the call of another site: inner site -> outer site."""
 
+
+def storage_call(site: str) -> str:
+    """The call of the storage or of a planner that goes on from a call of a site; "" for sites of files, requests and collectives.
+
+    Args:
+        site: full name of the site.
+
+    Example:
+        >>> storage_call("save_planner.resolve_data"), storage_call("writer.finish"), storage_call("fs.write")
+        ('writer.write_data', 'writer.finish', '')
+    """
+    if SITES[site].layer != "calls" or SITES[site].side == "pg":
+        return ""
+    return NESTED.get(site, site)
+
+
 _SAVE_STEPS = (
     Step(
         "plan",

@@ -1,15 +1,17 @@
-"""Which of two simultaneous saves did a fault without an operation strike?
+"""Where did a fault strike that no model can place beforehand?
 
-Such a fault counts calls over the whole case. Two saves at once make their calls in an order that the seed decides, so no model can say beforehand
-which save makes the counted call. The history shows it.
+A fault without an operation counts calls over the whole case. Two saves at once make their calls in an order that the seed decides, so that no model
+can say which save makes the counted call. And a disk on which some bytes still fit refuses bytes in this call of the storage or in a later call, as
+the sizes of the files decide. The history shows both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ckpt_harness.faults.fault import Fault
+from ckpt_harness.faults.protocol import storage_call
 from ckpt_harness.history import History
 
 
@@ -20,6 +22,7 @@ class Firings:
     Attributes:
         calls: (text of the fault, rank) -> the calls that it struck: operation, and number of the call of the site within the operation. None where
             only the counts of calls say what a fault strikes: the case has not run, or each of its operations follows another.
+        within: (text of the fault, rank) -> where the rank was when the fault fired: operation, and call of the storage.
 
     Example:
         >>> from ckpt_harness.faults.plan import FaultPlan
@@ -32,6 +35,7 @@ class Firings:
     """
 
     calls: Mapping[tuple[str, int], Collection[tuple[str, int]]] | None = None
+    within: Mapping[tuple[str, int], Collection[tuple[str, str]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, history: History) -> Firings:
@@ -41,9 +45,15 @@ class Firings:
             history: what happened in the case.
         """
         calls: dict[tuple[str, int], set[tuple[str, int]]] = {}
-        for event in history.of_kind("fault"):
-            calls.setdefault((event.detail, event.rank), set()).add((event.operation, event.nth))
-        return cls(calls)
+        within: dict[tuple[str, int], set[tuple[str, str]]] = {}
+        going_on: dict[int, tuple[str, str]] = {}
+        for event in history:
+            if event.kind == "enter" and (call := storage_call(event.site)):
+                going_on[event.rank] = event.operation, call
+            elif event.kind == "fault":
+                calls.setdefault((event.detail, event.rank), set()).add((event.operation, event.nth))
+                within.setdefault((event.detail, event.rank), set()).add(going_on.get(event.rank, (event.operation, "")))
+        return cls(calls, within)
 
     def at(self, fault: Fault, operation: str, rank: int, nth: int) -> bool | None:
         """Whether a fault struck a call; None if only the count of the calls can say.
@@ -59,6 +69,18 @@ class Firings:
     def missed(self, fault: Fault, rank: int) -> bool:
         """Whether the case has run, and a fault fired nowhere on a rank."""
         return self.calls is not None and (str(fault), rank) not in self.calls
+
+    def later(self, fault: Fault, rank: int, operation: str, call: str) -> bool:
+        """Whether a fault that strikes a rank within a call of the storage has fired later: the disk took the bytes of this call.
+
+        Args:
+            fault: the fault.
+            rank: the rank.
+            operation: the operation that makes the call.
+            call: the call of the storage, such as ``writer.write_data``.
+        """
+        fired = self.within.get((str(fault), rank), ())
+        return bool(fired) and (operation, call) not in fired
 
     def may_strike(self, fault: Fault, rank: int, operations: Collection[str]) -> bool:
         """Whether a fault may strike a rank in any of some operations, as its address and its firings say.

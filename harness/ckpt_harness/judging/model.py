@@ -21,7 +21,7 @@ from ckpt_harness.faults.protocol import Group
 from ckpt_harness.judging.expectation import DECEPTIONS, Acting, Ending, Expectation, Forecast
 from ckpt_harness.judging.firings import NO_FIRINGS, Firings
 from ckpt_harness.judging.sections import Sections
-from ckpt_harness.judging.together import beside
+from ckpt_harness.judging.together import behind_a_timeout, beside
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.judging.walk import Impact, Walk
 
@@ -58,14 +58,18 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
             ranks = tuple(rank for rank in group.ranks if rank in by_rank)
             if ranks:
                 alone.append(_Model(bound, walk, firings, timeout, operation, group, ranks).expectation())
-    expectations = []
-    for owed in alone:
-        others = [other for other in alone if other.operation != owed.operation]
-        expectations.append(beside(bound, owed, others, timeout * (1 - _NEAR), firings))
+    latest = timeout * (1 - _NEAR)
+    met = [beside(bound, owed, _others(owed, alone), latest, firings) for owed in alone]
+    expectations = [behind_a_timeout(owed, _others(owed, met), latest) for owed in met]
     if walk.missed and all(owed.exact for owed in expectations):  # no rank was lost on its way to the call
         last = expectations[-1]  # whichever: the oracle ``fired`` joins what all operations owe
         expectations[-1] = replace(last, must_fire=last.must_fire | walk.missed)
     return Forecast(tuple(expectations), frozenset(_unreachable(bound, trace)))
+
+
+def _others(owed: Expectation, expectations: Sequence[Expectation]) -> list[Expectation]:
+    """What the other operations must lead to."""
+    return [other for other in expectations if other.operation != owed.operation]
 
 
 def _unreachable(bound: BoundPlan, trace: Trace) -> list[tuple[str, int]]:
@@ -117,24 +121,24 @@ class _Model:
     def _joined(self) -> Expectation:
         """Collectives join the ranks: the first section with a failure, a stall or an unclear result ends the operation for all of them."""
         fired: set[tuple[str, int]] = set()
-        late: Counter[int] = Counter()
+        ahead: Counter[int] = Counter()  # by how much each rank is late for the next collective
         for number in range(self._sections.last + 1):
             impact = self._follow(number, self._ranks)
             if impact.raised and self._sections.is_map(number):
                 # The step fails ahead of its reduce, and the ranks learn of the failure by the collectives behind the reduce.
                 impact.add(self._follow(number + 1, self._ranks, only_collectives=True))
             fired |= impact.due()
-            late.update(impact.late)
             base = self._base(fired, self._sections.step(number))
             if number == self._sections.last and impact.stalled:
                 # Behind the last collective no rank can be informed any more; beside the steps, a rank may be lost ahead of faults in the steps.
                 return _either_way(replace(base, must_fire=frozenset(impact.fired)) if self._works_beside else base, impact.stalled)
+            guarded = self._sections.is_guarded(number)
             # Ahead of the first collective a rank that is in time may still come late; behind the last, no rank waits for another.
-            decided = self._decide(base, impact, late if self._sections.is_guarded(number) else {})
+            decided = self._decide(base, impact, _lateness(ahead, impact) if guarded else ())
             if decided is not None:
                 return decided
-            if self._sections.is_guarded(number):
-                late.clear()  # the collective behind the section has waited for the late ranks
+            # The collective behind a guarded section has waited for the late ranks.
+            ahead = Counter() if guarded else ahead + impact.late_in_all()
         return replace(self._base(fired), ending=Ending.SUCCEEDS)
 
     def _apart(self) -> Expectation:
@@ -145,7 +149,7 @@ class _Model:
             whole.add(impact)
             going -= impact.stopped()
         base = self._base(whole.fired)
-        return self._decide(base, whole, whole.late) or replace(base, ending=Ending.SUCCEEDS)
+        return self._decide(base, whole, (whole.late_in_all(),)) or replace(base, ending=Ending.SUCCEEDS)
 
     def _with_what_is_lost_beside(self, owed: Expectation) -> Expectation:
         """A rank may hang or die beside the steps, whether or not a step fails, ahead of what happens in the steps or after it."""
@@ -174,26 +178,26 @@ class _Model:
         impact = self._walk.section(
             self._operation, ranks, self._sections, number, self._group.coordinator, only_collectives=only_collectives
         )
-        self._delayed += max(impact.late.values(), default=0)  # the next section waits for the latest rank of this one
+        self._delayed += sum(max(seconds.values(), default=0) for seconds in impact.late.values())  # each collective waits for its latest rank
         return impact
 
     def _base(self, fired: set[tuple[str, int]], step: str = "") -> Expectation:
         """An expectation whose ending is still to be decided."""
         return Expectation(self._operation, self._ranks, Ending.UNDETERMINED, step, must_fire=frozenset(fired))
 
-    def _decide(self, base: Expectation, impact: Impact, late: Mapping[int, float]) -> Expectation | None:
+    def _decide(self, base: Expectation, impact: Impact, lateness: Sequence[Mapping[int, float]]) -> Expectation | None:
         """How the operation ends, if this section ends it; else None.
 
         Args:
             base: the expectation without an ending.
             impact: what the section's faults do.
-            late: rank -> seconds by which the rank comes late to the next collective.
+            lateness: for each collective of the section: rank -> seconds by which the rank comes late to it.
         """
         if impact.unclear or impact.answered:
             return self._unclear(base, impact)
-        arrivals = [late.get(rank, 0) for rank in self._ranks]
-        wait = max(arrivals, default=0) - min(arrivals, default=0)
-        behind = {rank for rank, seconds in late.items() if seconds - min(arrivals) > self._timeout * (1 - _NEAR)}
+        waits = [(rank, seconds) for late in lateness for rank, seconds in self._waits(late)]
+        wait = max((seconds for _, seconds in waits), default=0.0)
+        behind = {rank for rank, seconds in waits if seconds > self._timeout * (1 - _NEAR)}
         if behind and behind <= impact.late_receivers and not impact.stalled:
             return _either_way(base, impact.delays)  # ranks that are in time receive, and do not wait for each other
         if impact.stalled or wait > self._timeout * (1 + _NEAR):
@@ -203,6 +207,12 @@ class _Model:
         if impact.raised:
             return self._failed(base, impact)
         return None
+
+    def _waits(self, late: Mapping[int, float]) -> Iterator[tuple[int, float]]:
+        """The ranks that come late to a collective, and how many seconds the first rank there waits for each."""
+        first = min(late.get(rank, 0.0) for rank in self._ranks)
+        for rank, seconds in late.items():
+            yield rank, seconds - first
 
     def _unclear(self, base: Expectation, impact: Impact) -> Expectation:
         """A fault has no certain consequences: whatever the ranks do, they must agree, unless a rank may be lost."""
@@ -253,6 +263,17 @@ class _Model:
         slow = sum(fault.effect.seconds for fault in faults if isinstance(fault.effect, Delay)) > self._timeout * (1 - _NEAR)
         lost = any(isinstance(fault.effect, (Hang, Kill, NeverComplete)) and fault.at.layer != "network" for fault in faults)
         return slow or lost
+
+
+def _lateness(ahead: Counter[int], impact: Impact) -> list[Counter[int]]:
+    """For each collective of a section, in order: by how many seconds each rank comes late to it.
+
+    Args:
+        ahead: by how many seconds each rank was late for the next collective when the section began.
+        impact: what the section's faults do.
+    """
+    first, *others = impact.late.values() or [Counter()]
+    return [ahead + first, *others]
 
 
 def _either_way(base: Expectation, decisive: Sequence[Acting]) -> Expectation:

@@ -61,6 +61,25 @@ def beside(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], l
     return replace(owed, delayed=owed.delayed + delayed)
 
 
+def behind_a_timeout(owed: Expectation, others: Sequence[Expectation], latest: float) -> Expectation:
+    """Adds to an expectation what the timeout of another operation does: it closes the connections that the operations may share.
+
+    An operation that is not late has ended by then.
+
+    Args:
+        owed: what the operation must lead to.
+        others: what the other operations must lead to.
+        latest: seconds that a rank may certainly come late.
+
+    Returns:
+        The expectation; undetermined if the operation itself goes on after the group's timeout, and another may have met the timeout.
+    """
+    timed_out = any(other.ending in (Ending.STALLS, Ending.UNDETERMINED) and other.delayed >= latest for other in others if other.ranks == owed.ranks)
+    if not timed_out or owed.delayed < latest:
+        return owed
+    return replace(owed, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False)
+
+
 def _from_others(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], firings: Firings) -> Iterator[Acting]:
     """The faults that may strike ranks of an operation in another operation; with the storage call that they strike, where the model has followed them."""
     operations = {other.operation for other in others}

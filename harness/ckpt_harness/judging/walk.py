@@ -31,7 +31,7 @@ from ckpt_harness.faults.effects import (
     Stop,
     Throttle,
 )
-from ckpt_harness.faults.protocol import NESTED
+from ckpt_harness.faults.protocol import storage_call
 from ckpt_harness.faults.sites import SITES
 from ckpt_harness.history import SOME_ERROR, ErrorRecord
 from ckpt_harness.judging.expectation import Acting
@@ -78,7 +78,8 @@ class Impact:
         unclear: faults without certain consequences.
         fired: (text of the fault, rank).
         fired_in_collectives: the pairs of ``fired`` whose fault strikes a collective.
-        late: rank -> seconds by which the rank comes late to the collectives of the section.
+        late: collective of the section, in order -> rank -> seconds by which the rank comes late to it, counted from the collective before. Under None:
+            to the next collective, which lies in a later section, or which the trace does not show.
         delays: the faults that made ranks late.
         lost_in_collective: whether a fault strikes a collective: its peers may or may not have been informed.
         late_receivers: ranks that come late to the last collective, in which they only receive. Other ranks need not wait for them there.
@@ -90,7 +91,7 @@ class Impact:
     unclear: list[Acting] = field(default_factory=list)
     fired: set[tuple[str, int]] = field(default_factory=set)
     fired_in_collectives: set[tuple[str, int]] = field(default_factory=set)
-    late: Counter[int] = field(default_factory=Counter)
+    late: dict[_Call | None, Counter[int]] = field(default_factory=dict)
     delays: list[Acting] = field(default_factory=list)
     lost_in_collective: bool = False
     late_receivers: set[int] = field(default_factory=set)
@@ -103,7 +104,8 @@ class Impact:
         self.unclear += other.unclear
         self.fired |= other.fired
         self.fired_in_collectives |= other.fired_in_collectives
-        self.late.update(other.late)
+        for collective, seconds in other.late.items():
+            self.late.setdefault(collective, Counter()).update(seconds)
         self.delays += other.delays
         self.lost_in_collective |= other.lost_in_collective
         self.late_receivers |= other.late_receivers
@@ -122,10 +124,14 @@ class Impact:
         """The ranks that get no further."""
         return self.raised.keys() | {acting.rank for acting in (*self.stalled, *self.unclear)}
 
-    def delay(self, acting: Acting, seconds: float) -> None:
-        """A fault makes its rank late."""
-        self.late[acting.rank] += cast(int, seconds)  # a Counter sums floats as well
+    def delay(self, acting: Acting, seconds: float, collective: _Call | None) -> None:
+        """A fault makes its rank late for a collective."""
+        self.late[collective][acting.rank] += cast(int, seconds)  # a Counter sums floats as well
         self.delays.append(acting)
+
+    def late_in_all(self) -> Counter[int]:
+        """By how many seconds the delays of the section make each rank late, all together."""
+        return sum(self.late.values(), Counter())
 
 
 class Walk:
@@ -140,6 +146,7 @@ class Walk:
     def __init__(self, bound: BoundPlan, trace: Trace, firings: Firings) -> None:
         self._trace = trace
         self._collectives = bound.protocol.collectives
+        self._firings = firings
         self._occurrences = Occurrences(bound, firings)
         self._storage_call: dict[int, str] = {}
         self._late: dict[tuple[str, int], list[Acting]] = {}
@@ -188,23 +195,24 @@ class Walk:
                 only_exchanges = True  # the rank has failed, and reports its error
         if number != sections.last and number not in self._sections_of_collectives(operation, sections, coordinator).values():
             for rank in ranks:
-                self._meet(operation, rank, impact)  # the collectives of a later section wait, or those that the trace does not show
+                self._meet(operation, rank, impact, None)  # the collectives of a later section wait, or those that the trace does not show
         return impact
 
-    def _meet(self, operation: str, rank: int, impact: Impact) -> None:
+    def _meet(self, operation: str, rank: int, impact: Impact, collective: _Call | None) -> None:
         """A rank comes to a collective: other ranks have waited for it as long as its delays took since the collective before."""
+        impact.late.setdefault(collective, Counter())
         for acting in self._late.pop((operation, rank), ()):
-            impact.delay(acting, _seconds(acting))
+            impact.delay(acting, _seconds(acting), collective)
 
     def _moments(self, operation: str, rank: int, sections: Sections, number: int, coordinator: int) -> Iterator[Moment]:
         """The moments of one rank that belong to a section, in order. On the way the rank passes those of earlier sections once more."""
-        for moment, here, storage_call in self._route(operation, rank, sections, coordinator):
+        for moment, here, call in self._route(operation, rank, sections, coordinator):
             if here > number:
                 if here == sections.last:
                     continue  # no rank waits for the last section, so its calls may come at any time
                 return
-            if storage_call:
-                self._storage_call[rank] = storage_call
+            if call:
+                self._storage_call[rank] = call
             if here == number:
                 yield moment
 
@@ -249,7 +257,7 @@ class Walk:
         if passes and _is_collective(moment) and not moment.after:
             if self._late.get((operation, rank)) and self._only_receives_at_last(operation, rank, moment, coordinator):
                 impact.late_receivers.add(rank)
-            self._meet(operation, rank, impact)
+            self._meet(operation, rank, impact, _call(moment))
         return passes
 
     def _only_receives_at_last(self, operation: str, rank: int, moment: Moment, coordinator: int) -> bool:
@@ -266,6 +274,9 @@ class Walk:
                 impact.fired_in_collectives.add((str(struck.fault), rank))
         if _delays(acting):
             self._late.setdefault((operation, rank), []).append(acting)
+            return True
+        if isinstance(struck.fault.effect, NoSpace) and self._firings.later(struck.fault, rank, operation, acting.within):
+            impact.unclear.append(acting)  # the rank goes on, and fails in a call that only the sizes of the files decide
             return True
         return _apply(acting, moment, impact, coordinator)
 
@@ -290,9 +301,7 @@ def _is_collective(moment: Moment) -> bool:
 
 def _storage_call(moment: Moment) -> str:
     """The call of the storage that goes on from this moment, so that a disk or network fault knows the call that it makes fail; "" for no new call."""
-    if moment.after or SITES[moment.site].layer != "calls" or _is_collective(moment):
-        return ""
-    return NESTED.get(moment.site, moment.site)
+    return "" if moment.after else storage_call(moment.site)
 
 
 def _call(moment: Moment) -> _Call:

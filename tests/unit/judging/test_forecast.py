@@ -210,14 +210,20 @@ def test_behind_a_lie_a_lost_rank_cannot_be_ruled_out(later: str) -> None:
     assert not _owed(f"writer.storage_meta@0=wrong; {later}").agreement
 
 
-def _with_collectives(coordinator: int) -> Trace:
-    """A save of two ranks as a run shows it: a collective is called within whatever is going on."""
+def _with_collectives(coordinator: int, *, sizes_first: bool = False) -> Trace:
+    """A save of two ranks as a run shows it: a collective is called within whatever is going on.
+
+    Args:
+        coordinator: the rank that coordinates.
+        sizes_first: whether the ranks exchange the sizes of their messages ahead of the gather behind the write, as torch does.
+    """
     course = [
         "writer.storage_meta",
         "pg.gather",
         "save_planner.create_global_plan",
         "pg.scatter",
         "writer.write_data",
+        *(["pg.all_gather"] if sizes_first else []),
         "pg.gather",
         "writer.finish",
         "pg.broadcast",
@@ -291,6 +297,16 @@ def test_a_rank_that_has_failed_still_takes_part_in_the_collectives_of_the_step(
 def test_behind_a_collective_a_delay_is_late_for_the_next(text: str, ending: Ending, delayed: float) -> None:
     """Behind the last collective, and behind the last of a step that fails, no rank waits for another; nor do ranks that only receive in the last."""
     (owed,) = forecast(FaultPlan.parse(text).bind(2), _with_collectives(0)).expectations
+    assert (owed.ending, owed.delayed) == (ending, delayed)
+
+
+@pytest.mark.parametrize(
+    ("sizes_first", "ending", "delayed"), [(False, Ending.SUCCEEDS, 3600), (True, Ending.STALLS, 7200)], ids=["one collective", "two collectives"]
+)
+def test_delays_of_two_ranks_make_up_for_each_other_ahead_of_one_collective_only(sizes_first: bool, ending: Ending, delayed: float) -> None:
+    """Rank 1 is late for the first collective behind the write, and rank 0 is late for the second."""
+    plan = FaultPlan.parse("writer.write_data@1=delay(3600); pg.gather@0#2=delay(3600)")
+    (owed,) = forecast(plan.bind(2), _with_collectives(0, sizes_first=sizes_first)).expectations
     assert (owed.ending, owed.delayed) == (ending, delayed)
 
 
@@ -564,6 +580,19 @@ def test_a_call_that_returns_late_prolongs_the_other_save() -> None:
     """By as much."""
     first, second = _forecast("async_save[1]/writer.stage@1=delay(5)", TWO).expectations
     assert (first.delayed, second.delayed) == (5, 5)
+
+
+@pytest.mark.parametrize(("ranks", "ending"), [("all", Ending.UNDETERMINED), ("1", Ending.UNDETERMINED)])
+def test_a_save_that_goes_on_after_the_timeout_of_the_other_may_find_its_connections_closed(ranks: str, ending: Ending) -> None:
+    """Though its own ranks are late alike: the other save has a rank that waits for a late rank."""
+    first, second = _forecast(f"async_save[1]/stager.stage.future@{ranks}=delay(3600)", TWO).expectations
+    assert (first.ending, first.agreement, second.ending) == (ending, False, Ending.UNDETERMINED)
+
+
+def test_a_save_that_has_ended_by_the_timeout_of_the_other_is_judged() -> None:
+    """Its connections were whole as long as it needed them."""
+    first, second = _forecast("async_save[1]/writer.write_data@1=raise; async_save[2]/writer.write_data@1=delay(3600)", TWO).expectations
+    assert (first.ending, second.ending) == (Ending.FAILS, Ending.STALLS)
 
 
 @pytest.mark.parametrize(("struck", "endings"), [(1, [Ending.FAILS, Ending.SUCCEEDS]), (2, [Ending.SUCCEEDS, Ending.FAILS])])
