@@ -125,7 +125,7 @@ def _safe(render: Any, value: object) -> str:
 
 @dataclass
 class History:
-    """The events of a case, in order. A history changes only by appending.
+    """The events of a case, in order. A history changes only by appending, and where its owner takes the events out.
 
     Attributes:
         events: the events.
@@ -142,6 +142,18 @@ class History:
     def close(self) -> None:
         """Ends the history: events that come later are dropped."""
         self._closed = True
+
+    def taken(self) -> list[Event]:
+        """Takes all events out, and returns them: a history that goes on for long need not keep what was looked at.
+
+        Example:
+            >>> history = History([Event(0.0, 0, "begin", "save[1]")])
+            >>> len(history.taken()), len(history)
+            (1, 0)
+        """
+        taken = self.events[:]
+        del self.events[: len(taken)]
+        return taken
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)

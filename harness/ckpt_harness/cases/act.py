@@ -8,9 +8,8 @@ from ckpt_harness.cases.binding import GROUP_TIMEOUT
 from ckpt_harness.cases.observer import Observer
 from ckpt_harness.cases.prepare import Scene
 from ckpt_harness.cases.rank_program import Places, RankProgram, in_process
-from ckpt_harness.cases.surroundings import surroundings
+from ckpt_harness.cases.surroundings import injector_of, surroundings
 from ckpt_harness.cases.workspace import Workspace
-from ckpt_harness.injection.injector import Injector
 from ckpt_harness.worlds.attached import AttachedWorld
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.processes import ProcessWorld
@@ -62,9 +61,7 @@ def _on_simulated_ranks(
     """All ranks share this process, and one injector."""
     bound = scene.bound
     case = bound.case
-    injector = Injector(
-        case.plan, coordinators=bound.coordinators, history=observer.history, watch_disk=case.watches_disk, watch_network=case.watches_network
-    )
+    injector = injector_of(bound, observer.history)
     world = SimulatedWorld(
         case.ranks,
         seed=case.seed,

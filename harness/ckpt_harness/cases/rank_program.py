@@ -13,15 +13,14 @@ from typing import Any
 
 import torch.distributed as dist
 
-from ckpt_harness._torch import end_executor_process, replace_executor_process
+from ckpt_harness.cases.as_process import as_process
 from ckpt_harness.cases.async_saves import LATER, Target, save_all
 from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.membership import Member, joined
 from ckpt_harness.cases.one_call import OneCall
 from ckpt_harness.cases.progress import Progress, RankEnding, RemoteProgress
-from ckpt_harness.cases.surroundings import silenced, surroundings
-from ckpt_harness.injection.executor import FaultyExecutor
+from ckpt_harness.cases.surroundings import injector_of
 from ckpt_harness.injection.injector import Injector
 
 PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
@@ -124,25 +123,14 @@ class RankProgram:
 
 
 def in_process(case: Case, places: Places) -> None:
-    """Runs the program as a rank that is a process of its own: with an injector of its own, each event reported as it happens.
+    """Runs the program as a rank that is a process of its own.
 
     Args:
         case: the settled case, which is bound again here.
         places: see :class:`RankProgram`.
     """
     from ckpt_harness.worlds.processes.rank import here
-    from ckpt_harness.worlds.processes.reporting import Reported
 
-    rank = here()
     bound = case.bind()
-    injector = Injector(
-        case.plan, coordinators=bound.coordinators, history=Reported(rank), watch_disk=case.watches_disk, watch_network=case.watches_network
-    )
-    rank.ask_at_collectives(injector)
-    with silenced(), surroundings(injector, [injector.rank()]), contextlib.ExitStack() as until_all_have_ended:
-        if case.executor == "process":
-            rank.expect_processes()
-            until_all_have_ended.callback(end_executor_process)
-            until_all_have_ended.callback(replace_executor_process(FaultyExecutor(injector)))
-        RankProgram(bound, places).run(injector, RemoteProgress(rank.ask, rank.meet))
-    injector.end_case()
+    with as_process(lambda history: injector_of(bound, history), saves_in_processes=case.executor == "process") as injector:
+        RankProgram(bound, places).run(injector, RemoteProgress(here().ask, here().meet))

@@ -12,10 +12,23 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from ckpt_harness.cases.async_saves import engine_stagers_fail
+from ckpt_harness.cases.binding import BoundCase
+from ckpt_harness.history import History
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.object_store import endpoints
 from ckpt_harness.runtime import current
 from ckpt_harness.worlds.lost_errors import noted
+
+
+def injector_of(bound: BoundCase, history: History) -> Injector:
+    """Returns what injects the faults of a case.
+
+    Args:
+        bound: the case.
+        history: records what happens.
+    """
+    case = bound.case
+    return Injector(case.plan, coordinators=bound.coordinators, history=history, watch_disk=case.watches_disk, watch_network=case.watches_network)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ from ckpt_harness.cli.options import (
     register_option,
     seed_option,
     workload_option,
+    world_option,
 )
 from ckpt_harness.faults.calling import CALL_STYLES
 
@@ -37,8 +38,9 @@ _EXAMPLE = "job 'save a; load a' --faults 'save[1]/finish@0=raise'"
 @seed_option
 @click.option("--way", type=click.Choice(list(CALL_STYLES)), default="together", show_default=True, help="How ranks are grouped at the beginning.")
 @manager_option
+@world_option()
 @register_option
-def job(operations: str, faults: str, ranks: int, engine: str, workload: str, seed: int, way: str, manager: str, register: Register) -> int:
+def job(operations: str, faults: str, ranks: int, engine: str, world: str | None, register: Register, **names: Any) -> int:
     """Runs saves, loads and restarts one after the other, and tells what became of them.
 
     OPERATIONS are joined by `;`, such as 'save a; async b; wait; restart 3; load latest'. docs/reference/jobs.md lists them.
@@ -50,6 +52,7 @@ def job(operations: str, faults: str, ranks: int, engine: str, workload: str, se
     FaultPlan.parse(faults)
 
     from ckpt_harness.campaigns.workers import quiet
+    from ckpt_harness.cases.case import usual_world
     from ckpt_harness.jobs.binding import bind_job
     from ckpt_harness.jobs.job import Job
     from ckpt_harness.jobs.rig import JobRig
@@ -57,7 +60,7 @@ def job(operations: str, faults: str, ranks: int, engine: str, workload: str, se
     from ckpt_harness.report.job_story import job_story
     from ckpt_harness.report.summary import EXIT
 
-    bound = bind_job(Job.parse(operations, faults=faults, ranks=ranks, seed=seed, engine=engine, workload=workload, way=way, manager=manager))
+    bound = bind_job(Job.parse(operations, faults=faults, ranks=ranks, engine=engine, world=world or usual_world(engine), **names))
     quiet()
     with JobRig(register=register) as rig:
         result = rig.run(bound)

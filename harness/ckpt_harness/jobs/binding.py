@@ -103,8 +103,8 @@ def bind_job(job: Job) -> BoundJob:
         >>> [(call.call, call.case.case.ranks, str(call.case.plan.plan)) for call in bound.calls.values()]
         [('save[1]', 2, ''), ('load[1]', 3, 'load[1]/reader.read_data@2=raise')]
     """
-    if job.world != "simulated":
-        raise UsageError(f"world {job.world!r} does not run jobs yet; valid: 'simulated'")
+    if job.world == "attached":
+        raise UsageError("world 'attached' does not run jobs: its ranks cannot be restarted; valid: simulated, processes")
     if job.manager:
         _check_manager(job)
     structure, saves = Structure(job.workload), 0
@@ -155,7 +155,15 @@ def _faults_of(job: Job, call: str) -> tuple[Fault, ...]:
 def _base(job: Job, life: Life, structure: Structure) -> BoundCase:
     """The case that says how the ranks of a life are grouped."""
     kind = "async_save" if Case(engine=life.engine).settled().operation == "async_save" else "save"
-    case = Case(operation=kind, ranks=life.ranks, engine=life.engine, workload=structure.workload, seed=job.seed, way=life.way)  # type: ignore[arg-type]
+    case = Case(
+        operation=kind,  # type: ignore[arg-type]  # one of the kinds
+        ranks=life.ranks,
+        engine=life.engine,
+        workload=structure.workload,
+        seed=job.seed,
+        way=life.way,
+        world=job.world,
+    )
     return _checked(dataclasses.replace(case.bind(), shards=job.ranks))
 
 
@@ -171,6 +179,7 @@ def _case(job: Job, life: Life, operation: Save | AsyncSave | Load, faults: Faul
         coordinator=0 if isinstance(operation, AsyncSave) else operation.coordinator,
         engine=life.engine,
         workload=structure.workload,
+        world=job.world,
         seed=job.seed,
         way=life.way if ranks == life.ranks or alone else "together",
         planner=operation.planner,

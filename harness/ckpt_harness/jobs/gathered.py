@@ -9,20 +9,23 @@ from ckpt_harness.jobs.single import Singles
 from ckpt_harness.judging.expectation import Expectation
 
 
-def gathered(run: JobRun) -> JobEvidence:
+def gathered(run: JobRun, singles: Singles) -> JobEvidence:
     """Returns everything that the oracles may look at.
 
     Args:
         run: the job, which has ended.
+        singles: makes the evidence of its calls.
     """
-    single, owed = ({}, owed_with_manager(run)) if run.managed else Singles(run).build()
+    if not run.managed:
+        singles.take_rest()
+    owed = owed_with_manager(run) if run.managed else singles.owed
     bound = run.bound
     return JobEvidence(
         job=bound.job,
         done=tuple(_done(run, index, owed.get(index, ())) for index in range(len(run.records))),
         ended={bound.calls[index].call: _async_ending(run, index) for index in run.background},
         readings=run.places.readings,
-        single=single,
+        single=singles.evidence,
         fired=frozenset(firing for life in run.lives.values() for firing in life.fired),
         internal_errors=tuple(run.internal_errors),
         capabilities=frozenset.intersection(*(base.engine.capabilities for base in bound.bases.values())),

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
-from ckpt_harness.cases.async_saves import Begun
-from ckpt_harness.cases.membership import Member
 from ckpt_harness.cases.progress import RankEnding
-from ckpt_harness.history import ErrorRecord, History
-from ckpt_harness.jobs.binding import BoundCall
+from ckpt_harness.history import Event, History
+from ckpt_harness.jobs.comparing import Candidates
+from ckpt_harness.jobs.evidence import Loaded
 from ckpt_harness.jobs.job import Life
-from ckpt_harness.jobs.records import LifeRecord
 from ckpt_harness.jobs.running import JobRun
+from ckpt_harness.jobs.single import Singles
 from ckpt_harness.judging.evidence import Outcome
-from ckpt_harness.runtime import current
-from ckpt_harness.workloads.context import State
 from ckpt_harness.worlds.base import RankResult
 
 NOT_WAITED_FOR = "its upload, which nobody waited for"
@@ -23,20 +21,21 @@ NOT_WAITED_FOR = "its upload, which nobody waited for"
 
 
 class LifeObserver:
-    """Receives what the ranks of a life report, as far as that is the same in every world; see :class:`ckpt_harness.jobs.rank_program.JobProgress`.
+    """Receives what the ranks of a life report, as far as all worlds do it alike; see :class:`ckpt_harness.jobs.rank_program.JobProgress`.
 
     Args:
         run: the job.
+        singles: makes the evidence of its calls.
         life: the life.
 
     Attributes:
-        history: what happens in the life.
+        history: what has happened in the life since somebody looked.
     """
 
-    def __init__(self, run: JobRun, life: Life) -> None:
-        self._run, self._life = run, life
-        self._record = run.lives.setdefault(life.number, LifeRecord())
+    def __init__(self, run: JobRun, singles: Singles, life: Life) -> None:
+        self._run, self._singles, self._life = run, singles, life
         self._ended = False
+        self._positions = itertools.count()
         self.history = History()
 
     # -- reports of the ranks
@@ -44,25 +43,29 @@ class LifeObserver:
     def between(self, index: int) -> None:
         """All ranks are about to begin an operation, or to end; see :meth:`ckpt_harness.jobs.running.JobRun.between`."""
         try:
+            self._note_events()
             self._run.between(self._life, index)
+            if not self._run.managed:
+                self._singles.take(self._life, index)
         except Exception as error:
             self._run.internal_errors.append(f"{type(error).__name__}: {error}")
             raise
         self._ended = index == self._life.operations.stop
 
     def begins(self, rank: int, index: int) -> None:
-        self._run.records[index].started[rank] = current().now()
+        if not self._run.records[index].prepared:
+            self._run.prepare(index)
 
-    def ended(self, rank: int, index: int, outcome: Outcome) -> None:
+    def ended(self, rank: int, index: int, outcome: Outcome, since: float) -> None:
+        elapsed = max(0.0, outcome.finished_at - since)
+        ended = dataclasses.replace(self._run.workspace.scrub_outcome(outcome), finished_at=elapsed)
+        self._run.records[index].outcomes.setdefault(rank, ended)
+
+    def candidates(self, rank: int, index: int) -> Candidates:
         record = self._run.records[index]
-        elapsed = max(0.0, outcome.finished_at - record.started[rank])
-        record.outcomes.setdefault(rank, dataclasses.replace(self._run.workspace.scrub_outcome(outcome), finished_at=elapsed))
-
-    def loaded(self, rank: int, index: int, state: State, member: Member) -> None:
-        record, call = self._run.records[index], self._run.bound.calls[index]
         place = record.latest.get(rank) or record.place
         assert place is not None, "a rank loads from some place"
-        record.loaded[rank] = self._run.compared(place, call, state, member)
+        return self._run.candidates(self._run.bound.calls[index], place)
 
     def placed(self, rank: int, paths: Mapping[str, str]) -> None:
         self._run.places.lay(paths)
@@ -72,19 +75,25 @@ class LifeObserver:
         record.latest[rank] = place
         record.place = record.place or place
 
-    def begun(self, rank: int, call: BoundCall, begun: Begun) -> None:
-        self._run.background[call.index].begun[rank] = begun
+    def loaded(self, rank: int, index: int, loaded: Loaded) -> None:
+        self._run.records[index].loaded[rank] = loaded
 
-    def waits(self, rank: int, call: BoundCall) -> None:
-        self._run.background[call.index].waiting.add(rank)
+    def begun(self, rank: int, index: int) -> None:
+        self._run.background[index].begun.add(rank)
 
-    def saved_in_background(self, rank: int, call: BoundCall, index: int, ending: RankEnding, since: float) -> None:
+    def uploaded(self, rank: int, index: int, outcome: Outcome) -> None:
+        self._run.background[index].uploaded[rank] = self._run.workspace.scrub_outcome(outcome)
+
+    def waits(self, rank: int, index: int) -> None:
+        self._run.background[index].waiting.add(rank)
+
+    def saved_in_background(self, rank: int, index: int, during: int, ending: RankEnding, since: float) -> None:
         scrub = self._run.workspace.scrub_outcome
         outcome = dataclasses.replace(scrub(ending.outcome), finished_at=max(0.0, ending.outcome.finished_at - since))
         futures = {name: scrub(future) for name, future in ending.futures.items()}
-        record = self._run.background[call.index]
+        record = self._run.background[index]
         record.endings[rank] = dataclasses.replace(ending, outcome=outcome, futures=futures)
-        record.after = max(record.after, index)
+        record.after = max(record.after, during)
 
     def path(self, rank: int, index: int) -> str | None:
         place = self._run.records[index].place
@@ -92,20 +101,15 @@ class LifeObserver:
 
     # -- the end
 
-    def take_stock(self, results: Sequence[RankResult], fired: set[tuple[str, int, str]], internal_errors: Sequence[str]) -> None:
+    def take_stock(self, results: Sequence[RankResult]) -> None:
         """The world of the life is over: collects what is known of each operation.
 
         Args:
             results: how each rank ended.
-            fired: (text of the fault, rank, call) of each fault that fired.
-            internal_errors: errors of the injectors.
         """
-        run, record = self._run, self._record
-        for position, event in enumerate(self.history):
-            if event.operation:
-                record.events.setdefault(event.operation, []).append((position, event))
-        record.fired |= fired
-        run.internal_errors += internal_errors
+        run = self._run
+        self.history.close()
+        self._note_events()
         for result in results:
             if result.outcome == "raised":
                 run.internal_errors.append(f"the program of rank {result.rank} ended with {result.record}")
@@ -120,6 +124,15 @@ class LifeObserver:
             seen = run.places.look(())
             if last is not None:
                 run.records[last].after = seen
+
+    def _note_events(self) -> None:
+        """Notes what has happened, call by call."""
+        for event in self.history.taken():
+            self._run.note(self._life, self._position(event), event)
+
+    def _position(self, event: Event) -> float:
+        """By what the events of calls are ordered that were under way at once."""
+        return next(self._positions)
 
     def _last_begun(self, results: Sequence[RankResult]) -> int | None:
         """The index of the last operation that any rank has begun. Notes of the others why they were not done."""
@@ -145,13 +158,11 @@ class LifeObserver:
     def _ending(self, index: int, rank: int, outcome: Outcome) -> RankEnding:
         """How an async save ended that its rank did not wait for, since the rank was lost before: as its future says, if it is completed."""
         name, record = self._run.bound.calls[index].call, self._run.background[index]
-        begun = record.begun.get(rank)
-        if begun is None or begun.saving is None or outcome.kind != "hung" or rank in record.waiting:
+        if rank not in record.begun or rank in record.waiting or outcome.kind != "hung":
             return RankEnding(name, outcome)
-        if not begun.saving.upload.done():
+        if rank not in record.uploaded:
             return RankEnding(name, Outcome("hung", where=NOT_WAITED_FOR))
-        error = begun.saving.upload.exception()
-        upload = Outcome("returned") if error is None else Outcome("raised", self._run.workspace.scrub(ErrorRecord.of(error)))
+        upload = record.uploaded[rank]
         return RankEnding(name, upload, futures={"upload": upload})
 
 

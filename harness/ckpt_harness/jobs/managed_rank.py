@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ckpt_harness.cases.async_saves import Begun
 from ckpt_harness.cases.membership import Member
 from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.engines import hooks
-from ckpt_harness.engines.base import Saving
 from ckpt_harness.errors import HarnessError, HookError, quoted
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.jobs.binding import BoundCall, BoundJob
+from ckpt_harness.jobs.comparing import compared
 from ckpt_harness.jobs.managers.names import check_methods, find_manager
 from ckpt_harness.jobs.managers.protocol import Manager
 from ckpt_harness.jobs.operations import LATEST, AsyncSave, Load, Prune, Restart, Save, Wait
-from ckpt_harness.jobs.records import NOTHING_TO_LOAD
+from ckpt_harness.jobs.records import NOTHING_TO_LOAD, outcome_of
 from ckpt_harness.jobs.steps import is_step, step_of
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
@@ -93,7 +92,7 @@ class ManagedRank:
             return self._returned()
         waits = isinstance(operation, Wait)
         for saving in self._under_way if waits else ():
-            self._progress.waits(self._rank, saving.call)
+            self._progress.waits(self._rank, saving.call.index)
         since = current().now()
         if isinstance(operation, Restart):
             self.finish(index)
@@ -155,12 +154,13 @@ class ManagedRank:
             self._injector.end(name)
             if not self._progress.over() and not isinstance(error, HarnessError):
                 ending = RankEnding(name, Outcome("raised", ErrorRecord.of(error), finished_at=current().now()))
-                self._progress.saved_in_background(self._rank, call, index, ending, since)
+                self._progress.saved_in_background(self._rank, call.index, index, ending, since)
             raise
         self._injector.leave(name)
         current().expect(future)
         self._under_way.append(_Saving(call, name, future))
-        self._progress.begun(self._rank, call, Begun(name, Saving(future)))
+        self._progress.begun(self._rank, call.index)
+        future.add_done_callback(lambda upload: self._progress.uploaded(self._rank, call.index, outcome_of(upload)))
         call.case.workload.overwrite(state, self._member.context(call.later))
 
     def _load(self, manager: Manager, index: int, operation: Load, call: BoundCall) -> Outcome:
@@ -178,7 +178,8 @@ class ManagedRank:
         with self._injector.operation("load", call.number):
             manager.load(state, int(place))
         ended = self._returned()
-        self._progress.loaded(self._rank, index, held(passed, state), self._member)
+        candidates = self._progress.candidates(self._rank, index)
+        self._progress.loaded(self._rank, index, compared(call.case.workload, held(passed, state), self._member, candidates))
         return ended
 
     # -- how operations end
@@ -216,5 +217,5 @@ class ManagedRank:
             outcome = self._outcome(lambda future=saving.future: future.result() and None)  # type: ignore[misc]
             self._injector.end(saving.name)
             ending = RankEnding(saving.name, outcome, futures={"upload": outcome})
-            self._progress.saved_in_background(self._rank, saving.call, index, ending, since)
+            self._progress.saved_in_background(self._rank, saving.call.index, index, ending, since)
             self._under_way.remove(saving)

@@ -26,10 +26,8 @@ from ckpt_harness.jobs.evidence import Done, JobEvidence, Reading
 from ckpt_harness.jobs.held import NOTHING, Held, observed
 from ckpt_harness.jobs.operations import Continue, Prune, Save, Wait
 from ckpt_harness.jobs.steps import step_of
+from ckpt_harness.judging.capabilities import WRITES
 from ckpt_harness.judging.expectation import Ending, Expectation
-
-_WRITES = ("writer.write_data", "save_planner.resolve_data")
-"""Sites at which a save begins to write."""
 
 
 @dataclass(frozen=True)
@@ -299,7 +297,7 @@ class Model:
 
     def _may_have_written(self, made: Made) -> bool:
         single = self.evidence.single.get(made.call)
-        return single is None or any(event.site in _WRITES and event.operation == made.call for event in single.history)
+        return single is None or any(event.site in WRITES and event.operation == made.call for event in single.history)
 
     def _may_remove(self, done: Done) -> bool:
         """Whether older checkpoints may be removed by an operation; the oracle ``retention`` judges which."""

@@ -13,7 +13,9 @@ from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.faults.calling import PARTIAL_LOAD
 from ckpt_harness.jobs.binding import BoundCall
+from ckpt_harness.jobs.comparing import Candidates
 from ckpt_harness.jobs.evidence import EMPTY, Reading, Seen, whole_calls
+from ckpt_harness.jobs.varied import Structure
 
 
 class Places:
@@ -41,6 +43,7 @@ class Places:
         self._made: dict[int, str] = {}
         self._contents: dict[str, str] = {}
         self._seen: dict[str, Seen] = {}
+        self._shown: Mapping[str, Seen] = {}
         self.readings: dict[str, tuple[Reading, ...]] = {}
 
     def path(self, place: str) -> str:
@@ -70,9 +73,10 @@ class Places:
         """Returns the saves that a place may hold."""
         return tuple(self._candidates.get(place, ()))
 
-    def calls_of(self, saves: Collection[int]) -> tuple[str, ...]:
-        """Returns the saves whose values were found, by their tags. A damaged element may look like the tag of a save that nobody made."""
-        return tuple(dict.fromkeys(self._made[save] for save in sorted(saves) if save in self._made))
+    def candidates_for(self, place: str, structure: Structure) -> Candidates:
+        """Returns the saves of one structure that a place may hold, for a comparison with what was loaded."""
+        alike = [call for call in self.candidates(place) if call.structure == structure.in_whole]
+        return Candidates({call.call: call.save for call in alike if call.save is not None}, self._made)
 
     def newest(self, busy: Collection[str]) -> str | None:
         """Returns the place that was saved last and holds a commit marker; None if there is none.
@@ -98,14 +102,14 @@ class Places:
 
     # -- looking
 
-    def look(self, busy: Collection[str]) -> dict[str, Seen]:
+    def look(self, busy: Collection[str]) -> Mapping[str, Seen]:
         """Looks at each place, and reads each content that was not read before.
 
         Args:
             busy: places that a save is writing to; their contents are not read.
 
         Returns:
-            Place -> what lies there.
+            Place -> what lies there; the same object as before where nothing has changed, so that a long job stays small.
         """
         for place, path in self._paths.items():
             before, seen = self._seen.get(place, Seen()), self._now(path)
@@ -116,7 +120,9 @@ class Places:
                 self._candidates[place] = []
             else:
                 self._read(place, seen, before)
-        return dict(self._seen)
+        if self._shown != self._seen:
+            self._shown = dict(self._seen)
+        return self._shown
 
     def seen(self, place: str) -> Seen:
         """Returns what lay at a place at the last look."""

@@ -25,13 +25,14 @@ from ckpt_harness.history import History
 from ckpt_harness.injection.injector import Injector
 from ckpt_harness.injection.patching import intercepted
 from ckpt_harness.jobs.binding import BoundCall, BoundJob
+from ckpt_harness.jobs.comparing import Candidates, compared
+from ckpt_harness.jobs.evidence import Loaded
 from ckpt_harness.jobs.job import Life
 from ckpt_harness.jobs.managed_rank import ManagedRank
 from ckpt_harness.jobs.operations import ALL, AsyncSave, Renew, Restart, Retry, Wait
-from ckpt_harness.jobs.records import NOTHING_TO_LOAD
+from ckpt_harness.jobs.records import NOTHING_TO_LOAD, outcome_of
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
-from ckpt_harness.workloads.context import State
 
 
 class JobProgress(Protocol):
@@ -43,11 +44,14 @@ class JobProgress(Protocol):
     def begins(self, rank: int, index: int) -> None:
         """A rank begins an operation."""
 
-    def ended(self, rank: int, index: int, outcome: Outcome) -> None:
-        """An operation has ended on a rank."""
+    def ended(self, rank: int, index: int, outcome: Outcome, since: float) -> None:
+        """An operation has ended on a rank, which has begun it at a moment of the world's time."""
 
-    def loaded(self, rank: int, index: int, state: State, member: Member) -> None:
-        """A load has succeeded on a rank, which now holds ``state``."""
+    def candidates(self, rank: int, index: int) -> Candidates:
+        """The saves that the place of a load may hold."""
+
+    def loaded(self, rank: int, index: int, loaded: Loaded) -> None:
+        """A load has succeeded on a rank."""
 
     def placed(self, rank: int, paths: Mapping[str, str]) -> None:
         """The manager of a rank was made, and says where it lays the places of the job."""
@@ -55,14 +59,17 @@ class JobProgress(Protocol):
     def took(self, rank: int, index: int, place: str | None) -> None:
         """The manager of a rank took a place for the latest during an operation; None if it found none."""
 
-    def begun(self, rank: int, call: BoundCall, begun: Begun) -> None:
-        """An async save was begun on a rank, or has failed to begin."""
+    def begun(self, rank: int, index: int) -> None:
+        """An async save was begun on a rank, which got futures."""
 
-    def waits(self, rank: int, call: BoundCall) -> None:
+    def uploaded(self, rank: int, index: int, outcome: Outcome) -> None:
+        """The future of an async save has ended, on whichever thread, whether a rank waits for it or not."""
+
+    def waits(self, rank: int, index: int) -> None:
         """A rank begins to wait for an async save."""
 
-    def saved_in_background(self, rank: int, call: BoundCall, index: int, ending: RankEnding, since: float) -> None:
-        """An async save has ended on a rank that waits for it, during operation ``index``, since a moment of the world's time."""
+    def saved_in_background(self, rank: int, index: int, during: int, ending: RankEnding, since: float) -> None:
+        """An async save has ended on a rank that waits for it during an operation, since a moment of the world's time."""
 
     def path(self, rank: int, index: int) -> str | None:
         """Where the place of an operation lies; None if there is no such place."""
@@ -74,7 +81,7 @@ class JobProgress(Protocol):
         """Waits until all ranks are done with their process groups."""
 
 
-def injector_of(bound: BoundJob, life: Life, history: History) -> Injector:
+def injector_of_life(bound: BoundJob, life: Life, history: History) -> Injector:
     """Returns what injects the faults of a life.
 
     Args:
@@ -122,8 +129,9 @@ class LifeProgram:
                 if not self.bound.job.goes_on_alone(index):
                     progress.meet(rank, index)
                 progress.begins(rank, index)
+                since = current().now()
                 outcome = Outcome("returned", finished_at=current().now()) if hands is None else hands.do(index)
-                progress.ended(rank, index, outcome)
+                progress.ended(rank, index, outcome, since)
             if hands is not None:
                 hands.finish(self.life.operations[-1])
             progress.meet(rank, self.life.operations.stop)
@@ -210,7 +218,8 @@ class _Hands:
             planner = self._keep("planner", f"load {kind}", lambda: engine.make_load_planner(kind))
         ending = OneCall(call.case, member, storage, planner, path, call.save).make(self.injector, self.progress.over, call.number)
         if ending.state is not None:
-            self.progress.loaded(self.rank, index, ending.state, member)
+            candidates = self.progress.candidates(self.rank, index)
+            self.progress.loaded(self.rank, index, compared(call.case.workload, ending.state, member, candidates))
         return ending.outcome
 
     def _as_member(self, call: BoundCall) -> Member:
@@ -234,9 +243,10 @@ class _Hands:
         )
         begun = async_saves.begin(call.case, member, self.injector, target, self.progress.over)
         self.under_way.append((call, begun))
-        self.progress.begun(self.rank, call, begun)
         if begun.saving is None:
             return Outcome("raised", begun.error, finished_at=current().now())
+        self.progress.begun(self.rank, call.index)
+        begun.saving.upload.add_done_callback(lambda upload: self.progress.uploaded(self.rank, call.index, outcome_of(upload)))
         return self._returned()
 
     def _wait(self, index: int, place: str) -> Outcome:
@@ -245,7 +255,7 @@ class _Hands:
         pending = [begun for _, begun in waited]
         since = current().now()
         for call, _ in waited:
-            self.progress.waits(self.rank, call)
+            self.progress.waits(self.rank, call.index)
         outcomes = []
         while pending:
             for begun in async_saves.ended(pending):
@@ -253,7 +263,7 @@ class _Hands:
                 ending = async_saves.awaited(begun, self.progress.over)
                 self.injector.end(begun.operation)
                 call = next(call for call, each in waited if each is begun)
-                self.progress.saved_in_background(self.rank, call, index, ending, since)
+                self.progress.saved_in_background(self.rank, call.index, index, ending, since)
                 outcomes.append(ending.outcome)
         self.under_way = [(call, begun) for call, begun in self.under_way if begun not in [each for _, each in waited]]
         return next((outcome for outcome in outcomes if outcome.kind != "returned"), self._returned())

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
-from ckpt_harness.cases.async_saves import Begun
 from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.history import ErrorRecord, Event
 from ckpt_harness.jobs.evidence import Loaded, Seen
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.judging.trace import Trace
+
+Fired = tuple[str, int, str]
+"""A fault that fired: its text, the rank, and the call."""
 
 NOTHING_TO_LOAD = Outcome("raised", ErrorRecord.of(FileNotFoundError("there is no checkpoint to load")))
 """How a load of the latest checkpoint ends where there is none: the trainer calls no engine."""
@@ -26,7 +30,6 @@ class Record:
         prepared: whether some rank has begun it.
         before: place -> what lay there before it; None where nobody could look.
         after: the same, after it.
-        started: rank -> when the rank began it, in seconds of the world's time.
         outcomes: rank -> how it ended.
         loaded: rank -> what the rank holds after a load that succeeded.
         latest: rank -> the place that the rank took for the latest.
@@ -39,7 +42,6 @@ class Record:
     prepared: bool = False
     before: Mapping[str, Seen] | None = None
     after: Mapping[str, Seen] | None = None
-    started: dict[int, float] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     loaded: dict[int, Loaded] = field(default_factory=dict)
     latest: dict[int, str | None] = field(default_factory=dict)
@@ -53,13 +55,15 @@ class BackgroundRecord:
 
     Attributes:
         after: the index of the operation during which it ended on the last rank.
-        begun: rank -> the save as it was begun.
+        begun: the ranks to which the engine has given futures of it.
+        uploaded: rank -> how its future ended, waited for or not.
         waiting: the ranks that have begun to wait for it.
         endings: rank -> how it ended.
     """
 
     after: int = 0
-    begun: dict[int, Begun] = field(default_factory=dict)
+    begun: set[int] = field(default_factory=set)
+    uploaded: dict[int, Outcome] = field(default_factory=dict)
     waiting: set[int] = field(default_factory=set)
     endings: dict[int, RankEnding] = field(default_factory=dict)
 
@@ -69,9 +73,15 @@ class LifeRecord:
     """What is known of a life once its world is over.
 
     Attributes:
-        events: call -> what happened in it: the position in the history of the life, and the event.
-        fired: (text of the fault, rank, call) of each fault that fired.
+        events: call -> what has happened in it, until its evidence is made: a position by which events of several calls are ordered, and the event.
+        fired: the faults that fired.
     """
 
-    events: dict[str, list[tuple[int, Event]]] = field(default_factory=dict)
-    fired: set[tuple[str, int, str]] = field(default_factory=set)
+    events: dict[str, list[tuple[float, Event]]] = field(default_factory=dict)
+    fired: set[Fired] = field(default_factory=set)
+
+
+def outcome_of(upload: Future[Any]) -> Outcome:
+    """Returns how the future of an async save ended, which is done."""
+    error = upload.exception()
+    return Outcome("returned") if error is None else Outcome("raised", ErrorRecord.of(error))

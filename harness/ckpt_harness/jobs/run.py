@@ -7,8 +7,10 @@ from ckpt_harness.jobs.binding import BoundJob
 from ckpt_harness.jobs.courses import Courses
 from ckpt_harness.jobs.evidence import JobEvidence
 from ckpt_harness.jobs.gathered import gathered
+from ckpt_harness.jobs.process_life import ProcessLife
 from ckpt_harness.jobs.running import JobRun
 from ckpt_harness.jobs.simulated_life import SimulatedLife
+from ckpt_harness.jobs.single import Singles
 
 
 def run_job(bound: BoundJob, workspace: Workspace, courses: Courses) -> JobEvidence:
@@ -23,26 +25,29 @@ def run_job(bound: BoundJob, workspace: Workspace, courses: Courses) -> JobEvide
         What was observed, not judged yet.
     """
     run = JobRun(bound, workspace, courses)
+    singles = Singles(run)
     try:
-        _live(run, 0)
-        return gathered(run)
+        _live(run, singles, 0)
+        return gathered(run, singles)
     finally:
         run.places.close()
 
 
-def _live(run: JobRun, which: int) -> None:
+def _live(run: JobRun, singles: Singles, which: int) -> None:
     """Runs the lives of a job from one on.
 
-    Ranks that hang or died are unwound once nothing is looked at any more: they would close the files that they have open, and so publish them. So the
-    lives behind them run while they are still as they were.
+    Simulated ranks that hang or died are unwound once nothing is looked at any more: they would close the files that they have open, and so publish
+    them. So the lives behind them run while they are still as they were.
 
     Args:
         run: the job.
+        singles: makes the evidence of its calls.
         which: index of the first life to run.
     """
     lives = run.bound.job.lives
     while which < len(lives):
-        life = SimulatedLife(run, lives[which])
+        kind = SimulatedLife if run.bound.job.world == "simulated" else ProcessLife
+        life = kind(run, singles, lives[which])
         which += 1
-        if life.run(lambda following=which: _live(run, following)):  # type: ignore[misc]
+        if life.run(lambda following=which: _live(run, singles, following)):  # type: ignore[misc]
             return

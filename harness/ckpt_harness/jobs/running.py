@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ckpt_harness.cases.membership import Member
 from ckpt_harness.cases.workspace import Workspace
-from ckpt_harness.history import History
+from ckpt_harness.history import Event, History
 from ckpt_harness.jobs.binding import BoundCall, BoundJob
-from ckpt_harness.jobs.courses import Courses, FreshEnding, FreshLoad, course_of_load
-from ckpt_harness.jobs.evidence import Loaded
+from ckpt_harness.jobs.comparing import Candidates
+from ckpt_harness.jobs.courses import Courses
+from ckpt_harness.jobs.fresh_load import FreshEnding, FreshLoad, course_of_load, on_simulated_ranks
+from ckpt_harness.jobs.fresh_processes import on_processes
 from ckpt_harness.jobs.job import Life
 from ckpt_harness.jobs.operations import LATEST, AsyncSave, Load, Prune, Restart, Save, Wait
 from ckpt_harness.jobs.places import Places
 from ckpt_harness.jobs.records import NOTHING_TO_LOAD, BackgroundRecord, LifeRecord, Record
-from ckpt_harness.workloads.context import State
 
 
 class JobRun:
@@ -40,7 +40,7 @@ class JobRun:
         self.places = Places(workspace, bound.bases[1].engine, managed=self.managed)
         self.records = [Record(index) for index in range(len(bound.job.operations))]
         self.background: dict[int, BackgroundRecord] = {}
-        self.lives: dict[int, LifeRecord] = {}
+        self.lives = {life.number: LifeRecord() for life in bound.job.lives}
         self.internal_errors: list[str] = []
         self.busy: dict[str, int] = {}
 
@@ -114,36 +114,42 @@ class JobRun:
     def _load_afresh(self, record: Record, call: BoundCall, path: str) -> None:
         """Fresh ranks load, while the ranks of the job stand still."""
         history = History()
-        place = record.place or ""
-        load = FreshLoad(call.case, path, call.number, compare=lambda state, member: self.compared(place, call, state, member))
-        results, injector = load.run(call.case.plan.plan, history)
-        for result in results:
+        load = FreshLoad(call.case, path, call.number, self.candidates(call, record.place or ""))
+        simulated = self.bound.job.world == "simulated"
+        for result in on_simulated_ranks(load, history) if simulated else on_processes(self.bound.job, call.index, load, history):
             if result.rank not in call.ranks:
                 continue
             ending = result.value
             if isinstance(ending, FreshEnding):
                 record.outcomes[result.rank] = self.workspace.scrub_outcome(ending.outcome)
-                if ending.compared is not None:
-                    record.loaded[result.rank] = ending.compared
+                if ending.loaded is not None:
+                    record.loaded[result.rank] = ending.loaded
             else:
                 record.outcomes[result.rank] = self.workspace.outcome(result)
-        life = self.lives.setdefault(call.life.number, LifeRecord())
-        life.events[call.call] = list(enumerate(history.events))
-        life.fired |= {(firing.fault, firing.rank, firing.operation) for firing in injector.fired}
-        self.internal_errors += injector.internal_errors
+        for position, event in enumerate(history):
+            self.note(call.life, position, event)
 
-    def compared(self, place: str, call: BoundCall, state: State, member: Member) -> Loaded:
-        """Compares what a rank holds after a load with each save that the place may hold. Called by the rank, which is in its process group.
+    def note(self, life: Life, position: float, event: Event) -> None:
+        """Keeps an event until the evidence of its call is made. Of the calls of a manager, no such evidence is made.
 
         Args:
-            place: where it has loaded from.
-            call: the load.
-            state: what the rank holds.
-            member: the rank's membership.
+            life: the life.
+            position: orders the events of calls that may be under way at once.
+            event: the event.
         """
-        workload = call.case.workload
-        differences = {}
-        for candidate in self.places.candidates(place):
-            if candidate.structure == call.structure.in_whole and candidate.save is not None:
-                differences[candidate.call] = tuple(workload.mismatches(state, member.context(candidate.save)))
-        return Loaded(self.places.calls_of(workload.saves(state)), differences, unfilled=workload.is_unfilled(state))
+        record = self.lives[life.number]
+        if event.operation and not self.managed:
+            record.events.setdefault(event.operation, []).append((position, event))
+        if event.kind == "fault":
+            record.fired.add((event.detail, event.rank, event.operation))
+        elif event.kind == "internal":
+            self.internal_errors.append(event.detail)
+
+    def candidates(self, load: BoundCall, place: str) -> Candidates:
+        """Returns the saves that a place may hold, of the structure that a load asks for.
+
+        Args:
+            load: the load.
+            place: where it loads from.
+        """
+        return self.places.candidates_for(place, load.structure)

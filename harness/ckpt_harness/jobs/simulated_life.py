@@ -8,8 +8,9 @@ from ckpt_harness.cases.binding import GROUP_TIMEOUT
 from ckpt_harness.cases.surroundings import surroundings
 from ckpt_harness.jobs.job import Life
 from ckpt_harness.jobs.life_observer import LifeObserver
-from ckpt_harness.jobs.rank_program import LifeProgram, injector_of
+from ckpt_harness.jobs.rank_program import LifeProgram, injector_of_life
 from ckpt_harness.jobs.running import JobRun
+from ckpt_harness.jobs.single import Singles
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
@@ -19,13 +20,14 @@ class SimulatedLife(LifeObserver):
 
     Args:
         run: the job.
+        singles: makes the evidence of its calls.
         life: the life.
     """
 
-    def __init__(self, run: JobRun, life: Life) -> None:
-        super().__init__(run, life)
+    def __init__(self, run: JobRun, singles: Singles, life: Life) -> None:
+        super().__init__(run, singles, life)
         self._over = False
-        self._injector = injector_of(run.bound, life, self.history)
+        self._injector = injector_of_life(run.bound, life, self.history)
         group = run.bound.bases[life.number].in_process_group
         self._world = SimulatedWorld(life.ranks, seed=run.bound.job.seed, timeout=GROUP_TIMEOUT, group=group)
 
@@ -43,10 +45,8 @@ class SimulatedLife(LifeObserver):
 
         def when_over(results: Sequence[RankResult]) -> None:
             self._over = True
-            self.history.close()
             self._injector.end_case()
-            fired = {(firing.fault, firing.rank, firing.operation) for firing in self._injector.fired}
-            self.take_stock(results, fired, self._injector.internal_errors)
+            self.take_stock(results)
             if any(result.outcome not in ("returned", "raised") for result in results):
                 lost.append(True)
                 following()
@@ -64,14 +64,13 @@ class SimulatedLife(LifeObserver):
         with self._injector.set_aside():
             self.between(index)
 
-    def _prepare(self, index: int) -> None:
-        with self._injector.set_aside():
-            self._run.prepare(index)
-
     def begins(self, rank: int, index: int) -> None:
         if not self._run.records[index].prepared:
-            self._world.aside(lambda: self._prepare(index))
-        super().begins(rank, index)
+            self._world.aside(lambda: self._first_begins(rank, index))
+
+    def _first_begins(self, rank: int, index: int) -> None:
+        with self._injector.set_aside():
+            super().begins(rank, index)
 
     def over(self) -> bool:
         return self._over

@@ -64,7 +64,7 @@ class Forecasts:
     def _trace(self, call: BoundCall) -> Trace | None:
         """The calls that an operation makes without faults; None where it fails without any."""
         if call.case.saves:
-            return self._courses.of(call, "checkpoint" if self._observed.before(call).content else "nothing")
+            return self._courses.of(self._bound.job, call, "checkpoint" if self._observed.before(call).content else "nothing")
         if call.case.plan.faults:
             return self._observed.record(call).trace
         return _nominal(call)

@@ -7,7 +7,7 @@ from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.expectation import DECEPTIONS, Expectation
 from ckpt_harness.judging.verdict import Judgement
 
-_WRITES = ("writer.write_data", "save_planner.resolve_data")
+WRITES = ("writer.write_data", "save_planner.resolve_data")
 """Sites at which a save begins to write."""
 
 
@@ -56,5 +56,5 @@ def _overwrote_and_failed(operation: str, evidence: Evidence) -> bool:
     """
     replaces = any(storage.replaced for storage in evidence.storage.get(operation, ()))
     succeeded = all(outcome.kind == "returned" for outcome in evidence.outcomes.get(operation, {}).values())
-    wrote = any(event.site in _WRITES and event.operation == operation for event in evidence.history)
+    wrote = any(event.site in WRITES and event.operation == operation for event in evidence.history)
     return replaces and not succeeded and wrote

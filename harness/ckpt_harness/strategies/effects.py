@@ -93,7 +93,7 @@ def index_of(items: Sequence[object]) -> st.SearchStrategy[int]:
     return st.integers(0, len(items) - 1)
 
 
-def effect_of(site: Site, kind: type[Effect], error: str, variant: int) -> Effect:
+def effect_of(site: Site, kind: type[Effect], error: str, variant: int, *, in_real_time: bool = False) -> Effect:
     """The effect that drawn values stand for.
 
     Args:
@@ -101,6 +101,7 @@ def effect_of(site: Site, kind: type[Effect], error: str, variant: int) -> Effec
         kind: the effect.
         error: its error, for effects with an error.
         variant: a number from 0 below :data:`VARIANTS`, which stands for one of the effect's forms.
+        in_real_time: whether a delay takes real seconds; then it is short.
     """
     if kind is Raise:
         return Raise(error)
@@ -110,10 +111,11 @@ def effect_of(site: Site, kind: type[Effect], error: str, variant: int) -> Effec
     if kind is WrongResult:
         wrongs = WrongResult.kinds_at(site)
         return WrongResult(wrongs[variant % len(wrongs)])
-    forms = _FORMS.get(kind, (kind,))
+    forms = _SHORT if kind is Delay and in_real_time else _FORMS.get(kind, (kind,))
     return forms[variant % len(forms)]()
 
 
+_SHORT = [functools.partial(Delay, seconds) for seconds in (0.1, 0.01)]
 _BYTES = (0, 1, 100, 1300, 4096, 10_000)
 _FORMS: dict[type[Effect], Sequence[Callable[[], Effect]]] = {
     Delay: [functools.partial(Delay, seconds) for seconds in (1.0, 0.01, 60.0, 3600.0)],

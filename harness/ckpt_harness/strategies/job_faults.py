@@ -85,7 +85,8 @@ def draw_fault(source: Source, menu: JobMenu, call: Call, before: Sequence[Struc
 def _fault(source: Source, menu: JobMenu, call: Call, name: str, site: Site) -> tuple[Fault, Cast]:
     cast = Cast.of(call.way, call.kind, call.ranks, call.coordinator)
     kinds = menu.effects_at(site, name)
-    effect = effect_of(site, seldom(source, kinds), seldom(source, menu.errors), source.number(VARIANTS - 1))
+    in_real_time = menu.world != "simulated"
+    effect = effect_of(site, seldom(source, kinds), seldom(source, menu.errors), source.number(VARIANTS - 1), in_real_time=in_real_time)
     ranks = ranks_at(site, _ranks(source, cast), source.number(1) == 1, cast)
     nth = 1 + source.number(ITEMS - 1) if site.several else 1
     for_ever = source.number(3) == 3

@@ -27,6 +27,7 @@ from ckpt_harness.worlds.processes.messages import (
     Happened,
     Job,
     Meet,
+    Note,
     Reply,
     Stopping,
     Thread,
@@ -202,8 +203,8 @@ class Run:
                 self._hear(message.event)
         elif isinstance(message, Ended):
             self._end(connection, _result(rank, message))
-        elif isinstance(message, Ask):
-            self._crew.send(rank, Reply(None if self._answer is None else self._answer(rank, message.message)))
+        elif isinstance(message, (Ask, Note)):
+            self._pass_on(rank, message)
         elif isinstance(message, Stopping):
             self._stopped[rank] = Stopped(message.why, message.source, time.monotonic() + message.seconds)
         elif isinstance(message, Meet):
@@ -216,6 +217,12 @@ class Run:
                 self._crew.send(other, Reply(None))
         elif isinstance(message, Broken):
             raise HarnessError(f"rank {rank} could not start: {message.why}")
+
+    def _pass_on(self, rank: int, message: Ask | Note) -> None:
+        """Passes a request or a report of the body on to the caller of the world's ``run``."""
+        reply = None if self._answer is None else self._answer(rank, message.message)
+        if isinstance(message, Ask):
+            self._crew.send(rank, Reply(reply))
 
     # -- ends
 

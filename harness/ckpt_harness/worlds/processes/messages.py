@@ -104,6 +104,12 @@ class Ask(NamedTuple):
     message: Any
 
 
+class Note(NamedTuple):
+    """A report of the body to the caller of :meth:`ProcessWorld.run`; the rank goes on at once. Any of its threads may send it."""
+
+    message: Any
+
+
 class Meet(NamedTuple):
     """This rank has arrived at a meeting, and waits for the others."""
 

@@ -42,6 +42,7 @@ from ckpt_harness.worlds.processes.messages import (
     Form,
     Job,
     Meet,
+    Note,
     Settle,
     Settled,
     Thread,
@@ -115,6 +116,10 @@ class Rank(Reporting):
         """Sends a request to the caller of :meth:`ckpt_harness.worlds.processes.ProcessWorld.run`; returns the reply."""
         self._send(Ask(message))
         return self._reply().value
+
+    def note(self, message: Any) -> None:
+        """Sends a report to the caller of :meth:`ckpt_harness.worlds.processes.ProcessWorld.run`, from any thread, and goes on."""
+        self._send(Note(message))
 
     def meet(self, action: Callable[[], None]) -> None:
         """Waits until every rank has called this method; see :class:`ckpt_harness.worlds.base.World`."""
