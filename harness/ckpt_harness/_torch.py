@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import itertools
 import json
 import logging
@@ -183,6 +184,8 @@ def ranks_as_threads(
 
     # The registry of process groups. Every function of dist reads the registry through this name.
     replace(distributed_c10d, "_world", _Worlds())
+    # A program may ask for a group of a backend by name, such as gloo for its async saves. Ranks of one process cannot form such a group.
+    replace(distributed_c10d, "_new_process_group_helper", _simulated_for_ranks(distributed_c10d._new_process_group_helper))
     # init_process_group rebinds these names, which belong to the process, not to a rank.
     for name in ("_backend", "_default_pg_init_method"):
         if name in distributed_c10d.__dict__:
@@ -205,6 +208,20 @@ def ranks_as_threads(
         isolate(False)
         while replaced:
             setattr(*replaced.pop())
+
+
+def _simulated_for_ranks(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps the function that makes each process group: whatever backend a simulated rank asks for, it gets the simulated one."""
+    signature = inspect.signature(make)
+
+    @functools.wraps(make)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        call = signature.bind(*args, **kwargs)
+        if isinstance(_here.world, RankWorld):
+            call.arguments["backend"] = SIMULATED_BACKEND
+        return make(*call.args, **call.kwargs)
+
+    return made
 
 
 def future_replacements(

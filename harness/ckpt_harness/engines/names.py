@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import importlib.util
 from typing import NamedTuple, cast
 
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.engines.complete import complete
-from ckpt_harness.engines.specs import object_at
+from ckpt_harness.engines.specs import is_installed, object_at
 from ckpt_harness.errors import UsageError, blamed, quoted, unknown
 
 BUILT_IN: dict[str, str] = {
@@ -103,7 +102,7 @@ def find_engine(name: str) -> Engine:
     target = name if ":" in name else named().get(name, name)
     if ":" not in target:
         raise UsageError(f"{unknown('engine', name, named(), see=_SEE)}, {_ALSO}")
-    if name in THIRD_PARTY and not _is_installed(THIRD_PARTY[name].module):
+    if name in THIRD_PARTY and not is_installed(THIRD_PARTY[name].module):
         package = THIRD_PARTY[name].package
         raise UsageError(f"engine {name!r} needs {package}, which is not installed: pip install '{package}'")
     found = object_at("engine", name, target, valid=f"module:object, {_ALSO}")
@@ -119,9 +118,3 @@ def ships(name: str) -> bool:
         (True, False)
     """
     return name in BUILT_IN or name in THIRD_PARTY
-
-
-@functools.cache
-def _is_installed(module: str) -> bool:
-    """Whether a module can be found. The module is not imported: a large package takes seconds."""
-    return importlib.util.find_spec(module) is not None

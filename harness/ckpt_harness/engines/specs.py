@@ -56,6 +56,12 @@ def file_of(name: str) -> str | None:
     return module if colon and module.endswith(".py") else None
 
 
+@functools.cache
+def is_installed(module: str) -> bool:
+    """Whether a module can be found. The module is not imported: a large package takes seconds."""
+    return importlib.util.find_spec(module) is not None
+
+
 def _own_names(module: ModuleType) -> list[str]:
     """The public names of a module, without what it only imports: other modules, and classes and functions of theirs."""
     own = {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "annotations"}

@@ -110,6 +110,9 @@ class LifeObserver:
         run = self._run
         self.history.close()
         self._note_events()
+        first = self._life.operations.start
+        if not run.records[first].prepared and any(result.outcome != "returned" for result in results):
+            run.prepare(first)  # ranks were lost on their way to it: where their managers were made, say
         for result in results:
             if result.outcome == "raised":
                 run.internal_errors.append(f"the program of rank {result.rank} ended with {result.record}")

@@ -72,13 +72,12 @@ def _open(owed: Expectation, acted: list[Acting]) -> Expectation:
         owed: how it had to end by the protocol alone.
         acted: the faults that have fired in it.
     """
-    lies = tuple(acting for acting in acted if class_of(acting.bound.fault) in ("lie", "damage"))
     return dataclasses.replace(
         owed,
         ending=Ending.UNDETERMINED,
         step="",
         failures={},
         agreement=owed.agreement and all(_is_told_to_all(acting.bound.fault) for acting in acted),
-        decisive=lies,
-        deceived=bool(lies),
+        decisive=tuple(acted),
+        deceived=any(class_of(acting.bound.fault) in ("lie", "damage") for acting in acted),
     )

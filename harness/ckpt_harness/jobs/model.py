@@ -300,11 +300,10 @@ class Model:
         return single is None or any(event.site in WRITES and event.operation == made.call for event in single.history)
 
     def _may_remove(self, done: Done) -> bool:
-        """Whether older checkpoints may be removed by an operation; the oracle ``retention`` judges which."""
+        """Whether older checkpoints may be removed by an operation, or beside it; the oracle ``retention`` judges which."""
         operation = self.evidence.job.repeated[done.index]
-        keeps_few = self.evidence.managed or Capability.RETENTION in self.evidence.capabilities
         saves = isinstance(operation, (Save, Wait)) or bool(done.call and self.calls[done.call].is_save) or bool(self._ends[done.index])
-        return isinstance(operation, Prune) or (keeps_few and saves)
+        return self.evidence.managed or isinstance(operation, Prune) or (Capability.RETENTION in self.evidence.capabilities and saves)
 
     def _look(self, done: Done) -> None:
         """Compares what was seen at each place with what it may hold, and goes on from what was seen."""

@@ -11,6 +11,7 @@ from ckpt_harness.errors import HarnessError, UsageError
 from ckpt_harness.jobs.binding import bind_job
 from ckpt_harness.jobs.job import Job
 from ckpt_harness.jobs.lines import job_of_line
+from ckpt_harness.jobs.managers import names
 from ckpt_harness.jobs.managers.names import find_manager
 from ckpt_harness.jobs.program import program
 from ckpt_harness.jobs.result import JobResult
@@ -20,6 +21,7 @@ from ckpt_harness.judging.verdict import Verdict
 pytestmark = pytest.mark.usefixtures("silence")
 
 MINE = '''
+import torch.distributed as dist
 from ckpt_harness.jobs.managers.plain import PlainManager
 
 class Mine(PlainManager):
@@ -40,6 +42,12 @@ class NoFuture(PlainManager):
 class ByName(PlainManager):
     def latest(self):
         return str(super().latest())
+
+class Stuck(PlainManager):
+    def __init__(self, directory):
+        super().__init__(directory)
+        if dist.get_rank():
+            dist.barrier()
 
 def make(directory):
     return Mine(directory)
@@ -151,6 +159,21 @@ def test_a_manager_that_returns_something_else_gives_no_verdict(manager: str, wo
     result = rig.run(_managed("save 8; async 9; wait" if manager == "NoFuture" else "save 8; load latest", manager=f"{mine}:{manager}"))
     assert result.verdict is Verdict.UNKNOWN
     assert words in " ".join(result.complaints())
+
+
+def test_a_manager_that_hangs_where_it_is_made_is_found(mine: str, rig: JobRig) -> None:
+    """The first operation of the life never begins on that rank."""
+    result = rig.run(_managed("save 8; save 9", manager=f"{mine}:Stuck"))
+    assert result.verdict is Verdict.VIOLATED
+    assert any("undisturbed of save[1]" in complaint and "hung" in complaint for complaint in result.complaints())
+    assert result.evidence.done[1].skipped
+
+
+def test_a_manager_of_a_package_needs_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what to install."""
+    monkeypatch.setattr(names, "is_installed", lambda module: False)
+    with pytest.raises(UsageError, match="manager 'torchtitan' needs torchtitan, which is not installed: pip install torchtitan"):
+        find_manager("torchtitan")
 
 
 def test_a_replay_line_names_the_manager() -> None:

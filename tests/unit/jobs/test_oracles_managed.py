@@ -92,6 +92,23 @@ def test_what_training_changes_is_not_saved() -> None:
     assert violations(_later(written("async a; wait", [None, "a=1"]), "weight")) == {}
 
 
+def test_a_stager_that_lies_is_owed_no_isolation() -> None:
+    """It said that it had copied the state."""
+    evidence = _later(written("async a; wait", [None, "a=1"], owed={0: LIED_TO}, managed=True), "weight")
+    assert [judgement.claimed for judgement in said("isolation", evidence)] == [False]
+
+
+def test_a_manager_may_remove_in_the_background() -> None:
+    """What is older may go beside any operation."""
+    assert violations(written("save a; save b; load b", ["a=1", "a=1 b=2", "a=0 b=2"], managed=True)) == {}
+
+
+def test_a_step_that_is_saved_again_may_be_lost() -> None:
+    """An overwrite that destroys the only checkpoint is owed by those who claim that it does not."""
+    lost = written("save a; async a; continue; wait", ["a=1", None, None, "a=0"], ends={1: RAISED, 3: RAISED}, owed={1: FAILS}, managed=True)
+    assert "retention" not in violations(lost)
+
+
 def test_an_overwritten_save_is_not_charged_with_what_a_later_one_saved() -> None:
     """Only the last save to a place can have left what lies there."""
     evidence = _later(written("async a; wait; async a; wait", [None, "a=~", None, "a=2"], managed=True), "weight")

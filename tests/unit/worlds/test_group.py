@@ -170,6 +170,17 @@ def test_sub_groups_of_every_kind_work() -> None:
     assert values(run(body)) == [[2.0, 1.0, 2.0, 1.0], [4.0, 1.0, 4.0, 1.0], [2.0, 5.0, 2.0, 5.0], [4.0, 5.0, 4.0, 5.0]]
 
 
+def test_a_group_of_a_backend_that_the_program_names_is_simulated() -> None:
+    """A trainer asks for gloo by name for its async saves; a real group of that kind cannot span ranks of one process."""
+
+    def body() -> float:
+        mine = number(dist.get_rank())
+        dist.all_reduce(mine, group=dist.new_group(backend="gloo"))
+        return mine.item()
+
+    assert values(run(body)) == [6.0, 6.0, 6.0, 6.0]
+
+
 def test_a_root_in_a_sub_group_is_counted_in_the_sub_group() -> None:
     """Ranks of reports are ranks of the world."""
 

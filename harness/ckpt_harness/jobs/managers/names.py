@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from ckpt_harness.engines.specs import object_at
+from ckpt_harness.engines.specs import is_installed, object_at
 from ckpt_harness.errors import UsageError, quoted, unknown
 from ckpt_harness.jobs.managers.protocol import OPTIONAL, REQUIRED, MakeManager, Manager
 
-SHIPPED: dict[str, str] = {"plain": "ckpt_harness.jobs.managers.plain:PlainManager"}
-"""Managers that ship with the harness: name -> ``module:class``."""
+SHIPPED: dict[str, str] = {
+    "plain": "ckpt_harness.jobs.managers.plain:PlainManager",
+    "torchtitan": "ckpt_harness.jobs.managers.torchtitan:TorchtitanManager",
+    "torchtitan-async": "ckpt_harness.jobs.managers.torchtitan:TorchtitanAsyncManager",
+}
+"""Managers that ship with the harness: name -> ``module:class``. Importing such a module does not import the package of a third party."""
+THIRD_PARTY: dict[str, str] = {"torchtitan": "torchtitan", "torchtitan-async": "torchtitan"}
+"""Shipped managers of other packages: name -> package."""
 
 _VALID = "module:Class, or file.py:Class"
 
@@ -32,6 +38,8 @@ def find_manager(name: str) -> MakeManager:
         ckpt_harness.errors.UsageError: unknown manager 'plane'; valid: plain, or module:Class, or file.py:Class
     """
     target = SHIPPED.get(name, name)
+    if name in THIRD_PARTY and not is_installed(THIRD_PARTY[name]):
+        raise UsageError(f"manager {name!r} needs {THIRD_PARTY[name]}, which is not installed: pip install {THIRD_PARTY[name]}")
     if ":" not in target:
         raise UsageError(f"{unknown('manager', name, SHIPPED)}, or {_VALID}")
     made = object_at("manager", name, target, valid=_VALID)

@@ -61,6 +61,8 @@ def _none_left(model: Model, done: Done, whole: dict[str, Made]) -> Complaint:
     in place of a whole one.
     """
     needs = _NEEDS
+    if all(model.saves_to(place, done.index + 1)[-1] is not made for place, made in whole.items()):
+        needs |= {Capability.ATOMIC_OVERWRITE}
     for surprise in model.surprises:
         if surprise.index == done.index and surprise.place in whole:
             needs |= surprise.held.needs
