@@ -83,12 +83,18 @@ class Model:
                 self._of_life[made.done.life].append(made)
                 # An async save that had to succeed troubles its neighbours no more than they trouble it, so that calls beside it are judged too.
                 since = made.ended if made.in_background and made.must_succeed else made.begun
-                trouble = (made.done.life, made.trouble)
+                trouble = (made.done.life, self._trouble(made))
                 self._first[trouble] = min(since, self._first.get(trouble, since))
         for done in evidence.done:
             if not done.skipped:
                 self._follow(done)
             self._look(done)
+
+    def _trouble(self, made: Made) -> Trouble:
+        """What a call may have broken. Where a rank goes on alone behind a failure, an error of the next call may pass for one of this call."""
+        if self.evidence.managed and not made.returned and self._goes_on_alone(made):
+            return Trouble.OPEN
+        return made.trouble
 
     # -- what a place may hold
 
@@ -277,7 +283,7 @@ class Model:
             self._set(done.index, ending.done.place, self._ended(ending))
         if self._may_remove(done):
             for place, held in list(self._now.items()):
-                if made is None or place != done.place:
+                if made is None or place != done.place or self._is_behind(place):
                     self._set(done.index, place, held.maybe_removed())
 
     def _begun(self, made: Made) -> Held:
@@ -298,6 +304,10 @@ class Model:
     def _may_have_written(self, made: Made) -> bool:
         single = self.evidence.single.get(made.call)
         return single is None or any(event.site in WRITES and event.operation == made.call for event in single.history)
+
+    def _is_behind(self, place: str) -> bool:
+        """Whether a manager has saved a later step than that of a place, and so may take it for old as soon as it is saved."""
+        return self.evidence.managed and any(saves and step_of(other) > step_of(place) for other, saves in self._saves.items())
 
     def _may_remove(self, done: Done) -> bool:
         """Whether older checkpoints may be removed by an operation, or beside it; the oracle ``retention`` judges which."""

@@ -70,9 +70,9 @@ class Course:
                 continue
             if word == "save" and word in self.menu.saves(self.engine):
                 yield from ("save",) * self._may_save(self.new_places())
-                yield from (OVERWRITE,) * self._may_save(self.old_places())
+                yield from (OVERWRITE,) * self._may_save(self.places_to_overwrite())
             elif word == "async" and word in self.menu.saves(self.engine):
-                yield from (word,) * self._may_save([*self.old_places(), *self.new_places()])
+                yield from (word,) * self._may_save([*self.places_to_overwrite(), *self.new_places()])
             elif word not in ("save", "async") and getattr(self, f"_may_{word}")():
                 yield word
 
@@ -125,6 +125,11 @@ class Course:
     def old_places(self) -> list[str]:
         """The places that saves have used, and that none is using."""
         return [place for place in self.used if place not in self.under_way]
+
+    def places_to_overwrite(self) -> list[str]:
+        """The places that saves have used, and that the next save may use again: with a manager the last step, since training seldom goes back."""
+        last = self.used[-1:] if self.menu.manager else self.used
+        return [place for place in self.old_places() if place in last]
 
     def add(self, operation: Operation) -> None:
         """Adds an operation that :meth:`possible` allows."""

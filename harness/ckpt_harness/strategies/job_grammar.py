@@ -102,7 +102,7 @@ def _save(source: Source, course: Course) -> Operation:
 
 
 def _overwrite(source: Source, course: Course) -> Operation:
-    return _save_to(course.old_places(), source, course)
+    return _save_to(course.places_to_overwrite(), source, course)
 
 
 def _save_to(places: Sequence[str], source: Source, course: Course) -> Operation:
@@ -118,7 +118,7 @@ def _is_unusual(source: Source, course: Course) -> bool:
 
 
 def _async(source: Source, course: Course) -> Operation:
-    place = pick(source, [*course.old_places(), *course.new_places()])
+    place = pick(source, [*course.places_to_overwrite(), *course.new_places()])
     if not _is_unusual(source, course):
         return AsyncSave(place)
     menu = course.menu

@@ -103,6 +103,18 @@ def test_a_manager_may_remove_in_the_background() -> None:
     assert violations(written("save a; save b; load b", ["a=1", "a=1 b=2", "a=0 b=2"], managed=True)) == {}
 
 
+def test_a_step_behind_others_may_be_removed_at_once() -> None:
+    """A manager that keeps two steps takes it for old."""
+    assert violations(written("save b; save c; save a", ["b=1", "b=1 c=2", "b=1 c=2 a=0"], managed=True)) == {}
+    assert "commitment" in violations(written("save a; save b", ["a=1", "a=1 b=0"], managed=True))
+
+
+def test_where_ranks_go_on_alone_behind_a_failure_nothing_is_owed_to_the_next_restart() -> None:
+    """The error of the second call may reach a rank that is still in the first."""
+    evidence = written("save a; continue; save b", ["a=~", None, "a=~ b=~"], ends={0: RAISED, 2: (HUNG, RAISED)}, owed={0: FAILS}, managed=True)
+    assert violations(evidence) == {}
+
+
 def test_a_step_that_is_saved_again_may_be_lost() -> None:
     """An overwrite that destroys the only checkpoint is owed by those who claim that it does not."""
     lost = written("save a; async a; continue; wait", ["a=1", None, None, "a=0"], ends={1: RAISED, 3: RAISED}, owed={1: FAILS}, managed=True)
