@@ -219,3 +219,65 @@ def test_a_file_that_is_skipped_as_a_whole_is_no_error(run):
     result, report = run("import pytest\npytest.importorskip('no_such_package')\n")
     result.assert_outcomes(skipped=1)
     assert "Error" not in report
+
+
+JOBS = """
+from hypothesis import given
+from ckpt_harness.jobs.job import Job
+from ckpt_harness.strategies import ckpt_jobs
+"""
+
+
+def test_a_job_that_breaks_a_claim_has_one_replay_line(run):
+    """The message has the evidence, and no frame of the plugin; the summary counts the jobs."""
+    result, report = run(JOBS + f"""
+def test_one(ckpt_job_rig):
+    ckpt_job_rig.check(Job.parse("save a; load a", faults="save[1]/writer.write_data@1=raise", ranks=3, engine={SECRETIVE!r}))
+
+def test_other(ckpt_job_rig):
+    ckpt_job_rig.check(Job.parse("save a; restart 3; load a"))
+""")
+    result.assert_outcomes(failed=1, passed=1)
+    line = f"ckpt-harness job 'save a; load a' --faults 'save[1]/writer.write_data@1=raise' --ranks 3 --engine {SECRETIVE}"
+    assert report.count(line) == 1
+    assert "pytest_plugin/jobs.py" not in report
+    assert "2 jobs with 5 operations: 1 VIOLATED" in report
+
+
+def test_a_known_finding_of_a_job_is_an_expected_failure(run):
+    """Outside of ``@given``; under it the example passes."""
+    result, report = run(JOBS + """
+JOB = Job.parse("save a; retry", faults="save[1]/writer.reset@1=raise", workload="replicated")
+
+def test_one(ckpt_job_rig):
+    ckpt_job_rig.check(JOB)
+
+@given(ckpt_jobs(max_operations=1, max_faults=0, ranks=[1], workloads=["replicated"]))
+def test_many(ckpt_job_rig, job):
+    ckpt_job_rig.check(JOB)
+""", "-rx")
+    result.assert_outcomes(xfailed=1, passed=1)
+    assert "known: DCP-004" in report
+
+
+def test_an_assertion_of_a_test_has_the_replay_line_of_its_last_job(run):
+    """As with cases."""
+    result, report = run(JOBS + """
+def test_one(ckpt_job_rig):
+    assert not ckpt_job_rig.run(Job.parse("save a; load a", ranks=1)).evidence.done
+""")
+    result.assert_outcomes(failed=1)
+    assert report.count("ckpt-harness job 'save a; load a' --ranks 1") == 1
+
+
+def test_a_job_that_the_engine_of_the_session_cannot_run_is_skipped(run):
+    """With the reason; a job that names an engine runs there."""
+    result, report = run(JOBS + """
+def test_one(ckpt_job_rig):
+    ckpt_job_rig.check(Job.parse("save a; async b; wait", workload="tensors"))
+
+def test_other(ckpt_job_rig):
+    ckpt_job_rig.check(Job.parse("save a", engine="filesystem-threads"))
+""", "--ckpt-engine", "async-thread", "-rs")
+    result.assert_outcomes(skipped=1, passed=1)
+    assert "always saves with async_save" in report

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from neighbours import EARLY, FINISHED, MIXED, ONE_PLACE, PREPARED, STAGING_IGNORED, Neighbour
-from planting import LOAD, LOADER, SAVE, SAVER, STORAGE, WRITER, Edit
+from planting import DCP, LOAD, LOADER, SAVE, SAVER, STORAGE, WRITER, Edit
+
+PLANNER = f"{DCP}.default_planner:DefaultSavePlanner"
 
 _ZEROS = """\
 for value in state_dict.values():
@@ -359,6 +361,73 @@ CHECKPOINTS = (
         (Edit(SAVE, _WRAPPER, _SECOND_WAITS),),
         "job 'save a; continue; save b' --faults 'save[1]/writer.write_data@1=raise' --ranks 2",
         "recovery",
+    ),
+    Neighbour(
+        "DCP-043",
+        "where ranks go on alone and no message is lost, a save over a checkpoint puts an old file back once it has committed",
+        (_OLD_FILES, Edit(SAVE, FINISHED, _REWRITTEN)),
+        "job 'save a; continue; save a' --ranks 2 --workload sharded",
+        "pairing",
+    ),
+    Neighbour(
+        "DCP-020",
+        "an async save over a checkpoint, beside which no other is under way, puts an old file back once it has committed",
+        (_OLD_FILES, Edit(SAVE, FINISHED, _REWRITTEN)),
+        "job 'save a; async a; wait; save b' --ranks 2 --workload sharded",
+        "purity",
+    ),
+    Neighbour(
+        "DCP-032",
+        "a save by fewer ranks than have saved the checkpoint that it replaces keeps the old metadata, and reports success",
+        (
+            Edit(
+                f"{WRITER}.finish",
+                "metadata.version = CURRENT_DCP_VERSION",
+                "metadata.version = CURRENT_DCP_VERSION\n"
+                "if len(results) == 1 and (self.path / '.metadata').exists():\n    return",
+            ),
+        ),
+        "job 'save a; restart 1; save a' --ranks 2 --workload sharded",
+        "purity",
+    ),
+    Neighbour(
+        "DCP-045",
+        "with plan caching, the coordinator forgets the plans of a save, which the next save needs",
+        (
+            Edit(
+                f"{PLANNER}._create_global_plan_with_caching",
+                "SavePlanner._cached_all_plans[self._cached_plans_key] = all_plans",
+                "pass",
+            ),
+        ),
+        "job 'save a planner=plan-caching; save b planner=plan-caching' --ranks 2 --workload replicated",
+        "attribution",
+    ),
+    Neighbour(
+        "DCP-045",
+        "with plan caching, a save of a state that has changed commits the metadata of the save before",
+        (
+            Edit(
+                f"{PLANNER}._create_global_plan_with_caching",
+                "global_plan, metadata = self._create_global_plan(merged_plans)",
+                "global_plan, metadata = self._create_global_plan(merged_plans)\nmetadata = SavePlanner._cached_metadata[self._cached_plans_key]",
+            ),
+        ),
+        "job 'save a planner=plan-caching; change keys; save b planner=plan-caching' --ranks 2 --workload replicated",
+        "commitment",
+    ),
+    Neighbour(
+        "DCP-046",
+        "with plan caching, no rank stores its final plan, so that the next save fails with a KeyError",
+        (
+            Edit(
+                f"{PLANNER}._finish_plan_with_caching",
+                "SavePlanner._cached_final_save_plan[self._cached_plans_key] = new_plan",
+                "pass",
+            ),
+        ),
+        "job 'save a planner=plan-caching; save b planner=plan-caching' --ranks 2 --workload replicated",
+        "attribution",
     ),
     Neighbour("DCP-040", "an async save leaves out one rank's last item", (_LAST_LEFT_OUT,), "replay '' --op async_save --ranks 2", "commitment"),
     Neighbour(

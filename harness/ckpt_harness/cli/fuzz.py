@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +11,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ckpt_harness.cli.console import INTERRUPTED, Command, header, note, processors, status
-from ckpt_harness.cli.options import Numbers, Whole, example, jobs_option, manager_option, on_option, register_option, world_option
+from ckpt_harness.cli.files import whole_lines
+from ckpt_harness.cli.options import (
+    Numbers,
+    Whole,
+    example,
+    jobs_option,
+    json_option,
+    manager_option,
+    on_option,
+    register_option,
+    world_option,
+)
 from ckpt_harness.cli.pools import chosen_pool
 from ckpt_harness.faults.calling import CALL_STYLES
 
 if TYPE_CHECKING:
+    from ckpt_harness.campaigns.fuzz.work import Result
     from ckpt_harness.findings.register import Register
     from ckpt_harness.strategies.job_menu import JobMenu
 
@@ -42,18 +56,22 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Directory with a file for each job that failed. They are run first; those that hold now are moved to DIR/healed.",
 )
+@click.option("--shrink-known", is_flag=True, help="Shrink the first job that shows a known finding, too.")
 @manager_option
 @world_option()
 @on_option
 @jobs_option("Processes that share the jobs. Default: all processors; half of them where ranks are processes.")
+@json_option("Write one JSON line for each job that runs, and for each that was shrunk.")
 @register_option
 def fuzz(
     minutes: float | None,
     examples: int | None,
     seed: int | None,
     corpus: Path | None,
+    shrink_known: bool,
     jobs: int | None,
     on: str | None,
+    json_file: Path | None,
     register: Register,
     **settings: Any,
 ) -> int:
@@ -76,11 +94,15 @@ def fuzz(
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     screen = console()
     say(screen, [header(", ".join(menu.engines), seed), *where])
-    search = Search(menu, seed, Limits(None if minutes is None else 60 * minutes, examples), kept)
+    search = Search(menu, seed, Limits(None if minutes is None else 60 * minutes, examples), kept, shrinks_known=shrink_known)
     interrupted = False
     try:
-        with status() as show:
-            search.run(RunJobs(register), pool, lambda tally, found: show(lambda: progress_text(tally, found)))
+        with status() as show, whole_lines(json_file) if json_file else contextlib.nullcontext(lambda line: None) as write:
+
+            def note_result(result: Result) -> None:
+                write(json.dumps(result.to_json(), ensure_ascii=False))
+
+            search.run(RunJobs(register), pool, lambda tally, found: show(lambda: progress_text(tally, found)), note_result)
     except KeyboardInterrupt:
         interrupted = True
     exit_status = show_fuzz(screen, search, register, [] if kept is None else kept.unreadable)

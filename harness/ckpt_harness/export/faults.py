@@ -22,6 +22,8 @@ PLACE_OF_SAVE = "checkpoint_{number}"
 """Where each of two saves goes that are under way at once."""
 _OF_GROUPS = {"all_gather": "allgather"}
 """Collectives whose method of a process group has another name."""
+_OF_THE_RANK = ("state", "pg")
+"""Sides whose calls belong to no object of one operation."""
 LATEST = 20.0
 """Seconds that a script waits for a late rank, at most."""
 
@@ -37,6 +39,7 @@ class Faults:
         staging: what copies the state of an async save.
         again: whether ranks try again, and nothing strikes them then.
         overlapping: whether two saves are under way at once, and each fault strikes only one of the saves.
+        of_calls: whether each fault strikes one operation of a job. The script notes in its objects, or in ``DOING``, which operation uses them.
 
     Attributes:
         blocks: classes and functions, each as text.
@@ -50,6 +53,7 @@ class Faults:
     staging: str = "writer"
     again: bool = False
     overlapping: bool = False
+    of_calls: bool = False
     blocks: list[str] = field(default_factory=list)
     constants: list[str] = field(default_factory=list)
     patches: list[str] = field(default_factory=list)
@@ -57,6 +61,8 @@ class Faults:
     def __post_init__(self) -> None:
         if self.heals:
             self.constants.append("HEALED = threading.Event()")
+        if self.notes_operations:
+            self.constants.append('DOING = [""]  # the operation that the rank does')
         by_side: dict[str, dict[str, list[Struck]]] = {}
         for struck in self.struck:
             method = struck.fault.at.method.removesuffix(".future")
@@ -76,6 +82,11 @@ class Faults:
     def heals(self) -> bool:
         """Whether the script heals its faults for the retry. Processes that are started for the retry have no faults to heal."""
         return self.again and any(struck.fault.at.side != "executor" for struck in self.struck)
+
+    @property
+    def notes_operations(self) -> bool:
+        """Whether a fault of a job strikes a call that belongs to no storage or planner, so that the script notes which operation a rank does."""
+        return self.of_calls and any(self.names(side) for side in _OF_THE_RANK)
 
     def names(self, side: str) -> bool:
         """Whether a fault struck on ``side``, so that the script has a class for it."""
@@ -97,6 +108,8 @@ class Faults:
         if side == "stager" and self.staging == "background":
             methods_of_class.insert(0, ["def __init__(self):", f"    super().__init__({IN_BACKGROUND})"])
         lines = [f"class {name}({base}):"]
+        if self.of_calls and side not in _OF_THE_RANK:
+            lines += ['    call = ""  # the operation that uses the object', ""]
         for number, method in enumerate(methods_of_class):
             lines += [""] * (number > 0) + indented(method)
         self.blocks.append("\n".join(lines))
@@ -145,6 +158,8 @@ class Faults:
         parts = ["not HEALED.is_set()"] * (self.again and fault.at.side != "executor")
         if self.overlapping and fault.operation is not None and fault.operation.index is not None:
             parts.append(f'self.path.name == "{PLACE_OF_SAVE.format(number=fault.operation.index)}"')
+        if self.of_calls:
+            parts.append(f'DOING == ["{fault.operation}"]' if fault.at.side in _OF_THE_RANK else f'self.call == "{fault.operation}"')
         if len(struck.ranks) < self.ranks:
             parts.append(f"dist.get_rank() == {struck.ranks[0]}" if len(struck.ranks) == 1 else f"dist.get_rank() in {struck.ranks}")
         if fault.site == "save_planner.resolve_data" and self.on_threads is not None:

@@ -10,10 +10,17 @@ import jinja2
 
 from ckpt_harness.export.faults import Faults
 
-_STANDARD = ("contextlib", "errno", "itertools", "os", "signal", "subprocess", "sys", "tempfile", "threading", "time")
+_STANDARD = ("contextlib", "errno", "itertools", "os", "shutil", "signal", "subprocess", "sys", "tempfile", "threading", "time")
 """Modules that a script may name."""
-_NAMES = {"concurrent.futures": "as_completed", "datetime": "timedelta", "pathlib": "Path", "traceback": "extract_stack", "types": "SimpleNamespace"}
-"""Module -> what a script may import from it."""
+_NAMES = (
+    ("concurrent.futures", "as_completed"),
+    ("concurrent.futures", "Future"),
+    ("datetime", "timedelta"),
+    ("pathlib", "Path"),
+    ("traceback", "extract_stack"),
+    ("types", "SimpleNamespace"),
+)
+"""Module, and what a script may import from it."""
 _OF_TORCH = {
     "import torch": "torch",
     "import torch.distributed as dist": "dist",
@@ -35,7 +42,7 @@ def fill(template: str, *, faults: Faults, **pieces: object) -> str:
     pieces |= {"healed": faults.heals, "blocks": faults.blocks, "constants": faults.constants, "patches": faults.patches}
     code = made.render(imports=[], of_torch=[], **pieces).split('"""', 2)[2]
     homes = {found.partition(".")[0] for found in re.findall(r"(?<![\w.\"'/])[a-z]\w*(?=\.\w)", code)} & ({*_STANDARD} | _homes(faults))
-    names = [f"from {home} import {name}" for home, name in _NAMES.items() if re.search(rf"\b{name}\b", code)]
+    names = [f"from {home} import {name}" for home, name in _NAMES if re.search(rf"(?<![\w.]){name}\b", code)]
     of_torch = [line for line, use in _OF_TORCH.items() if re.search(rf"(?<![\w.]){use}\.", code)]
     return made.render(imports=[*(f"import {home}" for home in sorted(homes)), *names], of_torch=of_torch, **pieces)
 

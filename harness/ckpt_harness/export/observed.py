@@ -40,7 +40,7 @@ _SILENT: dict[Effect, str] = {Kill(): "exit code -9", Exit(): "exit code 1", Sto
 """Effect after which a rank says nothing more -> the text about its process: how it ended, or that it has not ended."""
 _UNSTABLE = re.compile(r"<root>|'(?:Default|FileSystem)\w+'|0x|\[/|'[^' ]*<locals>|harness\.|(?<=Can't )(?:pickle|get)")
 """Where a message begins to depend on the machine, the harness, a class that scripts derive from, or the version of Python."""
-_LOST = ("Connection closed by peer", "Connection reset by peer", "gloo/transport")
+LOST = ("Connection closed by peer", "Connection reset by peer", "gloo/transport")
 """What gloo says about a peer that is gone."""
 LEFT = ("raised RuntimeError", "hung in ")
 """The text of a rank whose peer is gone."""
@@ -118,12 +118,13 @@ def _ended(outcome: Outcome, wrong: tuple[str, ...], timeout: float, characters:
         raise UsageError(f"the case cannot be exported: how a rank ended is unknown ({outcome})")
     if outcome.finished_at >= timeout:
         return "hung in "
-    if any(words in outcome.error.message for words in _LOST):
+    if any(words in outcome.error.message for words in LOST):
         return LEFT
-    return f"{staged}raised {_said(outcome.error)[:characters]}"
+    return f"{staged}raised {said(outcome.error)[:characters]}"
 
 
-def _said(error: ErrorRecord) -> str:
+def said(error: ErrorRecord) -> str:
+    """Returns what a script says of an error, up to where a message begins to depend on the machine."""
     if error.failures is None:
         text = f"{error.short_name}: {error.message}"
     else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from itertools import groupby
 
 from ckpt_harness.cases.case import Case
@@ -88,11 +89,16 @@ def check(case: Case) -> None:
     if case.onto != "nothing":
         raise UsageError(f"onto {case.onto!r} cannot be exported: scripts save into a fresh directory")
     for fault in case.plan:
-        _check(fault)
+        check_fault(fault)
     case.bind()
 
 
-def _check(fault: Fault) -> None:
+def check_fault(fault: Fault) -> None:
+    """Refuses a fault that no script can inject.
+
+    Raises:
+        UsageError: with the reason, and the choices.
+    """
     effect = fault.effect
     if fault.at.layer != "calls":
         raise UsageError(f"fault {fault} cannot be exported: scripts fail at and above the storage, not below it")
@@ -109,7 +115,8 @@ def _late(fault: Fault) -> float:
     return fault.effect.seconds if isinstance(fault.effect, Stop) and fault.effect != Stop() else 0.0
 
 
-def _lateness(struck: list[Struck]) -> float:
+def lateness(struck: Sequence[Struck]) -> float:
+    """Seconds that faults make ranks late, all together."""
     return sum(_late(strike.fault) * (strike.fault.times or 1) for strike in struck)
 
 
@@ -141,11 +148,11 @@ def _of_two(result: CaseResult, case: Case, register: Register) -> str:
         "overlapping.py.jinja",
         faults=faults,
         title=_title(result, struck, register),
-        torch=_version(),
+        torch=installed_torch(),
         replay=case.replay_line(register.files),
         ranks=case.ranks,
         call=calling.call(case, faults, "state"),
-        patience=_PATIENCE_WITH_TWO + round(_lateness(struck)),
+        patience=_PATIENCE_WITH_TWO + round(lateness(struck)),
         broken=broken,
         conclusion=observed.BROKEN_TOGETHER if broken else conclusion,
     )
@@ -166,7 +173,7 @@ def _of_one(result: CaseResult, case: Case, register: Register) -> str:
         faults=faults,
         title=_title(result, struck, register),
         claim=observed.CLAIM_AGAIN if again else observed.claim(result.expectation, case.ranks),
-        torch=_version(),
+        torch=installed_torch(),
         replay=case.replay_line(register.files),
         ranks=case.ranks,
         saw=_list(result),
@@ -177,7 +184,7 @@ def _of_one(result: CaseResult, case: Case, register: Register) -> str:
         by_process=by_process,
         before=calling.saved_before(case, state.text(FULL, model='{{"weight": {weight}, "step": {step}}}')),
         target=empty if contents else "",
-        patience=(_PATIENCE_WITH_PROCESSES if by_process else _PATIENCE) + round(_lateness(struck)),
+        patience=(_PATIENCE_WITH_PROCESSES if by_process else _PATIENCE) + round(lateness(struck)),
         longest=2 * _PATIENCE_WITH_PROCESSES if by_process else 30,
         hung=any(text.startswith("hung in") for text in flat),
         lost=any("exit code" in ending or ending == observed.LEFT for ending in saw),
@@ -200,7 +207,8 @@ def _on_storage(markers: list[str], committed: bool) -> str:
     return f" and {'' if committed else 'not '}{{{', '.join(map(json.dumps, markers))}}} <= {{*stored}}"
 
 
-def _version() -> str:
+def installed_torch() -> str:
+    """The installed release of torch, without its build."""
     return importlib.metadata.version("torch").partition("+")[0]
 
 

@@ -47,6 +47,7 @@ class Entry:
         crossing: whether the finding shows only where collectives of two async saves crossed on a shared process group.
         halfway: whether the finding shows only where some rank had begun to write, and not every rank finished its writing without a fault.
         in_place: whether the finding shows only where an interrupted save over a checkpoint has added no file of a new name (temporary files aside).
+        another_coordinator: whether the finding shows only where another rank has coordinated an earlier save of the same ranks with the same kind of planner.
         sometimes: whether a case that meets all conditions may still not show the finding.
         workloads: patterns of the workload's name, for a finding about a kind of content.
         files: for faults of the disk, patterns of the name of the file that the fault struck.
@@ -87,6 +88,7 @@ class Entry:
     crossing: bool = False
     halfway: bool = False
     in_place: bool = False
+    another_coordinator: bool = False
     sometimes: bool = False
     crashes: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()

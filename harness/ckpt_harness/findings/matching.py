@@ -34,6 +34,9 @@ class Setting:
         crossed: the groups of ranks in which collectives of two saves crossed.
         halfway: (operation, ranks) of the saves that some rank had begun to write, and that not every rank finished writing without a fault.
         added: (operation, ranks) of the saves over a checkpoint that have added a file of a new name.
+        planners: operation of a job -> name of the kind of planner, where operations differ.
+        overwriting: the saves of a job that found a checkpoint at their place.
+        coordinators_before: the ranks that have coordinated earlier saves of a job with the same kind of planner.
         workload: name of the workload.
         save_planner: name of the class of the save planner.
         capabilities: names of the capabilities that the engine claims.
@@ -50,6 +53,9 @@ class Setting:
     crossed: frozenset[tuple[int, ...]] = frozenset()
     halfway: frozenset[tuple[str, tuple[int, ...]]] = frozenset()
     added: frozenset[tuple[str, tuple[int, ...]]] = frozenset()
+    planners: Mapping[str, str] = field(default_factory=dict)
+    overwriting: frozenset[str] = frozenset()
+    coordinators_before: frozenset[int] = frozenset()
     workload: str = "mixed"
     save_planner: str = "DefaultSavePlanner"
     capabilities: frozenset[str] = frozenset()
@@ -75,6 +81,9 @@ class Setting:
             crossed=_crossed_groups(evidence),
             halfway=_halfway(evidence),
             added=frozenset((operation, storage.ranks) for operation, storage in evidence.places() if storage.added),
+            planners=evidence.planners,
+            overwriting=evidence.overwriting,
+            coordinators_before=evidence.coordinators_before,
             workload=evidence.workload,
             save_planner=evidence.save_planner,
             capabilities=frozenset(capability.value for capability in evidence.capabilities),
@@ -83,18 +92,18 @@ class Setting:
             escaped=_escaped(evidence),
         )
 
-    def called(self, kind: str) -> str:
+    def called(self, operation: str) -> str:
         """How an operation was called, in the words of an entry's ``calls``.
 
         Args:
-            kind: the kind of operation, such as ``save``.
+            operation: the operation, such as ``save[1]``.
 
         Example:
-            >>> Setting("filesystem", "together", "default", "thread writer none", "checkpoint").called("save")
+            >>> Setting("filesystem", "together", "default", "thread writer none", "checkpoint").called("save[1]")
             'together save default onto a checkpoint'
         """
-        call = f"{self.way} {kind} {self.planner}"
-        return f"{call} onto a checkpoint" if self.onto == "checkpoint" else call
+        call = f"{self.way} {operation.partition('[')[0]} {self.planners.get(operation, self.planner)}"
+        return f"{call} onto a checkpoint" if self.onto == "checkpoint" or operation in self.overwriting else call
 
 
 def _crossed_groups(evidence: Evidence) -> frozenset[tuple[int, ...]]:
@@ -111,7 +120,12 @@ def _crossed_groups(evidence: Evidence) -> frozenset[tuple[int, ...]]:
 def _halfway(evidence: Evidence) -> frozenset[tuple[str, tuple[int, ...]]]:
     """(operation, ranks) of the saves that some rank had begun to write, and that not every rank finished writing without a fault."""
     saves = [(expectation.operation, expectation.ranks) for expectation in evidence.forecast.expectations]
-    return frozenset((operation, ranks) for operation, ranks in saves if written_halfway(evidence.history, ranks, operation))
+    of_fewer = {operation for operation, storage in evidence.places() if storage.of_more_ranks}
+    return frozenset(
+        (operation, ranks)
+        for operation, ranks in saves
+        if written_halfway(evidence.history, ranks, operation, all_files=operation not in of_fewer)
+    )
 
 
 def _struck_files(evidence: Evidence) -> dict[tuple[str, int], frozenset[str]]:
@@ -160,7 +174,7 @@ class Comparison:
             return False
         if not self._is_such_a_save():
             return False
-        called = matches(entry.calls, setting.called(kind)) and matches(entry.background, setting.background)
+        called = matches(entry.calls, setting.called(self.expectation.operation)) and matches(entry.background, setting.background)
         return called and matches(entry.workloads, setting.workload)
 
     def _is_such_a_save(self) -> bool:
@@ -171,12 +185,14 @@ class Comparison:
             return False
         if entry.halfway and save not in setting.halfway:
             return False
+        if entry.another_coordinator and setting.coordinators_before <= {self.expectation.coordinator}:
+            return False
         return not (entry.in_place and save in setting.added)
 
     @functools.cached_property
     def _signatures(self) -> list[Signature]:
         """The entry's signatures for such a call and the installed torch."""
-        call = self.setting.called(self.expectation.operation.partition("[")[0])
+        call = self.setting.called(self.expectation.operation)
         release = torch_release()
         return [
             signature.with_planner(self.setting.save_planner)

@@ -45,7 +45,10 @@ need no fault. Each has a stand-alone script that shows the finding with plain t
   Each thing that was wrong must match one of the patterns.
 - *Within* (the field `within`), for faults below the storage: the storage call during which the fault strikes.
 - *Halfway* (`halfway = true`), for findings about interrupted saves: the entry matches only where some rank had begun to write, and not every rank
-  finished its writing without a fault. A save that fails earlier has written nothing, and a save that fails later has written everything.
+  finished its writing without a fault. A save that fails earlier has written nothing, and a save that fails later has written everything, unless it replaces
+  a checkpoint that more ranks have saved.
+- *Another coordinator* (`another_coordinator = true`), for findings about jobs: the entry matches only where another rank has coordinated an earlier save of
+  the same ranks with the same kind of planner.
 - *In place* (`in_place = true`), for findings about saves over a checkpoint: the entry matches only where the save has added no file of a new name,
   temporary files aside. A storage that gives each save names of its own does not have such a finding.
 - *Files* (`files`), for faults of the disk: the name of the file that the fault struck. *Workloads* (`workloads`): what was saved.
@@ -72,8 +75,8 @@ need no fault. Each has a stand-alone script that shows the finding with plain t
 Write the findings about your own engine, storage or planner to a file, and pass the file with `ckpt-harness sweep --register FILE`,
 `ckpt-harness replay --register FILE` or `pytest --ckpt-register FILE`. The harness uses your file together with its own register. There is
 no other way to expect a violation. All fields of this example are needed. Optional fields are `background`, `workloads`, `reasons`, `within`, `files`,
-`escaped`, `halfway`, `in_place`, `crossing`, `no_site`, `sometimes` (a case that meets all conditions may still not show the finding), `crashes`, `code`,
-`unless`, `packages` and `newer`. `ckpt-harness replay` prints a violation in the words that the patterns have to match."""
+`escaped`, `halfway`, `in_place`, `another_coordinator`, `crossing`, `no_site`, `sometimes` (a case that meets all conditions may still not show the
+finding), `crashes`, `code`, `unless`, `packages` and `newer`. `ckpt-harness replay` prints a violation in the words that the patterns have to match."""
 
 EXAMPLE = """\
 [[finding]]
@@ -105,7 +108,8 @@ other = ["hung broadcast, waiting for * in broadcast_object", "returned"]   # on
 """An entry of an adopter's register."""
 
 
-_HALFWAY = "only where some rank had begun to write, and not every rank finished its writing without a fault"
+_HALFWAY = "only where some rank had begun to write, and not every rank finished its writing without a fault, or fewer ranks replace a checkpoint of more"
+_ANOTHER = "only where another rank has coordinated an earlier save of the same ranks with the same kind of planner"
 
 
 def render(register: Register) -> str:
@@ -163,6 +167,7 @@ def _facts(entry: Entry, runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("Within", _restriction(entry.within)),
         ("No site", entry.no_site),
         ("Halfway", _HALFWAY if entry.halfway else ""),
+        ("Another coordinator", _ANOTHER if entry.another_coordinator else ""),
         ("In place", "only where the save has added no file of a new name" if entry.in_place else ""),
         ("Workloads", _restriction(entry.workloads)),
         ("Files", _restriction(entry.files)),

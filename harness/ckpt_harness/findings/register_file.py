@@ -19,7 +19,7 @@ from ckpt_harness.faults.sites import OPERATION_KINDS, SITES
 from ckpt_harness.findings.entry import MOMENTS, Entry
 from ckpt_harness.findings.signatures import ROLES, Signature
 from ckpt_harness.findings.vague import says_nothing
-from ckpt_harness.judging.oracles import ORACLES
+from ckpt_harness.judging.oracles import OF_JOBS_ALONE, ORACLES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,12 +31,12 @@ _TEXTS = ("id", "title", "about", "source", "reproducer", "replay")
 _LISTS = ("engines", "versions", "operations", "calls", "sites", "effects", "oracles", "reports")
 _OPTIONAL_LISTS = ("background", "code", "crashes", "escaped", "files", "packages", "reasons", "unless", "within", "workloads")
 _OPTIONAL_TEXTS = ("newer", "no_site")
-_FLAGS = ("sometimes", "crossing", "halfway", "in_place")
+_FLAGS = ("sometimes", "crossing", "halfway", "in_place", "another_coordinator")
 _OPTIONAL = (*_OPTIONAL_LISTS, *_OPTIONAL_TEXTS, *_FLAGS)
 _FIELDS = (*_TEXTS, *_LISTS, "ranks")
 _NARROWING = ("sites", "effects", "calls", "torch", "oracles")
 """Fields of a signature that restrict it to some of the entry's faults, calls or oracles, or to some releases of torch."""
-_BEYOND_ENDINGS = frozenset({"commitment", "course", "coverage", "filled", "futures", "hygiene", "integrity", "isolation", "purity"})
+_BEYOND_ENDINGS = frozenset({"commitment", "course", "coverage", "filled", "futures", "hygiene", "integrity", "isolation", "purity", *OF_JOBS_ALONE})
 """Oracles about what is stored, loaded or left, about futures, and about the order of calls. How the ranks ended says little of that."""
 
 
@@ -131,8 +131,8 @@ def _check_lists(lists: Mapping[str, tuple[str, ...]], where: str) -> None:
         if operation not in OPERATION_KINDS:
             raise UsageError(f"{where}: {unknown('operation', operation, OPERATION_KINDS)}")
     for oracle in lists["oracles"]:
-        if oracle not in ORACLES:
-            raise UsageError(f"{where}: {unknown('oracle', oracle, ORACLES)}")
+        if oracle not in ORACLES and oracle not in OF_JOBS_ALONE:
+            raise UsageError(f"{where}: {unknown('oracle', oracle, (*ORACLES, *OF_JOBS_ALONE))}")
     for capability in lists.get("unless", ()):
         if capability not in _CAPABILITIES:
             raise UsageError(f"{where}: {unknown('capability', capability, _CAPABILITIES)}")

@@ -156,6 +156,10 @@ class Injector:
         """Whether the case is over, or the harness itself uses the storage."""
         return bool(self._over)
 
+    def operation_of_call(self) -> str:
+        """The operation that a call of the calling rank belongs to now; "" outside of any."""
+        return self._arrivals.current(self.rank()) if self.bound_to is None else self.bound_to
+
     def in_operation(self) -> bool:
         """Whether the calling rank is in an operation of this injector; True if nobody announces operations."""
         return self._arrivals.in_operation(self.rank())

@@ -16,6 +16,7 @@ from typing import Any, cast
 from ckpt_harness.disk.journal import Kind
 from ckpt_harness.faults import error_specs
 from ckpt_harness.faults.effects import NoSpace
+from ckpt_harness.faults.fault import Fault
 from ckpt_harness.injection.arrival import Arrival
 from ckpt_harness.injection.fsync import Synced
 from ckpt_harness.injection.injector import Injector
@@ -167,13 +168,16 @@ class LocalDisk:
         return count
 
     def _space_for(self, path: AnyPath) -> _FreeSpace | None:
-        """What limits writes of the calling rank to a file; None for no limit."""
+        """What limits writes of the calling rank to a file; None for no limit. A fault that names an operation fills the disk for that operation only."""
         rank = self.faults.rank()
         if not self.faults.healed(rank):
             for space in self._full.get(rank, ()):
-                if space.arrival.fault is not None and space.arrival.fault.is_about(file_name(path)):
+                if space.fault.is_about(file_name(path)) and self._is_in_its_operation(space.fault):
                     return space
         return None
+
+    def _is_in_its_operation(self, fault: Fault) -> bool:
+        return fault.operation is None or fault.operation.matches(self.faults.operation_of_call())
 
     def below_buffer(self, stream: Any, path: AnyPath) -> Any:
         """A stream like ``stream``, whose bytes pass :meth:`write_out` where they leave the process.
@@ -194,12 +198,14 @@ class _FreeSpace:
 
     Attributes:
         arrival: the call that the fault struck.
+        fault: the fault.
         left: bytes that still fit.
         fired: whether a write has met the limit.
     """
 
     def __init__(self, arrival: Arrival, left: int) -> None:
-        self.arrival, self.left, self.fired = arrival, left, False
+        assert arrival.fault is not None
+        self.arrival, self.fault, self.left, self.fired = arrival, arrival.fault, left, False
 
 
 class RawFile(io.RawIOBase):

@@ -97,6 +97,13 @@ class Observed:
         whole = whole_calls(self._readings(before))
         return whole[0] if before.committed and len(whole) == 1 else None
 
+    def overwrites(self, save: BoundCall) -> bool:
+        """Whether a save found a checkpoint at its place. Where nobody could look, the save before it at this place has to tell."""
+        if self._records[save.index].before is not None:
+            return self.old(save) is not None
+        earlier = [other for other in self._bound.calls.values() if other.index < save.index and self.was_begun(other) and _same_place(other, save)]
+        return bool(earlier) and all(outcome.kind == "returned" for outcome in self.outcomes(earlier[-1]).values())
+
     def after(self, save: BoundCall) -> Mapping[str, Seen]:
         """Returns what was seen at all places once a save had ended: at the look behind it or, of an async save, behind the wait for it."""
         record = self._look_behind(save)

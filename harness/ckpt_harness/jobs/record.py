@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ckpt_harness.jobs.coverage import steps
 from ckpt_harness.jobs.fault_classes import class_of
+from ckpt_harness.jobs.happened import happened
 from ckpt_harness.jobs.job import Job
+from ckpt_harness.jobs.result import JobResult
 from ckpt_harness.judging.verdict import Judgement, Verdict
+
+SCHEMA = 1
+"""Version of the JSON lines; a reader refuses others."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,22 @@ class Broken:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A known finding, as what a simpler job must show, too.
+
+    Attributes:
+        id: id of the finding.
+    """
+
+    id: str
+
+    @property
+    def claim(self) -> str:
+        """The finding, in the place of a broken claim."""
+        return self.id
+
+
+@dataclass(frozen=True)
 class JobRecord:
     """A job and its result, as plain data.
 
@@ -51,6 +74,7 @@ class JobRecord:
         fired: texts of the faults that fired.
         happened: for each operation, what happened in it, in words; empty if nobody looked.
         seconds: real time that the job took.
+        registers: register files whose findings were marked, beside the findings that ship with the harness.
     """
 
     job: Job
@@ -60,6 +84,7 @@ class JobRecord:
     fired: tuple[str, ...] = ()
     happened: tuple[str, ...] = ()
     seconds: float = 0.0
+    registers: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -86,6 +111,42 @@ class JobRecord:
             seconds=seconds,
         )
 
+    @classmethod
+    def of_result(cls, result: JobResult, seconds: float = 0.0) -> JobRecord:
+        """Returns the record of a job that has run.
+
+        Args:
+            result: what the job showed.
+            seconds: real time that the job took.
+        """
+        fired = {fault for fault, _, _ in result.evidence.fired}
+        record = cls.of(result.job, result.judgements, fired, happened(result.evidence), seconds)
+        return dataclasses.replace(record, registers=result.registers)
+
+    def replay_line(self) -> str:
+        """Returns the shell line that runs the job again, and comes to the same verdict."""
+        return self.job.replay_line(self.registers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns one line of a report, which can be read without the harness.
+
+        Example:
+            >>> JobRecord(Job.parse("save a"), Verdict.HOLDS).to_json()["job"]["operations"]
+            'save a'
+        """
+        job = {each.name: getattr(self.job, each.name) for each in dataclasses.fields(self.job)}
+        return {
+            "schema": SCHEMA,
+            "job": {**job, "operations": self.job.text, "faults": str(self.job.faults)},
+            "verdict": self.verdict.name,
+            "broken": [{**vars(each), "verdict": each.verdict.name} for each in self.broken],
+            "known": list(self.known),
+            "fired": list(self.fired),
+            "happened": list(self.happened),
+            "seconds": self.seconds,
+            "replay": self.replay_line(),
+        }
+
     @property
     def fails(self) -> bool:
         """Whether the job counts against the run."""
@@ -96,8 +157,10 @@ class JobRecord:
         """The broken claim that a simpler job must break, too: the first of the worst."""
         return self.broken[0]
 
-    def breaks(self, target: Broken) -> bool:
-        """Whether the job breaks the claim of an oracle, whichever operation is judged."""
+    def breaks(self, target: Broken | Shown) -> bool:
+        """Whether the job breaks the claim of an oracle, whichever operation is judged; or shows a known finding."""
+        if isinstance(target, Shown):
+            return target.id in self.known
         return any((each.oracle, each.verdict) == (target.oracle, target.verdict) for each in self.broken)
 
     @property

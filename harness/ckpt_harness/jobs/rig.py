@@ -17,13 +17,14 @@ from ckpt_harness.jobs.binding import BoundJob, bind_job
 from ckpt_harness.jobs.courses import Courses
 from ckpt_harness.jobs.evidence import JobEvidence
 from ckpt_harness.jobs.job import Job
+from ckpt_harness.jobs.known import explained
 from ckpt_harness.jobs.model import Model
 from ckpt_harness.jobs.oracles import calls_alone, judge_job
 from ckpt_harness.jobs.result import JobResult
 from ckpt_harness.jobs.run import run_job
 from ckpt_harness.judging import oracles
 from ckpt_harness.judging.evidence import Evidence
-from ckpt_harness.judging.verdict import Judgement, Verdict
+from ckpt_harness.judging.verdict import Judgement
 
 
 class JobRig(Owner):
@@ -64,7 +65,11 @@ class JobRig(Owner):
         evidence = self._observed(bound)
         model = Model(evidence)
         alone = [judgement for single in calls_alone(model) for judgement in self._alone(bound, single)]
-        together = [_consequence(judgement, alone) for judgement in judge_job(model)]
+
+        def mark(violation: Judgement, observed: Evidence) -> Judgement:
+            return self._mark(bound, [violation], observed)[0]
+
+        together = [explained(judgement, model, alone, mark) for judgement in judge_job(model)]
         if bound.job.manager:
             together = self._beneath.marked(bound, evidence, together)
         return JobResult(bound.job, evidence, (*alone, *together), self.register.files)
@@ -78,12 +83,16 @@ class JobRig(Owner):
 
     def _alone(self, bound: BoundJob, evidence: Evidence) -> list[Judgement]:
         """What the oracles of single operations say of calls that were under way at once, with known findings marked."""
-        judgements = oracles.judge(evidence)
+        judgements = self._mark(bound, oracles.judge(evidence), evidence)
+        return [_unless_deceived(judgement, evidence) for judgement in judgements]
+
+    def _mark(self, bound: BoundJob, judgements: list[Judgement], evidence: Evidence) -> list[Judgement]:
+        """Marks the violations that known findings describe."""
         call = evidence.forecast.expectations[0].operation
         engine = next(each.life.engine for each in bound.calls.values() if each.call == call)
         for name, replaced in known_as(engine):
             judgements = self.register.mark(judgements, name, evidence, replaced)
-        return [_unless_deceived(judgement, evidence) for judgement in judgements]
+        return judgements
 
 
 def _unless_deceived(judgement: Judgement, evidence: Evidence) -> Judgement:
@@ -93,17 +102,3 @@ def _unless_deceived(judgement: Judgement, evidence: Evidence) -> Judgement:
     owed = [expectation for expectation in evidence.forecast.expectations if expectation.operation == judgement.operation]
     lied = any(expectation.deceived for expectation in owed)
     return dataclasses.replace(judgement, claimed=judgement.claimed and (not lied or Capability.DETECTS_LIES in evidence.capabilities))
-
-
-def _consequence(judgement: Judgement, alone: list[Judgement]) -> Judgement:
-    """A violation of a job about a call in which a known finding shows is a consequence of that finding."""
-    if judgement.verdict is not Verdict.VIOLATED or not judgement.operation:
-        return judgement
-    own = [each for each in alone if each.operation == judgement.operation and each.verdict is Verdict.VIOLATED]
-    known = {each.known for each in own if each.claimed}
-    if None in known:
-        return judgement
-    ids = sorted(each for each in known if each is not None)
-    if ids:
-        return dataclasses.replace(judgement, known=ids[0])
-    return dataclasses.replace(judgement, claimed=judgement.claimed and not own)

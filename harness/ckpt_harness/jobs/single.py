@@ -107,7 +107,7 @@ class Singles:
         if calls and calls[0].life.number not in self._out_of_step:
             forecast = self._forecasts.of(calls)
             for together in _by_group(calls):
-                evidence = self._evidence(together, forecast)
+                evidence = self._evidence(together, forecast, beside=len(calls) > len(together))
                 if is_accepted(evidence):
                     evidence = shortened(evidence)
                 else:
@@ -157,18 +157,19 @@ class Singles:
                 return False
         return True
 
-    def _evidence(self, calls: Sequence[BoundCall], owed: Forecast) -> Evidence:
+    def _evidence(self, calls: Sequence[BoundCall], owed: Forecast, *, beside: bool) -> Evidence:
         """The evidence of calls that share a process group.
 
         Args:
             calls: the calls.
             owed: how they, and calls that were under way beside them, have to end.
+            beside: whether other calls were under way beside them, on other process groups.
         """
         case, life, observed = calls[0].case, self._run.lives[calls[0].life.number], self._observed
         names = [call.call for call in calls]
         history = _history(life, names)
         saves = [call for call in calls if call.case.saves]
-        onto_checkpoints = bool(saves) and all(observed.old(call) is not None for call in saves)
+        onto = [call for call in saves if observed.overwrites(call)]
         return Evidence(
             forecast=part_of(owed, names),
             outcomes={call.call: observed.outcomes(call) for call in calls},
@@ -178,7 +179,7 @@ class Singles:
             loaded={call.call: loaded for call in calls for loaded in [observed.loaded(call)] if loaded is not None},
             futures={call.call: observed.futures(call) for call in calls if observed.in_background(call)},
             internal_errors=tuple(self._run.internal_errors),
-            background=_background(calls, any(self._bound.job.goes_on_alone(call.index) for call in calls)),
+            background=_background(calls, self._overlap(calls, beside=beside)),
             timeout=GROUP_TIMEOUT,
             capabilities=case.engine.capabilities,
             protocol=case.protocol,
@@ -186,10 +187,24 @@ class Singles:
             planner=case.case.planner,
             save_planner=type(case.engine.make_save_planner(case.case.planner)).__name__,
             workload=case.case.workload,
-            onto="checkpoint" if onto_checkpoints else "nothing",
+            onto="checkpoint" if saves and len(onto) == len(saves) else "nothing",
+            planners={call.call: call.case.case.planner for call in calls},
+            overwriting=frozenset(call.call for call in onto),
+            coordinators_before=self._coordinators_before(calls[-1]),
             history=history,
             in_turns=self._in_turns,
         )
+
+    def _overlap(self, calls: Sequence[BoundCall], *, beside: bool) -> str:
+        """How calls were under way at once, as the register describes it."""
+        if len(calls) == 1:
+            return "separate" if beside else "none"
+        return GONE_ON if any(self._bound.job.goes_on_alone(call.index) for call in calls) else "shared"
+
+    def _coordinators_before(self, last: BoundCall) -> frozenset[int]:
+        """The ranks that have coordinated saves of a life, with the same kind of planner, ahead of a call."""
+        before = [call for index, call in self._bound.calls.items() if index in last.life.operations and index < last.index and call.case.saves]
+        return frozenset(call.case.groups[0].coordinator for call in before if call.case.case.planner == last.case.case.planner)
 
 
 def _by_group(calls: Sequence[BoundCall]) -> list[list[BoundCall]]:
@@ -214,8 +229,7 @@ def _collectives(history: History, rank: int) -> tuple[str, ...]:
     return tuple(sorted(event.site for event in history.of_rank(rank) if event.kind == "enter" and event.site.startswith("pg.")))
 
 
-def _background(calls: Sequence[BoundCall], alone: bool) -> str:
+def _background(calls: Sequence[BoundCall], overlap: str) -> str:
     """How async saves were done, as the register describes it: executor, staging, and how other calls may have been under way at once."""
     saves = [call.operation for call in calls if isinstance(call.operation, AsyncSave)]
-    overlap = "none" if len(calls) == 1 else GONE_ON if alone else "shared"
     return f"{saves[0].executor} {saves[0].staging} {overlap}" if saves else f"thread writer {overlap}"

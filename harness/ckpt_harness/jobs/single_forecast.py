@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ckpt_harness.cases.binding import GROUP_TIMEOUT
+from ckpt_harness.faults.bound_plan import BoundPlan
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.jobs.binding import BoundCall, BoundJob
 from ckpt_harness.jobs.courses import Courses
@@ -40,11 +41,10 @@ class Forecasts:
 
     def _together(self, calls: Sequence[BoundCall]) -> Forecast:
         """How calls have to end that are made in one world."""
-        plan, case = plan_of(calls), calls[0].case
         traces = {call.call: self._trace(call) for call in calls}
         known = {call.call: (traces[call.call] or _nominal(call)).moments.get(call.call, {}) for call in calls}
-        bound = case.plan if len(calls) == 1 else plan.bind(case.case.ranks, 0, case.protocol, case.groups)
-        owed = forecast_of(bound, Trace(known), timeout=GROUP_TIMEOUT)
+        groups = {call.call: call.case.groups for call in calls}
+        owed = forecast_of(_joined_plan(calls), Trace(known), timeout=GROUP_TIMEOUT, groups=groups)
         by_name = {expectation.operation: expectation for expectation in owed.expectations}
         expectations = []
         out_of_step = False
@@ -68,6 +68,12 @@ class Forecasts:
         if call.case.plan.faults:
             return self._observed.record(call).trace
         return _nominal(call)
+
+
+def _joined_plan(calls: Sequence[BoundCall]) -> BoundPlan:
+    """The plan of calls that may be under way at once. Each fault names its call, and was bound to the ranks and the coordinator of this call."""
+    first = calls[0].case.plan
+    return dataclasses.replace(first, plan=plan_of(calls), faults=tuple(fault for call in calls for fault in call.case.plan.faults))
 
 
 def plan_of(calls: Sequence[BoundCall]) -> FaultPlan:

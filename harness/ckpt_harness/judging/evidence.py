@@ -64,6 +64,7 @@ class StorageEvidence:
             differs from the new one.
         replaced: where the save replaces a checkpoint, per load: ``old``, ``new``, or a word for neither (``mixture``, ``error``, ``hang``, ...).
         added: where the save replaces a checkpoint: names of files that were not there before the save, without temporary files.
+        of_more_ranks: whether the save replaces a checkpoint that more ranks have saved.
     """
 
     committed: bool | None = None
@@ -77,6 +78,7 @@ class StorageEvidence:
     holes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)
     added: tuple[str, ...] = ()
+    of_more_ranks: bool = False
     flaws: tuple[str, ...] = ()
     refusable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
@@ -120,6 +122,9 @@ class Evidence:
         save_planner: name of the class of the save planner.
         workload: name of the workload.
         onto: what a save found at its place: ``nothing`` or a ``checkpoint``.
+        planners: in a job: operation -> name of the kind of planner, where operations differ.
+        overwriting: in a job: the saves that found a checkpoint at their place.
+        coordinators_before: in a job: the ranks that have coordinated earlier saves of the same life with the same kind of planner.
         history: what happened, in order.
         in_turns: whether the threads of the ranks run in turns (simulated ranks), so that the history has the order in which calls took effect, and
             time is virtual. Among processes time is real, and depends on what else the machine does.
@@ -148,6 +153,9 @@ class Evidence:
     save_planner: str = "DefaultSavePlanner"
     workload: str = "mixed"
     onto: str = "nothing"
+    planners: Mapping[str, str] = field(default_factory=dict)
+    overwriting: frozenset[str] = frozenset()
+    coordinators_before: frozenset[int] = frozenset()
     history: History = field(default_factory=History)
     in_turns: bool = True
 

@@ -9,13 +9,14 @@ from ckpt_harness.history import Event, History
 _WRITE, _WRITTEN = "writer.write_data", "writer.write_data.future"
 
 
-def written_halfway(history: History, ranks: Sequence[int], operation: str) -> bool:
+def written_halfway(history: History, ranks: Sequence[int], operation: str, *, all_files: bool = True) -> bool:
     """Whether a save was interrupted while its ranks wrote: earlier, no rank has written anything; later, every rank has written everything.
 
     Args:
         history: what happened.
         ranks: the ranks that save together.
         operation: the save.
+        all_files: whether the ranks write every file of the checkpoint that they replace. Fewer ranks than have saved it leave some of its files as they are.
 
     Example:
         >>> def write(rank, *parts):
@@ -29,7 +30,7 @@ def written_halfway(history: History, ranks: Sequence[int], operation: str) -> b
     """
     own = [[event for event in history.of_rank(rank) if event.operation == operation] for rank in ranks]
     began = any(event.kind == "enter" and event.site == _WRITE for events in own for event in events)
-    return began and not all(_wrote(events) for events in own)
+    return began and not (all_files and all(_wrote(events) for events in own))
 
 
 def _wrote(events: Sequence[Event]) -> bool:

@@ -32,7 +32,14 @@ _NEAR = 0.1
 """A delay that comes this close to the timeout, as a part of it, may end either way."""
 
 
-def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT, firings: Firings = NO_FIRINGS) -> Forecast:
+def forecast(
+    bound: BoundPlan,
+    trace: Trace,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    firings: Firings = NO_FIRINGS,
+    groups: Mapping[str, Sequence[Group]] | None = None,
+) -> Forecast:
     """Says what a plan must lead to.
 
     Args:
@@ -40,6 +47,7 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
         trace: the course of the case without faults.
         timeout: seconds that a collective waits for late ranks.
         firings: where faults without an operation have fired, if the operations of the case run at the same time.
+        groups: operation -> the groups of ranks that do it, where operations differ in the rank that coordinates.
 
     Returns:
         One expectation for each operation and group of ranks, in the order of the trace.
@@ -54,7 +62,7 @@ def forecast(bound: BoundPlan, trace: Trace, *, timeout: float = DEFAULT_TIMEOUT
     walk = Walk(bound, trace, firings)
     alone = []
     for operation, by_rank in trace.moments.items():
-        for group in bound.groups:
+        for group in (groups or {}).get(operation, bound.groups):
             ranks = tuple(rank for rank in group.ranks if rank in by_rank)
             if ranks:
                 alone.append(_Model(bound, walk, firings, timeout, operation, group, ranks).expectation())

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from ckpt_harness.pytest_plugin.fixtures import ckpt_job_rig as ckpt_job_rig
 from ckpt_harness.pytest_plugin.fixtures import ckpt_rig as ckpt_rig
 from ckpt_harness.pytest_plugin.fixtures import ckpt_world as ckpt_world
 from ckpt_harness.pytest_plugin.fixtures import ckpt_worlds as ckpt_worlds
-from ckpt_harness.pytest_plugin.names import FIXTURES, NEEDS, RUNS_IN
+from ckpt_harness.pytest_plugin.names import FIXTURES, NEEDS, RIGS, RUNS_IN
 from ckpt_harness.pytest_plugin.options import pytest_addoption as pytest_addoption
 from ckpt_harness.pytest_plugin.options import pytest_configure as pytest_configure
 from ckpt_harness.pytest_plugin.options import pytest_report_collectionfinish as pytest_report_collectionfinish
@@ -43,8 +44,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Chooses the world in which the test runs, or skips the test."""
     engine = item.config.getoption("ckpt_engine")
     fixtures = FIXTURES.intersection(getattr(item, "fixturenames", ()))
-    if engine and item.get_closest_marker(RUNS_IN) is not None and "ckpt_rig" not in fixtures:
-        pytest.skip(f"runs no case on engine {engine!r}: the test does not use ckpt_rig")
+    if engine and item.get_closest_marker(RUNS_IN) is not None and fixtures.isdisjoint(RIGS):
+        pytest.skip(f"runs no case on engine {engine!r}: the test uses neither ckpt_rig nor ckpt_job_rig")
     if engine and item.get_closest_marker(NEEDS) is not None:
         from ckpt_harness.pytest_plugin import engines
 

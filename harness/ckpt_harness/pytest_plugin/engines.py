@@ -81,11 +81,11 @@ def moved(case: Case, session: Session) -> Case:
         on_engine.bind()
     except (PlanError, UsageError) as error:
         case.bind()  # a case that cannot run on the default engine either is a mistake in the test, and fails it
-        _refuse(str(error), session)
+        refuse(str(error), session)
     return on_engine
 
 
-def _refuse(reason: str, session: Session) -> NoReturn:
+def refuse(reason: str, session: Session) -> NoReturn:
     """Skips the test or, under ``@given``, rejects the example."""
     session.refuse(reason)
     if under_given():

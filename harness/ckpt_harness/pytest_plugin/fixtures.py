@@ -1,4 +1,4 @@
-"""The plugin's fixtures: ``ckpt_world`` runs a function of the test on ranks, ``ckpt_worlds`` makes such worlds, ``ckpt_rig`` runs whole cases."""
+"""The plugin's fixtures: ``ckpt_world`` runs a function of the test on ranks, ``ckpt_worlds`` makes such worlds, ``ckpt_rig`` and ``ckpt_job_rig`` judge."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ckpt_harness.pytest_plugin.stash import session_of
 
 if TYPE_CHECKING:
     from ckpt_harness.pytest_plugin.cases import CkptRig
+    from ckpt_harness.pytest_plugin.jobs import CkptJobRig
     from ckpt_harness.pytest_plugin.ranks import CkptWorld
     from ckpt_harness.pytest_plugin.session import Session
 
@@ -51,6 +52,17 @@ def ckpt_rig(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
     session = _used_session(pytestconfig, tmp_path_factory)
     with Rig(register=session.register()) as rig:
         yield CkptRig(rig, session)
+
+
+@pytest.fixture(scope="session")
+def ckpt_job_rig(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CkptJobRig]:
+    """Runs jobs: ``ckpt_job_rig.check(Job.parse("save a; load a"))``. Lives as long as the session, so a test under ``@given`` may use it."""
+    from ckpt_harness.jobs.rig import JobRig
+    from ckpt_harness.pytest_plugin.jobs import CkptJobRig
+
+    session = _used_session(pytestconfig, tmp_path_factory)
+    with JobRig(register=session.register()) as rig:
+        yield CkptJobRig(rig, session)
 
 
 def _used_session(config: pytest.Config, places: pytest.TempPathFactory) -> Session:

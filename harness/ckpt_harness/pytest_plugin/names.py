@@ -12,7 +12,9 @@ RUNS_IN = "ckpt_runs_in"
 NEEDS = "ckpt_needs"
 """The three marks."""
 
-FIXTURES = frozenset({"ckpt_world", "ckpt_worlds", "ckpt_rig"})
+RIGS = frozenset({"ckpt_rig", "ckpt_job_rig"})
+"""Fixtures that run cases and jobs, and so can run them on another engine."""
+FIXTURES = frozenset({"ckpt_world", "ckpt_worlds"}) | RIGS
 
 WORLDS: tuple[WorldName, ...] = ("simulated", "processes", "attached")
 """The worlds; a test without the mark ``ckpt_runs_in`` runs in the first."""

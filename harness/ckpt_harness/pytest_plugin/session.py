@@ -17,8 +17,9 @@ from ckpt_harness.worlds.launcher import Launch
 if TYPE_CHECKING:
     from ckpt_harness.cases.case import WorldName
     from ckpt_harness.cases.record import Record
+    from ckpt_harness.jobs.record import JobRecord
 
-REPLAY = ("ckpt-harness replay ", "ckpt-harness crash ", "ckpt-harness damage ", "torchrun ")
+REPLAY = ("ckpt-harness replay ", "ckpt-harness job ", "ckpt-harness crash ", "ckpt-harness damage ", "torchrun ")
 """How replay lines begin."""
 SECTION = "ckpt-harness"
 """Heading of the sections that the plugin adds to reports."""
@@ -41,6 +42,7 @@ class Session:
         instead: what was replaced in cases that ran otherwise than written -> number of cases.
         used: whether a test of this process used one of the plugin's fixtures.
         records: records of the cases in the summary, in the order in which the cases ran.
+        jobs: the same for jobs.
     """
 
     def __init__(self, seed: int, register_file: Path | None, engine: str | None = None) -> None:
@@ -54,8 +56,12 @@ class Session:
         self._refused_of_test: list[str] = []
         self.used = False
         self.records: list[Record] = []
+        self.jobs: list[JobRecord] = []
         self._of_test: list[Record] = []
+        self._jobs_of_test: list[JobRecord] = []
+        self._last = ""
         self._bad: dict[str, Record] = {}
+        self._bad_jobs: dict[str, JobRecord] = {}
 
     def register(self) -> Register:
         """Returns the shipped findings and those of ``--ckpt-register``.
@@ -71,6 +77,12 @@ class Session:
     def ran_case(self, record: Record) -> None:
         """Keeps the record of a case until its test has ended."""
         self._of_test.append(record)
+        self._last = record.replay_line()
+
+    def ran_job(self, record: JobRecord) -> None:
+        """Keeps the record of a job until its test has ended."""
+        self._jobs_of_test.append(record)
+        self._last = record.replay_line()
 
     def refuse(self, reason: str) -> None:
         """Counts a case of the running test that did not run."""
@@ -87,24 +99,29 @@ class Session:
         return self._refused_of_test
 
     def test_ended(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Keeps the records of the test's cases, and adds the replay line to a failure that shows none.
+        """Keeps the records of the test's cases and jobs, and adds the replay line to a failure that shows none.
 
         Of violations, only those are kept whose replay line a failed test shows: not those that hypothesis met while it was shrinking, nor those that
         a test expected.
         """
         ran, self._of_test, self._refused_of_test = self._of_test, [], []
+        jobs, self._jobs_of_test = self._jobs_of_test, []
+        last, self._last = self._last, ""
         if report.failed and FIXTURES.intersection(getattr(item, "fixturenames", ())) and not replay_lines(report):
-            # An assertion of the test itself failed: about its last case or, if it ran none, about a body that only the test can run.
-            line = ran[-1].replay_line() if ran else self._command(item)
-            report.sections.append((SECTION, line))
+            # An assertion of the test itself failed: about its last case or job or, if it ran none, about a body that only the test can run.
+            report.sections.append((SECTION, last or self._command(item)))
         crash = getattr(report.longrepr, "reprcrash", None)
         if crash is not None and replay_lines(report):
             crash.message = crash.message.partition("\n")[0]  # under CI, pytest's short summary would repeat the whole message
         self.records += [record for record in ran if not record.verdict]
         self._bad.update({record.replay_line(): record for record in ran if record.verdict})
+        self.jobs += [record for record in jobs if not record.verdict]
+        self._bad_jobs.update({record.replay_line(): record for record in jobs if record.verdict})
         for line in replay_lines(report) if report.failed else ():
             if line in self._bad:
                 self.records.append(self._bad.pop(line))
+            if line in self._bad_jobs:
+                self.jobs.append(self._bad_jobs.pop(line))
 
     def _command(self, item: pytest.Item) -> str:
         """The command that runs a test again in the same way."""

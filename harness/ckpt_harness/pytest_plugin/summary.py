@@ -1,9 +1,10 @@
-"""What the plugin prints at the end of a session: the failure matrix of all cases that ran, and which cases did not run as written."""
+"""What the plugin prints at the end of a session: the failure matrix of all cases, the jobs that ran, and which cases did not run as written."""
 
 from __future__ import annotations
 
 import io
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +19,7 @@ def write_summary(session: Session, reporter: pytest.TerminalReporter, config: p
         for report in reporter.stats.get("failed", []):
             for line in replay_lines(report):
                 reporter.write_line(line)
-    if (session.records or session.refused) and config.getoption("ckpt_matrix") == "show" and reporter.verbosity >= 0:
+    if (session.records or session.jobs or session.refused) and config.getoption("ckpt_matrix") == "show" and reporter.verbosity >= 0:
         reporter.section(SECTION)
         reporter.write_line(header(config))
         reporter.write(_rendered(session, colour=reporter.hasmarkup))
@@ -59,5 +60,19 @@ def _parts(session: Session) -> Iterator[object]:
         yield f"in {number} cases {change}"
     for reason, number in sorted(session.refused.items()):
         yield f"{number} cases did not run on engine {session.engine!r}: {reason}"
+    if session.jobs:
+        yield _jobs(session)
     if summary.known:
         yield "known findings: " + ", ".join(f"{name} ({len(records)} cases)" for name, records in sorted(summary.known.items()))
+
+
+def _jobs(session: Session) -> str:
+    """How many jobs ran, what became of them, and which findings they showed."""
+    from ckpt_harness.judging.verdict import Verdict
+
+    verdicts = Counter(record.verdict for record in session.jobs)
+    known = Counter(name for record in session.jobs for name in record.known)
+    operations = sum(len(record.job.operations) for record in session.jobs)
+    parts = [f"{number} {verdict.name}" for verdict, number in sorted(verdicts.items(), reverse=True) if verdict is not Verdict.HOLDS]
+    findings = f"; known findings: {', '.join(f'{name} ({number} jobs)' for name, number in sorted(known.items()))}" if known else ""
+    return f"{len(session.jobs)} jobs with {operations} operations: {', '.join(parts) or 'all hold'}{findings}"

@@ -1,4 +1,4 @@
-"""What xdist's controller and workers hand each other: how many processes may be ranks at once, and the records of the cases that ran."""
+"""What xdist's controller and workers hand each other: how many processes may be ranks at once, and the records of the cases and jobs that ran."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """On a worker: sends the records to the controller."""
     kept = session_if_any(session.config)
     output = getattr(session.config, "workeroutput", None)
-    if output is not None and kept is not None and (kept.records or kept.refused or kept.instead):
-        output[_OUTPUT] = pickle.dumps((kept.records, kept.refused, kept.instead))
+    if output is not None and kept is not None and (kept.records or kept.jobs or kept.refused or kept.instead):
+        output[_OUTPUT] = pickle.dumps((kept.records, kept.jobs, kept.refused, kept.instead))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -49,8 +49,9 @@ def pytest_testnodedown(node: Any) -> None:
     """On the controller: takes a worker's records. A worker that crashed has sent none."""
     kept = getattr(node, "workeroutput", {}).get(_OUTPUT)
     if kept is not None:
-        records, refused, instead = pickle.loads(kept)
+        records, jobs, refused, instead = pickle.loads(kept)
         session = session_of(node.config)
         session.records += records
+        session.jobs += jobs
         session.refused.update(refused)
         session.instead.update(instead)

@@ -71,7 +71,8 @@ def known(found: Found, register: Register) -> Iterator[Text]:
     if found.known:
         yield Text("\nknown findings", style="bold")
     for name, job in sorted(found.known.items()):
-        yield Text.assemble((name, "cyan"), f" {titles.get(name, '')} ({found.shown[name]} job{'s' * (found.shown[name] != 1)})")
+        shrunk = f", shrunk in {found.shrunk[name]} runs" if name in found.shrunk else ""
+        yield Text.assemble((name, "cyan"), f" {titles.get(name, '')} ({found.shown[name]} job{'s' * (found.shown[name] != 1)}{shrunk})")
         yield Text(f"    {job.replay_line()}", style="dim")
 
 
@@ -90,7 +91,7 @@ def _failure(failure: Failure) -> Iterator[Text]:
     yield Text.assemble(mark_of(record.verdict.name), f" {', '.join(record.claims)} ({origin}{more})")
     yield from (Text(f"    {cut(each.oracle, 40)}: {cut(each.reason, _LONGEST)}") for each in record.broken)
     yield from (Text(f"        {line}", style="dim") for line in program(record.job, record.happened))
-    yield Text(f"    {record.job.replay_line()}", style="bold")
+    yield Text(f"    {record.replay_line()}", style="bold")
 
 
 def progress_text(tally: Tally, found: Found) -> str:

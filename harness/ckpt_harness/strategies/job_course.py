@@ -99,7 +99,7 @@ class Course:
 
     def _may_continue(self) -> bool:
         fresh = isinstance(self.called, Load) and self.called.ranks > 0
-        return not self.stopped and not fresh and not self._coordinates_elsewhere() and isinstance(self.last, (Save, AsyncSave, Load, Retry, Wait))
+        return not self.stopped and not fresh and isinstance(self.last, (Save, AsyncSave, Load, Retry, Wait))
 
     def _coordinates_elsewhere(self) -> bool:
         """Whether a rank other than 0 coordinates the last engine call."""

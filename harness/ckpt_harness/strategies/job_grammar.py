@@ -145,7 +145,7 @@ def _coordinator(source: Source, course: Course, ranks: int) -> int:
     groups = find_call_style(course.way if ranks == course.ranks else "together").groups(ranks, 0)
     smallest = min(len(group.ranks) for group in groups)
     chosen = source.number(smallest - 1)
-    return chosen if course.menu.coordinates_anywhere(course.engine) and not course.under_way and not course.alone else 0
+    return chosen if course.menu.coordinates_anywhere(course.engine) and not course.under_way else 0
 
 
 def _wait(source: Source, course: Course) -> Operation:

@@ -39,6 +39,7 @@ USAGE = [
     ("replay writer.write_data@0=raise --coordinator 2", "coordinator 2 is outside a world of 2; valid: 0 to 1"),
     ("replay writer.write_data@0=raise --op copy", "'copy' is not one of"),
     ("export write_dat@0=raise", "unknown site 'write_dat'; nearest: write, writer.write_data, "),
+    ("export job 'sav a'", "unknown operation 'sav'; valid: save, async, wait, load"),
     ("export writer.write_data@5=raise", "rank 5 is outside a world of 2; valid: 0 to 1"),
     ("sweep --ranks 2,x", "'2,x' is not a list of numbers such as 2,3,4"),
     ("sweep --ranks 0", "0 ranks; valid: 1 to 1024"),
@@ -54,6 +55,7 @@ USAGE = [
     ("dance", "No such command 'dance'"),
 ]
 LATER = [
+    ("export job 'save a' --way subgroup", "way 'subgroup' cannot be exported; valid: together, alone"),
     ("job 'save a; wait'", "operation 2, 'wait', has nothing to wait for; valid: after an async save that is under way"),
     ("job 'save a' --faults 'save[2]/writer.write_data@0=raise'", "the job has no save[2]; valid: save[1]"),
     ("sweep --ranks 2 --coordinator 2", "coordinator 2 is outside a world of 2; valid: 0 to 1"),

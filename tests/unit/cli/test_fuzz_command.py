@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,3 +153,31 @@ def test_a_wrong_option_is_refused_before_anything_runs(options: str, message: s
     result = _run(f"fuzz --examples 1 --jobs 1 {options.format(file=tmp_path / 'file')}")
     assert result.exit_code == 2, result.output
     assert message in result.output
+
+
+def test_every_job_is_a_line_of_json(pretend: Callable[..., None], tmp_path: Path) -> None:
+    """What was drawn and what was shrunk, each with its result and the line that runs it again."""
+    pretend(_violated_by_overwriting)
+    file = tmp_path / "jobs.jsonl"
+    assert _run(f"{SMALL} --examples 60 --json {file}").exit_code == 1
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    origins = Counter(line["origin"] for line in lines)
+    assert origins["drawn"] == 60
+    assert origins["shrunk"] >= 1
+    shrunk = next(line for line in lines if line["origin"] == "shrunk")
+    assert shrunk["job"]["operations"] == "save a; save a"
+    assert shrunk["broken"] == [{"oracle": "pairing", "kind": "save", "verdict": "VIOLATED", "reason": "save[2]: a mixture"}]
+    assert (shrunk["verdict"], job_of_line(shrunk["replay"]).text) == ("VIOLATED", "save a; save a")
+
+
+def test_known_findings_are_shrunk_on_demand(pretend: Callable[..., None]) -> None:
+    """The first job that shows each; the report says in how many runs."""
+
+    def known_by_overwriting(job: Job) -> JobRecord:
+        return JobRecord(job, Verdict.HOLDS, known=("DCP-032",) if "overwrite" in steps(job) else ())
+
+    pretend(known_by_overwriting)
+    result = _run(f"{SMALL} --examples 60 --shrink-known")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^DCP-032 An interrupted save over an existing checkpoint .*\(\d+ jobs, shrunk in \d+ runs\)$", result.output, re.MULTILINE)
+    assert "\n    ckpt-harness job 'save a; save a' --ranks 1 --workload replicated\n" in result.output

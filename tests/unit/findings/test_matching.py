@@ -143,6 +143,29 @@ def test_an_entry_about_an_interrupted_save_needs_one(written: tuple[str | None,
     assert _known(register, replace(evidence(ranks=2), history=History(calls))) == known
 
 
+@pytest.mark.parametrize(("more", "known"), [(True, "T-1"), (False, None)])
+def test_fewer_ranks_interrupt_a_save_although_all_of_them_have_written(more: bool, known: str | None) -> None:
+    """What other ranks have written before stays as it was."""
+    calls = [Event(0.0, rank, "enter", "save[1]", f"writer.write_data{part}", 1) for rank in (0, 1) for part in ("", ".future")]
+    storage = {"save[1]": (StorageEvidence(ranks=(0, 1), of_more_ranks=more),)}
+    seen = replace(evidence(ranks=2), history=History(calls), storage=storage)
+    assert _known(Register([entry(halfway=True)]), seen) == known
+
+
+@pytest.mark.parametrize(("before", "known"), [((), None), ((0,), None), ((0, 2), "T-1"), ((1,), "T-1")])
+def test_an_entry_about_another_coordinator_needs_one(before: tuple[int, ...], known: str | None) -> None:
+    """The same ends are new where the same rank has coordinated all saves before."""
+    seen = replace(evidence(), coordinators_before=frozenset(before))
+    assert _known(Register([entry(another_coordinator=True)]), seen) == known
+
+
+@pytest.mark.parametrize(("planner", "onto", "known"), [("own", True, "T-1"), ("own", False, None), ("default", True, None)])
+def test_an_entry_names_the_call_of_each_operation_of_a_job(planner: str, onto: bool, known: str | None) -> None:
+    """The kind of planner, and what the save found at its place."""
+    seen = replace(evidence(), planners={"save[1]": planner}, overwriting=frozenset(["save[1]"] if onto else []))
+    assert _known(Register([entry(calls=("* save own onto a checkpoint",))]), seen) == known
+
+
 @pytest.mark.parametrize(("added", "known"), [((), "T-1"), (("new.distcp",), None)])
 def test_an_entry_about_a_save_in_place_needs_the_old_names(added: tuple[str, ...], known: str | None) -> None:
     """The same ends are new where the save has added a file of a new name."""

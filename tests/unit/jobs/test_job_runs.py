@@ -211,3 +211,18 @@ def test_a_fault_is_checked_against_the_ranks_of_its_life() -> None:
     bind_job(Job.parse("save a; restart 3; save a", faults="save[2]/writer.write_data@2=raise"))
     with pytest.raises(PlanError, match="rank 2 is outside a world of 2"):
         bind_job(Job.parse("save a; restart 3; save a", faults="save[1]/writer.write_data@2=raise"))
+
+
+def test_a_fault_ends_with_the_operation_that_it_names(rig: JobRig) -> None:
+    """A disk that is full in one save has room for the next."""
+    result = rig.run(Job.parse("save a; save a; load a", faults="save[1]/fs.write@0=nospace", ranks=1, workload="replicated"))
+    assert result.verdict is Verdict.HOLDS, result.complaints()
+    assert [next(iter(done.outcomes.values())).kind for done in result.evidence.done] == ["raised", "returned", "returned"]
+
+
+@pytest.mark.parametrize("faults", ["", "save[2]/writer.finish@0=raise", "save[1]/writer.finish@1=raise; save[2]/writer.write_data@coordinator=raise"])
+def test_calls_that_ranks_begin_alone_have_coordinators_of_their_own(rig: JobRig, faults: str) -> None:
+    """Each is judged by its own coordinator, and each fault strikes the coordinator of its call."""
+    result = rig.run(Job.parse("save a coordinator=1; continue; save b; continue; load b coordinator=1", faults=faults, workload="replicated"))
+    assert (result.verdict, result.known) == (Verdict.HOLDS, ()), result.complaints()
+    assert {rank for fault, rank, _ in result.evidence.fired if "coordinator" in fault} <= {0}

@@ -16,6 +16,7 @@ from ckpt_harness.jobs.model import Model
 from ckpt_harness.jobs.oracles import JOB_ORACLES, job_claim, judge_job
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.judging.expectation import Expectation
+from ckpt_harness.judging.oracles import OF_JOBS_ALONE, ORACLES
 from ckpt_harness.judging.verdict import Judgement, Verdict
 
 UNKNOWN = Outcome("unknown", where="a native thread")
@@ -30,6 +31,11 @@ def test_every_oracle_states_its_claim_in_one_line() -> None:
         assert len(job_claim(name)) <= 190
     with pytest.raises(UsageError, match="unknown oracle of jobs 'paring'"):
         job_claim("paring")
+
+
+def test_a_register_may_name_every_oracle_of_jobs() -> None:
+    """Those that single operations do not have are listed apart, since a register knows nothing of jobs."""
+    assert [name for name in JOB_ORACLES if name not in ORACLES] == list(OF_JOBS_ALONE)
 
 
 def test_an_oracle_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

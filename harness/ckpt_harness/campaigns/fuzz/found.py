@@ -38,17 +38,34 @@ class Found:
         failures: each way to fail, in the order in which they were found.
         known: id of a known finding -> the simplest job that showed it.
         shown: id of a known finding -> how many jobs showed it.
+        shrunk: id of a known finding whose job was shrunk -> how many runs it took.
     """
 
     failures: list[Failure] = field(default_factory=list)
     known: dict[str, Job] = field(default_factory=dict)
     shown: Counter[str] = field(default_factory=Counter)
+    shrunk: dict[str, int] = field(default_factory=dict)
     _alike: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
     def note_known(self, record: JobRecord) -> None:
         """Counts the known findings that a job shows."""
+        self.shown.update(record.known)
+        self._prefer(record)
+
+    def note_shrunk(self, record: JobRecord, name: str, runs: int) -> None:
+        """Notes a job that was shrunk as far as it shows a known finding.
+
+        Args:
+            record: the job.
+            name: id of the finding.
+            runs: how many runs it took.
+        """
+        self.shrunk[name] = runs
+        self._prefer(record)
+
+    def _prefer(self, record: JobRecord) -> None:
+        """Keeps the simplest job for each known finding."""
         for name in record.known:
-            self.shown[name] += 1
             if name not in self.known or simplicity(record.job) < simplicity(self.known[name]):
                 self.known[name] = record.job
 

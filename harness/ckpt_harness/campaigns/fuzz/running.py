@@ -12,7 +12,6 @@ from typing import ClassVar
 
 from ckpt_harness.campaigns.fuzz.work import Result, Task, done
 from ckpt_harness.findings.register import Register
-from ckpt_harness.jobs.happened import happened
 from ckpt_harness.jobs.job import Job
 from ckpt_harness.jobs.record import Broken, JobRecord
 from ckpt_harness.jobs.rig import JobRig
@@ -54,5 +53,4 @@ def run_one(rig: JobRig, job: Job) -> JobRecord:
         where = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {Path(where.filename).name})"
         return JobRecord(job, Verdict.UNKNOWN, (Broken("harness", type(error).__name__, Verdict.UNKNOWN, reason),))
-    fired = {fault for fault, _, _ in result.evidence.fired}
-    return JobRecord.of(job, result.judgements, fired, happened(result.evidence), time.perf_counter() - started)
+    return JobRecord.of_result(result, time.perf_counter() - started)

@@ -14,7 +14,7 @@ from ckpt_harness.campaigns.fuzz.work import Result, Task
 from ckpt_harness.campaigns.pools.base import HERE, Pool, Work
 from ckpt_harness.jobs.coverage import Coverage, pairs
 from ckpt_harness.jobs.job import Job
-from ckpt_harness.jobs.record import JobRecord
+from ckpt_harness.jobs.record import JobRecord, Shown
 from ckpt_harness.judging.verdict import Verdict
 from ckpt_harness.strategies.job_grammar import draw_job
 from ckpt_harness.strategies.job_menu import JobMenu
@@ -91,6 +91,7 @@ class Search:
         limits: when the search ends by itself.
         corpus: what failed before; None to remember nothing.
         clock: gives the time in seconds.
+        shrinks_known: whether the first job that shows a known finding is shrunk, too.
 
     Attributes:
         found: what was found.
@@ -98,12 +99,21 @@ class Search:
     """
 
     def __init__(
-        self, menu: JobMenu, seed: int = 0, limits: Limits = Limits(), corpus: Corpus | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        menu: JobMenu,
+        seed: int = 0,
+        limits: Limits = Limits(),
+        corpus: Corpus | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        shrinks_known: bool = False,
     ) -> None:
         self._jobs = iter(Drawing(menu, seed))
         self._limits = limits
         self._corpus = corpus
         self._clock = clock
+        self._shrinks_known = shrinks_known
+        self._known_tasks: dict[str, Task | None] = {}  # id of a known finding -> what shrinks its job; None once that is done
         self._started = clock()
         self._given = 0
         self._remembered: dict[Job, Remembered] = {}
@@ -112,13 +122,20 @@ class Search:
         self.found = Found()
         self.tally = Tally(Coverage(menu.steps, menu.classes))
 
-    def run(self, work: Work[Task, Result], pool: Pool = HERE, progress: Callable[[Tally, Found], None] = lambda tally, found: None) -> None:
+    def run(
+        self,
+        work: Work[Task, Result],
+        pool: Pool = HERE,
+        progress: Callable[[Tally, Found], None] = lambda tally, found: None,
+        note: Callable[[Result], None] = lambda result: None,
+    ) -> None:
         """Searches until a limit is reached.
 
         Args:
             work: runs jobs, such as :class:`ckpt_harness.campaigns.fuzz.running.RunJobs`.
             pool: where jobs run.
             progress: called after each result. An interruption that it raises ends the search; what was found until then stays.
+            note: called with each result.
 
         Raises:
             UsageError: the corpus cannot be written.
@@ -129,6 +146,7 @@ class Search:
                 with contextlib.closing(pool.run(work, tasks)) as results:
                     for result in results:
                         self._take(result)
+                        note(result)
                         self.tally.seconds = self._clock() - self._started
                         progress(self.tally, self.found)
                         if self._is_late() and result.task.target is None:
@@ -155,10 +173,15 @@ class Search:
 
     def _left(self) -> Iterator[Task]:
         """What is to be shrunk when the search is over: shrinking that was under way begins anew."""
-        yield from list(self._unshrunk)
+        yield from [*self._unshrunk, *filter(None, self._known_tasks.values())]
 
     def _take(self, result: Result) -> None:
         record, task = result.record, result.task
+        if isinstance(task.target, Shown):
+            self.tally.shrinking += result.runs
+            self.found.note_shrunk(record, task.target.id, result.runs)
+            self._known_tasks[task.target.id] = None
+            return
         self.found.note_known(record)
         if task.target is not None:
             self.tally.shrinking += result.runs
@@ -171,9 +194,19 @@ class Search:
             self.tally.operations += len(record.job.operations)
             self.tally.verdicts[record.verdict] += 1
             self.tally.coverage.add(pairs(record.job, record.fired))
+            if self._shrinks_known:
+                self._take_up(record)
             if record.fails and self.found.is_worth_shrinking(record):
                 self._unshrunk[Task(record.job, target=record.target)] = record
                 self._to_shrink.append(Task(record.job, target=record.target))
+
+    def _take_up(self, record: JobRecord) -> None:
+        """Has the job shrunk for each known finding that no job has shown before."""
+        for name in record.known:
+            if name not in self._known_tasks:
+                task = Task(record.job, target=Shown(name))
+                self._known_tasks[name] = task
+                self._to_shrink.append(task)
 
     def _replayed(self, result: Result) -> None:
         self.tally.replayed += 1

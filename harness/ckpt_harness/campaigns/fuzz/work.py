@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ckpt_harness.jobs.job import Job
-from ckpt_harness.jobs.record import Broken, JobRecord
+from ckpt_harness.jobs.record import Broken, JobRecord, Shown
 from ckpt_harness.jobs.shrink import shrink
 from ckpt_harness.judging.verdict import Verdict
 
@@ -21,12 +21,12 @@ class Task:
     Attributes:
         job: the job.
         origin: where the job comes from.
-        target: the claim that a simpler job must break; None to run the job as it is.
+        target: the claim that a simpler job must break, or the known finding that it must show; None to run the job as it is.
     """
 
     job: Job
     origin: Origin = "drawn"
-    target: Broken | None = None
+    target: Broken | Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Result:
     task: Task
     record: JobRecord
     runs: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns one line of a report: the job and its result, where the job comes from, and how many runs it took."""
+        origin = self.task.origin if self.task.target is None else "shrunk"
+        return {**self.record.to_json(), "origin": origin, "runs": self.runs}
 
 
 Run = Callable[[Job], JobRecord]
@@ -68,6 +73,6 @@ def done(task: Task, run: Run, budget: int) -> Result:
     found = shrink(task.job, still_fails, budget)
     record = records[found.job] if found.job in records else run(found.job)
     if not record.breaks(target):
-        again = Broken("determinism", verdict=Verdict.UNKNOWN, reason=f"the job broke {target.claim} once, and not again")
+        again = Broken("determinism", verdict=Verdict.UNKNOWN, reason=f"the job showed {target.claim} once, and not again")
         record = JobRecord(task.job, Verdict.UNKNOWN, (again,))
     return Result(task, record, found.runs)

@@ -73,7 +73,8 @@ class NoSpace(_OfBytes):
     """The disk is full: from the struck call on, only a number of bytes of the rank's files fit; further bytes are refused with ENOSPC.
 
     Like a real disk it takes the part of a write that fits. Small writes wait in a buffer, so the refusal may come with a later flush or close.
-    The effect lasts until the rank is healed, and fires when the disk first refuses bytes.
+    The effect lasts until the rank is healed, and fires when the disk first refuses bytes. A fault that names an operation, such as ``save[3]``, ends with
+    that operation: then somebody has made room.
 
     Attributes:
         after_bytes: the number of bytes that still fit.

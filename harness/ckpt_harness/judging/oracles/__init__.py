@@ -22,7 +22,7 @@ from ckpt_harness.judging.oracles.order import course
 from ckpt_harness.judging.oracles.stored import commitment, coverage, filled, integrity, purity
 from ckpt_harness.judging.verdict import Judgement
 
-__all__ = ["ORACLES", "Oracle", "claim_of", "judge"]
+__all__ = ["OF_JOBS_ALONE", "ORACLES", "Oracle", "claim_of", "judge"]
 
 Oracle = Callable[[Evidence], Iterable[Judgement]]
 
@@ -43,6 +43,9 @@ ORACLES: dict[str, Oracle] = {
     "recovery": recovery,
 }
 """Name -> oracle, in the order in which they expose bugs."""
+
+OF_JOBS_ALONE = ("pairing", "metadata", "resume", "retention", "undisturbed")
+"""Names of the oracles of whole jobs (:mod:`ckpt_harness.jobs.oracles`) that no oracle of single operations has. An entry of a register may name them."""
 
 _CLAIMS = {name: (oracle.__doc__ or "").partition("\n")[0] for name, oracle in ORACLES.items()}
 
