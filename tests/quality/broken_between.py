@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
+import threading
 import weakref
 from concurrent.futures import Future
 from pathlib import Path
@@ -283,3 +284,16 @@ class GrowingWriter(FileSystemWriter):
 
 
 GROWING = _Engine("growing", "each save leaves one more file at its place", GrowingWriter)
+
+
+class LitteringWriter(FileSystemWriter):
+    """From its second save on, a thread of it never ends."""
+
+    def set_up_storage_writer(self, is_coordinator, *args, **kwargs):
+        super().set_up_storage_writer(is_coordinator, *args, **kwargs)
+        if self.__dict__.setdefault("used", False):
+            threading.Thread(target=threading.Event().wait, name="flusher", daemon=True).start()
+        self.used = True
+
+
+LITTERING = _Engine("littering", "each save after the first leaves a thread", LitteringWriter)

@@ -44,6 +44,7 @@ ENGINE_BUGS = (
     EngineBug("TOUCHING", ("pairing",), "save a; save b; load a"),
     EngineBug("TRUNCATING", ("metadata",), "save a; save b; load b; load b"),
     EngineBug("CONSUMING", ("commitment",), "save a; load a"),
+    EngineBug("LITTERING", ("hygiene",), "save a; save a"),
     EngineBug("GROWING", ("retention",), "save a; save a; save a; save a"),
 )
 

@@ -104,7 +104,7 @@ class Made:
         if self.returned:
             return Trouble.NONE
         kinds = {outcome.kind for outcome in self.outcomes.values()}
-        known = bool(self.owed) and all(expectation.exact or _without_faults(expectation) for expectation in self.owed)
+        known = bool(self.owed) and all(expectation.exact or is_undisturbed(expectation) for expectation in self.owed)
         apart = all(expectation.apart for expectation in self.owed)
         alike = kinds == {"raised"} or (apart and kinds <= {"raised", "returned"})
         return Trouble.CLEAN if known and alike else Trouble.OPEN
@@ -114,8 +114,12 @@ class Made:
         return self.begun <= other.ended and other.begun <= self.ended and self.call != other.call
 
 
-def _without_faults(expectation: Expectation) -> bool:
-    """Whether no fault strikes an operation. It may fail all the same: a load that finds no checkpoint."""
+def is_undisturbed(expectation: Expectation) -> bool:
+    """Whether no fault strikes an operation. It may fail all the same: a load that finds no checkpoint.
+
+    Args:
+        expectation: how the operation has to end.
+    """
     return not (expectation.decisive or expectation.possible_lies or expectation.elsewhere or expectation.must_fire)
 
 

@@ -156,6 +156,8 @@ class JobEvidence:
         fired: (text of the fault, rank, call) of each fault that fired.
         internal_errors: errors of the harness itself.
         capabilities: what every engine of the job claims.
+        left: number of a life -> what of its operations went on or lay about once it had ended: threads, processes, open files, and errors that nothing
+            caught. Lives in which a rank was lost are missing.
         managed: whether a manager chooses the places, in the order of its steps, and removes older checkpoints by itself.
     """
 
@@ -167,4 +169,5 @@ class JobEvidence:
     fired: frozenset[tuple[str, int, str]] = frozenset()
     internal_errors: tuple[str, ...] = ()
     capabilities: frozenset[Capability] = frozenset(Capability)
+    left: Mapping[int, Sequence[str]] = field(default_factory=dict)
     managed: bool = False

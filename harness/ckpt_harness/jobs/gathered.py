@@ -29,6 +29,7 @@ def gathered(run: JobRun, singles: Singles) -> JobEvidence:
         fired=frozenset(firing for life in run.lives.values() for firing in life.fired),
         internal_errors=tuple(run.internal_errors),
         capabilities=frozenset.intersection(*(base.engine.capabilities for base in bound.bases.values())),
+        left={number: life.left for number, life in run.lives.items() if life.left is not None},
         managed=run.managed,
     )
 

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
+from ckpt_harness.cases.open_files import OpenFiles
 from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.history import Event, History
 from ckpt_harness.jobs.comparing import Candidates
@@ -36,6 +37,7 @@ class LifeObserver:
         self._run, self._singles, self._life = run, singles, life
         self._ended = False
         self._positions = itertools.count()
+        self._open_files = OpenFiles(run.workspace.root, in_this_process=run.bound.job.world == "simulated")
         self.history = History()
 
     # -- reports of the ranks
@@ -110,6 +112,7 @@ class LifeObserver:
         run = self._run
         self.history.close()
         self._note_events()
+        run.lives[self._life.number].left = self._left(results)
         first = self._life.operations.start
         if not run.records[first].prepared and any(result.outcome != "returned" for result in results):
             run.prepare(first)  # ranks were lost on their way to it: where their managers were made, say
@@ -136,6 +139,15 @@ class LifeObserver:
     def _position(self, event: Event) -> float:
         """By what the events of calls are ordered that were under way at once."""
         return next(self._positions)
+
+    def _left(self, results: Sequence[RankResult]) -> tuple[str, ...] | None:
+        """What goes on, or lies about, though all operations have ended; None if a rank was lost."""
+        if any(result.outcome != "returned" for result in results):
+            return None
+        self._open_files.look(results)
+        running = [f"rank {result.rank}: {text}" for result in results for text in result.left]
+        escaped = [f"rank {rank}: an error escaped from {text}" for rank, text in self._run.lives[self._life.number].escaped]
+        return (*running, *escaped, *self._open_files.left())
 
     def _last_begun(self, results: Sequence[RankResult]) -> int | None:
         """The index of the last operation that any rank has begun. Notes of the others why they were not done."""

@@ -75,10 +75,14 @@ class LifeRecord:
     Attributes:
         events: call -> what has happened in it, until its evidence is made: a position by which events of several calls are ordered, and the event.
         fired: the faults that fired.
+        escaped: (rank, text) of each error that ended a thread.
+        left: what went on or lay about once the life had ended; None if a rank was lost.
     """
 
     events: dict[str, list[tuple[float, Event]]] = field(default_factory=dict)
     fired: set[Fired] = field(default_factory=set)
+    escaped: list[tuple[int, str]] = field(default_factory=list)
+    left: tuple[str, ...] | None = None
 
 
 def outcome_of(upload: Future[Any]) -> Outcome:

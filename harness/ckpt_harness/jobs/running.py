@@ -142,6 +142,8 @@ class JobRun:
             record.events.setdefault(event.operation, []).append((position, event))
         if event.kind == "fault":
             record.fired.add((event.detail, event.rank, event.operation))
+        elif event.kind == "escaped":
+            record.escaped.append((event.rank, event.detail))
         elif event.kind == "internal":
             self.internal_errors.append(event.detail)
 

@@ -211,3 +211,22 @@ def test_futures_end_at_their_wait_with_their_own_outcome(evidence: JobEvidence)
 def test_futures_that_are_late_endless_or_untrue_are_found(evidence: JobEvidence, words: str) -> None:
     """In words that say which."""
     assert words in violations(evidence)["futures"]
+
+
+# -- hygiene
+
+
+def test_hygiene_wants_nothing_to_remain_of_a_life() -> None:
+    """Each life answers for itself; the failure of a call that had to fail excuses nothing."""
+    left = {1: [], 2: ["rank 1: thread 'flusher' is still running"]}
+    evidence = written("save a; restart; save b", left=left, ends={2: RAISED}, owed={2: FAILS})
+    assert violations(evidence)["hygiene"] == ": after life 2: rank 1: thread 'flusher' is still running"
+    assert violations(written("save a; restart; save b", left={1: [], 2: []})) == {}
+
+
+@pytest.mark.parametrize(("ends", "owed"), [(RAISED, UNDETERMINED), ((RAISED, HUNG), FAILS), (RETURNED, LIED_TO)])
+def test_hygiene_judges_no_life_in_which_a_call_ended_in_an_unknown_way(ends: Both, owed: Expectation) -> None:
+    """What remains may belong to that call."""
+    struck = Expectation("", (0, 1), owed.ending, decisive=LIED_TO.decisive)
+    evidence = written("save a; save b", left={1: ["rank 0: thread 'upload' is still running"]}, ends={1: ends}, owed={1: struck})
+    assert "hygiene" not in violations(evidence)

@@ -12,6 +12,7 @@ from ckpt_harness.jobs.oracles.alone import calls_alone
 from ckpt_harness.jobs.oracles.base import JobOracle
 from ckpt_harness.jobs.oracles.commitment import commitment
 from ckpt_harness.jobs.oracles.futures import futures
+from ckpt_harness.jobs.oracles.hygiene import hygiene
 from ckpt_harness.jobs.oracles.isolation import isolation
 from ckpt_harness.jobs.oracles.loaded import filled, purity
 from ckpt_harness.jobs.oracles.metadata import metadata
@@ -38,6 +39,7 @@ JOB_ORACLES: dict[str, JobOracle] = {
     "retention": retention,
     "isolation": isolation,
     "undisturbed": undisturbed,
+    "hygiene": hygiene,
     "fired": fired,
 }
 """Name -> oracle."""
