@@ -10,7 +10,7 @@ from measure import Row, seconds
 from ckpt_harness.cases.case import Case
 from ckpt_harness.cases.rig import Rig
 from ckpt_harness.faults.plan import FaultPlan
-from ckpt_harness.worlds.contract import _leave_one_behind, _who_am_i
+from ckpt_harness.worlds.contract.bodies import leave_one_behind, who_am_i
 from ckpt_harness.worlds.processes import ProcessWorld
 
 RANKS = 4
@@ -34,12 +34,12 @@ def rows(smoke: bool) -> list[Row]:
     world = ProcessWorld(RANKS)
 
     def replaced() -> None:
-        world.run(_who_am_i, "back")
+        world.run(who_am_i, "back")
 
     verdicts, returns = [], []
     for _ in range(max(2, times // 3)):
         replaced()
-        verdicts.append(seconds(lambda: world.run(_leave_one_behind)))
+        verdicts.append(seconds(lambda: world.run(leave_one_behind)))
         returns.append(seconds(replaced))
     return [
         Row("cases per second, 4 warm processes", f"{raised:.1f}/s", f"{retried:.1f}/s with a retry and read back", ">= 15/s"),

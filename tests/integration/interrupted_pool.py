@@ -4,8 +4,8 @@ import sys
 
 from works import Stay
 
-from ckpt_harness.campaigns.interruption import interruptible
 from ckpt_harness.campaigns.pools.local import LocalPool
+from ckpt_harness.worlds.interruption import interruptible
 
 
 class Work(Stay):

@@ -54,6 +54,7 @@ def test_an_engine_whose_claims_hold_has_no_new_violation(engine: str) -> None:
     assert verdicts[Capability.CHECKSUMS] == "not claimed"
     assert verdicts[Capability.DURABLE_COMMIT] == "not tried"
     assert "DCP-006" in report.known
+    assert "DCP-037" in report.known  # a load that asks for less than its checkpoint holds is among what is tried
 
 
 def test_a_claim_that_does_not_hold_is_a_violation(engine: str, tmp_path: Path) -> None:

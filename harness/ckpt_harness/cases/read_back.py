@@ -170,19 +170,21 @@ class ReadBack:
         self._workspace = workspace
         self._readings = readings
 
-    def attempt(self, number: int, group: int, storage: StorageEvidence) -> StorageEvidence:
+    def attempt(self, number: int, group: int, storage: StorageEvidence, *, succeeded: bool) -> StorageEvidence:
         """Reads back what a group saved in its first try, if it committed, or was to replace a checkpoint, or if no marker says which it is.
 
         Args:
             number: index of the operation.
             group: index of the group.
             storage: what was seen on storage before anything was loaded.
+            succeeded: whether the operation returned on every rank of the group.
 
         Returns:
             The same evidence, with what loading showed.
         """
         bound = self._scene.bound
-        if not (storage.committed or bound.overwrites or Capability.COMMIT_MARKER not in bound.engine.capabilities):
+        has_marker = Capability.COMMIT_MARKER in bound.engine.capabilities
+        if not storage.committed and not bound.overwrites and has_marker:
             return storage
         save = ATTEMPT + number * SECOND
         place = self._place(number, group)
@@ -196,7 +198,7 @@ class ReadBack:
         )
         if bound.overwrites:
             storage = dataclasses.replace(storage, replaced={way: reading.shows(PREVIOUS, save) for way, reading in readings.items()})
-        if not storage.committed:
+        if not storage.committed and (has_marker or not succeeded):  # without a marker, success says that a checkpoint is there
             return storage
         return dataclasses.replace(
             storage,

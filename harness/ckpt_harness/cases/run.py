@@ -180,8 +180,15 @@ class _Run:
         if not self._scene.bound.saves:
             return
         for number, (operation, groups) in enumerate(self._storage.items()):
-            read = (self._reader.attempt(number, group, seen) if due(seen) else seen for group, seen in enumerate(groups))
-            self._storage[operation] = tuple(read)
+            self._storage[operation] = tuple(
+                self._reader.attempt(number, group, seen, succeeded=self._succeeded(operation, seen.ranks)) if due(seen) else seen
+                for group, seen in enumerate(groups)
+            )
+
+    def _succeeded(self, operation: str, ranks: Sequence[int]) -> bool:
+        """Whether an operation returned on all of some ranks, in the first try. A rank that hangs or died has no ending."""
+        endings = self.observer.endings.get(operation, {})
+        return all(rank in endings and endings[rank].outcome.kind == "returned" for rank in ranks)
 
     def _recovered(self, ranks: Sequence[int]) -> bool:
         """Whether the second try succeeded on all of some ranks."""

@@ -46,7 +46,7 @@ def progress_of(label: str, clock: Callable[[], float] = time.monotonic) -> Iter
     Yields:
         Shows progress. It raises KeyboardInterrupt after Ctrl-C: between two items, the work can end at once.
     """
-    from ckpt_harness.campaigns.interruption import interruptible
+    from ckpt_harness.worlds.interruption import interruptible
 
     shown = _bar(label) if printed.stderr().isatty() else contextlib.nullcontext(_lines(label, clock))
     with interruptible() as interruption, shown as show:
@@ -85,7 +85,7 @@ def status(clock: Callable[[], float] = time.monotonic) -> Iterator[Callable[[Ca
         To be called after each item, with a function that gives the text. It raises KeyboardInterrupt after Ctrl-C: between two items, the work can
         end at once.
     """
-    from ckpt_harness.campaigns.interruption import interruptible
+    from ckpt_harness.worlds.interruption import interruptible
 
     on_terminal = printed.stderr().isatty()
     every = _REFRESH if on_terminal else BETWEEN_LINES

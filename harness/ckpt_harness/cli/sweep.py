@@ -156,13 +156,13 @@ def _usual_jobs(world: str) -> int:
 def _run(wanted: Sweep, pool: Pool, json_file: Path | None, register: Register, *, compared: bool) -> int:
     """Runs a sweep and prints its report. Returns the exit status."""
     from ckpt_harness.campaigns.compare_worlds import differences, simulated_twins
-    from ckpt_harness.campaigns.interruption import interruptible
     from ckpt_harness.campaigns.pools.base import PoolError
     from ckpt_harness.campaigns.sweep import plan_sweep
     from ckpt_harness.cases.rig import Rig
     from ckpt_harness.report.console import console, say
     from ckpt_harness.report.summary import Summary
     from ckpt_harness.report.terminal import disagreements, show
+    from ckpt_harness.worlds.interruption import interruptible
 
     started = time.perf_counter()
     screen = console()

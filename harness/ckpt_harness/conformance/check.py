@@ -30,6 +30,9 @@ from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.faults.sites import OperationKind
 from ckpt_harness.findings.register import Register
+from ckpt_harness.workloads.workload import find_workload
+
+_LONGER = find_workload("longer")
 
 
 def check_engine(
@@ -129,7 +132,10 @@ def _sweeps(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Sweep
 
 
 def _other_calls(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Case]:
-    """Cases that call the engine in the other styles that it claims, and in the background: without a fault, and with a rank that fails."""
+    """Cases that call the engine in the other styles that it claims, and in the background: without a fault, and with a rank that fails.
+
+    And a load that asks for less than its checkpoint holds, without a fault.
+    """
     fails = "writer.write_data" if engine.protocol.step_of("writer.write_data", "save") else "writer.prepare_local_plan"
     for size in sizes:
         calls: tuple[tuple[str, OperationKind], ...] = (("", "save"), ("", "load"), (f"{fails}@{size - 1}=raise(OSError:EIO)", "save"))
@@ -141,3 +147,5 @@ def _other_calls(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[
                 yield dataclasses.replace(case, way="no_collectives")
             if operation == "save" and "async_save" in engine.protocol.operations:
                 yield dataclasses.replace(case, operation="async_save", staging="blocking")
+        if engine.usual.get("way", "together") == "together" and not _LONGER.holds & engine.cannot_hold:
+            yield Case(FaultPlan(), "load", size, engine=name, world=usual_world(name), workload=_LONGER.name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ckpt_harness.faults.protocol import Capability
 from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.expectation import DECEPTIONS, Expectation
-from ckpt_harness.judging.verdict import Judgement
+from ckpt_harness.judging.verdict import Judgement, Verdict
 
+NO_MARKER = "every rank reported success, but there is no commit marker"
+"""What ``commitment`` says of a save that succeeded and left no commit marker: the only thing wrong with a successful save that the capability is about."""
 WRITES = ("writer.write_data", "save_planner.resolve_data")
 """Sites at which a save begins to write."""
 
@@ -34,8 +36,16 @@ def needed(judgement: Judgement, evidence: Evidence) -> frozenset[Capability]:
         if expectation.deceived and judgement.is_about(expectation.operation, expectation.ranks):
             capabilities.add(Capability.COLLECTIVES if shows_in_all_plans(expectation) else Capability.DETECTS_LIES)
     if judgement.oracle == "commitment" and not damage:
-        capabilities.add(Capability.ATOMIC_OVERWRITE if _overwrote_and_failed(judgement.operation, evidence) else Capability.COMMIT_MARKER)
+        capabilities |= _needed_to_commit(judgement, evidence)
     return frozenset(capabilities)
+
+
+def _needed_to_commit(judgement: Judgement, evidence: Evidence) -> set[Capability]:
+    """The capabilities that a judgement about a commitment needs. Every engine owes that what it reports as saved can be loaded."""
+    succeeded = all(outcome.kind == "returned" for outcome in evidence.outcomes.get(judgement.operation, {}).values())
+    if succeeded and judgement.verdict is Verdict.VIOLATED and set(judgement.reasons) != {NO_MARKER}:
+        return set()
+    return {Capability.ATOMIC_OVERWRITE if _overwrote_and_failed(judgement.operation, evidence) else Capability.COMMIT_MARKER}
 
 
 def shows_in_all_plans(expectation: Expectation) -> bool:

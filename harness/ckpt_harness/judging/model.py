@@ -20,10 +20,11 @@ from ckpt_harness.faults.effects import Delay, Hang, Kill, NeverComplete
 from ckpt_harness.faults.protocol import Group
 from ckpt_harness.judging.expectation import DECEPTIONS, Acting, Ending, Expectation, Forecast
 from ckpt_harness.judging.firings import NO_FIRINGS, Firings
+from ckpt_harness.judging.impact import Impact
 from ckpt_harness.judging.sections import Sections
 from ckpt_harness.judging.together import behind_a_timeout, beside
 from ckpt_harness.judging.trace import Trace
-from ckpt_harness.judging.walk import Impact, Walk
+from ckpt_harness.judging.walk import Walk
 
 DEFAULT_TIMEOUT = 1800.0
 """Seconds; torch's default is 30 minutes for gloo groups and 10 for NCCL groups."""

@@ -21,6 +21,8 @@ from ckpt_harness.history import Event
 from ckpt_harness.runtime import current
 from ckpt_harness.worlds import contract
 from ckpt_harness.worlds.attached import AttachedWorld, check_shared, together
+from ckpt_harness.worlds.contract.bodies import leave_one_behind
+from ckpt_harness.worlds.contract.hangs import hang_on_rank_0
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
 NOT_APPLICABLE = {
@@ -48,7 +50,7 @@ def check_the_judge_may_run_simulated_ranks() -> None:
         except UsageError as error:
             seen.append(str(error))
 
-    AttachedWorld(2).run(contract._hang_on_rank_0, judge=judge)
+    AttachedWorld(2).run(hang_on_rank_0, judge=judge)
     assert seen[:3] == ["returned"] * 3, seen
     assert "busy" in seen[3]
 
@@ -57,7 +59,7 @@ def check_the_same_processes_run_every_case() -> None:
     before = [result.value for result in AttachedWorld(4).run(pid)]
     assert len(set(before)) == 4
     assert before[0] == os.getpid()
-    for body in (contract._leave_one_behind, contract._hang_on_rank_0, wait_for_one_another, wait_on_a_lock):
+    for body in (leave_one_behind, hang_on_rank_0, wait_for_one_another, wait_on_a_lock):
         outcomes(3, body)
     assert [result.value for result in AttachedWorld(4).run(pid)] == before
 

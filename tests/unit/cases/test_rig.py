@@ -63,6 +63,29 @@ def test_nothing_wrong_holds_in_every_way(rig: Rig, operation: str, way: str, ra
         assert all(place.committed and place.finish_acted and place.mismatches and not any(place.mismatches.values()) for place in places)
 
 
+_IDLE = """
+from ckpt_harness.engines.filesystem import FileSystemEngine
+from ckpt_harness.faults.protocol import Capability
+
+class Idle(FileSystemEngine):
+    capabilities = frozenset({Capability.COLLECTIVES})
+
+    def save(self, state, writer, planner, place, call): pass
+
+    def committed(self, place, apart=0): return False
+
+IDLE = Idle("idle", "reports success and stores nothing")
+"""
+
+
+def test_a_save_that_stores_nothing_is_violated_without_a_commit_marker_too(rig: Rig, tmp_path: Path) -> None:
+    """What is reported as saved must load, whatever the engine claims."""
+    (tmp_path / "idle.py").write_text(_IDLE)
+    result = rig.run(_case(engine=f"{tmp_path / 'idle.py'}:IDLE", workload="stateful"))
+    counting = {judgement.oracle for judgement in result.judgements if judgement.counts is Verdict.VIOLATED}
+    assert "commitment" in counting
+
+
 def test_only_the_group_that_failed_tries_again(rig: Rig) -> None:
     """The other is done."""
     result = rig.run(_case("writer.write_data@2=raise", ranks=4, way="groups"))

@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ckpt_harness.campaigns.crashes import Crashes, Point
-from ckpt_harness.campaigns.interruption import interruptible
 from ckpt_harness.campaigns.readers import Readers, shown
 from ckpt_harness.campaigns.recording import Scene
 from ckpt_harness.campaigns.run_cases import run_all
@@ -23,6 +22,7 @@ from ckpt_harness.cli import main
 from ckpt_harness.cli.files import whole_lines, write_text
 from ckpt_harness.errors import UsageError
 from ckpt_harness.findings.register import Register
+from ckpt_harness.worlds.interruption import interruptible, only_waiting
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -46,6 +46,24 @@ def test_ctrl_c_waits_for_a_safe_point() -> None:
         reached.append("the next case")
     assert reached == ["the end of the case"]
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_ctrl_c_interrupts_at_once_where_the_process_only_waits() -> None:
+    """During the wait, and at its begin if Ctrl-C came before. Outside of such a wait, it is deferred again."""
+    with pytest.raises(KeyboardInterrupt), interruptible(), only_waiting():
+        _ctrl_c()
+        pytest.fail("still waiting")
+    reached = []
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        with only_waiting():
+            reached.append("waited")
+        _ctrl_c()
+        reached.append("the end of the case")
+        with only_waiting():
+            pytest.fail("waited again")
+    assert reached == ["waited", "the end of the case"]
+    with only_waiting():
+        reached.append("nothing defers Ctrl-C here")
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,18 @@ def test_an_oracle_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> N
     verdicts = {judgement.oracle: judgement.verdict for judgement in judge_job(Model(written("save a", ["a=1"])))}
     assert verdicts["pairing"] is Verdict.UNKNOWN
     assert verdicts["commitment"] is Verdict.HOLDS
+
+
+def test_what_an_oracle_said_before_it_crashed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with the oracles of single operations."""
+
+    def broken(model: object) -> Iterator[Judgement]:
+        yield Judgement("pairing", Verdict.VIOLATED, "shards of two calls")
+        raise ValueError("no")
+
+    monkeypatch.setitem(oracles.JOB_ORACLES, "pairing", broken)
+    judgements = judge_job(Model(written("save a", ["a=1"])))
+    assert [judgement.verdict for judgement in judgements if judgement.oracle == "pairing"] == [Verdict.VIOLATED, Verdict.UNKNOWN]
 
 
 @pytest.mark.parametrize("ends", [RETURNED, RAISED, (RETURNED, RAISED), HUNG, DEAD, UNKNOWN])

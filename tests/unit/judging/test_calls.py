@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -311,6 +311,18 @@ def test_a_crashing_oracle_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["agreement"].verdict is Verdict.UNKNOWN
     assert "the oracle crashed: ZeroDivisionError: oops" in found["agreement"].reason
     assert found["attribution"].verdict is Verdict.VIOLATED
+
+
+def test_what_an_oracle_said_before_it_crashed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A violation is no less one because a later place cannot be judged."""
+
+    def broken(evidence: Evidence) -> Iterator[Judgement]:
+        yield Judgement("agreement", Verdict.VIOLATED, "ranks disagree")
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setitem(oracles.ORACLES, "agreement", broken)
+    found = [judgement.verdict for judgement in judge(_evidence(FAILS, RETURNED, RETURNED)) if judgement.oracle == "agreement"]
+    assert found == [Verdict.VIOLATED, Verdict.UNKNOWN]
 
 
 def test_every_oracle_is_asked_and_says_what_it_found() -> None:

@@ -178,18 +178,27 @@ def test_a_failed_overwrite_leaves_the_old_or_the_new(shown: str, verdict: Verdi
     ("expectation", "outcome", "needed"),
     [
         (FAILS, RAISED, {Capability.ATOMIC_OVERWRITE}),
-        (FAILS, RETURNED, {Capability.COMMIT_MARKER}),
-        (FLIPPED, RETURNED, {Capability.COMMIT_MARKER, Capability.DETECTS_LIES}),
+        (FAILS, RETURNED, set()),
+        (FLIPPED, RETURNED, {Capability.DETECTS_LIES}),
         (FLIPPED, RAISED, {Capability.ATOMIC_OVERWRITE, Capability.DETECTS_LIES}),
     ],
 )
 def test_what_an_overwrite_owes_depends_on_how_it_ended(expectation: Expectation, outcome: Outcome, needed: set[Capability]) -> None:
-    """What was reported as saved is owed by all that have a commit marker, the old checkpoint by those that overwrite atomically; and lies must be detected."""
+    """What was reported as saved is owed by all, the old checkpoint by those that overwrite atomically; and lies must be detected by those that claim it."""
     lost = StorageEvidence(committed=True, mismatches={"2 rank(s)": ("wrong",)}, replaced={"2 rank(s)": "error"})
     for missing in Capability:
         evidence = _evidence(expectation, outcome, lost, capabilities=frozenset(Capability) - {missing}, history=WROTE)
         (judgement,) = [judgement for judgement in judge(evidence) if judgement.oracle == "commitment"]
         assert judgement.claimed is (missing not in needed)
+
+
+@pytest.mark.parametrize(("mismatches", "counts"), [({}, False), ({"2 rank(s)": ()}, False), ({"2 rank(s)": ("rank 0 raised FileNotFoundError()",)}, True)])
+def test_without_a_marker_success_is_owed_all_the_same(mismatches: dict[str, tuple[str, ...]], counts: bool) -> None:
+    """An engine that claims no commit marker may leave none. What it reports as saved must load."""
+    left = StorageEvidence(committed=False, mismatches=mismatches)
+    for capabilities, claimed in ((frozenset[Capability](), counts), (frozenset({Capability.COMMIT_MARKER}), True)):
+        (judgement,) = [judgement for judgement in judge(_evidence(SUCCEEDS, RETURNED, left, capabilities=capabilities)) if judgement.oracle == "commitment"]
+        assert (judgement.verdict, judgement.claimed) == (Verdict.VIOLATED, claimed)
 
 
 @pytest.mark.parametrize(("apart", "needed"), [(False, Capability.COLLECTIVES), (True, Capability.DETECTS_LIES)])

@@ -18,6 +18,7 @@ from typing import IO, Any
 from ckpt_harness.campaigns.across import boot
 from ckpt_harness.campaigns.across.elsewhere import DONE, Answer
 from ckpt_harness.errors import UsageError, cut, quoted
+from ckpt_harness.worlds.interruption import only_waiting
 from ckpt_harness.worlds.launcher import VARIABLES
 
 OLDEST_TORCH = (2, 9)
@@ -128,7 +129,9 @@ def _lines(reading: IO[bytes], limit: float) -> Iterator[bytes]:
     """
     rest = b""
     while True:
-        if not select.select([reading], [], [], limit)[0]:
+        with only_waiting():
+            answered = select.select([reading], [], [], limit)[0]
+        if not answered:
             raise Ended(f"no answer within {limit:g} s")
         piece = reading.read(1 << 16)
         if not piece:

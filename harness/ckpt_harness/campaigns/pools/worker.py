@@ -17,6 +17,7 @@ from typing import Protocol
 
 from ckpt_harness.campaigns.pools.base import PoolError
 from ckpt_harness.campaigns.pools.outcomes import Failed, Lost, Outcome
+from ckpt_harness.worlds.interruption import only_waiting
 
 _STARTS = 2
 """How often a process may end before it has begun to work; one that was idle for long ends by itself."""
@@ -176,4 +177,6 @@ def ready(workers: Iterable[Worker], patience: float | None = None) -> list[Work
         The workers from which there is something to hear.
     """
     heard = {waitable: worker for worker in workers for waitable in worker.waitables()}
-    return list(dict.fromkeys(heard[waitable] for waitable in wait(list(heard), patience)))  # type: ignore[index]  # it returns what it is given
+    with only_waiting():
+        spoken = wait(list(heard), patience)
+    return list(dict.fromkeys(heard[waitable] for waitable in spoken))  # type: ignore[index]  # it returns what it is given

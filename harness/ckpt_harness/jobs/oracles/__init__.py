@@ -6,6 +6,8 @@ first line of an oracle's docstring is its claim. A new oracle is a function in 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ckpt_harness.errors import UsageError, unknown
 from ckpt_harness.jobs.model import Model
 from ckpt_harness.jobs.oracles.alone import calls_alone
@@ -21,7 +23,7 @@ from ckpt_harness.jobs.oracles.pairing import pairing
 from ckpt_harness.jobs.oracles.resume import resume
 from ckpt_harness.jobs.oracles.retention import retention
 from ckpt_harness.jobs.oracles.undisturbed import undisturbed
-from ckpt_harness.judging.oracles.base import crashed
+from ckpt_harness.judging.oracles.base import answers_of
 from ckpt_harness.judging.verdict import Judgement
 
 __all__ = ["JOB_ORACLES", "JobOracle", "calls_alone", "job_claim", "judge_job"]
@@ -72,10 +74,9 @@ def judge_job(model: Model) -> list[Judgement]:
     Returns:
         All judgements. An oracle that crashes is UNKNOWN, never a pass; a judgement that the engine does not claim is marked so.
     """
-    judgements: list[Judgement] = []
-    for name, oracle in JOB_ORACLES.items():
-        try:
-            judgements += oracle(model)
-        except Exception as error:  # noqa: BLE001  (whatever breaks in an oracle, the result is no pass)
-            judgements.append(crashed(name, error))
-    return judgements
+    return [judgement for name, oracle in JOB_ORACLES.items() for judgement in answers_of(name, _answers(oracle, model))]
+
+
+def _answers(oracle: JobOracle, model: Model) -> Iterator[Judgement]:
+    """What an oracle says. It may break as soon as it is called."""
+    yield from oracle(model)

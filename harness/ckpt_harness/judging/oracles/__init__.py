@@ -8,7 +8,7 @@ A new oracle is a function in the file of its topic, and a line in :data:`ORACLE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from ckpt_harness.errors import UsageError, unknown
@@ -16,7 +16,7 @@ from ckpt_harness.judging.capabilities import needed
 from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.oracles.attribution import attribution
 from ckpt_harness.judging.oracles.background import futures, hygiene, isolation
-from ckpt_harness.judging.oracles.base import crashed
+from ckpt_harness.judging.oracles.base import answers_of
 from ckpt_harness.judging.oracles.calls import agreement, bounded, fired, recovery
 from ckpt_harness.judging.oracles.order import course
 from ckpt_harness.judging.oracles.stored import commitment, coverage, filled, integrity, purity
@@ -75,11 +75,11 @@ def judge(evidence: Evidence) -> list[Judgement]:
         All judgements. An oracle that crashes is UNKNOWN, never a pass; a judgement that the engine does not claim is marked so. After an error inside the
         harness, which may have reached the engine, only ``fired`` is asked.
     """
-    judgements: list[Judgement] = []
     asked = {"fired": fired} if evidence.internal_errors else ORACLES
-    for name, oracle in asked.items():
-        try:
-            judgements += [replace(judgement, claimed=needed(judgement, evidence) <= evidence.capabilities) for judgement in oracle(evidence)]
-        except Exception as error:  # noqa: BLE001  (whatever breaks in an oracle, the result is no pass)
-            judgements.append(crashed(name, error))
-    return judgements
+    return [judgement for name, oracle in asked.items() for judgement in answers_of(name, _answers(oracle, evidence))]
+
+
+def _answers(oracle: Oracle, evidence: Evidence) -> Iterator[Judgement]:
+    """What an oracle says, and whether the engine claims what each judgement is about. An oracle may break as soon as it is called."""
+    for judgement in oracle(evidence):
+        yield replace(judgement, claimed=needed(judgement, evidence) <= evidence.capabilities)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckpt_harness.errors import cut
@@ -50,14 +50,24 @@ Reason = str | Differences
 """What is wrong: one thing in words, or several differences in one place."""
 
 
-def crashed(oracle: str, error: Exception) -> Judgement:
-    """What counts in place of the answer of an oracle that raised an error: UNKNOWN, which is no pass.
+def answers_of(oracle: str, answers: Iterable[Judgement]) -> Iterator[Judgement]:
+    """What an oracle says, judgement by judgement. If it breaks, what it said before counts, and UNKNOWN follows, which is no pass.
+
+    Args:
+        oracle: the oracle's name.
+        answers: what it says.
 
     Example:
-        >>> crashed("purity", KeyError("a")).reason
-        "the oracle crashed: KeyError: 'a'"
+        >>> def purity():
+        ...     yield Judgement("purity", Verdict.VIOLATED)
+        ...     raise KeyError("a")
+        >>> [(answer.verdict.name, answer.reason) for answer in answers_of("purity", purity())]
+        [('VIOLATED', ''), ('UNKNOWN', "the oracle crashed: KeyError: 'a'")]
     """
-    return Judgement(oracle, Verdict.UNKNOWN, one_line([f"the oracle crashed: {type(error).__name__}: {error}"]))
+    try:
+        yield from answers
+    except Exception as error:  # noqa: BLE001  (whatever breaks in an oracle, the result is no pass)
+        yield Judgement(oracle, Verdict.UNKNOWN, one_line([f"the oracle crashed: {type(error).__name__}: {error}"]))
 
 
 def judged(oracle: str, expectation: Expectation, reasons: Iterable[Reason], verdict: Verdict = Verdict.VIOLATED) -> Judgement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ckpt_harness.faults.calling import PARTIAL_LOAD
+from ckpt_harness.judging.capabilities import NO_MARKER
 from ckpt_harness.judging.evidence import Evidence, StorageEvidence
 from ckpt_harness.judging.expectation import Ending, Expectation
 from ckpt_harness.judging.oracles.base import Differences, Reason, judged, judged_place
@@ -44,7 +45,7 @@ def _must_fail(evidence: Evidence, operation: str, storage: StorageEvidence) -> 
 
 def _wrong_marker(storage: StorageEvidence, succeeded: bool, must_fail: bool) -> Iterator[str]:
     if succeeded and storage.committed is False:
-        yield "every rank reported success, but there is no commit marker"
+        yield NO_MARKER
     if storage.committed and must_fail and not storage.finish_acted:
         yield "the save failed before finish, but there is a commit marker"
 

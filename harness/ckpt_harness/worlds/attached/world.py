@@ -13,7 +13,8 @@ from typing import Any
 
 from ckpt_harness.errors import UsageError, quoted
 from ckpt_harness.history import Event
-from ckpt_harness.worlds.attached.serving import Party, here, lost
+from ckpt_harness.worlds.attached.party import Party, lost
+from ckpt_harness.worlds.attached.serving import here
 from ckpt_harness.worlds.base import Faults, RankResult
 from ckpt_harness.worlds.processes.listening import Run
 from ckpt_harness.worlds.processes.rank import WorldHere

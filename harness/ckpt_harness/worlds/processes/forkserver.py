@@ -26,6 +26,7 @@ from typing import Any
 
 from ckpt_harness.errors import HarnessError, UsageError
 from ckpt_harness.worlds.fair_clock import SLICE, FairClock
+from ckpt_harness.worlds.interruption import only_waiting
 
 PRELOAD = ("ckpt_harness.worlds.processes.rank", "ckpt_harness.cases.rig", "ckpt_harness.cases.bodies", "torch.distributed.checkpoint.filesystem")
 """Modules that are imported before the first fork. They are named here, not imported, since a world must not depend on the code that runs in it."""
@@ -82,7 +83,8 @@ class Forkserver:
         self._owner = os.getpid()
         self._asking = _thread.allocate_lock()
         try:
-            self._receive()
+            with only_waiting():
+                self._receive()
         except BaseException:
             self._server.kill()  # it would go on importing torch, and has no ranks yet
             self.close()

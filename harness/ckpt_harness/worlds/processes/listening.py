@@ -15,6 +15,7 @@ from ckpt_harness.errors import HarnessError, UsageError
 from ckpt_harness.history import Event
 from ckpt_harness.worlds.base import RankResult, Wait
 from ckpt_harness.worlds.fair_clock import FairClock
+from ckpt_harness.worlds.interruption import only_waiting
 from ckpt_harness.worlds.processes import messages
 from ckpt_harness.worlds.processes.evidence import Evidence, Stopped
 from ckpt_harness.worlds.processes.messages import (
@@ -145,7 +146,8 @@ class Run:
     def _news(self, seconds: float) -> bool:
         """Waits for a message, or for the moment to continue a stopped rank; returns whether either came."""
         due = min((stop.until for stop in self._stopped.values()), default=math.inf)
-        ready = wait(list(self._open), max(0.0, min(seconds, due - time.monotonic())))
+        with only_waiting():
+            ready = wait(list(self._open), max(0.0, min(seconds, due - time.monotonic())))
         news = False
         for connection in ready:
             assert isinstance(connection, Connection)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ckpt_harness.errors import HarnessError, UsageError
 from ckpt_harness.worlds.fair_clock import SLICE, FairClock
+from ckpt_harness.worlds.interruption import only_waiting
 from ckpt_harness.worlds.processes import messages
 from ckpt_harness.worlds.processes.evidence import ended, stopped
 from ckpt_harness.worlds.processes.forkserver import Forkserver
@@ -122,7 +123,8 @@ class Crew:
         clock = FairClock()
         deadline = clock.now() + _SETTLE_LIMIT
         while self._settling:
-            ready = wait(list(self._settling), min(SLICE, max(0.0, deadline - clock.now())))
+            with only_waiting():
+                ready = wait(list(self._settling), min(SLICE, max(0.0, deadline - clock.now())))
             for connection in ready:
                 assert isinstance(connection, Connection)
                 rank = self.connections.index(connection)
