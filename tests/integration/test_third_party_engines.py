@@ -53,7 +53,7 @@ def _needed(name: str) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what pip installs, before anything of it is imported."""
-    monkeypatch.setattr(names, "_is_installed", lambda module: False)
+    monkeypatch.setattr(names, "is_installed", lambda module: False)
     with pytest.raises(UsageError, match=rf"needs {THIRD_PARTY[name].package.partition('[')[0]}.*is not installed"):
         find_engine(name)
     listed = CliRunner().invoke(main, ["engines"], env={"COLUMNS": "300"})
