@@ -17,7 +17,7 @@ ROOT = Path(ckpt_harness.__file__).parent
 ROOMS = (
     *("errors", "_torch", "history", "runtime"),  # the ground: files that every room may use
     *("faults", "disk", "workloads", "injection", "worlds", "judging", "engines", "findings"),
-    *("cases", "jobs", "strategies", "campaigns", "report", "export", "conformance", "pytest_plugin", "cli", "__main__"),
+    *("cases", "jobs", "drill", "strategies", "campaigns", "report", "export", "conformance", "pytest_plugin", "cli", "__main__"),
 )
 """Rooms of the library, lowest first: files and packages at its top level. A room imports from the rooms before it only."""
 

@@ -27,6 +27,8 @@ def train(root, steps=6, every=2):
 
 if __name__ == "__main__":
     dist.init_process_group("gloo")
-    state, _ = train(sys.argv[1])
+    state, missed = train(sys.argv[1], steps=6)
     print(f"done: {state['weight'][0]:.0f}", flush=True)
     dist.destroy_process_group()
+    if 6 in missed:  # who started the job must know: nothing else will save this step
+        sys.exit("the last checkpoint is missing")

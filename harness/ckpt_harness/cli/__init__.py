@@ -5,7 +5,7 @@ Torch is imported only by the commands that run ranks, so that help, tables and 
 
 from __future__ import annotations
 
-from ckpt_harness.cli import across, check, crash, damage, engines, export, findings, fuzz, job, replay, sweep, tables, track_record
+from ckpt_harness.cli import across, check, crash, damage, drill, engines, export, findings, fuzz, job, replay, sweep, tables, track_record
 from ckpt_harness.cli.group import main
 
 __all__ = ["main"]
@@ -18,6 +18,7 @@ for command in (
     fuzz.fuzz,
     crash.crash,
     damage.damage,
+    drill.drill,
     across.across,
     check.check,
     engines.engines,

@@ -81,11 +81,18 @@ class ReturnedFutures:
         self._futures = [known for known in self._futures if not known[2].looked_at and (not known[2].done or known[2].error is not None)]
         self._futures.append((self._faults.rank(), operation, future))
 
-    def report(self) -> None:
-        """Prints the failed saves that nobody has looked at in one line on stderr, once."""
+    def unnoticed(self) -> list[str]:
+        """The operations that have failed, and whose future nobody has looked at."""
+        return [operation for _, operation, _ in self._failed()]
+
+    def _failed(self) -> list[tuple[int, str, ReturnedFuture]]:
         for _, _, future in self._futures:
             future.settle()
-        failed = [known for known in self._futures if known[2].error is not None and not known[2].looked_at]
+        return [known for known in self._futures if known[2].error is not None and not known[2].looked_at]
+
+    def report(self) -> None:
+        """Prints the failed saves that nobody has looked at in one line on stderr, once."""
+        failed = self._failed()
         for _, _, future in failed:
             future.looked_at = True  # by whoever reads the line: blocks may nest, and the futures are reported once
         if failed:

@@ -1,0 +1,1 @@
+"""What starts the user's command: ``base`` is the protocol, with one file for each implementation."""
