@@ -7,6 +7,7 @@ for a place, or beside the rank's process group, which lasts until the job resta
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import tempfile
 import threading
@@ -297,3 +298,24 @@ class LitteringWriter(FileSystemWriter):
 
 
 LITTERING = _Engine("littering", "each save after the first leaves a thread", LitteringWriter)
+
+
+class GhostlyWriter(FileSystemWriter):
+    """From its second save on, the metadata names a tensor twice as long as what was saved of it."""
+
+    def finish(self, metadata, results):
+        if self.__dict__.setdefault("used", False):
+            _add_ghost(metadata, results)
+        self.used = True
+        super().finish(metadata, results)
+
+
+def _add_ghost(metadata, results):
+    """Adds a name to the metadata, with the data of another name for its first half."""
+    name, entry = next((name, entry) for name, entry in metadata.state_dict_metadata.items() if len(getattr(entry, "size", ())) == 1)
+    metadata.state_dict_metadata["ghost"] = dataclasses.replace(entry, size=torch.Size([2 * entry.size[0]]))
+    written = next(written for each in results for written in each if written.index.fqn == name)
+    results[0].append(dataclasses.replace(written, index=dataclasses.replace(written.index, fqn="ghost")))
+
+
+GHOSTLY = _Engine("ghostly", "each save after the first names more than it has saved", GhostlyWriter)

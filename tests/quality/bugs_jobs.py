@@ -43,6 +43,7 @@ ENGINE_BUGS = (
     EngineBug("ONCE", ("filled",), "save a; load a; load a"),
     EngineBug("TOUCHING", ("pairing",), "save a; save b; load a"),
     EngineBug("TRUNCATING", ("metadata",), "save a; save b; load b; load b"),
+    EngineBug("GHOSTLY", ("metadata",), "save a; save a"),
     EngineBug("CONSUMING", ("commitment",), "save a; load a"),
     EngineBug("LITTERING", ("hygiene",), "save a; save a"),
     EngineBug("GROWING", ("retention",), "save a; save a; save a; save a"),

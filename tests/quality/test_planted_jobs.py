@@ -16,7 +16,7 @@ from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-ALONE = ["pairing", "commitment", "metadata", "purity", "filled", "recovery", "futures", "retention"]
+ALONE = ["pairing", "commitment", "metadata", "purity", "filled", "recovery", "futures", "retention", "hygiene"]
 """Oracles of jobs that find a bug of an engine which no other oracle finds."""
 
 

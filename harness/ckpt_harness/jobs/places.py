@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ckpt_harness.cases import read_back
+from ckpt_harness.cases.described import wrong_by_its_metadata
 from ckpt_harness.cases.read_back import read
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines.base import Engine
@@ -140,7 +142,8 @@ class Places:
         """Reads a content, if it is committed, or took the place of one that was whole; and forgets the saves that the place cannot hold any more."""
         candidates = self.candidates(place)
         if seen.content not in self.readings and candidates and (seen.committed or before.committed):
-            self.readings[seen.content] = tuple(self._readings(place, candidates))
+            readings = tuple(self._readings(place, candidates))
+            self.readings[seen.content] = self._described(place, readings) if seen.committed and whole_calls(readings) else readings
         whole = whole_calls(self.readings.get(seen.content, ()))
         if len(whole) == 1:
             self._candidates[place] = [call for call in candidates if call.call == whole[0]]
@@ -154,6 +157,11 @@ class Places:
             sizes = (1,) if calls[-1].case.call_style.alone else (size, 1 if size > 1 else 2)
             for ranks in sizes:
                 yield self._reading(place, calls, ranks, flaws)
+
+    def _described(self, place: str, readings: Sequence[Reading]) -> tuple[Reading, ...]:
+        """The same readings, with what somebody finds wrong who loads all that the metadata names."""
+        wrong = wrong_by_its_metadata(self._engine, self._paths[place], lambda result: str(self._workspace.outcome(result)))
+        return tuple(dataclasses.replace(reading, described=wrong) for reading in readings)
 
     def _reading(self, place: str, calls: Sequence[BoundCall], ranks: int, flaws: tuple[str, ...]) -> Reading:
         case, last = calls[-1].case, calls[-1]
