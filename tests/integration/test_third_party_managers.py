@@ -52,6 +52,13 @@ def test_one_failed_async_save_ends_all_saves(name: str, rig: JobRig) -> None:
     assert {judgement.oracle for judgement in result.counting} == {"recovery", "agreement"}
 
 
+@pytest.mark.parametrize("name", ["torchtnt", "torchtnt, async"])
+def test_a_step_of_torchtnt_that_is_saved_twice_is_removed_twice(name: str, rig: JobRig) -> None:
+    """findings/torchtnt-a-step-saved-twice-is-removed-twice.sh."""
+    result = rig.run(_job(name, "save 8; save 8; save 9; save 10"))
+    assert {judgement.oracle for judgement in result.counting} >= {"agreement", "undisturbed"}
+
+
 def test_failed_async_saves_of_torchtitan_remove_the_last_checkpoint(rig: JobRig) -> None:
     """findings/torchtitan-failed-saves-remove-the-last-checkpoint.sh."""
     faults = "; ".join(f"async_save[{number}]/writer.write_data@1=raise" for number in (2, 3, 4))

@@ -6,6 +6,7 @@ It removes old checkpoints by itself, so a job does not prune. Each job needs ``
 import re
 from pathlib import Path
 
+from torch.distributed.checkpoint.stateful import Stateful
 from torchtnt.framework.callbacks.checkpointer_types import KnobOptions
 from torchtnt.framework.callbacks.dcp_saver import DistributedCheckpointSaver
 from torchtnt.framework.state import EntryPoint, PhaseState, State
@@ -22,10 +23,14 @@ class Whole:
         self.state = state
 
     def state_dict(self):
-        return self.state
+        return {key: value.state_dict() if isinstance(value, Stateful) else value for key, value in self.state.items()}
 
     def load_state_dict(self, loaded):
-        self.state.update(loaded)
+        for key, value in self.state.items():
+            if isinstance(value, Stateful):
+                value.load_state_dict(loaded[key])
+            else:
+                self.state[key] = loaded[key]
 
 
 class Unit(TrainUnit):
@@ -87,7 +92,10 @@ class Engine(FileSystemEngine):
     """Reads the state of a job from where the saver puts it."""
 
     def load(self, state, reader, planner, place, call):
-        super().load({"app_state": {"whole": state}}, reader, planner, place, call)
+        whole = Whole(state)
+        target = whole.state_dict()
+        super().load({"app_state": {"whole": target}}, reader, planner, place, call)
+        whole.load_state_dict(target)
 
 
 ENGINE = Engine("tnt", "torchtnt: what DistributedCheckpointSaver saves", sync_files=False)

@@ -95,7 +95,7 @@ class LifeObserver:
         futures = {name: scrub(future) for name, future in ending.futures.items()}
         record = self._run.background[index]
         record.endings[rank] = dataclasses.replace(ending, outcome=outcome, futures=futures)
-        record.after = max(record.after, during)
+        record.after, record.reported = max(record.after, during), True
 
     def path(self, rank: int, index: int) -> str | None:
         place = self._run.records[index].place
@@ -123,7 +123,7 @@ class LifeObserver:
         last = self._last_begun(results)
         for index in self._life.operations:
             background = run.background.get(index)
-            if background is not None and not background.after:
+            if background is not None and not background.reported:
                 background.after = last or 0
         if not self._ended:
             run.busy.clear()

@@ -55,6 +55,7 @@ class BackgroundRecord:
 
     Attributes:
         after: the index of the operation during which it ended on the last rank.
+        reported: whether any rank has reported how it ended.
         begun: the ranks to which the engine has given futures of it.
         uploaded: rank -> how its future ended, waited for or not.
         waiting: the ranks that have begun to wait for it.
@@ -62,6 +63,7 @@ class BackgroundRecord:
     """
 
     after: int = 0
+    reported: bool = False
     begun: set[int] = field(default_factory=set)
     uploaded: dict[int, Outcome] = field(default_factory=dict)
     waiting: set[int] = field(default_factory=set)

@@ -252,6 +252,15 @@ def test_the_plain_manager_keeps_every_claim_under_faults(faults: str, rig: JobR
     assert _loaded(result, 8) == {("save[2]",)}
 
 
+def test_an_async_save_that_cannot_begin_ends_where_it_begins(rig: JobRig) -> None:
+    """On all ranks; a wait behind it has nothing to report."""
+    result = rig.run(_managed("async 8; wait; save 9; load latest", "async_save[1]/writer.stage@0,1=raise"))
+    result.check()
+    ending = result.evidence.ended["async_save[1]"]
+    assert (ending.after, {outcome.kind for outcome in ending.outcomes.values()}) == (0, {"raised"})
+    assert {outcome.kind for outcome in result.evidence.done[1].outcomes.values()} == {"returned"}
+
+
 def test_a_fault_that_the_manager_does_not_reach_shows_nothing(rig: JobRig) -> None:
     """The plain manager syncs no files."""
     result = rig.run(_managed("save 8", "save[1]/fs.fsync@0=raise(OSError:EIO)"))
