@@ -150,10 +150,21 @@ class AtomicEngine(FileSystemEngine):
     capabilities = FileSystemEngine.capabilities | {Capability.ATOMIC_OVERWRITE}
 
 
+class NumberingWriter(dcp.FileSystemWriter):
+    """Gives the files of each save a new number. Each writer begins with the same number, so the next process writes over the old files."""
+
+    number = 0
+
+    def prepare_global_plan(self, plans: Any) -> Any:
+        self.number += 1
+        return [dataclasses.replace(plan, storage_data=_StoragePrefix(f"s{self.number}_{rank}_")) for rank, plan in enumerate(plans)]
+
+
 POOL = Derived("pool", PoolWriter)
 FORGIVING = Derived("forgiving", ForgivingWriter)
 INDEXING = Derived("indexing", IndexingWriter, IndexedReader)
 COPYING = Derived("copying", CopyingWriter)
 LOCAL = Derived("local", LocalWriter)
 REWRITING = Derived("rewriting", RewritingWriter)
+NUMBERING = Derived("numbering", NumberingWriter)
 ATOMIC = AtomicEngine("atomic", "claims what DCP does not", sync_files=False)

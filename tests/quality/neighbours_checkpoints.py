@@ -226,6 +226,13 @@ CHECKPOINTS = (
     ),
     Neighbour(
         "DCP-032",
+        "a writer that chooses names of its own for each save chooses the old names again",
+        (),
+        "replay writer.write_data@0=raise --op save --ranks 2 --onto checkpoint --no-retry --engine kin_neighbours:NUMBERING",
+        "purity",
+    ),
+    Neighbour(
+        "DCP-032",
         "an engine on DCP's writer claims that saves over a checkpoint are atomic",
         (),
         "replay writer.write_data@0=raise --op save --ranks 2 --onto checkpoint --no-retry --engine kin_neighbours:ATOMIC",

@@ -6,6 +6,7 @@ import pytest
 
 from ckpt_harness.cases.case import Case, WorldName
 from ckpt_harness.cases.rig import Rig
+from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -33,6 +34,16 @@ def test_a_file_elsewhere_is_charged_if_each_run_leaves_it_open() -> None:
     (violation,) = [judgement for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED]
     assert violation.oracle == "hygiene"
     assert violation.reason.startswith("each run leaves a file open: ")
+
+
+def test_a_file_elsewhere_that_only_a_failure_leaves_open_is_charged() -> None:
+    """The case with the fault is run again; without a fault the storage holds."""
+    with Rig() as rig:
+        failing = rig.run(Case(FaultPlan.parse("save_planner.resolve_data@1=raise"), engine="leaking_storage:HASTY"))
+        assert rig.run(Case(engine="leaking_storage:HASTY")).verdict is Verdict.HOLDS
+    assert [(each.oracle, each.reason.partition(":")[0]) for each in failing.judgements if each.verdict is Verdict.VIOLATED] == [
+        ("hygiene", "each run leaves a file open")
+    ]
 
 
 @pytest.mark.parametrize("world", WORLDS)

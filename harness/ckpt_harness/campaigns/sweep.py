@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ckpt_harness.campaigns.fault_space import Cell, Coverage, space
-from ckpt_harness.campaigns.swept_faults import fault_at, mistakable, other_effects, pairs, plain_error
+from ckpt_harness.campaigns.swept_faults import fault_at, lasting_error, mistakable, other_effects, pairs, plain_error
 from ckpt_harness.cases.case import Case, Onto, WorldName
 from ckpt_harness.cases.fallback import placed
 from ckpt_harness.cases.rig import Rig
@@ -126,7 +126,8 @@ class Sweep:
             plain = plain_error(SITES[cell.site])
             yield replace(ground, plan=FaultPlan((fault_at(ground, cell, plain),)))
             # "For ever" differs from "once" only while the operation lasts, so the retry would show the same again.
-            yield replace(ground, plan=FaultPlan((fault_at(ground, cell, plain, times=None),)), retry=False)
+            lasting = fault_at(ground, cell, lasting_error(SITES[cell.site]), times=None)
+            yield replace(ground, plan=FaultPlan((lasting,)), retry=False)
         chosen = cells if self.zoo == "full" else self._in_turn(cells, ground)
         for cell in chosen if self.zoo == "full" else _first_of_each_role(chosen, ground):
             for effect, after in other_effects(SITES[cell.site], ground.world):

@@ -38,6 +38,9 @@ from ckpt_harness.faults.fault import Fault, OperationRef
 from ckpt_harness.faults.plan import FaultPlan
 from ckpt_harness.faults.sites import SITES, Site
 
+_OF_NAMES = ("fs.mkdir", "fs.create_stream", "fs.rename")
+"""Sites of disks that look up a name and may not find it. Code on the way may mistake that for something harmless."""
+
 
 def fault_at(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1, after: bool = False) -> Fault:
     """The fault that strikes a cell.
@@ -51,8 +54,9 @@ def fault_at(ground: Case, cell: Cell, effect: Effect, *, times: int | None = 1,
     """
     # Calls of two operations at once come in any order, so the fault says which operation it strikes.
     operation = None if ground.overlap == "none" else OperationRef(ground.operation, 1)
-    # There may be no other file to which bytes could go, nobody reads what a save opens to write, and a rank may hold no part of a sharded tensor.
-    optional = isinstance(effect, (Misdirect, StaleRead)) or effect.about_parts
+    # There may be no other file to which bytes could go, nobody reads what a save opens to write, what is still to be written may fit, and a rank may hold
+    # no part of a sharded tensor.
+    optional = isinstance(effect, (Misdirect, StaleRead, NoSpace)) or effect.about_parts
     return Fault(cell.site, (cell.rank,), effect, nth=cell.nth, times=times, after=after, operation=operation, optional=optional)
 
 
@@ -70,6 +74,11 @@ def plain_error(site: Site, error: str = "InjectedFault") -> Effect:
     return FailFuture("wait", error) if site.is_future else Raise(error)
 
 
+def lasting_error(site: Site) -> Effect:
+    """The error of a site that does not go away: on disks another one than the plain error, so that an engine that reports every error as the same is found."""
+    return DiskError("ESTALE") if site.side == "fs" else plain_error(site)
+
+
 def other_effects(site: Site, world: WorldName) -> Iterator[tuple[Effect, bool]]:
     """Everything but the plain error that a site and a world allow.
 
@@ -81,7 +90,7 @@ def other_effects(site: Site, world: WorldName) -> Iterator[tuple[Effect, bool]]
         The effect, and whether it strikes after the call.
     """
     if site.side == "fs":
-        yield from _of_disks()
+        yield from _of_disks(site)
     elif site.layer == "network":
         yield from _of_networks()
     else:
@@ -109,8 +118,10 @@ def mistakable(cells: Sequence[Cell], *, everywhere: bool) -> Iterator[tuple[Cel
                 yield cell, effect
 
 
-def _of_disks() -> Iterator[tuple[Effect, bool]]:
+def _of_disks(site: Site) -> Iterator[tuple[Effect, bool]]:
     yield DiskError("ENOSPC"), False
+    if site.name in _OF_NAMES:
+        yield DiskError("ENOENT"), False
     yield DiskError(), True
 
 

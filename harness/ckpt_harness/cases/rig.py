@@ -79,12 +79,12 @@ class Rig(Owner):
         return CaseResult(bound.case, evidence, self._judged(bound, evidence), history, self.register.files, output)
 
     def _observed(self, bound: BoundCase) -> tuple[Evidence, History]:
-        """Runs a case, and a case without faults again if it has left files open outside of its directory.
+        """Runs a case, and runs it again if it has left files open outside of its directory.
 
         A library that keeps a file open for good opens it once, while an engine that leaks leaves a file open in each run.
         """
         evidence, history = self._observed_once(bound)
-        if not evidence.opened_elsewhere or bound.plan.faults:
+        if not evidence.opened_elsewhere:
             return evidence, history
         if all(self._observed_once(bound)[0].opened_elsewhere for _ in range(_AGAIN)):
             texts = tuple(f"each run leaves a file open: {path}" for path in evidence.opened_elsewhere)

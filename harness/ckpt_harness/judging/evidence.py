@@ -167,11 +167,30 @@ class Evidence:
     def masked(self, expectation: Expectation) -> bool:
         """Whether the engine made the injected failure good, as it may (:attr:`Expectation.maskable`): all ranks report success.
 
-        A failed fsync is the exception for engines that promise durability: the lost bytes cannot be recovered, and the next fsync does not report them.
+        A failed fsync is the exception for engines that promise durability: the next fsync does not report the lost bytes, so it takes a new file.
         """
         outcomes = self.of(expectation)
-        lost = Capability.DURABLE_COMMIT in self.capabilities and any(acting.bound.fault.site == "fs.fsync" for acting in expectation.decisive)
+        lost = Capability.DURABLE_COMMIT in self.capabilities and self._lost_to_fsync(expectation)
         return expectation.maskable and not lost and bool(outcomes) and all(outcome.kind == "returned" for outcome in outcomes.values())
+
+    def _lost_to_fsync(self, expectation: Expectation) -> bool:
+        """Whether a decisive fault failed an fsync, and the rank did not write the file anew. A directory cannot be written anew.
+
+        A file that is opened once more counts as written anew: the history does not show whether the rank only appends to it.
+        """
+        struck = {(str(acting.bound.fault), acting.rank) for acting in expectation.decisive if acting.bound.fault.site == "fs.fsync"}
+        lost: set[tuple[str, int]] = set()
+        files: dict[tuple[str, int, int], str] = {}
+        seen: set[tuple[str, int]] = set()
+        for event in self.history:
+            if event.kind == "enter" and event.site == "fs.fsync":
+                files[event.operation, event.rank, event.nth] = event.detail
+            elif event.kind == "fault" and (event.detail, event.rank) in struck:
+                seen.add((event.detail, event.rank))
+                lost.add((files.get((event.operation, event.rank, event.nth), ""), event.rank))
+            elif event.kind == "enter" and event.site == "fs.create_stream":
+                lost.discard((event.detail, event.rank))
+        return bool(lost) or seen != struck
 
     def retried(self, expectation: Expectation) -> dict[int, Outcome]:
         """The second attempt's outcomes of the ranks that an expectation is about."""

@@ -129,6 +129,17 @@ def test_the_data_and_the_commit_file_get_the_same_effects_of_disks(rig: Rig) ->
     assert set(struck) == {(effect, *role) for effect in {name for name, *_ in struck} for role in roles}
 
 
+def test_calls_of_disks_fail_with_errors_that_differ(rig: Rig) -> None:
+    """Each call fails once with one error, and for ever with another; a name that is not found comes once a role of a file."""
+    sweep = Sweep(("save",), (2,), workload="objects", disk=True)
+    (ground,) = sweep.grounds()
+    faults = [fault for case in sweep.cases(rig, ground) for fault in case.plan if isinstance(fault.effect, DiskError) and not fault.after]
+    cells = {(cell.site, cell.rank, cell.nth) for cell in space(rig, ground) if cell.site.startswith("fs.")}
+    for errno in ("EIO", "ESTALE"):
+        assert {(fault.site, fault.ranks[0], fault.nth) for fault in faults if fault.effect.errno == errno} == cells  # type: ignore[attr-defined]
+    assert {fault.site for fault in faults if fault.effect.errno == "ENOENT"} == {"fs.mkdir", "fs.create_stream", "fs.rename"}  # type: ignore[attr-defined]
+
+
 def test_files_that_differ_in_numbers_only_have_one_role() -> None:
     """Whatever a storage calls its files: an index of its own is no data file, and what no call of the storage uses is neither."""
     calls = [

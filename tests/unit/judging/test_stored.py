@@ -152,6 +152,18 @@ def test_what_could_not_be_made_durable_is_not_durable(capabilities: Iterable[Ca
     assert _verdict("attribution", _evidence(failed, RETURNED, capabilities=frozenset(capabilities))) is verdict
 
 
+@pytest.mark.parametrize(("opened", "verdict"), [("data", Verdict.HOLDS), ("other", Verdict.VIOLATED), ("", Verdict.VIOLATED)])
+def test_a_file_that_was_written_anew_after_its_fsync_failed_is_durable(opened: str, verdict: Verdict) -> None:
+    """The bytes that the failed fsync may have lost are no longer those of the file."""
+    failed = replace(FAILS, decisive=(_acting("fs.fsync@1=diskerror", EIO),))
+    history = History()
+    history.append(Event(0.0, 1, "enter", "save[1]", "fs.fsync", 1, "data"))
+    history.append(Event(0.0, 1, "fault", "save[1]", "fs.fsync", 1, "fs.fsync@1=diskerror"))
+    if opened:
+        history.append(Event(0.1, 1, "enter", "save[1]", "fs.create_stream", 2, opened))
+    assert _verdict("attribution", _evidence(failed, RETURNED, capabilities=frozenset(Capability), history=history)) is verdict
+
+
 def test_nobody_may_make_good_what_failed_above_the_disk() -> None:
     """A call of the storage itself that fails, and success: that is no engine's to decide."""
     assert _verdict("attribution", _evidence(replace(FAILS, maskable=False), RETURNED)) is Verdict.VIOLATED
