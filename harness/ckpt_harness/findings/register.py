@@ -123,7 +123,8 @@ class Register:
     def _explanation(self, judgement: Judgement, setting: Setting, evidence: Evidence) -> Entry | None:
         """The entry that explains a violation, if there is one."""
         for expectation in evidence.forecast.expectations:
-            if not judgement.is_about(expectation.operation, expectation.ranks):
+            # What remains at the end may belong to any of the operations.
+            if judgement.oracle != "hygiene" and not judgement.is_about(expectation.operation, expectation.ranks):
                 continue
             outcomes = evidence.retried(expectation) if judgement.oracle == "recovery" else evidence.of(expectation)
             entry = self._described(judgement, setting, expectation, outcomes)

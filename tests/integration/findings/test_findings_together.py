@@ -14,6 +14,8 @@ UNCOORDINATED = "--op async_save --ranks 3 --workload replicated --way no_collec
 OVER_OLD = "--op async_save --ranks 5 --workload nested --way no_collectives --staging background --onto checkpoint"
 APART = "--op async_save --ranks 5 --workload nested --staging background --overlap separate --no-retry"
 CROSSED = "--op async_save --ranks 3 --overlap shared"
+ALONE = "--op async_save --ranks 1 --workload objects --staging engine --overlap shared"
+STAGED = "--op async_save --ranks 2 --workload replicated --way no_collectives --staging background"
 PLANS = [
     (f"'pg.gather@all=raise' --seed 9640 --staging blocking {CROSSED}", {"DCP-020"}),
     (f"'writer.reset@all!after=raise' --seed 7814 --staging blocking {CROSSED}", {"DCP-004", "DCP-020"}),
@@ -23,6 +25,10 @@ PLANS = [
     (f"'async_save[1]/stager.stage.future@0,2,3,4=hang' --seed 7524 {OVER_OLD}", {"DCP-032"}),
     (f"'async_save[1]/stager.stage@0!after=raise(KeyError)' --seed 6725 {OVER_OLD}", {"DCP-012", "DCP-032"}),
     (f"'stager.stage.future@0,3#1x*=failfuture(wait,SystemExit)' --seed 6895 {APART}", {"DCP-008", "DCP-044"}),
+    (f"'stager.synchronize_staging@0#2=raise' --seed 7802 {ALONE}", {"DCP-025"}),
+    (f"'pg.broadcast@0#6x*=hang?; stager.synchronize_staging@0#2=raise' --seed 1390 {ALONE}", {"DCP-025"}),
+    (f"'pg.broadcast@0#6x*=hang?; async_save/stager.synchronize_staging@all=raise(RuntimeError)' --seed 1048 {ALONE}", {"DCP-025"}),
+    (f"'async_save/stager.stage.future@0=failfuture(wait,control)' --seed 914 {STAGED}", {"DCP-012", "DCP-044"}),
     ("'fs.write@0=shortwrite(0)?' --op save --ranks 2 --workload replicated --way no_collectives", {"DCP-031"}),
     ("'fs.write(*.distcp)@all#1x*=shortwrite(0)?' --op save --ranks 2 --workload replicated", {"DCP-031"}),
 ]
