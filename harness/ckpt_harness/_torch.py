@@ -15,7 +15,7 @@ import logging
 import operator
 import sys
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from types import CellType, ModuleType
 from typing import Any, NamedTuple
 
@@ -611,3 +611,33 @@ def stored_pieces(metadata: Any) -> list[Piece]:
         for index, info in (metadata.storage_data or {}).items()
         if hasattr(info, "relative_path")
     ]
+
+
+# --- torchrun ----------------------------------------------------------------------------------------------------------
+# The drill forks the ranks of torchrun from a process that has torch imported. torchrun has no public way to say how a rank is started: all of its
+# processes for scripts come from SubprocessHandler._popen, in every release so far.
+
+
+def fork_workers(start: Callable[[Sequence[str], dict[str, str], Any, Any], Any]) -> None:
+    """Lets torchrun, in this process, start its ranks in another way.
+
+    Args:
+        start: is called with the words of the command, its environment, and the files for stdout and stderr or None. Returns an object like
+            ``subprocess.Popen``; None where torchrun is to start the process itself.
+    """
+    from torch.distributed.elastic.multiprocessing.subprocess_handler import SubprocessHandler
+
+    original = SubprocessHandler._popen
+
+    def popen(self: Any, args: Any, env: dict[str, str]) -> Any:
+        process = start(args, env, self._stdout, self._stderr)
+        return original(self, args, env) if process is None else process
+
+    SubprocessHandler._popen = popen  # type: ignore[method-assign]
+
+
+def torchrun(arguments: list[str]) -> None:
+    """Runs ``torchrun`` in this process."""
+    from torch.distributed import run
+
+    run.main(arguments)

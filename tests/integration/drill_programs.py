@@ -134,3 +134,28 @@ if os.environ["RANK"] == "0":
     time.sleep(600)
 """
 """What torchrun starts: rank 0 never ends by itself."""
+
+SURROUNDINGS = """
+import json, os, sys
+from pathlib import Path
+root = Path(sys.argv[1])
+root.mkdir(exist_ok=True)
+names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_RESTART_COUNT", "OMP_NUM_THREADS")
+found = {
+    "variables": {name: os.environ.get(name) for name in names},
+    "arguments": [argument.replace(str(root), "ROOT") for argument in sys.argv],
+    "name": __name__,
+    "file": __file__,
+    "path": sys.path[0],
+    "paths": [entry for entry in sys.path if "drill" in entry],
+    "directory": os.getcwd(),
+    "stdin": sys.stdin.read(),
+    "main": sys.modules["__main__"].__dict__ is globals(),
+    "torch": "torch" in sys.modules,
+}
+(root / os.environ["RANK"]).write_text(json.dumps(found))
+print("a last word", end="")
+if os.environ["RANK"] == "1":
+    sys.exit(3)
+"""
+"""Writes down what a rank finds around it, and fails on rank 1."""

@@ -1,18 +1,31 @@
-"""The drill with programs that use torch: the sites of DCP, torch.save, and the ranks of torchrun."""
+"""The drill with programs that use torch: the sites of DCP, torch.save, and the ranks of torchrun, started anew and forked."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import drill_programs
+import pytest
 
+import ckpt_harness
 from ckpt_harness.drill.checkpoints import DcpCheckpoints
 from ckpt_harness.drill.evidence import Point
+from ckpt_harness.drill.launchers.base import Launcher
+from ckpt_harness.drill.launchers.forked import ChoosingLauncher, arguments_of_torchrun
 from ckpt_harness.drill.launchers.real import RealLauncher
 from ckpt_harness.drill.oracles import loaded_parts
 from ckpt_harness.drill.settings import Settings
 from ckpt_harness.drill.starting import Starter, workshop
+from ckpt_harness.drill.warden import descendants
 from ckpt_harness.drill.watch import Watch
 
 LIMIT = 240
@@ -54,7 +67,17 @@ def test_a_program_that_saves_with_dcp(tmp_path: Path) -> None:
         assert torn.why_not.startswith("__0_0.distcp has 5 bytes instead of ")
 
 
-def test_the_ranks_of_torchrun(tmp_path: Path) -> None:
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+
+
+@contextlib.contextmanager
+def _starter(place: Path, launcher: Launcher, words: list[str]) -> Iterator[Starter]:
+    with workshop(place) as root, contextlib.closing(launcher):
+        yield Starter(Settings(words, words[-1], grace=LIMIT), launcher, DcpCheckpoints(), root)
+
+
+@pytest.mark.parametrize("launcher", [RealLauncher, ChoosingLauncher], ids=["real", "forked"])
+def test_the_ranks_of_torchrun(launcher: type[Launcher], tmp_path: Path) -> None:
     """They are known by their numbers; torchrun itself is none of them, and starts both anew where it may, after the death of one."""
     (tmp_path / "program.py").write_text(drill_programs.RANKS, "utf-8")
     state = str(tmp_path / "run")
@@ -68,12 +91,63 @@ def test_the_ranks_of_torchrun(tmp_path: Path) -> None:
             return watch.strike("kill-job")
         return "go"
 
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
-    with workshop(tmp_path) as root:
-        settings = Settings([*torchrun, str(tmp_path / "program.py"), state], state, grace=LIMIT)
-        starter = Starter(settings, RealLauncher(), DcpCheckpoints(), root)
+    with _starter(tmp_path, launcher(), [*TORCHRUN, "--max-restarts", "1", str(tmp_path / "program.py"), state]) as starter:
         place = starter.place(Path(state))
         start = starter.start(place, strike, limit=LIMIT)
         assert {point.role for point in start.points} == {"0", "1"}
         assert not start.late
         assert {path.name: path.read_text("utf-8") for path in place.state.iterdir()} == {"0": "1", "1": "1"}
+
+
+def test_a_forked_rank_finds_what_a_new_interpreter_would_find(tmp_path: Path) -> None:
+    """Variables, arguments, paths and streams, and its exit status ends the job; but torch is there before the program imports it."""
+    (tmp_path / "program.py").write_text(drill_programs.SURROUNDINGS, "utf-8")
+    state = str(tmp_path / "run")
+    found: list[dict[str, Any]] = []
+    for launcher in (RealLauncher(), ChoosingLauncher()):
+        with _starter(tmp_path, launcher, [*TORCHRUN, str(tmp_path / "program.py"), state]) as starter:
+            place = starter.place(Path(state))
+            start = starter.start(place, limit=LIMIT)
+            assert start.status == 1
+            assert "exitcode  : 3" in start.printed
+            found.append({rank: json.loads((place.state / rank).read_text("utf-8")) for rank in ("0", "1")})
+    real, forked = found
+    assert [seen["0"].pop("torch") for seen in found] == [seen["1"].pop("torch") for seen in found] == [False, True]
+    assert forked == real
+
+
+def test_only_torchrun_of_this_interpreter_is_forked() -> None:
+    """A shell script, another interpreter or another module is started as it is."""
+    assert arguments_of_torchrun([*TORCHRUN, "train.py"]) == ["--nproc-per-node", "2", "train.py"]
+    for words in (["sh", "train.sh"], [sys.executable, "train.py"], [sys.executable, "-m", "train"], ["no-such-program"], []):
+        assert arguments_of_torchrun(words) is None
+
+
+def test_no_forked_process_outlives_the_drill(tmp_path: Path) -> None:
+    """Though the drill is killed: neither the server, nor torchrun, nor a rank."""
+    (tmp_path / "program.py").write_text(drill_programs.RANKS, "utf-8")
+    words = [*TORCHRUN, "program.py", "runs/1"]
+    command = [sys.executable, "-m", "ckpt_harness", "drill", "--state", "runs/1", "--work", str(tmp_path), "--", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(ckpt_harness.__file__).parents[1])}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=quiet, stderr=quiet) as drill:
+        _until(lambda: list(tmp_path.glob("ckpt-drill-*/copy-*/state/1/0")))
+        left = descendants(drill.pid)
+        assert len(left) >= 4  # the server, the warden, torchrun and rank 0
+        drill.send_signal(signal.SIGKILL)
+        drill.wait(LIMIT)
+    _until(lambda: not any(_alive(pid) for pid in left))
+
+
+def _until(what: Any) -> None:
+    end = time.monotonic() + LIMIT
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

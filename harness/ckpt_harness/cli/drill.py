@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from ckpt_harness.cli.files import whole_lines
 from ckpt_harness.cli.options import Whole, json_option
 from ckpt_harness.drill.settings import EFFECTS, USUAL, Settings
 from ckpt_harness.errors import quoted
+
+if TYPE_CHECKING:
+    from ckpt_harness.drill.launchers.base import Launcher
 
 _EPILOG = "\b\nExample: ckpt-harness drill --state runs/1 --result runs/1/result.json -- torchrun --nproc-per-node 2 train.py --dir runs/1"
 
@@ -57,12 +60,20 @@ def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @click.option("--patience", type=click.FloatRange(1), default=10.0, show_default=True, help="A start may take so many times the undisturbed run.")
 @click.option("--whole", metavar="COMMAND", callback=_split, help="Says with status 0 that its last argument is a whole checkpoint. Default: DCP's.")
 @click.option("--work", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where to make the copies. Default: the temporary directory.")
+@click.option(
+    "--launcher",
+    type=click.Choice(["forked", "real"]),
+    default="forked",
+    show_default=True,
+    help="forked: ranks of torchrun are forked from a process that has torch imported. real: the command as it is. Other commands are always real.",
+)
 @json_option("Write a JSON line for each try.")
 def drill(
     words: tuple[str, ...],
     state: str,
     points: str,
     whole: list[str] | None,
+    launcher: str,
     json_file: Path | None,
     **options: Any,
 ) -> int:
@@ -85,19 +96,21 @@ def drill(
     repeated = _repeated(click.get_current_context())
     screen = console()
     say(screen, [f"ckpt-harness {__version__}, drill, works on copies of {state}: {shlex.join(words)}"])
-    return _run(settings, repeated, json_file, screen)
+    return _run(settings, launcher, repeated, json_file, screen)
 
 
-def _run(settings: Settings, repeated: list[str], json_file: Path | None, screen: Any) -> int:
+def _run(settings: Settings, launcher: str, repeated: list[str], json_file: Path | None, screen: Any) -> int:
     from ckpt_harness.drill.campaign import Drill
+    from ckpt_harness.drill.launchers.forked import ChoosingLauncher
     from ckpt_harness.drill.launchers.real import RealLauncher
     from ckpt_harness.drill.starting import workshop
     from ckpt_harness.report.drill import as_json, show_drill
 
     began = time.perf_counter()
     interrupted = False
-    with workshop(settings.work) as root, _lines(json_file) as write, progress_of("drilling") as progress:
-        campaign = Drill(settings, RealLauncher(), root)
+    starts: Launcher = RealLauncher() if launcher == "real" else ChoosingLauncher()
+    with workshop(settings.work) as root, contextlib.closing(starts), _lines(json_file) as write, progress_of("drilling") as progress:
+        campaign = Drill(settings, starts, root)
         drilled = campaign.begin()
         try:
             for outcome in campaign.run(drilled, progress):

@@ -244,11 +244,24 @@ def _wrote_differently(evidence: Try, points: Iterable[Point]) -> Iterable[str]:
     groups: dict[frozenset[str], list[str]] = defaultdict(list)
     for role, versions in reference.items():
         groups[frozenset(versions)].append(role)
-    struck = _version_of(evidence.point.path, {version(name) for name in evidence.reference.whole_once})
+    struck = _struck(evidence)
     for roles in groups.values():
-        lacks = {role: tuple(sorted(reference[role] - now.get(role, set()) - {struck}, key=_natural)) for role in roles}
+        lacks = {role: tuple(sorted(reference[role] - now.get(role, set()) - struck, key=_natural)) for role in roles}
         if len(set(lacks.values())) > 1:
             yield ", ".join(f"rank {role} {'wrote no part of ' + ', '.join(missing) if missing else 'wrote all'}" for role, missing in sorted(lacks.items()))
+
+
+def _struck(evidence: Try) -> set[str]:
+    """The versions that the struck operation may have been about: that of its file; at a call of a storage, those that are written before and after it."""
+    known = {version(name) for name in evidence.reference.whole_once}
+    own = _version_of(evidence.point.path, known)
+    if own:
+        return {own}
+    points = evidence.reference.points
+    at = next((number for number, seen in enumerate(points) if seen.name == evidence.point.name), len(points))
+    before = next((found for seen in reversed(points[:at]) if (found := _version_of(seen.path, known))), "")
+    after = next((found for seen in points[at:] if (found := _version_of(seen.path, known))), "")
+    return {before, after}
 
 
 def _natural(text: str) -> tuple[int, str]:

@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2)."""
@@ -61,8 +62,12 @@ def _reap(command: int) -> "int | None":
     return status
 
 
-def main(log: str, words: "list[str]") -> None:
-    """Starts the command and waits, for its end or for that of the drill."""
+def watch_over(begin: "Callable[[], int]") -> None:
+    """Starts a command and waits, for its end or for that of the drill.
+
+    Args:
+        begin: starts the command, and returns its process number.
+    """
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # a handler, which the command does not inherit as it would SIG_IGN
@@ -71,13 +76,12 @@ def main(log: str, words: "list[str]") -> None:
         os.set_blocking(descriptor, False)
     signal.set_wakeup_fd(noticed, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    with open(log, "ab") as output:  # noqa: PTH123
-        try:
-            command = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True).pid
-        except OSError as error:
-            print(f"refused {error.strerror}", flush=True)
-            return
-    print(f"started {command}", flush=True)
+    try:
+        command = begin()
+    except OSError as error:
+        _say(f"refused {error.strerror}")
+        return
+    _say(f"started {command}")
     while True:
         readable, _, _ = select.select([0, ended], [], [], 5)
         if ended in readable:
@@ -85,7 +89,7 @@ def main(log: str, words: "list[str]") -> None:
         status = _reap(command)
         if status is not None:
             with contextlib.suppress(OSError):
-                print(f"ended {status}", flush=True)
+                _say(f"ended {status}")
         if 0 in readable and not os.read(0, 4096):
             break
     while descendants(os.getpid()):
@@ -94,6 +98,20 @@ def main(log: str, words: "list[str]") -> None:
         select.select([ended], [], [], 0.05)
         with contextlib.suppress(BlockingIOError):
             os.read(ended, 4096)
+
+
+def _say(line: str) -> None:
+    os.write(1, f"{line}\n".encode())
+
+
+def main(log: str, words: "list[str]") -> None:
+    """Watches over a command of the system."""
+
+    def begin() -> int:
+        with open(log, "ab") as output:  # noqa: PTH123
+            return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True).pid
+
+    watch_over(begin)
 
 
 if __name__ == "__main__":

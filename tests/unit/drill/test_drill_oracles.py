@@ -178,6 +178,9 @@ def test_all_ranks_decide_alike_after_an_error() -> None:
     assert oracles.agreed(attempt(effect="EIO", struck=well)) == ()
     assert oracles.agreed(attempt(effect="EIO", struck=replace(well, points=written))) == ()
     assert oracles.agreed(attempt(effect="EIO", point=POINTS[0], struck=replace(well, points=written))) == ("rank 0 wrote all, rank 1 wrote no part of 6",)
+    in_a_storage = replace(AT, name="save[3]/writer.write_data@1#1", site="writer.write_data", path="")
+    reference = replace(REFERENCE, points=(*POINTS[:8], in_a_storage, *POINTS[8:]))
+    assert oracles.agreed(attempt(effect="EIO", point=in_a_storage, reference=reference, struck=replace(well, points=written))) == ()
     divided = replace(well, raised={"0": "", "1": "OSError"})
     assert oracles.agreed(attempt(effect="EIO", struck=divided)) == ("rank 0 went on to the end, rank 1 ended with OSError",)
     assert oracles.agreed(attempt(effect="kill-rank", struck=well)) is None

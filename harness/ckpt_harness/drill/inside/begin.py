@@ -29,7 +29,11 @@ def begin() -> None:
     else:
         agent = Agent(alone.LoneDesk(os.environ[alone.VARIABLE]), os.environ[STATE], "")
     files.watch(agent)
-    sys.meta_path.insert(0, AfterImport({**native.actions(agent), **dcp.actions(agent)}))
+    actions = {**native.actions(agent), **dcp.actions(agent)}
+    for name, action in actions.items():
+        if name in sys.modules:  # a forked rank
+            action(sys.modules[name])
+    sys.meta_path.insert(0, AfterImport(actions))
 
 
 def _write_stacks_on_request(directory: str) -> None:

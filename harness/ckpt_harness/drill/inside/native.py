@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,14 @@ def actions(agent: Agent) -> dict[str, Callable[[ModuleType], None]]:
     """What to do after the import of which module."""
 
     def saves(site: str, name: str, position: int, keyword: str) -> Callable[[ModuleType], None]:
-        return lambda module: setattr(module, name, _saving(agent, site, getattr(module, name), position, keyword))
+        def act(module: ModuleType) -> None:
+            original = getattr(module, name)
+            saving = _saving(agent, site, original, position, keyword)
+            for home in (module, sys.modules.get("torch")):
+                if getattr(home, name, None) is original:  # in a forked rank, torch has the function already
+                    setattr(home, name, saving)
+
+        return act
 
     def both(site: str) -> Callable[[ModuleType], None]:
         save = saves(site, "save_file", 1, "filename")

@@ -46,3 +46,6 @@ class Launcher(Protocol):
         Raises:
             UsageError: the command cannot be started.
         """
+
+    def close(self) -> None:
+        """Ends what the launcher keeps between starts."""
