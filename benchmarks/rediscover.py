@@ -60,6 +60,8 @@ def main(minutes: float, jobs: int, seed: int | None) -> None:
     register = Register.shipped()
     missed = _print(search.found, [entry for entry in register.entries if takes_several(entry)], first)
     print(f"{search.tally.drawn} jobs with {search.tally.operations} operations; {len(search.found.failures)} ways to fail that no finding describes")
+    for failure in search.found.failures:
+        print(f"    {', '.join(failure.record.claims)}: {failure.record.replay_line()}")
     sys.exit(1 if missed else 0)
 
 

@@ -74,6 +74,14 @@ def test_places_are_used_again() -> None:
     assert saves[True] > (saves.total() - 300) / 3
 
 
+def test_some_jobs_save_with_one_unusual_planner_throughout() -> None:
+    """So that what one save leaves in a planner shows in the next; and calls that ranks begin alone have coordinators of their own."""
+    jobs = _drawn(400)
+    kinds = [Counter(operation.planner for operation in job.operations if isinstance(operation, (Save, AsyncSave))) for job in jobs]
+    assert sum(saves["plan-caching"] > 1 and saves["plan-caching"] >= saves.total() - 1 for saves in kinds) >= 10
+    assert any("coordinator=1; continue" in job.text or "; continue; save a coordinator=1" in job.text for job in jobs)
+
+
 def test_each_job_of_a_search_leaves_something_out() -> None:
     """About half of the jobs use a part of the operations only, each another part."""
     jobs = _drawn(300, max_operations=30)

@@ -91,6 +91,8 @@ class LifeFunction:
             name = f"{side}_{_identifier(operation.place)}"
             made = "Writer" if saves else "Reader"
             made = made if self._faults.names(side) else f"dcp.FileSystem{made}"
+            if operation.place == LATEST:
+                self._kept.discard((side, name))  # the latest may be another place by now
             yield from self._keep(side, name, f"{made}({place}{ENGINES[call.life.engine] if saves else ''})", call if self._faults.names(side) else None)
             options.append(name if coordinator else f"storage_{side}={name}")
         if coordinator:
@@ -103,9 +105,8 @@ class LifeFunction:
         yield from self._statement(call, place, options, coordinator)
 
     def _statement(self, call: BoundCall, place: str, options: list[str], coordinator: int) -> Iterator[str]:
-        name = {"save": "save", "async_save": "async_save", "load": "load"}[call.case.case.operation]
         where = [] if coordinator else [f"checkpoint_id={place}"]
-        function = f"dcp.{name}{'_state_dict' * bool(coordinator)}"
+        function = f"dcp.{call.case.case.operation}{'_state_dict' * bool(coordinator)}"
         if not call.case.saves:
             yield f'found = state("nothing", mine{arguments(call.structure)})'
             yield f'saw["{call.call}", rank] = ended(lambda: {function}({", ".join(["found", *where, *options])}), found)'

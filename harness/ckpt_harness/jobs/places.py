@@ -78,7 +78,8 @@ class Places:
     def candidates_for(self, place: str, structure: Structure) -> Candidates:
         """Returns the saves of one structure that a place may hold, for a comparison with what was loaded."""
         alike = [call for call in self.candidates(place) if call.structure == structure.in_whole]
-        return Candidates({call.call: call.save for call in alike if call.save is not None}, self._made)
+        later = {call.call: call.later for call in alike if call.case.case.operation == "async_save"}
+        return Candidates({call.call: call.save for call in alike if call.save is not None}, self._made, later)
 
     def newest(self, busy: Collection[str]) -> str | None:
         """Returns the place that was saved last and holds a commit marker; None if there is none.

@@ -80,13 +80,16 @@ def _extend(source: Source, course: Course, faults: list[Struck]) -> bool:
 def swarmed(source: Source, menu: JobMenu) -> JobMenu:
     """Leaves operations and classes of faults out, for every second job: what is left comes more often, and in a row.
 
-    Three jobs out of four wait for an async save before they save or load again.
+    Three jobs out of four wait for an async save before they save or load again. One job out of four uses one kind of planner, other than the default,
+    for all saves that have no options: what one save leaves in such a planner shows in the next.
 
     Args:
         source: draws what is left out.
         menu: the whole menu.
     """
-    menu = replace(menu, overlaps=menu.overlaps and source.number(3) == 3)
+    usual, *others = menu.planners(menu.engines[0])
+    habit = pick(source, others) if others and source.number(3) == 3 else usual
+    menu = replace(menu, overlaps=menu.overlaps and source.number(3) == 3, habit=habit)
     if source.number(1) == 0:
         return menu
     words = tuple(word for word in menu.words if source.number(1) == 0)
@@ -108,7 +111,7 @@ def _overwrite(source: Source, course: Course) -> Operation:
 def _save_to(places: Sequence[str], source: Source, course: Course) -> Operation:
     place = pick(source, places)
     if not _is_unusual(source, course):
-        return Save(place)
+        return Save(place, planner=course.menu.usual_planner(course.engine))
     return Save(place, coordinator=_coordinator(source, course, course.ranks), planner=pick(source, course.menu.planners(course.engine)))
 
 
@@ -120,7 +123,7 @@ def _is_unusual(source: Source, course: Course) -> bool:
 def _async(source: Source, course: Course) -> Operation:
     place = pick(source, [*course.places_to_overwrite(), *course.new_places()])
     if not _is_unusual(source, course):
-        return AsyncSave(place)
+        return AsyncSave(place, planner=course.menu.usual_planner(course.engine))
     menu = course.menu
     planner, staging = pick(source, menu.planners(course.engine)), pick(source, menu.stagings(course.workload))
     group = pick(source, ASYNC_GROUPS)

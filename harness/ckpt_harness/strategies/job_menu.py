@@ -59,6 +59,7 @@ class JobMenu:
         overlaps: whether ranks save and load while an async save is under way. On one process group the calls of both may cross, after which little
             is left to see.
         manager: name of the manager that keeps the checkpoints; "" if the ranks call the engine. What no manager can do is not drawn.
+        habit: the kind of planner of all saves that have no options.
 
     Raises:
         UsageError: a value that no job can have.
@@ -78,6 +79,7 @@ class JobMenu:
     errors: tuple[str, ...] = ERRORS
     world: WorldName = "simulated"
     overlaps: bool = True
+    habit: str = "default"
     manager: str = ""
 
     def __post_init__(self) -> None:
@@ -159,8 +161,13 @@ class JobMenu:
 
 
     def planners(self, engine: str) -> tuple[str, ...]:
-        """The kinds of planner of an engine that can load what the others have saved."""
-        return ("default", *(kind for kind in find_engine(engine).planners if kind not in ("default", NO_FLATTEN)))
+        """The kinds of planner of an engine that can load what the others have saved; a manager chooses its own."""
+        others = find_engine(engine).planners if self.unusual else ()
+        return ("default", *(kind for kind in others if kind not in ("default", NO_FLATTEN)))
+
+    def usual_planner(self, engine: str) -> str:
+        """The kind of planner of a save that has no options."""
+        return self.habit if self.habit in self.planners(engine) else "default"
 
     def coordinates_anywhere(self, engine: str) -> bool:
         """Whether a rank other than 0 can coordinate."""

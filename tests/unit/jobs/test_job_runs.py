@@ -226,3 +226,10 @@ def test_calls_that_ranks_begin_alone_have_coordinators_of_their_own(rig: JobRig
     result = rig.run(Job.parse("save a coordinator=1; continue; save b; continue; load b coordinator=1", faults=faults, workload="replicated"))
     assert (result.verdict, result.known) == (Verdict.HOLDS, ()), result.complaints()
     assert {rank for fault, rank, _ in result.evidence.fired if "coordinator" in fault} <= {0}
+
+
+def test_a_load_owes_what_an_async_save_has_stored_of_a_later_state(rig: JobRig) -> None:
+    """Where the copy was left out, training writes into what is saved: that is for ``isolation`` to judge, and not for the load."""
+    result = rig.run(Job.parse("async a; wait; load a", faults="async_save[1]/writer.stage@0=skip", ranks=1, workload="replicated"))
+    violated = {judgement.oracle for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED}
+    assert (result.verdict, violated) == (Verdict.HOLDS, {"isolation"}), result.complaints()
