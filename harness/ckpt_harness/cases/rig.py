@@ -17,13 +17,12 @@ from ckpt_harness.cases.run import Expecting, evidence_of_a_broken_hook, fault_f
 from ckpt_harness.engines import hooks
 from ckpt_harness.engines.kin import known_as
 from ckpt_harness.errors import HookError, cannot_save
-from ckpt_harness.faults.effects import NoSpace
 from ckpt_harness.findings.register import Register
 from ckpt_harness.history import History
 from ckpt_harness.judging import oracles
 from ckpt_harness.judging.evidence import Evidence
 from ckpt_harness.judging.expectation import Forecast
-from ckpt_harness.judging.firings import Firings
+from ckpt_harness.judging.firings import NO_FIRINGS, Firings, may_pass_by
 from ckpt_harness.judging.model import forecast
 from ckpt_harness.judging.trace import Trace
 from ckpt_harness.judging.verdict import Judgement, Verdict
@@ -101,18 +100,15 @@ class Rig(Owner):
     def _expecting(self, bound: BoundCase) -> Expecting:
         """Says how the operations of a case have to end. Where some faults strike (see :class:`.Firings`), only the history shows."""
         trace = self.trace(bound)
-        before = forecast(bound.plan, trace, timeout=GROUP_TIMEOUT)
-        if bound.asks_for_less:
-            before = before.refusable()
+
+        def owed(firings: Firings) -> Forecast:
+            says = forecast(bound.plan, trace, timeout=GROUP_TIMEOUT, firings=firings)
+            return says.refusable() if bound.asks_for_less else says
+
+        before = owed(NO_FIRINGS)
         certain = len(bound.case.operations) == 1 or all(fault.operation is not None for fault in bound.case.plan)
-        certain = certain and not any(isinstance(fault.effect, NoSpace) and fault.effect.after_bytes for fault in bound.case.plan)
-
-        def expected(history: History | None) -> Forecast:
-            if certain or history is None:
-                return before
-            return forecast(bound.plan, trace, timeout=GROUP_TIMEOUT, firings=Firings.of(history))
-
-        return expected
+        certain = certain and not any(may_pass_by(fault.effect) for fault in bound.case.plan)
+        return lambda history: before if certain or history is None else owed(Firings.of(history))
 
     def check_undisturbed(self, case: Case | BoundCase) -> None:
         """Insists that the engine can save while nothing goes wrong: otherwise no case means anything.

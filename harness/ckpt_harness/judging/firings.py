@@ -1,8 +1,8 @@
 """Where did a fault strike that no model can place beforehand?
 
 A fault without an operation counts calls over the whole case. Two saves at once make their calls in an order that the seed decides, so that no model
-can say which save makes the counted call. And a disk on which some bytes still fit refuses bytes in this call of the storage or in a later call, as
-the sizes of the files decide. The history shows both.
+can say which save makes the counted call. A disk on which some bytes still fit refuses bytes in this call of the storage, in a later call, or in none,
+as the sizes of the files decide; and a plan may hold no sharded tensor whose parts could be wrong. The history shows all this.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from ckpt_harness.faults.effects import Effect, NoSpace, WrongResult
 from ckpt_harness.faults.fault import Fault
 from ckpt_harness.faults.protocol import storage_call
 from ckpt_harness.history import History
@@ -105,3 +106,18 @@ class Firings:
 
 NO_FIRINGS = Firings()
 """Only the counts of calls say what a fault strikes."""
+
+
+def may_pass_by(effect: Effect) -> bool:
+    """Whether an effect may find nothing to act on at its call: no bytes that do not fit, or no parts of a sharded tensor.
+
+    Args:
+        effect: the effect of a fault.
+
+    Example:
+        >>> may_pass_by(NoSpace(4096)), may_pass_by(NoSpace()), may_pass_by(WrongResult("gap")), may_pass_by(WrongResult())
+        (True, False, True, False)
+    """
+    if isinstance(effect, WrongResult):
+        return effect.about_parts
+    return isinstance(effect, NoSpace) and effect.after_bytes > 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ckpt_harness.faults.bound_plan import BoundFault, BoundPlan
 from ckpt_harness.faults.effects import WrongResult
 from ckpt_harness.faults.fault import Fault
-from ckpt_harness.judging.firings import Firings
+from ckpt_harness.judging.firings import Firings, may_pass_by
 from ckpt_harness.judging.trace import Moment
 
 _Counts = Mapping[str, tuple[int, int]]
@@ -52,11 +52,13 @@ class Occurrences:
         A fault that should have fired by its count, and fired nowhere, is noted as missed.
         """
         in_case, in_operation = counts.get(fault.glob or "", (0, 0))
-        if fault.operation is not None:
-            return fault.operation.matches(operation) and fault.strikes(in_operation)
-        is_counted = fault.strikes(in_case)
-        if is_counted and self._firings.missed(fault, rank):
+        addressed = fault.operation is not None
+        is_counted = fault.operation.matches(operation) and fault.strikes(in_operation) if fault.operation else fault.strikes(in_case)
+        missed = is_counted and (not addressed or may_pass_by(fault.effect)) and self._firings.missed(fault, rank)
+        if missed:
             self.missed.add((str(fault), rank))
+        if addressed:
+            return is_counted and not missed
         fired_here = self._firings.at(fault, operation, rank, moment.nth)
         return is_counted if fired_here is None else fired_here
 
