@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,32 @@ def test_every_job_of_a_search_can_be_run(engine: str) -> None:
     """The same for jobs of a steered search, whatever the engine can hold and do."""
     for job in _drawn(150, engines=(engine,), workloads=usual_workloads(engine), ways=usual_ways([2, 3, 1]), max_operations=20, max_faults=4):
         bind_job(job)
+
+
+class Small:
+    """A manager that saves and resumes, and no more."""
+
+    def __init__(self, directory: Path) -> None: ...
+    def save(self, state: dict[str, Any], step: int) -> None: ...
+    def latest(self) -> int | None: ...
+    def load(self, state: dict[str, Any], step: int) -> None: ...
+    def path(self, step: int) -> Path:
+        return Path(str(step))
+
+
+@given(ckpt_jobs(manager="plain", max_operations=20, max_faults=4))
+def test_every_job_of_a_manager_can_be_run(job: Job) -> None:
+    """Its places are steps, which saves never go back to once a later step was saved."""
+    bind_job(job)
+    steps = [int(operation.place) for operation in job.repeated if isinstance(operation, (Save, AsyncSave))]
+    assert (job.manager, steps) == ("plain", sorted(steps))
+
+
+@given(ckpt_jobs(manager=f"{__name__}:Small", max_operations=20))
+def test_what_a_manager_has_no_method_for_is_not_drawn(job: Job) -> None:
+    """No async saves, no waits, no pruning."""
+    bind_job(job)
+    assert not {"async", "wait", "prune", "renew"} & {operation.word for operation in job.operations}
 
 
 def test_restarts_move_among_engines() -> None:
@@ -162,6 +189,9 @@ def test_a_caller_narrows_the_jobs(job: Job) -> None:
         ({"engine": "nonsense"}, "unknown engine 'nonsense'"),
         ({"world": "real"}, "unknown world 'real'"),
         ({"sites": ["writer.fly"]}, "unknown site 'writer.fly'"),
+        ({"manager": "plane"}, "unknown manager 'plane'; valid: plain, "),
+        ({"manager": "plain", "ways": ["subgroup"]}, "manager 'plain' with ways subgroup, engines filesystem; valid: together, one engine"),
+        ({"manager": "plain", "engines": ["fsspec-file"]}, "manager 'plain' with ways together, engines filesystem, fsspec-file; valid: together, one engine"),
     ],
 )
 def test_what_no_job_can_have_is_refused(arguments: dict[str, Any], message: str) -> None:
