@@ -70,6 +70,17 @@ BUGS = (
         "file.write(step-4/done.new)@0#1",
     ),
     TrainerBug(
+        "removes the checkpoint that it has loaded",
+        "retention",
+        '    return json.loads((state / newest / f"rank-{rank}.json").read_text())',
+        """    loaded = json.loads((state / newest / f"rank-{rank}.json").read_text())
+    exchange("loaded")
+    if rank == 0:
+        shutil.rmtree(state / newest)
+    return loaded""",
+        "file.write(step-4/done.new)@0#1",
+    ),
+    TrainerBug(
         "leaves a temporary file of each process behind",
         "retention",
         '    new = path.with_name(path.name + ".new")',

@@ -26,6 +26,8 @@ from ckpt_harness.errors import EngineError, UsageError, cut
 Progress = Callable[[int, int], None]
 _DEATHS = 10
 """Deaths in a row after which debris is compared with that of two."""
+_LOSING = ("file.remove", "file.rename", "file.truncate")
+"""Operations by which a checkpoint may be lost."""
 _ATTEMPTS = 3
 """Runs in which a point may come: ranks that race for a file need not do the same twice."""
 _MOST_DEBRIS = 3
@@ -103,6 +105,39 @@ class _Aftermath:
     starts: tuple[Start, ...]
     differences: tuple[str, ...] | None
     files: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+
+
+class _Loss:
+    """Looks, wherever a start removes or replaces something, whether a whole checkpoint is left.
+
+    Args:
+        whole: knows the checkpoints.
+        state: the state directory of the start.
+
+    Attributes:
+        at: the points after which none was left, although there had been one.
+    """
+
+    def __init__(self, whole: Whole, state: Path) -> None:
+        self.at: list[str] = []
+        self._whole = whole
+        self._state = state
+        self._had_whole = self._has_whole()
+
+    def look(self, point: Point, watch: Watch) -> str:
+        """Looks at a point, while the ranks are stopped: what is looked at must not change meanwhile."""
+        if point.moment == "after" and point.site in _LOSING:
+            watch.running.freeze()
+            has_whole = self._has_whole()
+            watch.running.thaw()
+            if self._had_whole and not has_whole:
+                self.at.append(point.name)
+            self._had_whole = self._had_whole or has_whole
+        return "go"
+
+    def _has_whole(self) -> bool:
+        return any(checkpoint.whole for checkpoint in self._whole.look(self._state))
 
 
 class Drill:
@@ -318,11 +353,12 @@ class Drill:
         if held not in self._aftermaths:
             place = self._starter.place(state)
             starts: list[Start] = []
+            loss = _Loss(self._whole, place.state)
             while len(starts) < self._settings.restarts and not (starts and starts[-1].ended_well):
-                starts.append(self._start(place, again=True))
+                starts.append(self._start(place, loss.look, again=True))
             well = starts[-1].ended_well
             found = self._differences(place) if well else None
-            self._aftermaths[held] = _Aftermath(tuple(starts), found, _files(place.state) if well else ())
+            self._aftermaths[held] = _Aftermath(tuple(starts), found, _files(place.state) if well else (), tuple(loss.at))
             remove_tree(place.root)
         return self._aftermaths[held]
 
@@ -360,6 +396,7 @@ class Drill:
             limit=self._limit,
             grace=self._settings.grace,
             differences=aftermath.differences if aftermath else None,
+            lost=aftermath.lost if aftermath else (),
         )
 
     def _judge(self, evidence: Try) -> Outcome:

@@ -136,6 +136,7 @@ class Try:
         limit: seconds that each may take.
         grace: seconds that survivors have.
         differences: how the result differs from that of the undisturbed run; None if no start ended well.
+        lost: the points of the starts after which no whole checkpoint was left, although there had been one.
     """
 
     point: Point
@@ -149,6 +150,7 @@ class Try:
     limit: float
     grace: float
     differences: tuple[str, ...] | None
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

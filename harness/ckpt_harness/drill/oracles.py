@@ -165,13 +165,16 @@ def equal(evidence: Try) -> Reasons | None:
 
 
 def retention(evidence: Try) -> Reasons | None:
-    """Once there is a whole checkpoint, there is one at every point."""
-    if not evidence.reference.knows_checkpoints or not evidence.had_whole:
+    """Once there is a whole checkpoint, there is one at every point; also while the command is started again."""
+    if not evidence.reference.knows_checkpoints:
         return None
+    lost = tuple(f"started again, no whole checkpoint was left after {name}" for name in evidence.lost[:1])
+    if not evidence.had_whole:
+        return lost or None
     if any(checkpoint.whole for checkpoint in evidence.left):
-        return ()
+        return lost
     left = "; ".join(f"{checkpoint.name}: {checkpoint.why_not}" for checkpoint in evidence.left[:3])
-    return (f"no whole checkpoint was there ({left or 'no checkpoint at all'}), although there had been one",)
+    return (f"no whole checkpoint was there ({left or 'no checkpoint at all'}), although there had been one", *lost)
 
 
 def removed_the_newest(reference: Reference) -> str:

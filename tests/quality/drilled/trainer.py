@@ -19,10 +19,10 @@ def connect():
     if rank == 0:
         line.bind(address)
         line.listen()
-        line.settimeout(20)
+        line.settimeout(60)
         line = line.accept()[0]
     else:
-        for _ in range(2000):
+        for _ in range(6000):
             try:
                 line.connect(address)
                 break

@@ -133,6 +133,9 @@ def test_a_whole_checkpoint_is_always_there() -> None:
     assert oracles.retention(attempt(left=())) == ("no whole checkpoint was there (no checkpoint at all), although there had been one",)
     assert oracles.retention(attempt(left=torn, had_whole=False)) is None
     assert oracles.retention(attempt(left=(*torn, WHOLE[1]))) == ()
+    lost = ("started again, no whole checkpoint was left after file.remove(step-4/done)@0#1!after",)
+    assert oracles.retention(attempt(lost=("file.remove(step-4/done)@0#1!after",))) == lost
+    assert oracles.retention(attempt(lost=("file.remove(step-4/done)@0#1!after",), had_whole=False)) == lost
 
 
 def test_debris_does_not_grow() -> None:
