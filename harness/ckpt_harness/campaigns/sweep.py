@@ -45,7 +45,7 @@ class Sweep:
         executor: what runs async saves in the background.
         staging: what copies the state of async saves.
         overlap: whether a second async save is under way at the same time. The faults strike the first.
-        onto: what saves find at their place.
+        onto: what saves find at their place, or have found there whose checkpoints are loaded.
         disk: fail every cell below the storage, instead of the cells at and above it.
         network: fail every request to an object store, instead of the cells at and above the storage.
     """
@@ -88,7 +88,7 @@ class Sweep:
             executor=self.executor,
             staging=self.staging,
             overlap=self.overlap,
-            onto="nothing" if operation == "load" else self.onto,
+            onto=self.onto,
             watch_disk=self.disk,
             watch_network=self.network,
         ).settled()

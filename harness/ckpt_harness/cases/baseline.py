@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 
 from ckpt_harness.cases.binding import GROUP_TIMEOUT, BoundCase
 from ckpt_harness.cases.membership import joined
-from ckpt_harness.cases.rank_program import PREVIOUS
+from ckpt_harness.cases.rank_program import OLDER, PREVIOUS
 from ckpt_harness.cases.workspace import Workspace
 from ckpt_harness.engines.base import Engine
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.runtime import current
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
-Kind = tuple[str, str, int, str, str, int | None]
-"""What cases that find the same checkpoints have in common: engine, workload, number of ranks, call style, planner, number of shards."""
+Kind = tuple[str, str, int, str, str, int | None, str]
+"""What cases that find the same checkpoints have in common: engine, workload, number of ranks, call style, planner, number of shards, and what the
+checkpoints have replaced."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Baselines:
         if kind not in self._saved:
             name = re.sub(r"\W+", "-", f"previous-{'-'.join(map(str, kind))}")
             places = self._workspace.places(bound, name)
-            outcomes = self.save(bound, places)
+            outcomes = self._saved_over(bound, places) if bound.loads_a_replacement else self.save(bound, places)
             contents = tuple(bound.engine.fingerprint(place) for place in places)
             self._saved[kind] = Baseline(bound.engine, places, contents, outcomes)
         return self._saved[kind]
@@ -114,12 +115,24 @@ class Baselines:
             contents = tuple(bound.engine.fingerprint(place) for place in baseline.places)
             self._saved[_kind(bound)] = replace(baseline, contents=contents, reduced=True)
 
-    def save(self, bound: BoundCase, places: Sequence[str]) -> dict[int, Outcome]:
-        """Saves the state of save number :data:`ckpt_harness.cases.rank_program.PREVIOUS` without faults.
+    def _saved_over(self, bound: BoundCase, places: Sequence[str]) -> dict[int, Outcome]:
+        """Saves an older state, and the state of the checkpoints onto it. An engine that refuses to overwrite gets checkpoints that replace nothing."""
+        outcomes = self.save(bound, places, OLDER)
+        if all(outcome.kind == "returned" for outcome in outcomes.values()):
+            outcomes = self.save(bound, places)
+        if any(outcome.kind != "returned" for outcome in outcomes.values()):
+            for place in places:
+                bound.engine.discard(place)
+            outcomes = self.save(bound, places)
+        return outcomes
+
+    def save(self, bound: BoundCase, places: Sequence[str], number: int = PREVIOUS) -> dict[int, Outcome]:
+        """Saves a state without faults.
 
         Args:
             bound: a case; rank 0 of each group coordinates, whatever the case says.
             places: where each group saves.
+            number: number of the save.
 
         Returns:
             Rank -> how the save ended.
@@ -130,7 +143,7 @@ class Baselines:
                 if member is None:
                     return
                 place = places[member.number]
-                state = bound.workload.make(member.context(PREVIOUS))
+                state = bound.workload.make(member.context(number))
                 planner = bound.engine.make_save_planner(bound.case.planner)
                 bound.engine.save(state, bound.engine.make_writer(place), planner, place, member.call)
 
@@ -157,7 +170,7 @@ class Baselines:
 
 def _kind(bound: BoundCase) -> Kind:
     case = bound.case
-    return case.engine, case.workload, case.ranks, case.way, case.planner, bound.shards
+    return case.engine, case.workload, case.ranks, case.way, case.planner, bound.shards, "older" if bound.loads_a_replacement else "nothing"
 
 
 def changes_between(before: Mapping[str, str], now: Mapping[str, str]) -> str:

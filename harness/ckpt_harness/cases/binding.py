@@ -69,7 +69,12 @@ class BoundCase:
     @cached_property
     def overwrites(self) -> bool:
         """Whether each save finds a checkpoint at its place."""
-        return self.case.onto == "checkpoint"
+        return self.saves and self.case.onto == "checkpoint"
+
+    @cached_property
+    def loads_a_replacement(self) -> bool:
+        """Whether the checkpoint that is loaded has replaced an older one."""
+        return not self.saves and self.case.onto == "checkpoint"
 
     @cached_property
     def may_remove_older(self) -> bool:
@@ -209,12 +214,8 @@ def _check_layers(case: Case, engine: Engine) -> None:
 
 
 def _check_onto(case: Case, engine: Engine) -> None:
-    """Refuses a load that would overwrite a checkpoint, and two saves that would each overwrite a checkpoint where the engine keeps only one."""
-    if case.onto == "nothing":
-        return
-    if case.operation == "load":
-        raise UsageError(f"onto {case.onto!r} applies to saves only; valid: 'nothing'")
-    if case.overlap != "none" and Capability.RETENTION in engine.capabilities:
+    """Refuses two saves that would each overwrite a checkpoint where the engine keeps only one."""
+    if case.onto == "checkpoint" and case.overlap != "none" and Capability.RETENTION in engine.capabilities:
         raise UsageError(
             f"overlap {case.overlap!r} with onto {case.onto!r} needs two old checkpoints, and engine {quoted(engine.name)}, which claims "
             f"{Capability.RETENTION.value!r}, may remove one; valid: overlap 'none', or onto 'nothing'"

@@ -46,7 +46,8 @@ class Case:
         staging: what copies the state of an async save; see :data:`ckpt_harness.faults.calling.STAGINGS`.
         overlap: whether a second async save begins while the first is under way: ``none``, or a second save in the same (``shared``) or in
             another (``separate``) process group.
-        onto: what a save finds at its place: ``nothing``, or a ``checkpoint`` of its own kind that it overwrites.
+        onto: what a save finds at its place: ``nothing``, or a ``checkpoint`` of its own kind that it overwrites. For a load, what the save has found whose
+            checkpoint is loaded.
         watch_disk: whether calls at disk sites are recorded even if no fault strikes there.
         watch_network: whether requests to an object store are recorded even if no fault strikes there.
 

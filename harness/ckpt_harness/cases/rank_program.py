@@ -27,7 +27,9 @@ PREVIOUS, ATTEMPT, RETRY = 1, 2, 3
 """Numbers of the saves of a case, which the tags of the saved elements carry: the checkpoint before the case, the operation, the second try."""
 SECOND = 10
 """Added to the number of a save that is the second of two overlapping saves."""
-SAVES = frozenset({PREVIOUS, ATTEMPT, RETRY, LATER, *(number + SECOND for number in (ATTEMPT, RETRY))})
+OLDER = 5
+"""Number of the save whose checkpoint the checkpoint before the case has replaced, where the case asks for that."""
+SAVES = frozenset({PREVIOUS, ATTEMPT, RETRY, LATER, OLDER, *(number + SECOND for number in (ATTEMPT, RETRY))})
 """The numbers of all saves of a case. A damaged element may look like the tag of another save, which nobody made."""
 
 Places = tuple[tuple[str, ...], ...]

@@ -227,7 +227,7 @@ class _Run:
             planner=case.planner,
             save_planner=type(bound.engine.make_save_planner(case.planner)).__name__ if bound.saves else "",
             workload=case.workload,
-            onto=case.onto,
+            onto=case.onto if bound.saves else "nothing",
             history=observer.history,
             in_turns=case.world == "simulated",
         )

@@ -176,7 +176,7 @@ onto_option = click.option(
     type=click.Choice(["nothing", "checkpoint"]),
     default="nothing",
     show_default=True,
-    help="What a save finds at its place: nothing, or a committed checkpoint that it overwrites.",
+    help="What a save finds at its place, nothing or a committed checkpoint that it overwrites. For a load: what the save found that made its checkpoint.",
 )
 register_option = click.option(
     "--register",

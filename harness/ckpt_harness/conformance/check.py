@@ -125,8 +125,9 @@ def _sweeps(name: str, engine: Engine, sizes: tuple[int, ...]) -> Iterator[Sweep
     yield plain
     yield dataclasses.replace(plain, operations=("save",), onto="checkpoint")
     if Capability.FILE_SYSTEM in engine.capabilities:
-        yield dataclasses.replace(plain, disk=True)
-        yield dataclasses.replace(plain, operations=("save",), disk=True, onto="checkpoint")
+        yield dataclasses.replace(plain, operations=("save",), disk=True)
+        # What a save has replaced may still be there, and be taken for what it saved.
+        yield dataclasses.replace(plain, disk=True, onto="checkpoint")
     if Capability.OBJECT_STORE in engine.capabilities:
         yield dataclasses.replace(plain, network=True)
 

@@ -87,7 +87,6 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(field: str, value
         Case(FaultPlan.parse("writer.reset@0=raise"), engine="huggingface-consolidated"),
         Case(workload="dtensor", way="no_collectives"),
         Case(workload="quantized"),
-        Case(operation="load", onto="checkpoint"),
         Case(executor="process", operation="async_save"),
         Case(overlap="separate", operation="async_save", way="groups"),
         Case(staging="engine", operation="async_save"),
