@@ -10,10 +10,11 @@ from ckpt_harness.cases.progress import RankEnding
 from ckpt_harness.jobs.binding import bind_job
 from ckpt_harness.jobs.comparing import Candidates
 from ckpt_harness.jobs.evidence import Loaded
-from ckpt_harness.jobs.job import Job
+from ckpt_harness.jobs.job import Job, Life
 from ckpt_harness.jobs.operations import AsyncSave
-from ckpt_harness.jobs.rank_program import LifeProgram, injector_of_life
+from ckpt_harness.jobs.rank_program import LifeProgram, injector_of_life, is_due
 from ckpt_harness.judging.evidence import Outcome
+from ckpt_harness.worlds import garbage
 
 
 class Process(Protocol):
@@ -43,7 +44,7 @@ def live(job: Job, number: int, directory: str) -> None:
     operations = [job.repeated[index] for index in life.operations]
     saves_in_processes = any(isinstance(operation, AsyncSave) and operation.executor == "process" for operation in operations)
     with as_process(lambda history: injector_of_life(bound, life, history), saves_in_processes=saves_in_processes) as injector:
-        LifeProgram(bound, life, directory).run(injector, RemoteJobProgress(here()))
+        LifeProgram(bound, life, directory).run(injector, RemoteJobProgress(here(), life))
 
 
 class RemoteJobProgress:
@@ -53,12 +54,15 @@ class RemoteJobProgress:
 
     Args:
         process: the process of the rank.
+        life: the life.
     """
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, process: Process, life: Life) -> None:
+        self._process, self._life = process, life
 
     def meet(self, rank: int, index: int) -> None:
+        if is_due(self._life, index):
+            garbage.collect_at_rest()
         self._process.meet(lambda: self._process.ask(("between", index)))
 
     def begins(self, rank: int, index: int) -> None:

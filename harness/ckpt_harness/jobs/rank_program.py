@@ -81,6 +81,21 @@ class JobProgress(Protocol):
         """Waits until all ranks are done with their process groups."""
 
 
+_COLLECTED_EVERY = 50
+"""Operations of a life after which the garbage of its ranks is collected. Shorter lives are left alone: a finalizer may change what is stored."""
+
+
+def is_due(life: Life, index: int) -> bool:
+    """Whether the garbage of the ranks is collected before an operation.
+
+    Args:
+        life: the life.
+        index: the index of the operation.
+    """
+    done = index - life.operations.start
+    return done > 0 and done % _COLLECTED_EVERY == 0
+
+
 def injector_of_life(bound: BoundJob, life: Life, history: History) -> Injector:
     """Returns what injects the faults of a life.
 

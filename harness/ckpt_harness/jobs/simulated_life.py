@@ -8,9 +8,10 @@ from ckpt_harness.cases.binding import GROUP_TIMEOUT
 from ckpt_harness.cases.surroundings import surroundings
 from ckpt_harness.jobs.job import Life
 from ckpt_harness.jobs.life_observer import LifeObserver
-from ckpt_harness.jobs.rank_program import LifeProgram, injector_of_life
+from ckpt_harness.jobs.rank_program import LifeProgram, injector_of_life, is_due
 from ckpt_harness.jobs.running import JobRun
 from ckpt_harness.jobs.single import Singles
+from ckpt_harness.worlds import garbage
 from ckpt_harness.worlds.base import RankResult
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
@@ -62,6 +63,8 @@ class SimulatedLife(LifeObserver):
 
     def _between(self, index: int) -> None:
         with self._injector.set_aside():
+            if is_due(self._life, index) and not self._run.busy:
+                garbage.collect_at_rest()
             self.between(index)
 
     def begins(self, rank: int, index: int) -> None:

@@ -5,6 +5,8 @@ collection would run finalizers at any moment, and in simulated worlds on the th
 reference cycles are collected when the bodies have ended, before the judge looks at the storage: any damage that a finalizer can do then happens every
 time. Objects of simulated ranks that hang or died are collected later, before the world returns; in a real process they would never be finalized.
 
+A body that goes on for long, such as a job of a thousand operations, has its garbage collected between the operations, every fifty operations.
+
 Not modelled: a collection while an engine works. A body can call ``gc.collect()`` itself.
 """
 
@@ -47,6 +49,11 @@ def collect() -> None:
     """
     if not _left_alone:
         gc.collect(0)
+
+
+def collect_at_rest() -> None:
+    """Collects what bodies have dropped that go on for long, at a moment when none of them does anything. Called seldom, and always at the same moments."""
+    gc.collect(0)
 
 
 def collect_again() -> None:

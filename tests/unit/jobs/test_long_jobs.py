@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -58,3 +59,17 @@ def test_a_long_job_holds_no_more_events_at_any_moment_than_a_short_job(rig: Job
     short, held[:] = max(held), []
     rig.run(Job.parse("; ".join(["save a; load a"] * 20)))
     assert max(held) == short
+
+
+def test_the_garbage_of_a_long_life_is_collected(rig: JobRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operation drops hundreds of objects in cycles, and leaves fewer than a hundred for good."""
+    objects: dict[int, int] = {}
+    between = JobRun.between
+
+    def counted(run: JobRun, life: Life, index: int) -> None:
+        objects[index] = len(gc.get_objects())
+        between(run, life, index)
+
+    monkeypatch.setattr(JobRun, "between", counted)
+    rig.run(Job.parse("; ".join(["save a; load a"] * 51)))
+    assert objects[100] - objects[50] < 50 * 100 < objects[99] - objects[50]
