@@ -35,7 +35,7 @@ def find_manager(name: str) -> MakeManager:
         >>> find_manager("plane")
         Traceback (most recent call last):
             ...
-        ckpt_harness.errors.UsageError: unknown manager 'plane'; valid: plain, or module:Class, or file.py:Class
+        ckpt_harness.errors.UsageError: unknown manager 'plane'; valid: plain, torchtitan, torchtitan-async, or module:Class, or file.py:Class
     """
     target = SHIPPED.get(name, name)
     if name in THIRD_PARTY and not is_installed(THIRD_PARTY[name]):
