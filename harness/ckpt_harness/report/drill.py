@@ -188,7 +188,7 @@ def _end(drilled: Drilled, seconds: float) -> Iterator[Text]:
         yield Text(f"not reached: {len(drilled.unreached) - 3} more", style="yellow")
     broken = len(drilled.violated) + sum(1 for _, reasons in drilled.debris if reasons)
     what = f"{broken} violated" if broken else "no claim is violated"
-    yield Text(f"{len(drilled.outcomes)} tries at {len(drilled.choice.points)} points, {drilled.runs} starts of the command, {seconds:.1f} s: {what}")
+    yield Text(f"{len(drilled.outcomes)} tries, {len(drilled.choice.points)} points, {drilled.runs} starts of the command, {seconds:.1f} s: {what}")
 
 
 def as_json(outcome: Outcome, settings: Settings, options: Sequence[str]) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from ckpt_harness.errors import EngineError
 
 _PATIENCE = 120.0
 """Seconds in which the server must have imported torch."""
-_MODULES = ("torch.distributed.run", "torch.distributed.launch")
 
 
 def arguments_of_torchrun(words: Sequence[str]) -> list[str] | None:
@@ -43,7 +42,7 @@ def arguments_of_torchrun(words: Sequence[str]) -> list[str] | None:
         return None
     if Path(program).name == "torchrun" and _interpreter_of(program) == _real(sys.executable):
         return list(words[1:])
-    if _real(program) == _real(sys.executable) and len(words) > 2 and words[1] == "-m" and words[2] in _MODULES[:1]:
+    if _real(program) == _real(sys.executable) and len(words) > 2 and words[1] == "-m" and words[2] == "torch.distributed.run":
         return list(words[3:])
     return None
 
