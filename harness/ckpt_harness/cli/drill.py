@@ -22,7 +22,7 @@ from ckpt_harness.errors import quoted
 if TYPE_CHECKING:
     from ckpt_harness.drill.launchers.base import Launcher
 
-_EPILOG = "\b\nExample: ckpt-harness drill --state runs/1 --result runs/1/result.json -- torchrun --nproc-per-node 2 train.py --dir runs/1"
+_EPILOG = "\b\nExample: ckpt-harness drill --state ckpt -- torchrun train.py --dir ckpt"
 
 
 def _effects(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
     return words
 
 
-@click.command(cls=Command, short_help="Kills your own training command at every point, and starts it again.", epilog=_EPILOG)
+@click.command(cls=Command, short_help="Kills your training at every point, and starts it again.", epilog=_EPILOG)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.option("--state", required=True, metavar="DIR", help="Directory of the checkpoints, as the command or the environment names it. Never touched.")
 @click.option("--result", metavar="PATH", help="File or directory that the command writes in the end. Default: the last checkpoint is compared.")
@@ -50,7 +50,7 @@ def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
     "--effects", default=",".join(USUAL), show_default=True, metavar="LIST", callback=_effects, help=f"What happens at a point: {', '.join(EFFECTS)}."
 )
 @click.option("--points", type=click.Choice(["distinct", "all"]), default="distinct", show_default=True, help="Whether equal points are tried once.")
-@click.option("--every", type=Whole(1), default=1, show_default=True, help="Try every so manieth point.")
+@click.option("--every", type=Whole(1), default=1, show_default=True, help="Try every N-th point only.")
 @click.option("--sample", type=Whole(1), metavar="N", help="Try at most N points, drawn with --seed.")
 @click.option("--seed", type=Whole(), default=0, show_default=True, help="Seed of the sample.")
 @click.option("--only", metavar="GLOB", help="Try points of this name or pattern.")

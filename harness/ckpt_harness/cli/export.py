@@ -28,7 +28,7 @@ class _Export(Command):
 @click.command(
     cls=_Export,
     params=replay.params,
-    short_help="Writes one case or job as a script that needs plain torch only.",
+    short_help="Writes a case or a job as a script for plain torch.",
     epilog=example("export 'writer.finish@0=raise(unpicklable)' > report.py"),
 )
 def export(register: Register, **options: Any) -> None:

@@ -70,7 +70,7 @@ def choose(
     Args:
         points: the points of the undisturbed run, in order.
         every_equal: whether to try equal points, too.
-        every: try every so manieth.
+        every: try every n-th.
         sample: try at most so many, drawn with the seed.
         seed: seed of the sample.
         only: a name, or a pattern, of the points to try.

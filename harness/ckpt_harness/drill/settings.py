@@ -28,7 +28,7 @@ class Settings:
         tolerance: how far numbers of the result may differ, relative to the larger.
         effects: what happens at the points.
         every_equal: whether equal points are tried, too.
-        every: try every so manieth point.
+        every: try every n-th point.
         sample: try at most so many points.
         seed: seed of the sample.
         only: name or pattern of the points to try.

@@ -22,6 +22,7 @@ from ckpt_harness.report import track_record
 
 pytestmark = pytest.mark.usefixtures("silence")
 BOASTFUL = f"{Path(__file__).parents[2] / 'integration' / 'boastful_engine.py'}:BOASTFUL"
+TRAINER = "import pathlib, sys; directory = pathlib.Path(sys.argv[1]); directory.mkdir(exist_ok=True); (directory / 'result').write_text('1')"
 COMMANDS = {
     "sweep": ["--ranks", "1", "--op", "load", "--jobs", "1"],
     "replay": ["writer.write_data@1=raise(unicode)"],
@@ -37,6 +38,7 @@ COMMANDS = {
     "effects": [],
     "track-record": [],
     "across": ["--ranks", "1", "--workload", "replicated"],
+    "drill": ["--state", "of-nobody", "--result", "of-nobody/result", "--sample", "2", "--", sys.executable, "-c", TRAINER, "of-nobody"],
 }
 WIDE = {"COLUMNS": "1000"}
 ENVIRONMENTS = {
