@@ -98,11 +98,19 @@ class Observed:
         return whole[0] if before.committed and len(whole) == 1 else None
 
     def overwrites(self, save: BoundCall) -> bool:
-        """Whether a save found a checkpoint at its place. Where nobody could look, the save before it at this place has to tell."""
+        """Whether a save found a checkpoint at its place, whole or broken. Where nobody could look, the save before it at this place has to tell."""
         if self._records[save.index].before is not None:
-            return self.old(save) is not None
-        earlier = [other for other in self._bound.calls.values() if other.index < save.index and self.was_begun(other) and _same_place(other, save)]
+            return self.before(save).committed
+        earlier = self._earlier(save)
         return bool(earlier) and all(outcome.kind == "returned" for outcome in self.outcomes(earlier[-1]).values())
+
+    def replaces_more_ranks(self, save: BoundCall) -> bool:
+        """Whether more ranks than those of a save have saved to its place before, so that files of theirs may stay as they are."""
+        return any(len(other.ranks) > len(save.ranks) for other in self._earlier(save))
+
+    def _earlier(self, save: BoundCall) -> list[BoundCall]:
+        """The saves to the place of a save that began before it."""
+        return [other for other in self._bound.calls.values() if other.index < save.index and self.was_begun(other) and _same_place(other, save)]
 
     def after(self, save: BoundCall) -> Mapping[str, Seen]:
         """Returns what was seen at all places once a save had ended: at the look behind it or, of an async save, behind the wait for it."""
@@ -115,8 +123,7 @@ class Observed:
 
     def is_in_view(self, save: BoundCall) -> bool:
         """Whether somebody looked at the place of a save between this save and the next, and between this save and the one before."""
-        earlier = [other for other in self._bound.calls.values() if other.index < save.index and self.was_begun(other)]
-        if self._records[save.index].before is None and any(_same_place(other, save) for other in earlier):
+        if self._records[save.index].before is None and self._earlier(save):
             return False
         look = self._look_behind(save)
         last = len(self._records) if look is None else look.index + 1

@@ -187,7 +187,7 @@ class Singles:
             planner=case.case.planner,
             save_planner=type(case.engine.make_save_planner(case.case.planner)).__name__,
             workload=case.case.workload,
-            onto="checkpoint" if saves and len(onto) == len(saves) else "nothing",
+            onto="checkpoint" if saves and all(observed.old(call) is not None for call in saves) else "nothing",
             planners={call.call: call.case.case.planner for call in calls},
             overwriting=frozenset(call.call for call in onto),
             coordinators_before=self._coordinators_before(calls[-1]),

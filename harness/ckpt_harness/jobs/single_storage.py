@@ -48,7 +48,7 @@ def stored_by(bound: BoundJob, observed: Observed, call: BoundCall, history: His
         later=tuple(dict.fromkeys(name for reading in own for name in reading.later)),
         saves={_label(reading): _numbers(reading, old, call.call) for reading in own},
         holes={_label(reading): reading.differences[call.call] for reading in own if _shows(reading, readings, old, call.call) == "wrong"},
-        of_more_ranks=old is not None and any(len(other.ranks) > len(call.ranks) for other in bound.calls.values() if other.call == old),
+        of_more_ranks=before.committed and observed.replaces_more_ranks(call),
         replaced={_label(reading): _shows(reading, readings, old, call.call) for reading in own} if old is not None else {},
     )
     if not committed:

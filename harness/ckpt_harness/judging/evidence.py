@@ -64,7 +64,7 @@ class StorageEvidence:
             differs from the new one.
         replaced: where the save replaces a checkpoint, per load: ``old``, ``new``, or a word for neither (``mixture``, ``error``, ``hang``, ...).
         added: where the save replaces a checkpoint: names of files that were not there before the save, without temporary files.
-        of_more_ranks: whether the save replaces a checkpoint that more ranks have saved.
+        of_more_ranks: whether the save replaces a checkpoint, and more ranks have saved to its place before.
     """
 
     committed: bool | None = None

@@ -28,6 +28,10 @@ FOUND = [
     # a mixture behind a restart on fewer ranks, and where nobody looked between two saves
     ("'save a; restart 1; save a' --faults 'save[2]/writer.finish@0=raise' --workload sharded", {"DCP-032"}),
     ("'save a; continue; retry' --faults 'save[2]/save_planner.finish_plan@0=raise' --workload sharded", {"DCP-032"}),
+    (
+        "'save a; save a; restart 2; save a' --faults 'save[2]/fs.write@0#2=hang?; save[3]/fs.exists@0#2!after=hang?' --ranks 3 --workload tensors",
+        {"DCP-032"},
+    ),
     # crossings: a mixture, a missing file, and what ranks that are out of step commit
     ("'save a; async a; save b' --workload sharded --seed 8", {"DCP-020", "DCP-042"}),
     ("'async a; async b; save c' --workload sharded --seed 5", {"DCP-020", "DCP-042"}),
