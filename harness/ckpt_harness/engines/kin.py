@@ -80,10 +80,11 @@ def _storages(engine: Engine) -> tuple[Any, Any]:
 
 
 def _own_planners(engine: Engine) -> Iterator[str]:
-    """``save_planner`` and ``load_planner``, where the engine's default planner is none of DCP's."""
+    """``save_planner`` and ``load_planner``, where the engine's default planner is none of DCP's, or derives from it and replaces a method."""
     for side, make in (("save_planner", engine.make_save_planner), ("load_planner", engine.make_load_planner)):
         with contextlib.suppress(Exception):
-            if not _is_of_torch(type(make("default"))):
+            kind = type(make("default"))
+            if any(name == "*" or (not name.startswith("__") and callable(getattr(kind, name))) for name in _replaced(kind)):
                 yield side
 
 

@@ -101,7 +101,25 @@ class ForeignWriter(StorageWriter):
 
 
 class OwnPlanner(dcp.DefaultLoadPlanner):
-    """Derives from DCP's, and may do anything."""
+    """Derives from DCP's, and plans otherwise."""
+
+    def create_local_plan(self) -> Any:
+        raise NotImplementedError
+
+
+class CountingPlanner(dcp.DefaultLoadPlanner):
+    """Derives from DCP's, and extends it."""
+
+    plans = 0
+
+    def create_local_plan(self) -> Any:
+        self.plans += 1
+        return super().create_local_plan()
+
+
+class CountingPlans(FileSystemEngine):
+    def make_load_planner(self, kind: str) -> dcp.DefaultLoadPlanner:
+        return CountingPlanner()
 
 
 class Planning(FileSystemEngine):
@@ -134,6 +152,7 @@ OWN = Derived(OwnWriter)
 FOREIGN = Derived(ForeignWriter)
 OWN_ALL = PlanningAlone("own-all", "an engine with a storage and a planner of its own")
 PLANNING = Planning("planning", "an engine with a load planner of its own")
+COUNTING_PLANS = CountingPlans("counting-plans", "extends the load planner of DCP")
 OWN_READER = Derived(Named, OwnWriter)
 BROKEN = Broken("broken", "an engine that cannot make a writer")
 
@@ -188,6 +207,7 @@ def test_what_a_class_replaces_it_does_not_share_with_its_kin() -> None:
     assert "reader.*" in replaced("OWN_READER")
     assert "load_planner" in replaced("PLANNING")
     assert "save_planner" not in replaced("PLANNING")
+    assert "load_planner" not in replaced("COUNTING_PLANS")
 
 
 @pytest.mark.usefixtures("silence")
