@@ -63,7 +63,7 @@ def test_cases_that_name_no_engine_run_on_the_one_that_is_asked_for(pytester: py
             "in * cases workload 'tensors' replaced a workload with objects",
             "*SKIPPED*does not claim 'file system', so its disk cannot be reached*",
             "*SKIPPED*engine 'huggingface' does not claim 'commit marker'*",
-            "*SKIPPED*runs no case on engine 'huggingface': the test does not use ckpt_rig*",
+            "*SKIPPED*runs no case on engine 'huggingface': the test uses neither ckpt_rig nor ckpt_job_rig*",
             "* cases did not run on engine 'huggingface': way 'no_collectives': engine 'huggingface' does not claim 'without collectives'",
             "*rank 7 is outside a world of 2*",
         ]
