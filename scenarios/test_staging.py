@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckpt_harness import Case, Delay, FailFuture, Raise
+from ckpt_harness._torch import OWN_STAGER_IS_CLOSED
 from ckpt_harness.faults.calling import STAGINGS
 from ckpt_harness.faults.effects import SIMULABLE
 from ckpt_harness.strategies import fault_plans, guarded_sites, world_sizes
@@ -17,7 +18,7 @@ EFFECTS = [effect for effect in SIMULABLE if effect is not Delay]
 """Delays cost real seconds on processes."""
 CALLS = {
     "writer": ("writer.stage",),
-    "engine": ("stager.stage", "stager.synchronize_staging", "stager.close"),
+    "engine": ("stager.stage", "stager.synchronize_staging", *(("stager.close",) if OWN_STAGER_IS_CLOSED else ())),
     "blocking": ("stager.stage",),
     "background": ("stager.stage", "stager.stage.future"),
 }

@@ -53,6 +53,12 @@ METADATA_ERRORS_ARE_QUOTED = RELEASE >= "2.12"
 OWN_STAGER_IS_CLOSED = RELEASE >= "2.13"
 """Whether ``async_save`` calls ``close`` of the stager that it made itself. Before, nobody does."""
 
+PLAN_CACHE_SURVIVES_FAILURES = RELEASE >= "2.10"
+"""On 2.9 a planner that caches plans cannot save again after an error in ``create_global_plan`` (TypeError). Not so on 2.13; between them nothing was run."""
+
+BACKGROUND_PROCESS_IS_WATCHED = RELEASE >= "2.10"
+"""On 2.9 the harness cannot tell what a rank waits for that waits for the background process of an async save, and has no verdict. On 2.13 it can."""
+
 CHECKPOINTABLE_TENSORS = hasattr(checkpoint, "CheckpointableTensor")
 """Whether DCP looks at what a plain tensor states about its parts (torch 2.14 and newer). An older torch saves the rank's buffer as a whole tensor."""
 

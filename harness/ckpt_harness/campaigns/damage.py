@@ -32,8 +32,9 @@ from ckpt_harness.workloads.context import context_here
 from ckpt_harness.workloads.workload import find_workload
 from ckpt_harness.worlds.simulated import SimulatedWorld
 
-_HEADROOM = 1 << 30
-"""Bytes that a load may allocate beyond what the process has: damaged lengths ask for anything up to the whole address space."""
+_HEADROOM = 1 << 32
+"""Bytes of address space that loads may take beyond what the process has: damaged lengths ask for anything up to the whole address space. Each thread that
+allocates may reserve 128 MB."""
 
 
 class Damaged(NamedTuple):

@@ -22,6 +22,8 @@ from ckpt_harness.errors import EngineError
 
 _PATIENCE = 120.0
 """Seconds in which the server must have imported torch."""
+_CAN_FORK = sys.version_info >= (3, 11)
+"""pathlib of Python 3.10 keeps functions of ``os`` from before the fork, so that a drill would not see what the ranks do with files."""
 
 
 def arguments_of_torchrun(words: Sequence[str]) -> list[str] | None:
@@ -35,9 +37,7 @@ def arguments_of_torchrun(words: Sequence[str]) -> list[str] | None:
         ['--nproc-per-node', '2', 'train.py']
         >>> arguments_of_torchrun(["sh", "train.sh"])
     """
-    if sys.version_info < (3, 11) or not words:  # pathlib of 3.10 keeps functions of os that the agent replaces
-        return None
-    program = shutil.which(words[0])
+    program = shutil.which(words[0]) if words else None
     if program is None:
         return None
     if Path(program).name == "torchrun" and _interpreter_of(program) == _real(sys.executable):
@@ -124,7 +124,7 @@ class ChoosingLauncher:
         self._forked: ForkedLauncher | None = None
 
     def start(self, words: Sequence[str], environment: Mapping[str, str], log: Path) -> WardedCommand:
-        if arguments_of_torchrun(words) is None:
+        if not _CAN_FORK or arguments_of_torchrun(words) is None:
             return self._real.start(words, environment, log)
         if self._forked is None:
             self._forked = ForkedLauncher(os.environ)

@@ -41,8 +41,10 @@ _AROUND = (
 _SAME = {
     "all_gather_into_tensor": "all_gather",
     "all_gather_coalesced": "all_gather",
+    "all_gather_single": "all_gather",
     "all_reduce_coalesced": "all_reduce",
     "all_to_all_single": "all_to_all",
+    "reduce_scatter_single": "reduce_scatter",
     "reduce_scatter_tensor": "reduce_scatter",
     "_new_process_group_helper": "rendezvous",
 }
