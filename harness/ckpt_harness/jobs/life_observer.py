@@ -171,12 +171,15 @@ class LifeObserver:
                 background.endings[result.rank] = self._ending(index, result.rank, outcome)
 
     def _ending(self, index: int, rank: int, outcome: Outcome) -> RankEnding:
-        """How an async save ended that its rank did not wait for, since the rank was lost before: as its future says, if it is completed."""
+        """How an async save ended whose end its rank did not report, since the rank was lost before: as its future says, if it is completed.
+
+        The manager of a rank waits for all saves at once, and may hang in one of them while another has ended.
+        """
         name, record = self._run.bound.calls[index].call, self._run.background[index]
-        if rank not in record.begun or rank in record.waiting or outcome.kind != "hung":
+        if rank not in record.begun or outcome.kind != "hung":
             return RankEnding(name, outcome)
         if rank not in record.uploaded:
-            return RankEnding(name, Outcome("hung", where=NOT_WAITED_FOR))
+            return RankEnding(name, outcome if rank in record.waiting else Outcome("hung", where=NOT_WAITED_FOR))
         upload = record.uploaded[rank]
         return RankEnding(name, upload, futures={"upload": upload})
 

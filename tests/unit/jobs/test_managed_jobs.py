@@ -261,6 +261,15 @@ def test_an_async_save_that_cannot_begin_ends_where_it_begins(rig: JobRig) -> No
     assert {outcome.kind for outcome in result.evidence.done[1].outcomes.values()} == {"returned"}
 
 
+def test_a_wait_that_hangs_in_one_async_save_says_how_the_other_has_ended(rig: JobRig) -> None:
+    """The manager waits for both at once; the first is complete on both ranks."""
+    result = rig.run(_managed("async 8; async 9; wait", "async_save[2]/pg.broadcast@0=raise"))
+    result.check()
+    ended = result.evidence.ended
+    assert {rank: outcome.kind for rank, outcome in ended["async_save[1]"].outcomes.items()} == {0: "returned", 1: "returned"}
+    assert {rank: outcome.kind for rank, outcome in ended["async_save[2]"].outcomes.items()} == {0: "raised", 1: "hung"}
+
+
 def test_a_fault_that_the_manager_does_not_reach_shows_nothing(rig: JobRig) -> None:
     """The plain manager syncs no files."""
     result = rig.run(_managed("save 8", "save[1]/fs.fsync@0=raise(OSError:EIO)"))
