@@ -425,6 +425,19 @@ CHECKPOINTS = (
     ),
     Neighbour(
         "DCP-046",
+        "with plan caching, a save beside which no other is under way leaves out the last item of its plan",
+        (
+            Edit(
+                f"{PLANNER}._finish_plan_with_caching",
+                "finished_plan = SavePlanner._cached_final_save_plan[self._cached_plans_key]",
+                "finished_plan = SavePlanner._cached_final_save_plan[self._cached_plans_key]\ndel finished_plan.items[-1:]",
+            ),
+        ),
+        "job 'save a planner=plan-caching; async b planner=plan-caching; wait; load b' --ranks 1 --workload nested",
+        "commitment",
+    ),
+    Neighbour(
+        "DCP-046",
         "with plan caching, no rank stores its final plan, so that the next save fails with a KeyError",
         (
             Edit(

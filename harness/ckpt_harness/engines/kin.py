@@ -80,12 +80,16 @@ def _storages(engine: Engine) -> tuple[Any, Any]:
 
 
 def _own_planners(engine: Engine) -> Iterator[str]:
-    """``save_planner`` and ``load_planner``, where the engine's default planner is none of DCP's, or derives from it and replaces a method."""
+    """``save_planner`` and ``load_planner``, where the engine's default planner is none of DCP's, or derives from it and replaces a method.
+
+    With the methods of the planner that are not DCP's alone, such as ``load_planner.create_global_plan``: an extension may mend what DCP leaves out.
+    """
     for side, make in (("save_planner", engine.make_save_planner), ("load_planner", engine.make_load_planner)):
         with contextlib.suppress(Exception):
             kind = type(make("default"))
             if any(name == "*" or (not name.startswith("__") and callable(getattr(kind, name))) for name in _replaced(kind)):
                 yield side
+            yield from (f"{side}.{name}" for base in kind.__mro__ if not _is_of_torch(base) for name in vars(base) if not name.startswith("__"))
 
 
 def _deduced(writer: object) -> str:

@@ -23,6 +23,11 @@ FOUND = [
     # plan caching and two saves at once, also with a process group of its own
     ("'async a planner=plan-caching; save b planner=plan-caching' --ranks 1 --workload replicated", {"DCP-046"}),
     ("'async a planner=plan-caching; async b planner=plan-caching group=own' --ranks 3 --workload replicated --seed 9", {"DCP-046"}),
+    ("'save a planner=plan-caching; async a planner=plan-caching; change keys; save c planner=plan-caching' --ranks 1 --workload replicated", {"DCP-046"}),
+    (
+        "'save a planner=plan-caching; async a planner=plan-caching; change replicated; save c planner=plan-caching' --ranks 1 --workload tensors --seed 1",
+        {"DCP-046"},
+    ),
     # a second try that fails
     ("'save a planner=plan-caching; retry' --faults 'save[1]/writer.prepare_global_plan@0=raise' --workload replicated", {"DCP-014"}),
     # a mixture behind a restart on fewer ranks, and where nobody looked between two saves

@@ -208,6 +208,7 @@ def test_what_a_class_replaces_it_does_not_share_with_its_kin() -> None:
     assert "load_planner" in replaced("PLANNING")
     assert "save_planner" not in replaced("PLANNING")
     assert "load_planner" not in replaced("COUNTING_PLANS")
+    assert "load_planner.create_local_plan" in replaced("COUNTING_PLANS")
 
 
 @pytest.mark.usefixtures("silence")

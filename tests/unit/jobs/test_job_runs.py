@@ -233,3 +233,10 @@ def test_a_load_owes_what_an_async_save_has_stored_of_a_later_state(rig: JobRig)
     result = rig.run(Job.parse("async a; wait; load a", faults="async_save[1]/writer.stage@0=skip", ranks=1, workload="replicated"))
     violated = {judgement.oracle for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED}
     assert (result.verdict, violated) == (Verdict.HOLDS, {"isolation"}), result.complaints()
+
+
+@pytest.mark.parametrize("fault", ["save[1]/fs.close@0#2=hang", "save[1]/fs.create_stream@0#2!after=kill"])
+def test_a_file_that_a_lost_rank_has_open_is_not_left_by_the_next_life(rig: JobRig, fault: str) -> None:
+    """Also where the next life renames the file: it is the file that was open before."""
+    result = rig.run(Job.parse("save a; restart; save a", faults=fault, ranks=1, workload="replicated"))
+    assert result.verdict is Verdict.HOLDS, result.complaints()
