@@ -89,7 +89,12 @@ def _own_planners(engine: Engine) -> Iterator[str]:
             kind = type(make("default"))
             if any(name == "*" or (not name.startswith("__") and callable(getattr(kind, name))) for name in _replaced(kind)):
                 yield side
-            yield from (f"{side}.{name}" for base in kind.__mro__ if not _is_of_torch(base) for name in vars(base) if not name.startswith("__"))
+            yield from (f"{side}.{name}" for base in kind.__mro__ if not _is_of_torch(base) for name in _methods(base))
+
+
+def _methods(kind: type) -> list[str]:
+    """The names of the methods that a class itself defines, without those with a meaning of Python's own."""
+    return [name for name, member in vars(kind).items() if inspect.isfunction(member) and not name.startswith("__")]
 
 
 def _deduced(writer: object) -> str:

@@ -176,7 +176,7 @@ def test_the_class_of_the_writer_says_whose_kin_an_engine_is(engine: str, kin: s
     assert [other.name for other in others] == ([kin] if kin else [])
 
 
-@pytest.mark.parametrize(("engine", "planners"), [("OWN", set()), ("BROKEN", set()), ("OWN_ALL", {"load_planner"})])
+@pytest.mark.parametrize(("engine", "planners"), [("OWN", set()), ("BROKEN", set()), ("OWN_ALL", {"load_planner", "load_planner.create_local_plan"})])
 def test_a_storage_of_its_own_shares_no_finding_about_storages(engine: str, planners: set[str]) -> None:
     """What is left are DCP's planners, unless the engine has planners of its own."""
     assert known_as(f"{__file__}:{engine}")[1:] == (KnownAs("filesystem", frozenset({"writer.*", "reader.*"} | planners)),)
