@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
 
 from ckpt_harness._torch import end_executor_process, replace_executor_process
 from ckpt_harness.cases.surroundings import silenced, surroundings
-from ckpt_harness.engines.names import find_engine
 from ckpt_harness.history import History
 from ckpt_harness.injection.executor import FaultyExecutor
 from ckpt_harness.injection.injector import Injector
 
 
 @contextlib.contextmanager
-def as_process(make: Callable[[History], Injector], *, saves_in_processes: str = "") -> Iterator[Injector]:
+def as_process(make: Callable[[History], Injector], *, saves_in_processes: bool) -> Iterator[Injector]:
     """Makes the injector of the calling rank, and prepares its process.
 
     Args:
         make: makes the injector, which records in the given history.
-        saves_in_processes: name of the engine whose async saves start processes; "" if none does. The processes may join the rank, and end with the context.
+        saves_in_processes: whether async saves start processes, which may join the rank. They end with the context.
 
     Yields:
         The injector.
@@ -35,6 +33,6 @@ def as_process(make: Callable[[History], Injector], *, saves_in_processes: str =
         if saves_in_processes:
             rank.expect_processes()
             until_all_have_ended.callback(end_executor_process)
-            until_all_have_ended.callback(replace_executor_process(FaultyExecutor(injector, functools.partial(find_engine, saves_in_processes))))
+            until_all_have_ended.callback(replace_executor_process(FaultyExecutor(injector)))
         yield injector
     injector.end_case()

@@ -134,5 +134,5 @@ def in_process(case: Case, places: Places) -> None:
     from ckpt_harness.worlds.processes.rank import here
 
     bound = case.bind()
-    with as_process(lambda history: injector_of(bound, history), saves_in_processes=case.engine if case.executor == "process" else "") as injector:
+    with as_process(lambda history: injector_of(bound, history), saves_in_processes=case.executor == "process") as injector:
         RankProgram(bound, places).run(injector, RemoteProgress(here().ask, here().meet))

@@ -18,14 +18,12 @@ class FaultyExecutor:
 
     Args:
         faults: the injector of the case.
-        prepare: called first in the new process, to import what its requests consist of: a file that is no module of a package has no name there.
     """
 
-    def __init__(self, faults: Injector, prepare: Callable[[], object]) -> None:
-        self._faults, self._prepare = faults, prepare
+    def __init__(self, faults: Injector) -> None:
+        self._faults = faults
 
     def __call__(self, *args: Any) -> None:
-        self._prepare()
         logging.disable(logging.CRITICAL)  # injected faults are expected, and the process shares stderr with its parent
         try:
             self._faults.call("executor.start", lambda: None)

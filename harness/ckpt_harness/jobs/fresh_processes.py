@@ -49,5 +49,5 @@ def load_here(job: Job, index: int, place: str, candidates: Candidates) -> Fresh
     """
     call = bind_job(job).calls[index]
     load = FreshLoad(call.case, place, call.number, candidates)
-    with as_process(lambda history: injector_of(call.case, history)) as injector:
+    with as_process(lambda history: injector_of(call.case, history), saves_in_processes=False) as injector:
         return load.run(injector, lambda: False)  # when the load is over, the process is killed

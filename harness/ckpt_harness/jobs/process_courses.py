@@ -44,7 +44,7 @@ def save_here(job: Job, index: int, place: str) -> None:
 
     call = bind_job(job).calls[index]
     free = call.case.without_faults()
-    in_processes = free.case.engine if free.case.executor == "process" else ""
+    in_processes = free.case.executor == "process"
     with (
         as_process(lambda history: injector_of(free, history), saves_in_processes=in_processes) as injector,
         joined(free, injector.rank(), GROUP_TIMEOUT) as member,

@@ -43,7 +43,7 @@ def live(job: Job, number: int, directory: str) -> None:
     bound, life = bind_job(job), job.lives[number - 1]
     operations = [job.repeated[index] for index in life.operations]
     saves_in_processes = any(isinstance(operation, AsyncSave) and operation.executor == "process" for operation in operations)
-    with as_process(lambda history: injector_of_life(bound, life, history), saves_in_processes=life.engine if saves_in_processes else "") as injector:
+    with as_process(lambda history: injector_of_life(bound, life, history), saves_in_processes=saves_in_processes) as injector:
         LifeProgram(bound, life, directory).run(injector, RemoteJobProgress(here(), life))
 
 

@@ -177,26 +177,3 @@ def test_a_delay_within_the_timeout_is_never_called_a_hang_on_a_loaded_machine(c
         for hog in hogs:
             hog.kill()
             hog.wait()
-
-
-_IN_A_FILE = """
-import torch.distributed.checkpoint as dcp
-from ckpt_harness.engines.filesystem import FileSystemEngine
-
-class Writer(dcp.FileSystemWriter):
-    pass
-
-class Engine(FileSystemEngine):
-    def make_writer(self, place):
-        return Writer(place, sync_files=False)
-
-ENGINE = Engine("in-a-file", "a writer that no package has")
-"""
-
-
-def test_the_process_of_an_executor_knows_a_writer_of_a_file(tmp_path: Path) -> None:
-    """The engine is named file.py:OBJECT, so the class of its writer is in no module that a new process could import."""
-    (tmp_path / "of_a_file.py").write_text(_IN_A_FILE)
-    with Rig() as rig:
-        case = Case(operation="async_save", engine=f"{tmp_path / 'of_a_file.py'}:ENGINE", workload="stateful", executor="process", world="processes")
-        assert rig.run(case).complaints() == []
