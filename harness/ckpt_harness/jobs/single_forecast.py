@@ -51,9 +51,9 @@ class Forecasts:
         for call in calls:
             expectation = by_name.get(call.call) or Expectation(call.call, call.ranks, Ending.UNDETERMINED)
             if out_of_step and self._bound.job.goes_on_alone(call.index):
-                expectation = _open_ended(expectation)
+                expectation = expectation.open_ended()  # other ranks may still be in the call before
             elif traces[call.call] is None:
-                expectation = _open_ended(expectation)  # the load fails by itself, and the model does not know where
+                expectation = expectation.open_ended()  # the load fails by itself, and the model does not know where
             elif not call.case.saves and not self._observed.is_loadable(call) and expectation.ending is Ending.SUCCEEDS:
                 expectation = dataclasses.replace(expectation, ending=Ending.UNDETERMINED)
             out_of_step |= not self._observed.ended_alike(call)
@@ -96,8 +96,3 @@ def part_of(owed: Forecast, names: Sequence[str]) -> Forecast:
 def _nominal(call: BoundCall) -> Trace:
     """The calls that the protocol alone promises."""
     return Trace.nominal([call.call], call.case.groups, call.case.protocol)
-
-
-def _open_ended(expectation: Expectation) -> Expectation:
-    """How a call has to end of which the model cannot say in which state it begins: in any way. Other ranks may still be in the call before, say."""
-    return dataclasses.replace(expectation, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False)

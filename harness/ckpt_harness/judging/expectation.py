@@ -112,6 +112,16 @@ class Expectation:
         """
         return self.ending in (Ending.SUCCEEDS, Ending.FAILS)
 
+    def open_ended(self) -> Expectation:
+        """Returns the expectation of an operation that may end in any way, on each rank for itself: the model cannot say what it meets.
+
+        Example:
+            >>> owed = Expectation("save[1]", (0, 1), Ending.FAILS, "write").open_ended()
+            >>> owed.ending.name, owed.step, owed.agreement
+            ('UNDETERMINED', '', False)
+        """
+        return replace(self, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False)
+
     @property
     def damages(self) -> bool:
         """Whether a decisive fault damages bytes, or a possible lie may."""

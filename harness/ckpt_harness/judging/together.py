@@ -55,9 +55,7 @@ def beside(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], l
             losing.append(acting)
     delayed = max(late.values(), default=0)
     if losing or delayed >= latest:
-        owed = replace(
-            owed, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False, elsewhere=tuple(losing)
-        )
+        owed = replace(owed.open_ended(), elsewhere=tuple(losing))
     return replace(owed, delayed=owed.delayed + delayed)
 
 
@@ -75,9 +73,7 @@ def behind_a_timeout(owed: Expectation, others: Sequence[Expectation], latest: f
         The expectation; undetermined if the operation itself goes on after the group's timeout, and another may have met the timeout.
     """
     timed_out = any(other.ending in (Ending.STALLS, Ending.UNDETERMINED) and other.delayed >= latest for other in others if other.ranks == owed.ranks)
-    if not timed_out or owed.delayed < latest:
-        return owed
-    return replace(owed, ending=Ending.UNDETERMINED, step="", failures={}, must_fire=frozenset(), agreement=False)
+    return owed.open_ended() if timed_out and owed.delayed >= latest else owed
 
 
 def _from_others(bound: BoundPlan, owed: Expectation, others: Sequence[Expectation], firings: Firings) -> Iterator[Acting]:
