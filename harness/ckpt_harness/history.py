@@ -155,6 +155,17 @@ class History:
         del self.events[: len(taken)]
         return taken
 
+    def sort_by_time(self) -> None:
+        """Puts the events in the order of their times, where they were heard rank by rank; the clocks of one machine agree on the order.
+
+        Example:
+            >>> history = History([Event(2.0, 0, "end"), Event(1.0, 1, "begin")])
+            >>> history.sort_by_time()
+            >>> [event.kind for event in history]
+            ['begin', 'end']
+        """
+        self.events.sort(key=lambda event: event.time)
+
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
 

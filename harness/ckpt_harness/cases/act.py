@@ -111,7 +111,7 @@ def _on_processes(
 
     world.run(in_process, case, _places(scene), judge=when_over, hear=observer.history.append, answer=observer.answer)
     history = observer.history
-    history.events.sort(key=lambda event: event.time)  # heard rank by rank; the clocks of one machine agree on the order
+    history.sort_by_time()
     observer.fired = frozenset((event.detail, event.rank) for event in history.of_kind("fault"))
     observer.internal_errors = tuple(event.detail for event in history.of_kind("internal"))
 

@@ -78,7 +78,7 @@ def on_processes(body: Callable[..., Any], args: tuple[Any, ...], plan: FaultPla
     history = History()
     world = AttachedWorld(ranks) if attached else ProcessWorld(ranks)
     endings = world.run(_Struck(body, plan, coordinator), *args, hear=history.append)
-    history.events.sort(key=lambda event: event.time)  # heard rank by rank; the clocks of one machine agree on the order
+    history.sort_by_time()
     fired = tuple(Firing(event.detail, event.rank, event.operation, event.nth) for event in history.of_kind("fault"))
     return Ran(tuple(endings), fired, history, tuple(event.detail for event in history.of_kind("internal")))
 

@@ -34,7 +34,7 @@ def on_processes(job: Job, index: int, load: FreshLoad, history: History) -> Seq
 
     world = ProcessWorld(load.bound.case.ranks, timeout=GROUP_TIMEOUT, group=load.bound.in_process_group)
     results = world.run(load_here, job, index, load.place, load.candidates, judge=judge, hear=history.append)
-    history.events.sort(key=lambda event: event.time)  # heard rank by rank; the clocks of one machine agree on the order
+    history.sort_by_time()
     return results
 
 

@@ -28,7 +28,7 @@ def course_on_processes(job: Job, call: BoundCall, place: str) -> Trace:
     history = History()
     world = ProcessWorld(call.case.case.ranks, timeout=GROUP_TIMEOUT, group=call.case.in_process_group)
     world.run(save_here, job, call.index, place, judge=lambda results: history.close(), hear=history.append)
-    history.events.sort(key=lambda event: event.time)  # heard rank by rank; the clocks of one machine agree on the order
+    history.sort_by_time()
     return Trace.of(history)
 
 
