@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from ckpt_harness.errors import UsageError, cut
-from ckpt_harness.export.observed import LOST, said
+from ckpt_harness.errors import cut
+from ckpt_harness.export.observed import LOST, insist_on_a_verdict, said
 from ckpt_harness.jobs.binding import BoundCall, BoundJob
 from ckpt_harness.jobs.evidence import JobEvidence, Loaded, Reading, Seen
 from ckpt_harness.jobs.oracles import JOB_ORACLES, job_claim
@@ -70,15 +70,19 @@ def _ending(outcome: Outcome | None, loaded: Loaded | None, characters: int) -> 
 
 def held(evidence: JobEvidence) -> dict[str, str]:
     """Returns what each place held in the end, as one process loads it; places that nobody has read are left out."""
-    seen: Mapping[str, Seen] = next((done.seen for done in reversed(evidence.done) if done.seen is not None), {})
     found = {}
-    for place, now in seen.items():
+    for place, now in _last_look(evidence).items():
         readings = sorted(evidence.readings.get(now.content, ()), key=lambda reading: reading.ranks)
         if not now.committed:
             found[place] = NO_CHECKPOINT
         elif readings:
             found[place] = _read(readings[0])
     return found
+
+
+def _last_look(evidence: JobEvidence) -> Mapping[str, Seen]:
+    """Place -> what was seen there at the end."""
+    return next((done.seen for done in reversed(evidence.done) if done.seen is not None), {})
 
 
 def _read(reading: Reading) -> str:
@@ -90,7 +94,7 @@ def _read(reading: Reading) -> str:
 
 def last_saves(bound: BoundJob, evidence: JobEvidence) -> dict[str, BoundCall]:
     """Place -> the save whose structure a reader of the place asks for: the save that the place holds in whole, or the last."""
-    seen: Mapping[str, Seen] = next((done.seen for done in reversed(evidence.done) if done.seen is not None), {})
+    seen = _last_look(evidence)
     saves: dict[str, BoundCall] = {}
     for call in bound.calls.values():
         place = call.operation.place
@@ -113,9 +117,7 @@ def conclusion(result: JobResult) -> str:
     Raises:
         UsageError: the job shows nothing.
     """
-    for judgement in result.judgements:
-        if judgement.counts in (Verdict.VACUOUS, Verdict.UNKNOWN):
-            raise UsageError(f"the job cannot be exported, since it shows nothing: {judgement.oracle} {judgement.verdict.name}: {judgement.reason}")
+    insist_on_a_verdict("job", result.judgements)
     wrong = next(iter(violations(result)), None)
     return HOLDS if wrong is None else f"wrong: {wrong.oracle} of {wrong.operation or 'the job'}: {cut(wrong.reason, _LONGEST)}"
 

@@ -6,6 +6,7 @@ Not shown by a script: what becomes of ranks once a group's timeout has passed.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from ckpt_harness.cases.result import CaseResult
 from ckpt_harness.errors import UsageError
@@ -14,7 +15,7 @@ from ckpt_harness.faults.effects import Effect, Exit, Kill, Stop
 from ckpt_harness.history import ErrorRecord
 from ckpt_harness.judging.evidence import Outcome
 from ckpt_harness.judging.expectation import Ending, Expectation
-from ckpt_harness.judging.verdict import Verdict
+from ckpt_harness.judging.verdict import Judgement, Verdict
 
 CLAIM_AGAIN = "ranks whose operation failed can do it again once the cause is gone"
 """The claim about ranks that try again."""
@@ -153,15 +154,28 @@ def claim(expectation: Expectation, ranks: int) -> str:
     return "all ranks end alike, and what is reported as saved or loaded is"
 
 
+def insist_on_a_verdict(what: str, judgements: Iterable[Judgement]) -> None:
+    """Refuses what a script cannot show again.
+
+    Args:
+        what: ``case`` or ``job``.
+        judgements: what the oracles say.
+
+    Raises:
+        UsageError: the case or job shows nothing.
+    """
+    for judgement in judgements:
+        if judgement.counts in (Verdict.VACUOUS, Verdict.UNKNOWN):
+            raise UsageError(f"the {what} cannot be exported, since it shows nothing: {judgement.oracle} {judgement.verdict.name}: {judgement.reason}")
+
+
 def conclusion(result: CaseResult) -> str:
     """The last line of a script that shows the same again.
 
     Raises:
         UsageError: the case shows nothing.
     """
-    for judgement in result.judgements:
-        if judgement.counts in (Verdict.VACUOUS, Verdict.UNKNOWN):
-            raise UsageError(f"the case cannot be exported, since it shows nothing: {judgement.oracle} {judgement.verdict.name}: {judgement.reason}")
+    insist_on_a_verdict("case", result.judgements)
     violated = [judgement for judgement in result.judgements if judgement.verdict is Verdict.VIOLATED]
     meanings = dict.fromkeys(_BROKEN.get(judgement.oracle, f"{judgement.oracle} is violated") for judgement in violated)
     if not meanings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -91,6 +92,17 @@ def refuse(reason: str, session: Session) -> NoReturn:
     if under_given():
         sys.modules["hypothesis"].reject()
     pytest.skip(reason)
+
+
+def expect(known: Sequence[str]) -> None:
+    """Makes a test that shows known findings an expected failure; under ``@given`` the example passes instead.
+
+    Args:
+        known: ids of the findings.
+    """
+    __tracebackhide__ = True
+    if known and not under_given():
+        pytest.xfail(f"known: {', '.join(known)}")
 
 
 def under_given() -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
-
 from ckpt_harness.cases.surroundings import silenced
 from ckpt_harness.errors import PlanError, UsageError
 from ckpt_harness.findings.register import Register
@@ -14,7 +12,7 @@ from ckpt_harness.jobs.job import Job
 from ckpt_harness.jobs.record import JobRecord
 from ckpt_harness.jobs.result import JobResult
 from ckpt_harness.jobs.rig import JobRig
-from ckpt_harness.pytest_plugin.engines import refuse, under_given
+from ckpt_harness.pytest_plugin.engines import expect, refuse
 from ckpt_harness.pytest_plugin.session import Session
 
 
@@ -26,8 +24,7 @@ def assert_job(result: JobResult) -> None:
     """
     __tracebackhide__ = True
     result.check()
-    if result.known and not under_given():
-        pytest.xfail(f"known: {', '.join(result.known)}")
+    expect(result.known)
 
 
 class CkptJobRig:
