@@ -83,10 +83,10 @@ def files_of(root: Path) -> Iterator[Path]:
 
 
 def digest(root: Path) -> str:
-    """What a file or a directory holds, as a short text: names and contents, without times.
+    """What a file or a directory holds, as a text: names and contents, without times.
 
     Example:
-        >>> digest(Path("/nowhere"))
+        >>> digest(Path("/nowhere"))[:8]
         'e3b0c442'
     """
     total = hashlib.sha256()
@@ -96,7 +96,7 @@ def digest(root: Path) -> str:
     for path in files_of(root):
         total.update(os.path.relpath(path, root).encode("utf-8", "surrogateescape") + b"\0")
         total.update(os.fsencode(path.readlink()) if path.is_symlink() else hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()[:8]
+    return total.hexdigest()
 
 
 class Substitution:
