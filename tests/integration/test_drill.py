@@ -7,12 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import drill_programs
 import pytest
+from other_processes import alive, until
 
 import ckpt_harness
 from ckpt_harness.drill.checkpoints import DcpCheckpoints
@@ -206,20 +205,6 @@ def test_a_violation_is_shown_again_by_both_of_its_lines(tmp_path: Path) -> None
 # -- nothing is left behind
 
 
-def _until(what: Callable[[], object]) -> None:
-    end = time.monotonic() + LIMIT
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_no_process_outlives_the_drill(number: int, tmp_path: Path) -> None:
     """However it ends; a child in a session of its own is found, too."""
@@ -228,10 +213,10 @@ def test_no_process_outlives_the_drill(number: int, tmp_path: Path) -> None:
     words = [sys.executable, "program.py", "runs/1", str(ready)]
     command = [sys.executable, "-m", "ckpt_harness", "drill", "--state", "runs/1", "--work", str(tmp_path), "--", *words]
     with subprocess.Popen(command, cwd=tmp_path, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as drill:
-        _until(ready.exists)
+        until(ready.exists, LIMIT)
         left = descendants(drill.pid)
         assert len(left) == 3  # the warden, the program and its child
         drill.send_signal(number)
         drill.wait(LIMIT)
-    _until(lambda: not any(_alive(pid) for pid in left))
+    until(lambda: not any(alive(pid) for pid in left), LIMIT)
     assert not (tmp_path / "runs").exists()

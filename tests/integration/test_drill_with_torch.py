@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import drill_programs
 import pytest
+from other_processes import alive, until
 
 import ckpt_harness
 from ckpt_harness.drill.checkpoints import DcpCheckpoints
@@ -131,23 +131,9 @@ def test_no_forked_process_outlives_the_drill(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(ckpt_harness.__file__).parents[1])}
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=quiet, stderr=quiet) as drill:
-        _until(lambda: list(tmp_path.glob("ckpt-drill-*/copy-*/state/1/0")))
+        until(lambda: list(tmp_path.glob("ckpt-drill-*/copy-*/state/1/0")), LIMIT)
         left = descendants(drill.pid)
         assert len(left) >= 4  # the server, the warden, torchrun and rank 0
         drill.send_signal(signal.SIGKILL)
         drill.wait(LIMIT)
-    _until(lambda: not any(_alive(pid) for pid in left))
-
-
-def _until(what: Any) -> None:
-    end = time.monotonic() + LIMIT
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    until(lambda: not any(alive(pid) for pid in left), LIMIT)
