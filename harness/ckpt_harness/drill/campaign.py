@@ -20,7 +20,7 @@ from ckpt_harness.drill.points import Choice, choose
 from ckpt_harness.drill.results import differences
 from ckpt_harness.drill.settings import ERRORS, MINIMUM, Settings
 from ckpt_harness.drill.starting import Place, Starter
-from ckpt_harness.drill.watch import Watch
+from ckpt_harness.drill.watch import Respond, Watch, always_go
 from ckpt_harness.errors import EngineError, UsageError, cut
 
 Progress = Callable[[int, int], None]
@@ -173,7 +173,7 @@ class Drill:
             EngineError: the command fails undisturbed, or is not deterministic, or nothing of it can be seen.
         """
         place = self._starter.place(self._initial)
-        first = self._start(place)
+        first = self._start(place, shapes=True)
         self._check(first)
         self._limit = max(MINIMUM, self._settings.patience * first.seconds)
         second_place = self._starter.place(self._initial)
@@ -197,11 +197,9 @@ class Drill:
         unseen = tuple(dict.fromkeys((*first.unseen, *second.unseen)))
         return Drilled(reference, choice, unseen=unseen, runs=self._runs)
 
-    def _start(self, place: Place, respond: Callable[[Point, Watch], str] | None = None, *, again: bool = False) -> Start:
+    def _start(self, place: Place, respond: Respond = always_go, *, again: bool = False, shapes: bool = False) -> Start:
         self._runs += 1
-        if respond is None:
-            return self._starter.start(place, limit=self._limit, again=again)
-        return self._starter.start(place, respond, limit=self._limit, again=again)
+        return self._starter.start(place, respond, limit=self._limit, again=again, shapes=shapes)
 
     def _check(self, start: Start) -> None:
         """Refuses a command that cannot be drilled."""
@@ -392,7 +390,6 @@ class Drill:
             had_whole=had_whole,
             left=left,
             starts=aftermath.starts if aftermath else (),
-            restarts=self._settings.restarts,
             limit=self._limit,
             grace=self._settings.grace,
             differences=aftermath.differences if aftermath else None,

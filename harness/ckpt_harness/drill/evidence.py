@@ -76,7 +76,6 @@ class Start:
         found: the checkpoints in the state directory when the start began.
         printed: the end of what it printed.
         unseen: what could not be seen.
-        survivors: processes of ranks that still ran after the command had ended.
     """
 
     status: int | None
@@ -91,7 +90,11 @@ class Start:
     found: tuple[Checkpoint, ...] = ()
     printed: str = ""
     unseen: tuple[str, ...] = ()
-    survivors: int = 0
+
+    @property
+    def waiting(self) -> str:
+        """Where its ranks waited when the drill ended it, in words; "" if nobody knows."""
+        return "; ".join(f"rank {rank} waited {place}" for rank, place in self.waits.items())
 
     @property
     def ended_well(self) -> bool:
@@ -132,7 +135,6 @@ class Try:
         had_whole: whether a whole checkpoint was there before.
         left: the checkpoints that were there after the death, or after the end of the struck start.
         starts: the starts after it.
-        restarts: how many there may be.
         limit: seconds that each may take.
         grace: seconds that survivors have.
         differences: how the result differs from that of the undisturbed run; None if no start ended well.
@@ -146,7 +148,6 @@ class Try:
     had_whole: bool
     left: tuple[Checkpoint, ...]
     starts: tuple[Start, ...]
-    restarts: int
     limit: float
     grace: float
     differences: tuple[str, ...] | None

@@ -29,14 +29,13 @@ def restarts(evidence: Try) -> Reasons | None:
     if last.ended_well:
         return ()
     if last.late:
-        waits = "; ".join(f"rank {rank} waited {place}" for rank, place in last.waits.items())
-        return (f"start {len(evidence.starts)} had not ended after {evidence.limit:.0f} s{': ' + waits if waits else ''}",)
-    return (f"{_count(evidence.starts, 'start')} in a row ended with status {last.status}{_said(last)}",)
+        return (f"start {len(evidence.starts)} had not ended after {evidence.limit:.0f} s{_waiting(last)}",)
+    number = len(evidence.starts)
+    return (f"{number} start{'s' * (number != 1)} in a row ended with status {last.status}{_said(last)}",)
 
 
-def _count(values: Iterable[object], noun: str) -> str:
-    number = len(list(values))
-    return f"{number} {noun}{'s' * (number != 1)}"
+def _waiting(start: Start) -> str:
+    return f": {start.waiting}" if start.waiting else ""
 
 
 def _said(start: Start) -> str:
@@ -207,9 +206,8 @@ def ended(evidence: Try) -> Reasons | None:
         return None
     if not struck.late:
         return ()
-    waits = "; ".join(f"rank {rank} waited {place}" for rank, place in struck.waits.items())
-    died = f"rank {evidence.point.role}" if evidence.effect == "kill-rank" else "the error"
-    return (f"the job had not ended {evidence.grace:.0f} s after {died}{' died' if evidence.effect == 'kill-rank' else ''}{': ' + waits if waits else ''}",)
+    cause = f"rank {evidence.point.role} died" if evidence.effect == "kill-rank" else "the error"
+    return (f"the job had not ended {evidence.grace:.0f} s after {cause}{_waiting(struck)}",)
 
 
 def noticed(evidence: Try) -> Reasons | None:

@@ -81,7 +81,7 @@ class Starter:
         (root / "result").mkdir()
         return root / "result" / result.name
 
-    def start(self, place: Place, respond: Respond = always_go, *, limit: float, again: bool = False) -> Start:
+    def start(self, place: Place, respond: Respond = always_go, *, limit: float, again: bool = False, shapes: bool = False) -> Start:
         """Starts the command and watches it until its end.
 
         Args:
@@ -89,6 +89,8 @@ class Starter:
             respond: says what happens at a point.
             limit: seconds that it may take.
             again: whether this is a start after a strike.
+            shapes: whether points note what the state directory looks like. Its ranks wait for the look, so only the run whose points are chosen from
+                needs it.
 
         Raises:
             UsageError: the command cannot be started, or reaches the user's own state directory.
@@ -115,7 +117,7 @@ class Starter:
                     desk,
                     original=self._settings.state,
                     respond=respond,
-                    shape=lambda: shape_of(place.state),
+                    shape=(lambda: shape_of(place.state)) if shapes else str,
                     limit=limit,
                     grace=self._settings.grace,
                     stacks=stacks,

@@ -60,13 +60,11 @@ class Process:
 
     Attributes:
         role: its role, as it says.
-        parent: the number of its parent.
         raised: the class of the exception that ended it; None until it says goodbye.
     """
 
     def __init__(self) -> None:
         self.role = ""
-        self.parent = 0
         self.raised: str | None = None
 
 
@@ -170,7 +168,6 @@ class Watch:
         waits: dict[str, str] = {}
         try:
             status = self._until_the_end()
-            survivors = self._survivors()
             if self._late:
                 waits = self._look_where_they_wait()
             self.running.kill()
@@ -179,7 +176,7 @@ class Watch:
             self._selector.close()
             for connection in self._buffers:
                 connection.close()
-        return self._summary(status, survivors, waits, found, log)
+        return self._summary(status, waits, found, log)
 
     def _until_the_end(self) -> int | None:
         """Serves the processes. Returns the status of the command; None if it has to be ended."""
@@ -250,7 +247,6 @@ class Watch:
         process.role = str(message["role"])
         kind = message["type"]
         if kind == "hello":
-            process.parent = int(message["parent"])
             if process.role.isdecimal():
                 self.ranked = True
         elif kind == "bye":
@@ -322,7 +318,7 @@ class Watch:
     def _shown(self, pid: int) -> str:
         return self._processes[pid].role.replace("plain", "0")
 
-    def _summary(self, status: int | None, survivors: int, waits: dict[str, str], found: tuple[Checkpoint, ...], log: Path) -> Start:
+    def _summary(self, status: int | None, waits: dict[str, str], found: tuple[Checkpoint, ...], log: Path) -> Start:
         seen = [pid for pid in self._processes if not self._is_launcher(pid)]
         dropped = [number for number, (pid, _) in enumerate(self._points) if pid not in seen]
         return Start(
@@ -340,7 +336,6 @@ class Watch:
             found=found,
             printed=_end_of(log),
             unseen=(*dict.fromkeys(self._unseen), *(() if self._processes else ("any Python process of the command",))),
-            survivors=survivors,
         )
 
 

@@ -155,8 +155,7 @@ def _ending(start: Start) -> str:
     read = list(dict.fromkeys(read.path for read in start.reads))
     files = f"read {', '.join(read[:3])}{f' and {len(read) - 3} more' if len(read) > 3 else ''}; " if read else ""
     if start.late:
-        waits = "; ".join(f"rank {rank} waited {place}" for rank, place in start.waits.items())
-        return f"{files}had to be ended after {start.seconds:.1f} s{': ' + waits if waits else ''}"
+        return f"{files}had to be ended after {start.seconds:.1f} s{f': {start.waiting}' if start.waiting else ''}"
     return f"{files}ended with status {start.status} after {start.seconds:.1f} s"
 
 

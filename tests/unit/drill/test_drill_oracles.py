@@ -44,7 +44,6 @@ def attempt(**changes: object) -> Try:
         had_whole=True,
         left=WHOLE,
         starts=(GOOD,),
-        restarts=3,
         limit=20,
         grace=5,
         differences=(),

@@ -42,7 +42,7 @@ class Agent:
         self._local = _thread._local()
         self._pid = str(os.getpid())
         os.register_at_fork(after_in_child=self._become_child)
-        self.tell({"type": "hello", "parent": os.getppid(), "command": _command()[:10]})
+        self.tell({"type": "hello"})
         atexit.register(self._say_goodbye)
 
     # -- what is reported
@@ -182,7 +182,3 @@ def _of_descriptor(number: int) -> str | None:
 def _spellings(path: str) -> tuple[str, ...]:
     """A directory as it is named, and with all links followed."""
     return tuple(dict.fromkeys((os.path.abspath(path), os.path.realpath(path))))  # noqa: PTH100
-
-
-def _command() -> list[str]:
-    return list(getattr(sys, "orig_argv", ()))

@@ -38,7 +38,7 @@ class DrillDesk:
 
     def ask(self, message: dict[str, Any]) -> str:
         with self._lock:
-            connection = self._send({**message, "waits": True})
+            connection = self._send(message)
             answer = b""
             while not answer.endswith(b"\n"):
                 part = connection.recv(256)
@@ -51,7 +51,7 @@ class DrillDesk:
         if self._connection is None:
             self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._connection.connect(self._address)
-        self._connection.sendall(json.dumps({**message, "pid": os.getpid(), "thread": _thread.get_native_id()}).encode() + b"\n")
+        self._connection.sendall(json.dumps({**message, "pid": os.getpid()}).encode() + b"\n")
         return self._connection
 
     def _forget(self) -> None:
